@@ -1,0 +1,40 @@
+/* A tensor as it lies in a mapped file, and the block formats it may be stored in. Type numbers are
+ * those of GGUF (backbone.md 5.1). */
+#ifndef CORE_TENSOR_H
+#define CORE_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/quant.h"
+
+enum { TENSOR_RANK_CAP = 4 };
+
+typedef struct tensor {
+    const char *name;               /* terminated; owned by the file or set that lists it */
+    const unsigned char *data;      /* rows one after the other, little-endian */
+    quant_type type;                /* kernels/quant.h */
+    int rank;                       /* 0 .. TENSOR_RANK_CAP; 0 is a single element */
+    int64_t shape[TENSOR_RANK_CAP]; /* outermost first, as PyTorch prints it; unused entries 1 */
+    size_t size;                    /* bytes */
+} tensor;
+
+/* A weight matrix y = W x: what linear() multiplies by. Rows may be any stored type. */
+typedef struct matrix {
+    const unsigned char *data;
+    quant_type type;
+    int64_t row_count; /* outputs */
+    int64_t col_count; /* inputs */
+    size_t row_size;   /* bytes from row to row */
+} matrix;
+
+/* Rows [begin, begin + count) of m as a matrix of its own (a fused qkv projection, say). */
+static inline matrix matrix_rows(const matrix *m, int64_t begin, int64_t count) {
+    matrix part = *m;
+    part.data = m->data + (size_t)begin * m->row_size;
+    part.row_count = count;
+    return part;
+}
+
+#endif

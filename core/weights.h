@@ -1,0 +1,56 @@
+/* All tensors of a model under their canonical names, whatever files they come from, and a loader
+ * that fetches them by name *and* shape. Canonical names are those of the official GGUF set
+ * (audio.md 10.3, backbone.md 5.3); the detokenizer's own LFM2 carries the prefix "detok.", Mimi's
+ * tensors the prefix "mimi.". Mapped data is borrowed from files that the set owns; small vectors
+ * that need float32 are converted once and owned by the set.
+ * Built by one thread; read-only and shared afterwards. */
+#ifndef CORE_WEIGHTS_H
+#define CORE_WEIGHTS_H
+
+#include <runnel/runnel.h>
+
+#include "core/tensor.h"
+
+typedef struct weights weights;
+
+RNL_MUST_USE rnl_status weights_create(weights **out);
+void weights_destroy(weights **w); /* also runs every closer given to weights_own */
+
+/* Adds a tensor under t->name (copied). file: shown in errors (copied).
+ * RNL_ERR_FORMAT for a name that is there already. */
+RNL_MUST_USE rnl_status weights_add(weights *w, const tensor *t, const char *file,
+                                    rnl_error *error);
+
+/* Hands an object (a mapped file, an allocation) to the set, which closes it at destroy, in reverse
+ * order. On failure the object is closed at once. */
+RNL_MUST_USE rnl_status weights_own(weights *w, void *object, void (*close)(void *object));
+
+/* NULL when there is none. */
+const tensor *weights_find(const weights *w, const char *name);
+
+size_t weights_count(const weights *w);
+const tensor *weights_at(const weights *w, size_t index); /* in the order of adding */
+
+/* Loading with a sticky error: after the first failure every call returns empty and changes
+ * nothing; check status once at the end. Names are printf formats. */
+typedef struct loader {
+    weights *w;
+    const char *prefix; /* put before every name; "" for none */
+    const char *file;   /* named in the sentence of a missing tensor */
+    rnl_error *error;
+    rnl_status status; /* RNL_OK until the first failure */
+} loader;
+
+/* count float32 values; the tensor may have any rank and any readable type. NULL on failure. */
+const float *load_vector(loader *l, int64_t count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same, but NULL without failure where the tensor does not exist. */
+const float *load_vector_if(loader *l, int64_t count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A matrix as stored: [row_count, col_count], trailing dimensions of 1 allowed. 0 for either: taken
+ * from the file (at least 1, at most 2^24). data == NULL on failure. */
+matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+bool load_has(const loader *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
