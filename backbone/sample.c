@@ -1,0 +1,85 @@
+#include "backbone/sample.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+static bool is_greedy(rnl_sampling how) {
+    return how.temperature <= 0.0f || how.top_k == 1;
+}
+
+static int largest(const float *x, int count) {
+    int best = 0;
+    for (int i = 1; i < count; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static void swap(float *a, float *b) {
+    const float kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* The k-th largest value (k >= 1) by quickselect; reorders x. Expected linear time: the vocabulary
+ * has 65,536 entries and a sort would show in the frame time. */
+static float kth_largest(float *x, int count, int k) {
+    int low = 0, high = count - 1;
+    const int want = k - 1;
+    while (low < high) {
+        const float pivot = x[low + (high - low) / 2];
+        int i = low, j = high;
+        while (i <= j) {
+            while (x[i] > pivot) i++;
+            while (x[j] < pivot) j--;
+            if (i <= j) swap(&x[i++], &x[j--]);
+        }
+        if (want <= j)
+            high = j;
+        else if (want >= i)
+            low = i;
+        else
+            break;
+    }
+    return x[want];
+}
+
+void sample_probabilities(const float *logits, int count, rnl_sampling how, float *probabilities,
+                          float *scratch) {
+    assert(count > 0);
+    const int best = largest(logits, count);
+    if (is_greedy(how)) {
+        memset(probabilities, 0, (size_t)count * sizeof *probabilities);
+        probabilities[best] = 1.0f;
+        return;
+    }
+    for (int i = 0; i < count; i++) scratch[i] = logits[i] / how.temperature;
+    const float top = scratch[best];
+    memcpy(probabilities, scratch, (size_t)count * sizeof *probabilities);
+    const float least =
+        how.top_k < count ? kth_largest(probabilities, count, how.top_k) : -INFINITY;
+    double sum = 0.0;
+    for (int i = 0; i < count; i++) {
+        const double p = scratch[i] < least ? 0.0 : exp((double)scratch[i] - (double)top);
+        probabilities[i] = (float)p;
+        sum += p;
+    }
+    for (int i = 0; i < count; i++) probabilities[i] = (float)((double)probabilities[i] / sum);
+}
+
+int sample_index(const float *logits, int count, rnl_sampling how, random_state *random,
+                 float *scratch) {
+    if (is_greedy(how)) return largest(logits, count);
+    float *probabilities = scratch;
+    sample_probabilities(logits, count, how, probabilities, scratch + count);
+    const double target = random_unit(random);
+    double sum = 0.0;
+    int last = 0;
+    for (int i = 0; i < count; i++) {
+        if (!(probabilities[i] > 0.0f)) continue;
+        sum += (double)probabilities[i];
+        last = i;
+        if (target < sum) break;
+    }
+    return last; /* rounding may leave the sum a hair below 1: then the last survivor */
+}

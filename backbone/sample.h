@@ -1,0 +1,20 @@
+/* From logits to one decision: greedy, or temperature and top-k. audio.md 7.3. */
+#ifndef BACKBONE_SAMPLE_H
+#define BACKBONE_SAMPLE_H
+
+#include <runnel/runnel.h>
+
+#include "core/random.h"
+
+/* The probabilities that a draw would use: logits / temperature, everything strictly below the
+ * top_k-th largest dropped (ties stay, so more than top_k may survive), softmax. Greedy settings give
+ * 1 at the largest logit, the lowest index among equals. probabilities and scratch: [count]. */
+void sample_probabilities(const float *logits, int count, rnl_sampling how, float *probabilities,
+                          float *scratch);
+
+/* One index in [0, count). Greedy decisions draw no random number, others exactly one.
+ * scratch: [2 * count]. */
+int sample_index(const float *logits, int count, rnl_sampling how, random_state *random,
+                 float *scratch);
+
+#endif

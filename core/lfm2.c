@@ -1,0 +1,252 @@
+/* The LFM2 layer stack: running it. Loading is in lfm2_load.c.
+ *
+ * x [count, width] -> norm -> convolution or attention -> + x -> norm -> gated FFN -> + x -> ...
+ * Invariant: what is computed for a position depends only on earlier positions and never on the
+ * batch it came in, because linear() and the kernels promise the same of their outputs. */
+#include "core/lfm2.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+static int max_int(int a, int b) {
+    return a > b ? a : b;
+}
+
+static void layout_layers(lfm2_state *s, arena *kept, arena *cache) {
+    const lfm2_config *c = &s->w->config;
+    const size_t layer_count = (size_t)c->layer_count;
+    const size_t row = (size_t)s->position_cap * (size_t)c->head_width;
+    arena *kv = c->window > 0 ? kept : cache;
+    s->keys = arena_take(kept, layer_count, sizeof *s->keys);
+    s->values = arena_take(kept, layer_count, sizeof *s->values);
+    s->tails = arena_take(kept, layer_count, sizeof *s->tails);
+    for (int i = 0; i < c->layer_count; i++) {
+        const size_t kv_heads = (size_t)c->kv_head_count[i];
+        const size_t tail = kv_heads > 0 ? 0 : (size_t)(c->conv_taps - 1) * (size_t)c->width;
+        float *k = arena_take(kv, kv_heads * row, sizeof *k);
+        float *v = arena_take(kv, kv_heads * row, sizeof *v);
+        float *t = arena_take(kept, tail, sizeof *t);
+        if (s->keys == NULL) continue; /* measuring */
+        s->keys[i] = k;
+        s->values[i] = v;
+        s->tails[i] = t;
+    }
+}
+
+void lfm2_layout(lfm2_state *s, const lfm2_weights *w, int position_cap, int batch_cap,
+                 int thread_count, arena *kept, arena *cache, arena *scratch) {
+    const lfm2_config *c = &w->config;
+    *s = (lfm2_state){.w = w, .batch_cap = batch_cap};
+    /* A query sees window - 1 keys before the batch's first position, and the batch itself. */
+    s->position_cap = c->window > 0 ? c->window - 1 + batch_cap : position_cap;
+    layout_layers(s, kept, cache);
+    const size_t batch = (size_t)batch_cap;
+    int kv_max = 0;
+    for (int i = 0; i < c->layer_count; i++) kv_max = max_int(kv_max, c->kv_head_count[i]);
+    const int heads = c->head_count * c->head_width;
+    const int projected = max_int(3 * c->width, heads + 2 * kv_max * c->head_width);
+    s->normed = arena_take(scratch, batch * (size_t)c->width, sizeof(float));
+    s->projected = arena_take(scratch, batch * (size_t)projected, sizeof(float));
+    s->mixed = arena_take(scratch, batch * (size_t)max_int(c->width, heads), sizeof(float));
+    s->gated = arena_take(scratch, batch * (size_t)w->ff_width_max, sizeof(float));
+    s->raised = arena_take(scratch, batch * (size_t)w->ff_width_max, sizeof(float));
+    s->rotary = arena_take(scratch, batch * (size_t)c->head_width, sizeof(float));
+    s->scores = arena_take(scratch, (size_t)thread_count * (size_t)s->position_cap, sizeof(float));
+}
+
+void lfm2_reset(lfm2_state *s) {
+    const lfm2_config *c = &s->w->config;
+    s->position = 0;
+    const size_t tail = (size_t)(c->conv_taps - 1) * (size_t)c->width;
+    for (int i = 0; i < c->layer_count; i++)
+        if (c->kv_head_count[i] == 0 && tail > 0) memset(s->tails[i], 0, tail * sizeof(float));
+    /* Keys and values are written before they are read: nothing to clear. */
+}
+
+/* Angles in double: position * base^(-2i / head_width); float32 angles would drift with position. */
+static void prepare_rotary(lfm2_state *s, int count) {
+    const lfm2_config *c = &s->w->config;
+    const int half = c->head_width / 2;
+    for (int i = 0; i < half; i++) {
+        const double turn = pow(c->rope_base, -2.0 * i / c->head_width);
+        for (int t = 0; t < count; t++) {
+            const double angle = (double)(s->position + t) * turn;
+            s->rotary[(size_t)t * (size_t)c->head_width + (size_t)i] = (float)cos(angle);
+            s->rotary[(size_t)t * (size_t)c->head_width + (size_t)(half + i)] = (float)sin(angle);
+        }
+    }
+}
+
+/* Norm over the head, then rotation: backbone.md 1.4. */
+static void turn_head(const lfm2_config *c, const kernels *k, float *head, const float *norm,
+                      const float *rotary) {
+    k->rms_norm(head, head, norm, c->eps, c->head_width);
+    const int half = c->head_width / 2;
+    const int step = c->rope_adjacent ? 2 : 1;
+    const int other = c->rope_adjacent ? 1 : half;
+    for (int i = 0; i < half; i++) {
+        float *a = head + step * i;
+        float *b = a + other;
+        const float x = *a, y = *b;
+        *a = x * rotary[i] - y * rotary[half + i];
+        *b = x * rotary[half + i] + y * rotary[i];
+    }
+}
+
+typedef struct attend_job {
+    const lfm2_state *s;
+    const kernels *k;
+    const float *keys, *values; /* of the layer */
+    const float *q;             /* [count, head_count * head_width] */
+    float *out;                 /* likewise */
+    int group;                  /* query heads per KV head */
+} attend_job;
+
+/* One query head at one position: scores over the keys it may see, oldest first, softmax, mix. A
+ * ring wraps at most once, so the keys are two runs of rows. */
+static void attend_one(const attend_job *job, int64_t position, int head, const float *q,
+                       float *scores, float *out) {
+    const lfm2_config *c = &job->s->w->config;
+    const int64_t cap = job->s->position_cap;
+    const int64_t width = c->head_width;
+    const int64_t first = c->window > 0 && position >= c->window ? position - c->window + 1 : 0;
+    const int64_t key_count = position - first + 1;
+    const int64_t run_count = first % cap + key_count > cap ? cap - first % cap : key_count;
+    const size_t base = (size_t)(head / job->group) * (size_t)(cap * width);
+    const float *keys = job->keys + base, *values = job->values + base;
+    const size_t row_size = (size_t)width * sizeof(float);
+    job->k->gemv[QUANT_F32](scores, keys + (first % cap) * width, row_size, run_count, q, width);
+    job->k->gemv[QUANT_F32](scores + run_count, keys, row_size, key_count - run_count, q, width);
+    const float scale = 1.0f / sqrtf((float)width);
+    for (int64_t j = 0; j < key_count; j++) scores[j] *= scale;
+    job->k->softmax(scores, key_count);
+    memset(out, 0, (size_t)width * sizeof(float));
+    for (int64_t j = 0; j < key_count; j++)
+        job->k->axpy(out, scores[j], values + ((first + j) % cap) * width, width);
+}
+
+static void attend_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const attend_job *job = context;
+    const lfm2_config *c = &job->s->w->config;
+    float *scores = job->s->scores + (size_t)thread_index * (size_t)job->s->position_cap;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t t = item / c->head_count;
+        const int head = (int)(item % c->head_count);
+        const size_t at = (size_t)item * (size_t)c->head_width;
+        attend_one(job, job->s->position + t, head, job->q + at, scores, job->out + at);
+    }
+}
+
+/* Puts the normed, rotated keys and the values of the batch into the cache. */
+static void store_keys(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *k,
+                       const float *v, int count) {
+    const lfm2_config *config = &s->w->config;
+    const size_t width = (size_t)config->head_width;
+    for (int t = 0; t < count; t++) {
+        const size_t slot = (size_t)((s->position + t) % s->position_cap);
+        for (int head = 0; head < l->kv_head_count; head++) {
+            const size_t from = ((size_t)t * (size_t)l->kv_head_count + (size_t)head) * width;
+            const size_t to = ((size_t)head * (size_t)s->position_cap + slot) * width;
+            turn_head(config, c->k, k + from, l->k_norm, s->rotary + (size_t)t * width);
+            memcpy(s->keys[layer] + to, k + from, width * sizeof(float));
+            memcpy(s->values[layer] + to, v + from, width * sizeof(float));
+        }
+    }
+}
+
+static void attention(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *x,
+                      int count) {
+    const lfm2_config *config = &s->w->config;
+    const size_t width = (size_t)config->width, head_width = (size_t)config->head_width;
+    const size_t heads = (size_t)config->head_count * head_width;
+    const size_t kv = (size_t)l->kv_head_count * head_width;
+    float *q = s->projected;
+    float *k = q + (size_t)count * heads;
+    float *v = k + (size_t)count * kv;
+    linear(c, &l->q, NULL, s->normed, width, q, heads, count);
+    linear(c, &l->k, NULL, s->normed, width, k, kv, count);
+    linear(c, &l->v, NULL, s->normed, width, v, kv, count);
+    for (int t = 0; t < count; t++)
+        for (int head = 0; head < config->head_count; head++)
+            turn_head(config, c->k, q + (size_t)t * heads + (size_t)head * head_width, l->q_norm,
+                      s->rotary + (size_t)t * head_width);
+    store_keys(s, c, l, layer, k, v, count);
+    attend_job job = {.s = s,
+                      .k = c->k,
+                      .keys = s->keys[layer],
+                      .values = s->values[layer],
+                      .q = q,
+                      .out = s->mixed,
+                      .group = config->head_count / l->kv_head_count};
+    pool_run(c->pool, (int64_t)count * config->head_count, 1, attend_part, &job);
+    linear_add(c, &l->attention_out, NULL, s->mixed, heads, x, width, count);
+}
+
+/* One position of the convolution: gate, taps oldest first over tail and now, gate, shift. */
+static void convolve_one(const lfm2_config *c, const lfm2_layer *l, float *tail,
+                         const float *projected, float *out) {
+    const int width = c->width, taps = c->conv_taps;
+    const float *b = projected, *gate = projected + width, *x = projected + 2 * (size_t)width;
+    for (int i = 0; i < width; i++) {
+        const float *w = l->conv + (size_t)i * (size_t)taps;
+        const float now = b[i] * x[i];
+        float sum = 0.0f;
+        for (int j = 0; j < taps - 1; j++)
+            sum += w[j] * tail[(size_t)j * (size_t)width + (size_t)i];
+        sum += w[taps - 1] * now;
+        if (l->conv_bias != NULL) sum += l->conv_bias[i];
+        out[i] = gate[i] * sum;
+        for (int j = 0; j + 1 < taps - 1; j++)
+            tail[(size_t)j * (size_t)width + (size_t)i] =
+                tail[(size_t)(j + 1) * (size_t)width + (size_t)i];
+        if (taps > 1) tail[(size_t)(taps - 2) * (size_t)width + (size_t)i] = now;
+    }
+}
+
+static void convolution(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *x,
+                        int count) {
+    const size_t width = (size_t)s->w->config.width;
+    linear(c, &l->conv_in, l->conv_in_bias, s->normed, width, s->projected, 3 * width, count);
+    for (int t = 0; t < count; t++)
+        convolve_one(&s->w->config, l, s->tails[layer], s->projected + (size_t)t * 3 * width,
+                     s->mixed + (size_t)t * width);
+    linear_add(c, &l->conv_out, l->conv_out_bias, s->mixed, width, x, width, count);
+}
+
+static void norm_rows(const lfm2_state *s, const compute *c, const float *x, const float *gain,
+                      float *out, int count) {
+    const size_t width = (size_t)s->w->config.width;
+    for (int t = 0; t < count; t++)
+        c->k->rms_norm(out + (size_t)t * width, x + (size_t)t * width, gain, s->w->config.eps,
+                       s->w->config.width);
+}
+
+static void feed_forward(lfm2_state *s, const compute *c, const lfm2_layer *l, float *x,
+                         int count) {
+    const size_t width = (size_t)s->w->config.width;
+    const size_t ff = (size_t)l->gate.row_count;
+    linear(c, &l->gate, NULL, s->normed, width, s->gated, ff, count);
+    linear(c, &l->up, NULL, s->normed, width, s->raised, ff, count);
+    c->k->silu_mul(s->gated, s->gated, s->raised, (int64_t)((size_t)count * ff));
+    linear_add(c, &l->down, NULL, s->gated, ff, x, width, count);
+}
+
+void lfm2_forward(lfm2_state *s, const compute *c, float *x, int count) {
+    assert(count > 0 && count <= s->batch_cap);
+    assert(s->w->config.window > 0 || s->position + count <= s->position_cap);
+    prepare_rotary(s, count);
+    for (int i = 0; i < s->w->config.layer_count; i++) {
+        const lfm2_layer *l = &s->w->layers[i];
+        norm_rows(s, c, x, l->operator_norm, s->normed, count);
+        if (l->kv_head_count > 0)
+            attention(s, c, l, i, x, count);
+        else
+            convolution(s, c, l, i, x, count);
+        norm_rows(s, c, x, l->ffn_norm, s->normed, count);
+        feed_forward(s, c, l, x, count);
+        if (s->tap != NULL) s->tap(s->tap_context, i, x, count);
+    }
+    if (s->w->final_norm != NULL) norm_rows(s, c, x, s->w->final_norm, x, count);
+    s->position += count;
+}
