@@ -1,0 +1,229 @@
+#include "engine/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+
+static const char *const mode_names[RNL_MODE_COUNT] = {"interleaved", "transcribe", "speak",
+                                                       "text"};
+
+static void set_prompt(mode_config *m, const char *prompt, size_t size) {
+    if (size >= sizeof m->prompt) return;
+    memcpy(m->prompt, prompt, size);
+    m->prompt[size] = '\0';
+    m->has_prompt = true;
+}
+
+void config_defaults(model_config *c) {
+    const rnl_sampling greedy = {.temperature = 0.0f, .top_k = 1};
+    for (int i = 0; i < RNL_MODE_COUNT; i++)
+        c->modes[i] = (mode_config){.text = greedy, .audio = greedy, .step_max = 512};
+    if (c->codebook_count == 0 && !c->has_encoder) return; /* a text model: no prompts of its own */
+    /* audio.md 7.2: the Japanese checkpoint is known by its name and its 6:9 interleave. */
+    const bool japanese = strstr(c->name, "-JP") != NULL || c->audio_run == 9;
+    const char *asr = japanese ? "Perform ASR in japanese." : "Perform ASR.";
+    const char *tts = japanese                 ? "Perform TTS in japanese."
+                      : c->codec == CODEC_MIMI ? "Perform TTS."
+                                               : "Perform TTS. Use the US female voice.";
+    const char *talk = "Respond with interleaved text and audio.";
+    set_prompt(&c->modes[RNL_MODE_TRANSCRIBE], asr, strlen(asr));
+    set_prompt(&c->modes[RNL_MODE_SPEAK], tts, strlen(tts));
+    set_prompt(&c->modes[RNL_MODE_INTERLEAVED], talk, strlen(talk));
+    /* audio.md 7.3 */
+    c->modes[RNL_MODE_SPEAK].audio = (rnl_sampling){.temperature = 0.8f, .top_k = 64};
+    c->modes[RNL_MODE_INTERLEAVED].audio = (rnl_sampling){.temperature = 1.0f, .top_k = 4};
+    c->modes[RNL_MODE_INTERLEAVED].step_max = 1024;
+}
+
+static void key_of(char *out, size_t cap, int mode, const char *field) {
+    (void)snprintf(out, cap, "runnel.default.%s.%s", mode_names[mode], field);
+}
+
+static void read_sampling(rnl_sampling *s, const gguf *g, int mode, const char *modality) {
+    char field[64], key[128];
+    double temperature;
+    int64_t top_k;
+    (void)snprintf(field, sizeof field, "%s_temperature", modality);
+    key_of(key, sizeof key, mode, field);
+    if (gguf_float(g, key, &temperature) && temperature >= 0.0 && temperature <= 2.0)
+        s->temperature = (float)temperature;
+    (void)snprintf(field, sizeof field, "%s_top_k", modality);
+    key_of(key, sizeof key, mode, field);
+    if (gguf_int(g, key, 1, INT32_MAX, &top_k)) s->top_k = (int)top_k;
+}
+
+void config_read_defaults(model_config *c, const gguf *g) {
+    for (int i = 0; i < RNL_MODE_COUNT; i++) {
+        mode_config *m = &c->modes[i];
+        char key[128];
+        const char *text;
+        size_t size;
+        int64_t steps;
+        key_of(key, sizeof key, i, "system");
+        if (gguf_string(g, key, &text, &size)) set_prompt(m, text, size);
+        read_sampling(&m->text, g, i, "text");
+        read_sampling(&m->audio, g, i, "audio");
+        key_of(key, sizeof key, i, "step_max");
+        if (gguf_int(g, key, 1, 1 << 20, &steps)) m->step_max = (int)steps;
+    }
+}
+
+void config_write_defaults(const model_config *c, gguf_writer *w) {
+    for (int i = 0; i < RNL_MODE_COUNT; i++) {
+        const mode_config *m = &c->modes[i];
+        char key[128];
+        key_of(key, sizeof key, i, "system");
+        if (m->has_prompt) gguf_put_string(w, key, m->prompt, strlen(m->prompt));
+        key_of(key, sizeof key, i, "text_temperature");
+        gguf_put_f32(w, key, m->text.temperature);
+        key_of(key, sizeof key, i, "text_top_k");
+        gguf_put_u32(w, key, (uint32_t)m->text.top_k);
+        key_of(key, sizeof key, i, "audio_temperature");
+        gguf_put_f32(w, key, m->audio.temperature);
+        key_of(key, sizeof key, i, "audio_top_k");
+        gguf_put_u32(w, key, (uint32_t)m->audio.top_k);
+        key_of(key, sizeof key, i, "step_max");
+        gguf_put_u32(w, key, (uint32_t)m->step_max);
+    }
+}
+
+static bool parse_number(const char *text, double min, double max, double *out) {
+    char *end;
+    errno = 0;
+    *out = strtod(text, &end);
+    return errno == 0 && end != text && *end == '\0' && *out >= min && *out <= max;
+}
+
+static bool set_number(const char *field, const char *name, const char *value, double min,
+                       double max, double *out) {
+    return strcmp(field, name) == 0 && parse_number(value, min, max, out);
+}
+
+bool config_set_default(model_config *c, const char *key, const char *value) {
+    const char *prefix = "runnel.default.";
+    if (strncmp(key, prefix, strlen(prefix)) != 0) return false;
+    key += strlen(prefix);
+    for (int i = 0; i < RNL_MODE_COUNT; i++) {
+        const size_t length = strlen(mode_names[i]);
+        if (strncmp(key, mode_names[i], length) != 0 || key[length] != '.') continue;
+        const char *field = key + length + 1;
+        mode_config *m = &c->modes[i];
+        double number;
+        if (strcmp(field, "system") == 0 && strlen(value) < sizeof m->prompt) {
+            set_prompt(m, value, strlen(value));
+            return true;
+        }
+        if (set_number(field, "text_temperature", value, 0, 2, &number))
+            m->text.temperature = (float)number;
+        else if (set_number(field, "audio_temperature", value, 0, 2, &number))
+            m->audio.temperature = (float)number;
+        else if (set_number(field, "text_top_k", value, 1, INT32_MAX, &number))
+            m->text.top_k = (int)number;
+        else if (set_number(field, "audio_top_k", value, 1, INT32_MAX, &number))
+            m->audio.top_k = (int)number;
+        else if (set_number(field, "step_max", value, 1, 1 << 20, &number))
+            m->step_max = (int)number;
+        else
+            return false;
+        return true;
+    }
+    return false;
+}
+
+/* A required integer key; sticky. */
+static void need_int(const gguf *g, const char *prefix, const char *name, int64_t min, int64_t max,
+                     int *out, rnl_status *status, rnl_error *error) {
+    if (*status != RNL_OK) return;
+    char key[128];
+    int64_t value;
+    (void)snprintf(key, sizeof key, "%slfm2.%s", prefix, name);
+    if (gguf_int(g, key, min, max, &value))
+        *out = (int)value;
+    else
+        *status =
+            status_fail(error, RNL_ERR_FORMAT,
+                        "%s: key %s is missing or not a number from %lld to %lld; the file is "
+                        "damaged or no LFM2 model",
+                        gguf_path(g), key, (long long)min, (long long)max);
+}
+
+/* The layer pattern: an array with 0 for convolutions (backbone.md 5.2). */
+static rnl_status read_pattern(lfm2_config *c, const gguf *g, const char *prefix,
+                               rnl_error *error) {
+    char key[128];
+    size_t count;
+    (void)snprintf(key, sizeof key, "%slfm2.attention.head_count_kv", prefix);
+    if (!gguf_array_count(g, key, &count) || count != (size_t)c->layer_count)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: key %s is not an array of %d numbers, one per layer; the file is "
+                           "damaged",
+                           gguf_path(g), key, c->layer_count);
+    for (size_t i = 0; i < count; i++) {
+        int64_t heads;
+        if (!gguf_array_int(g, key, i, &heads) || heads < 0 || heads > c->head_count)
+            return status_fail(error, RNL_ERR_FORMAT,
+                               "%s: key %s holds a number outside 0 to %d; the file is damaged",
+                               gguf_path(g), key, c->head_count);
+        c->kv_head_count[i] = (int)heads;
+    }
+    return RNL_OK;
+}
+
+rnl_status config_read_lfm2(lfm2_config *c, const gguf *g, const char *prefix, rnl_error *error) {
+    *c = (lfm2_config){.conv_taps = 3, .eps = 1e-5f, .rope_base = 1e6};
+    rnl_status status = RNL_OK;
+    need_int(g, prefix, "block_count", 1, LFM2_LAYER_CAP, &c->layer_count, &status, error);
+    need_int(g, prefix, "embedding_length", 1, 1 << 20, &c->width, &status, error);
+    need_int(g, prefix, "attention.head_count", 1, 4096, &c->head_count, &status, error);
+    need_int(g, prefix, "shortconv.l_cache", 1, 64, &c->conv_taps, &status, error);
+    if (status != RNL_OK) return status;
+    char key[128];
+    int64_t number;
+    double real;
+    (void)snprintf(key, sizeof key, "%slfm2.attention.key_length", prefix);
+    c->head_width = gguf_int(g, key, 2, 4096, &number) ? (int)number : c->width / c->head_count;
+    (void)snprintf(key, sizeof key, "%slfm2.attention.sliding_window", prefix);
+    if (gguf_int(g, key, 0, 1 << 20, &number)) c->window = (int)number;
+    (void)snprintf(key, sizeof key, "%slfm2.attention.layer_norm_rms_epsilon", prefix);
+    if (gguf_float(g, key, &real)) c->eps = (float)real;
+    (void)snprintf(key, sizeof key, "%slfm2.rope.freq_base", prefix);
+    if (gguf_float(g, key, &real)) c->rope_base = real;
+    status = read_pattern(c, g, prefix, error);
+    return status == RNL_OK ? lfm2_check(c, gguf_path(g), error) : status;
+}
+
+static void put_int(gguf_writer *w, const char *prefix, const char *name, int64_t value) {
+    char key[128];
+    (void)snprintf(key, sizeof key, "%slfm2.%s", prefix, name);
+    gguf_put_u32(w, key, (uint32_t)value);
+}
+
+static void put_float(gguf_writer *w, const char *prefix, const char *name, float value) {
+    char key[128];
+    (void)snprintf(key, sizeof key, "%slfm2.%s", prefix, name);
+    gguf_put_f32(w, key, value);
+}
+
+void config_write_lfm2(const lfm2_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
+                       int64_t vocab_count, int context) {
+    put_int(w, prefix, "block_count", c->layer_count);
+    put_int(w, prefix, "context_length", context);
+    put_int(w, prefix, "embedding_length", c->width);
+    put_int(w, prefix, "feed_forward_length", ff_width);
+    put_int(w, prefix, "attention.head_count", c->head_count);
+    char key[128];
+    (void)snprintf(key, sizeof key, "%slfm2.attention.head_count_kv", prefix);
+    gguf_put_i32_array(w, key, c->kv_head_count, (size_t)c->layer_count);
+    if (c->head_width * c->head_count != c->width) {
+        put_int(w, prefix, "attention.key_length", c->head_width);
+        put_int(w, prefix, "attention.value_length", c->head_width);
+    }
+    put_float(w, prefix, "attention.layer_norm_rms_epsilon", c->eps);
+    put_float(w, prefix, "rope.freq_base", (float)c->rope_base);
+    put_int(w, prefix, "shortconv.l_cache", c->conv_taps);
+    if (c->window > 0) put_int(w, prefix, "attention.sliding_window", c->window);
+    if (vocab_count > 0) put_int(w, prefix, "vocab_size", vocab_count);
+}

@@ -1,0 +1,64 @@
+/* Everything a model's files say about it besides the weights, whichever files they are. Filled by
+ * source_gguf.c or source_hf.c, checked once, read-only afterwards. */
+#ifndef ENGINE_CONFIG_H
+#define ENGINE_CONFIG_H
+
+#include <runnel/runnel.h>
+
+#include "core/gguf.h"
+#include "core/lfm2.h"
+
+enum { CONFIG_NAME_CAP = 128, CONFIG_PROMPT_CAP = 512 };
+
+typedef enum codec_kind { CODEC_NONE, CODEC_LFM, CODEC_MIMI } codec_kind;
+
+/* Defaults of one task (rnl_mode). */
+typedef struct mode_config {
+    bool has_prompt;
+    char prompt[CONFIG_PROMPT_CAP]; /* system prompt, UTF-8 */
+    rnl_sampling text, audio;
+    int step_max;
+} mode_config;
+
+typedef struct model_config {
+    char name[CONFIG_NAME_CAP]; /* "" when the files give none */
+    lfm2_config backbone;
+    int vocab_count;
+    int context_trained;
+    int text_run, audio_run; /* interleave counts */
+
+    bool has_encoder;
+    int feature_count; /* mel bins */
+    int encoder_layer_count;
+    int encoder_head_count;
+
+    int codebook_count; /* 0: no depthformer */
+    int depth_layer_count;
+    bool depth_tied;
+
+    codec_kind codec;
+    lfm2_config detokenizer;          /* with CODEC_LFM */
+    int mimi_head_width, mimi_window; /* with CODEC_MIMI */
+
+    mode_config modes[RNL_MODE_COUNT];
+} model_config;
+
+/* Defaults of audio.md 7.2 and 7.3 that hold when the files are silent. Call when codec, text_run,
+ * audio_run and name are known, before the file's own runnel.default.* keys are read. */
+void config_defaults(model_config *c);
+
+/* Reads and writes runnel.default.<mode>.* (a bundle's task defaults). */
+void config_read_defaults(model_config *c, const gguf *g);
+void config_write_defaults(const model_config *c, gguf_writer *w);
+/* Sets one default by its key ("runnel.default.interleaved.audio_temperature") from text, for
+ * `runnel convert --set`. False when key or value is not one. */
+bool config_set_default(model_config *c, const char *key, const char *value);
+
+/* The LFM2 keys of backbone.md 5.2 under "<prefix>lfm2."; RNL_ERR_FORMAT names the key. */
+RNL_MUST_USE rnl_status config_read_lfm2(lfm2_config *c, const gguf *g, const char *prefix,
+                                         rnl_error *error);
+/* ff_width and vocab_count are informational. */
+void config_write_lfm2(const lfm2_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
+                       int64_t vocab_count, int context);
+
+#endif

@@ -1,0 +1,44 @@
+/* Where a model comes from: three layouts of files, one outcome (canonical tensors in a weights set
+ * and a model_config). The stages never learn which it was. */
+#ifndef ENGINE_SOURCE_H
+#define ENGINE_SOURCE_H
+
+#include <runnel/runnel.h>
+
+#include "core/weights.h"
+#include "engine/config.h"
+#include "tokenizer/bpe.h"
+
+typedef struct source {
+    weights *w;          /* filled; owned by the caller from the start */
+    model_config config; /* filled */
+    bpe *text;           /* the vocabulary; NULL when the files hold none. Owned by the caller */
+    const char *kind;    /* "bundle", "GGUF set", "Hugging Face directory"; static */
+    rnl_log_fn log;      /* may be NULL */
+    void *log_context;
+} source;
+
+void source_log(const source *s, rnl_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A GGUF file: a bundle, or the main file of a set whose other files are given or found beside it by
+ * name. On failure what was filled is still the caller's to free. */
+RNL_MUST_USE rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config *files,
+                                         rnl_error *error);
+
+/* A Hugging Face directory. */
+RNL_MUST_USE rnl_status source_open_hf(source *s, const char *path, rnl_error *error);
+
+/* source_hf_names.c: the canonical name of a Hugging Face tensor, or false when it is not used.
+ * part: which file it came from. */
+typedef enum hf_part { HF_MAIN, HF_DETOKENIZER, HF_MIMI } hf_part;
+bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap);
+
+/* source_hf_config.c: config.json (and audio_detokenizer/config.json, when there) to a
+ * model_config. */
+RNL_MUST_USE rnl_status source_hf_config(model_config *c, const char *directory, rnl_error *error);
+/* The Mimi dimensions beside its file, when there. */
+RNL_MUST_USE rnl_status source_mimi_config(model_config *c, const char *directory,
+                                           rnl_error *error);
+
+#endif

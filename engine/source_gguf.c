@@ -1,0 +1,256 @@
+/* GGUF files: the official set (main, mmproj, vocoder, tokenizer; audio.md 10.3) or one bundle that
+ * holds all of it. In a bundle the detokenizer's keys and tensors carry the prefix "detok.". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/status.h"
+#include "engine/source.h"
+#include "tokenizer/bpe_file.h"
+
+enum { PATH_CAP = 4096, NAME_CAP = 512 };
+
+static void close_file(void *file) {
+    gguf *g = file;
+    gguf_close(&g);
+}
+
+/* Opens one file and hands it to the weights set. */
+static rnl_status open_part(source *s, const char *path, gguf **out, rnl_error *error) {
+    rnl_status status = gguf_open(path, out, error);
+    if (status != RNL_OK) return status;
+    status = weights_own(s->w, *out, close_file);
+    return status == RNL_OK ? RNL_OK : status_fail(error, status, "%s: memory is exhausted", path);
+}
+
+/* Tensors that no stage reads: left out, so that they neither count as weights nor get converted
+ * (audio.md 6.1, 8.2, 10.3). */
+static bool is_unused(const char *name) {
+    const char *const unused[] = {
+        "a.position_embd.weight",           "a.position_embd_norm.weight",
+        "a.embd_to_logits.weight",          "audio_embedding.embedding_norm.weight",
+        "audio_embedding.to_logits.weight", "detok.token_embd.weight"};
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
+        if (strcmp(name, unused[i]) == 0) return true;
+    return false;
+}
+
+static rnl_status add_tensors(source *s, const gguf *g, const char *prefix, rnl_error *error) {
+    for (size_t i = 0; i < gguf_tensor_count(g); i++) {
+        tensor t = *gguf_tensor(g, i);
+        char name[NAME_CAP];
+        if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, t.name) >= sizeof name) continue;
+        /* The converter of Mimi and detokenizer spells the code table and window without prefix. */
+        if (is_unused(name)) continue;
+        t.name = name;
+        const rnl_status status = weights_add(s->w, &t, gguf_path(g), error);
+        if (status != RNL_OK) return status;
+    }
+    return RNL_OK;
+}
+
+static bool key_is(const gguf *g, const char *key, const char *text) {
+    const char *value;
+    size_t size;
+    return gguf_string(g, key, &value, &size) && size == strlen(text) &&
+           memcmp(value, text, size) == 0;
+}
+
+static rnl_status need_key(const gguf *g, const char *key, int64_t min, int64_t max, int *out,
+                           rnl_error *error) {
+    int64_t value;
+    if (!gguf_int(g, key, min, max, &value))
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: key %s is missing or not a number from %lld to %lld; the file is "
+                           "damaged",
+                           gguf_path(g), key, (long long)min, (long long)max);
+    *out = (int)value;
+    return RNL_OK;
+}
+
+static rnl_status read_encoder(source *s, const gguf *g, rnl_error *error) {
+    model_config *c = &s->config;
+    if (!key_is(g, "clip.projector_type", "lfm2a"))
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: this is not the encoder of an LFM2-Audio model "
+                           "(clip.projector_type is not lfm2a)",
+                           gguf_path(g));
+    rnl_status status =
+        need_key(g, "clip.audio.block_count", 1, 1024, &c->encoder_layer_count, error);
+    if (status == RNL_OK)
+        status =
+            need_key(g, "clip.audio.attention.head_count", 1, 4096, &c->encoder_head_count, error);
+    if (status == RNL_OK)
+        status = need_key(g, "clip.audio.num_mel_bins", 1, 1024, &c->feature_count, error);
+    c->has_encoder = status == RNL_OK;
+    return status;
+}
+
+/* The number of codebooks is that of depth_embeddings.K tensors. */
+static int count_codebooks(const weights *w) {
+    int count = 0;
+    char name[64];
+    do {
+        (void)snprintf(name, sizeof name, "depth_embeddings.%d.embedding.weight", count);
+    } while (weights_find(w, name) != NULL && ++count < RNL_CODEBOOK_CAP);
+    return count;
+}
+
+static rnl_status read_depthformer(source *s, const gguf *g, rnl_error *error) {
+    model_config *c = &s->config;
+    const rnl_status status =
+        need_key(g, "depthformer_n_layer", 1, 1024, &c->depth_layer_count, error);
+    if (status != RNL_OK) return status;
+    c->codebook_count = count_codebooks(s->w);
+    if (c->codebook_count == 0)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: tensor depth_embeddings.0.embedding.weight is missing; the file is "
+                           "damaged or no vocoder",
+                           gguf_path(g));
+    c->depth_tied = true;
+    bool tied;
+    if (gguf_bool(g, "runnel.depthformer.tied", &tied)) c->depth_tied = tied;
+    return RNL_OK;
+}
+
+static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
+    model_config *c = &s->config;
+    if (gguf_has(g, "split.count"))
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: this is a part of a split GGUF file; join the parts first",
+                           gguf_path(g));
+    rnl_status status = config_read_lfm2(&c->backbone, g, "", error);
+    if (status != RNL_OK) return status;
+    const tensor *embedding = weights_find(s->w, "token_embd.weight");
+    if (embedding == NULL || embedding->rank != 2 || embedding->shape[0] > 1 << 24)
+        return status_fail(
+            error, RNL_ERR_FORMAT,
+            "%s: tensor token_embd.weight is missing or no matrix; the file is damaged",
+            gguf_path(g));
+    c->vocab_count = (int)embedding->shape[0];
+    int64_t number;
+    c->context_trained =
+        gguf_int(g, "lfm2.context_length", 1, INT32_MAX, &number) ? (int)number : 128000;
+    const char *name;
+    size_t size;
+    if (gguf_string(g, "general.name", &name, &size) && size < sizeof c->name) {
+        memcpy(c->name, name, size);
+        c->name[size] = '\0';
+    }
+    c->text_run = 6; /* audio.md 10.3 */
+    c->audio_run = strstr(c->name, "-JP") != NULL ? 9 : 12;
+    if (gguf_int(g, "runnel.interleave.text", 1, 64, &number)) c->text_run = (int)number;
+    if (gguf_int(g, "runnel.interleave.audio", 1, 256, &number)) c->audio_run = (int)number;
+    if (!gguf_has(g, "tokenizer.ggml.tokens")) {
+        source_log(s, RNL_LOG_WARNING, "%s: no vocabulary: text cannot be read or written",
+                   gguf_path(g));
+        return RNL_OK;
+    }
+    return bpe_from_gguf(g, &s->text, error);
+}
+
+/* "DIR/NAME.gguf" -> "DIR/<role>-NAME.gguf". */
+static bool sibling(const char *path, const char *role, char *out, size_t cap) {
+    const char *slash = strrchr(path, '/');
+    const int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
+    return (size_t)snprintf(out, cap, "%.*s%s-%s", folder, path, role, path + folder) < cap &&
+           access(out, F_OK) == 0;
+}
+
+/* Opens the part of a set that was named, or found beside the main file; *out NULL when neither. */
+static rnl_status open_sibling(source *s, const char *main_path, const char *named,
+                               const char *role, gguf **out, rnl_error *error) {
+    char path[PATH_CAP];
+    *out = NULL;
+    if (named == NULL && !sibling(main_path, role, path, sizeof path)) return RNL_OK;
+    return open_part(s, named != NULL ? named : path, out, error);
+}
+
+static rnl_status read_set(source *s, const char *path, const rnl_model_config *files,
+                           rnl_error *error) {
+    gguf *mmproj, *vocoder, *tokenizer;
+    rnl_status status = open_sibling(s, path, files->mmproj_path, "mmproj", &mmproj, error);
+    if (status == RNL_OK && mmproj != NULL) status = add_tensors(s, mmproj, "", error);
+    if (status == RNL_OK && mmproj != NULL) status = read_encoder(s, mmproj, error);
+    if (status == RNL_OK)
+        status = open_sibling(s, path, files->vocoder_path, "vocoder", &vocoder, error);
+    if (status == RNL_OK && vocoder != NULL) status = add_tensors(s, vocoder, "", error);
+    if (status == RNL_OK && vocoder != NULL) status = read_depthformer(s, vocoder, error);
+    if (status == RNL_OK)
+        status = open_sibling(s, path, files->tokenizer_path, "tokenizer", &tokenizer, error);
+    if (status == RNL_OK && tokenizer != NULL) status = add_tensors(s, tokenizer, "detok.", error);
+    if (status == RNL_OK && tokenizer != NULL)
+        status = config_read_lfm2(&s->config.detokenizer, tokenizer, "", error);
+    if (status != RNL_OK) return status;
+    if (tokenizer != NULL) s->config.codec = CODEC_LFM;
+    if (vocoder != NULL && tokenizer == NULL)
+        source_log(s, RNL_LOG_WARNING,
+                   "%s: no tokenizer-*.gguf beside it: codes are made, but no sound", path);
+    return RNL_OK;
+}
+
+static rnl_status read_bundle(source *s, const gguf *g, rnl_error *error) {
+    model_config *c = &s->config;
+    rnl_status status = RNL_OK;
+    if (gguf_has(g, "clip.projector_type")) status = read_encoder(s, g, error);
+    if (status == RNL_OK && gguf_has(g, "depthformer_n_layer"))
+        status = read_depthformer(s, g, error);
+    if (status == RNL_OK && gguf_has(g, "detok.lfm2.block_count")) {
+        c->codec = CODEC_LFM;
+        status = config_read_lfm2(&c->detokenizer, g, "detok.", error);
+    } else if (status == RNL_OK && gguf_has(g, "runnel.mimi.window")) {
+        c->codec = CODEC_MIMI;
+        status = need_key(g, "runnel.mimi.window", 1, 1 << 16, &c->mimi_window, error);
+        if (status == RNL_OK)
+            status = need_key(g, "runnel.mimi.head_width", 2, 4096, &c->mimi_head_width, error);
+    }
+    return status;
+}
+
+/* Files that are known but are not a main file: say which one is. */
+static rnl_status refuse_others(const gguf *g, const char *path, rnl_error *error) {
+    const char *slash = strrchr(path, '/');
+    if (strncmp(slash != NULL ? slash + 1 : path, "audiodecoder-", 13) == 0)
+        return status_fail(
+            error, RNL_ERR_UNSUPPORTED,
+            "%s: the GGUF set of LFM2-Audio v1 is not supported; convert its Hugging "
+            "Face directory with `runnel convert`",
+            path);
+    if (key_is(g, "general.architecture", "lfm2moe"))
+        return status_fail(
+            error, RNL_ERR_UNSUPPORTED,
+            "%s: this is an LFM2 mixture-of-experts model, which Runnel does not run "
+            "yet; use a dense one",
+            path);
+    if (gguf_has(g, "clip.projector_type") || gguf_has(g, "depthformer_n_layer"))
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: this file holds one part of a model; name the main file (the one "
+                           "without mmproj-, vocoder- or tokenizer- before its name)",
+                           path);
+    const char *name = "?";
+    size_t size = 1;
+    (void)gguf_string(g, "general.architecture", &name, &size);
+    return status_fail(error, RNL_ERR_UNSUPPORTED,
+                       "%s: architecture '%.*s' is not lfm2; Runnel runs LFM2, LFM2-Audio and "
+                       "LFM2.5-Audio",
+                       path, (int)(size < 64 ? size : 64), name);
+}
+
+rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config *files,
+                            rnl_error *error) {
+    gguf *g = NULL;
+    rnl_status status = open_part(s, path, &g, error);
+    if (status != RNL_OK) return status;
+    const bool bundle = gguf_has(g, "runnel.bundle");
+    if (!bundle && !key_is(g, "general.architecture", "lfm2")) return refuse_others(g, path, error);
+    s->kind = bundle ? "bundle" : "GGUF set";
+    status = add_tensors(s, g, "", error);
+    if (status == RNL_OK) status = read_main(s, g, error);
+    if (status == RNL_OK)
+        status = bundle ? read_bundle(s, g, error) : read_set(s, path, files, error);
+    if (status != RNL_OK) return status;
+    config_defaults(&s->config);
+    config_read_defaults(&s->config, g);
+    return RNL_OK;
+}

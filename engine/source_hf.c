@@ -1,0 +1,164 @@
+/* A Hugging Face directory: config.json, model.safetensors or shards, tokenizer.json,
+ * audio_detokenizer/, the Mimi file (audio.md 2.3). Tensors keep their bytes; only the encoder's
+ * batch norms are computed into the two vectors that the stages know. */
+#include <dirent.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/safetensors.h"
+#include "core/status.h"
+#include "engine/source.h"
+#include "tokenizer/bpe_file.h"
+
+enum { PATH_CAP = 4096, NAME_CAP = 512 };
+
+void source_log(const source *s, rnl_log_level level, const char *format, ...) {
+    if (s->log == NULL) return;
+    char text[RNL_ERROR_TEXT_CAP];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    s->log(s->log_context, level, text);
+}
+
+static void close_file(void *file) {
+    safetensors *f = file;
+    safetensors_close(&f);
+}
+
+/* Adds every tensor of one file that has a canonical name. */
+static rnl_status add_file(source *s, const char *path, hf_part part, rnl_error *error) {
+    safetensors *file = NULL;
+    rnl_status status = safetensors_open(path, &file, error);
+    if (status != RNL_OK) return status;
+    status = weights_own(s->w, file, close_file);
+    if (status != RNL_OK) return status_fail(error, status, "%s: memory is exhausted", path);
+    for (size_t i = 0; i < safetensors_tensor_count(file); i++) {
+        tensor t = *safetensors_tensor(file, i);
+        char name[NAME_CAP];
+        if (!source_hf_name(part, t.name, name, sizeof name)) continue;
+        t.name = name;
+        status = weights_add(s->w, &t, path, error);
+        if (status != RNL_OK) return status;
+    }
+    return RNL_OK;
+}
+
+typedef struct shard_job {
+    source *s;
+    const char *directory;
+} shard_job;
+
+static rnl_status add_shard(void *context, const char *name, rnl_error *error) {
+    const shard_job *job = context;
+    char path[PATH_CAP];
+    (void)snprintf(path, sizeof path, "%s/%s", job->directory, name);
+    return add_file(job->s, path, HF_MAIN, error);
+}
+
+static rnl_status add_main(source *s, const char *directory, rnl_error *error) {
+    char path[PATH_CAP];
+    (void)snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
+    if (access(path, F_OK) == 0) {
+        shard_job job = {.s = s, .directory = directory};
+        return safetensors_each_shard(path, add_shard, &job, error);
+    }
+    (void)snprintf(path, sizeof path, "%s/model.safetensors", directory);
+    return add_file(s, path, HF_MAIN, error);
+}
+
+/* The name of the Mimi file: tokenizer-*.safetensors (audio.md 2.3). False when there is none. */
+static bool find_mimi(const char *directory, char *path, size_t cap) {
+    DIR *d = opendir(directory);
+    if (d == NULL) return false;
+    bool found = false;
+    for (const struct dirent *e = readdir(d); e != NULL && !found; e = readdir(d)) {
+        const char *ending = ".safetensors";
+        const size_t length = strlen(e->d_name), tail = strlen(ending);
+        found = strncmp(e->d_name, "tokenizer-", 10) == 0 && length > tail &&
+                strcmp(e->d_name + length - tail, ending) == 0 &&
+                (size_t)snprintf(path, cap, "%s/%s", directory, e->d_name) < cap;
+    }
+    closedir(d);
+    return found;
+}
+
+static rnl_status add_codec(source *s, const char *directory, rnl_error *error) {
+    char path[PATH_CAP];
+    if (s->config.codec == CODEC_LFM) {
+        (void)snprintf(path, sizeof path, "%s/audio_detokenizer/model.safetensors", directory);
+        return add_file(s, path, HF_DETOKENIZER, error);
+    }
+    if (!find_mimi(directory, path, sizeof path))
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: there is neither audio_detokenizer/ nor a tokenizer-*.safetensors "
+                           "(Mimi) in it, so no sound can be made; complete the download",
+                           directory);
+    s->config.codec = CODEC_MIMI;
+    const rnl_status status = source_mimi_config(&s->config, directory, error);
+    return status == RNL_OK ? add_file(s, path, HF_MIMI, error) : status;
+}
+
+/* Batch norm at rest is y = A x + B with A = g / sqrt(v + 1e-5), B = b - m A (audio.md 4.3). */
+static rnl_status fold_batch_norm(source *s, const char *path, int layer, rnl_error *error) {
+    loader l = {.w = s->w, .prefix = "", .file = path, .error = error};
+    char name[64];
+    (void)snprintf(name, sizeof name, "raw.blk.%d.batch_norm.weight", layer);
+    const tensor *gain_tensor = weights_find(s->w, name);
+    const int64_t width = gain_tensor != NULL && gain_tensor->rank == 1 ? gain_tensor->shape[0] : 0;
+    const float *gain = load_vector(&l, width, "raw.blk.%d.batch_norm.weight", layer);
+    const float *bias = load_vector(&l, width, "raw.blk.%d.batch_norm.bias", layer);
+    const float *mean = load_vector(&l, width, "raw.blk.%d.batch_norm.running_mean", layer);
+    const float *variance = load_vector(&l, width, "raw.blk.%d.batch_norm.running_var", layer);
+    if (l.status != RNL_OK) return l.status;
+    float *folded = malloc((size_t)width * 2 * sizeof *folded);
+    if (folded == NULL || weights_own(s->w, folded, free) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    for (int64_t i = 0; i < width; i++) {
+        folded[i] = (float)((double)gain[i] / sqrt((double)variance[i] + 1e-5));
+        folded[width + i] = bias[i] - mean[i] * folded[i];
+    }
+    const char *const endings[] = {"weight", "bias"};
+    for (int part = 0; part < 2; part++) {
+        (void)snprintf(name, sizeof name, "a.blk.%d.conv_norm.%s", layer, endings[part]);
+        const tensor t = {.name = name,
+                          .data = (const unsigned char *)(folded + part * width),
+                          .type = QUANT_F32,
+                          .rank = 1,
+                          .shape = {width, 1, 1, 1},
+                          .size = (size_t)width * sizeof *folded};
+        const rnl_status status = weights_add(s->w, &t, path, error);
+        if (status != RNL_OK) return status;
+    }
+    return RNL_OK;
+}
+
+static rnl_status add_vocabulary(source *s, const char *directory, rnl_error *error) {
+    char path[PATH_CAP];
+    (void)snprintf(path, sizeof path, "%s/tokenizer.json", directory);
+    if (access(path, F_OK) == 0) return bpe_from_json(path, s->config.vocab_count, &s->text, error);
+    source_log(s, RNL_LOG_WARNING, "%s: no tokenizer.json: text cannot be read or written",
+               directory);
+    return RNL_OK;
+}
+
+rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
+    s->kind = "Hugging Face directory";
+    rnl_status status = source_hf_config(&s->config, path, error);
+    if (status == RNL_OK) status = add_main(s, path, error);
+    if (status == RNL_OK && s->config.codebook_count > 0) status = add_codec(s, path, error);
+    for (int i = 0; i < s->config.encoder_layer_count && status == RNL_OK; i++)
+        status = fold_batch_norm(s, path, i, error);
+    if (status == RNL_OK) status = add_vocabulary(s, path, error);
+    if (status != RNL_OK) return status;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+    if (strlen(name) < sizeof s->config.name) (void)strcpy(s->config.name, name);
+    config_defaults(&s->config);
+    return RNL_OK;
+}

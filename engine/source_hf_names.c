@@ -1,0 +1,154 @@
+/* Hugging Face tensor names -> canonical names (audio.md 9.5, 10.1 to 10.3; backbone.md 7.3).
+ * '#' in a pattern stands for one number, '*' at its end for any rest; both are carried over. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/source.h"
+
+typedef struct name_rule {
+    const char *from, *to;
+} name_rule;
+
+/* The LFM2 stack below "lfm.", "model." or, in the detokenizer, "lfm.". */
+static const name_rule stack_rules[] = {
+    {"embed_tokens.weight", "token_embd.weight"},
+    {"embedding_norm.weight", "token_embd_norm.weight"},
+    {"layers.#.operator_norm.weight", "blk.#.attn_norm.weight"},
+    {"layers.#.ffn_norm.weight", "blk.#.ffn_norm.weight"},
+    {"layers.#.conv.in_proj.*", "blk.#.shortconv.in_proj.*"},
+    {"layers.#.conv.conv.*", "blk.#.shortconv.conv.*"},
+    {"layers.#.conv.out_proj.*", "blk.#.shortconv.out_proj.*"},
+    {"layers.#.self_attn.q_proj.weight", "blk.#.attn_q.weight"},
+    {"layers.#.self_attn.k_proj.weight", "blk.#.attn_k.weight"},
+    {"layers.#.self_attn.v_proj.weight", "blk.#.attn_v.weight"},
+    {"layers.#.self_attn.out_proj.weight", "blk.#.attn_output.weight"},
+    {"layers.#.self_attn.q_layernorm.weight", "blk.#.attn_q_norm.weight"},
+    {"layers.#.self_attn.k_layernorm.weight", "blk.#.attn_k_norm.weight"},
+    {"layers.#.feed_forward.w1.weight", "blk.#.ffn_gate.weight"},
+    {"layers.#.feed_forward.w3.weight", "blk.#.ffn_up.weight"},
+    {"layers.#.feed_forward.w2.weight", "blk.#.ffn_down.weight"},
+};
+
+static const name_rule main_rules[] = {
+    {"lm_head.weight", "output.weight"},
+    {"conformer.pre_encode.conv.*", "a.conv1d.*"},
+    {"conformer.pre_encode.out.*", "a.pre_encode.out.*"},
+    {"conformer.layers.#.norm_feed_forward1.*", "a.blk.#.ffn_norm.*"},
+    {"conformer.layers.#.feed_forward1.linear1.*", "a.blk.#.ffn_up.*"},
+    {"conformer.layers.#.feed_forward1.linear2.*", "a.blk.#.ffn_down.*"},
+    {"conformer.layers.#.norm_self_att.*", "a.blk.#.ln1.*"},
+    {"conformer.layers.#.self_attn.linear_q.*", "a.blk.#.attn_q.*"},
+    {"conformer.layers.#.self_attn.linear_k.*", "a.blk.#.attn_k.*"},
+    {"conformer.layers.#.self_attn.linear_v.*", "a.blk.#.attn_v.*"},
+    {"conformer.layers.#.self_attn.linear_out.*", "a.blk.#.attn_out.*"},
+    {"conformer.layers.#.self_attn.linear_pos.weight", "a.blk.#.linear_pos.weight"},
+    {"conformer.layers.#.self_attn.pos_bias_u", "a.blk.#.pos_bias_u"},
+    {"conformer.layers.#.self_attn.pos_bias_v", "a.blk.#.pos_bias_v"},
+    {"conformer.layers.#.norm_conv.*", "a.blk.#.norm_conv.*"},
+    {"conformer.layers.#.conv.pointwise_conv1.*", "a.blk.#.conv_pw1.*"},
+    {"conformer.layers.#.conv.depthwise_conv.*", "a.blk.#.conv_dw.*"},
+    {"conformer.layers.#.conv.pointwise_conv2.*", "a.blk.#.conv_pw2.*"},
+    /* Folded into conv_norm by source_hf.c, then of no further use. */
+    {"conformer.layers.#.conv.batch_norm.*", "raw.blk.#.batch_norm.*"},
+    {"conformer.layers.#.norm_feed_forward2.*", "a.blk.#.ffn_norm_1.*"},
+    {"conformer.layers.#.feed_forward2.linear1.*", "a.blk.#.ffn_up_1.*"},
+    {"conformer.layers.#.feed_forward2.linear2.*", "a.blk.#.ffn_down_1.*"},
+    {"conformer.layers.#.norm_out.*", "a.blk.#.ln2.*"},
+    {"audio_adapter.model.*", "mm.a.mlp.*"},
+    {"audio_embedding.embedding.weight", "audio_embedding.embedding.weight"},
+    {"depth_linear.*", "depth_linear.*"},
+    {"depth_embeddings.*", "depth_embeddings.*"},
+    {"depthformer.layers.#.operator.bounded_attention.*",
+     "depthformer.layers.#.operator.attention.*"},
+    {"depthformer.layers.*", "depthformer.layers.*"},
+};
+
+static const name_rule detokenizer_rules[] = {
+    {"emb.emb.weight", "emb.emb.weight"},
+    {"istft.window", "istft.window"},
+    {"lin.weight", "detok.dense_2.weight"},
+    {"lin.bias", "detok.dense_2.bias"},
+};
+
+/* Older exports and files saved again from the package (audio.md 9.5). */
+static const name_rule mimi_endings[] = {
+    {"._codebook.embed_sum", "._codebook.embedding_sum"},
+    {"._codebook.cluster_size", "._codebook.cluster_usage"},
+    {"._codebook.inited", "._codebook._initialized"},
+    {".self_attn.in_projs.0.weight", ".self_attn.in_proj_weight"},
+    {".self_attn.out_projs.0.weight", ".self_attn.out_proj.weight"},
+};
+
+/* Length of the pattern's wildcards is bounded by the name itself, so out_cap > strlen(name) + 32
+ * always suffices; anything longer is refused. */
+static bool apply(const name_rule *rule, const char *name, const char *prefix, char *out,
+                  size_t cap) {
+    const char *number = NULL, *rest = NULL;
+    size_t digits = 0;
+    const char *p = rule->from, *q = name;
+    for (; *p != '\0'; p++) {
+        if (*p == '#') {
+            number = q;
+            while (isdigit((unsigned char)*q)) q++;
+            digits = (size_t)(q - number);
+            if (digits == 0 || digits > 5) return false;
+        } else if (*p == '*') {
+            rest = q;
+            q += strlen(q);
+        } else if (*p != *q++) {
+            return false;
+        }
+    }
+    if (*q != '\0') return false;
+    size_t used = (size_t)snprintf(out, cap, "%s", prefix);
+    for (const char *t = rule->to; *t != '\0' && used < cap; t++) {
+        if (*t == '#')
+            used += (size_t)snprintf(out + used, cap - used, "%.*s", (int)digits, number);
+        else if (*t == '*')
+            used += (size_t)snprintf(out + used, cap - used, "%s", rest);
+        else
+            used += (size_t)snprintf(out + used, cap - used, "%c", *t);
+    }
+    return used < cap;
+}
+
+static bool apply_any(const name_rule *rules, size_t count, const char *name, const char *prefix,
+                      char *out, size_t cap) {
+    for (size_t i = 0; i < count; i++)
+        if (apply(&rules[i], name, prefix, out, cap)) return true;
+    return false;
+}
+
+#define APPLY_ANY(rules, name, prefix, out, cap)                                                   \
+    apply_any(rules, sizeof(rules) / sizeof *(rules), name, prefix, out, cap)
+
+static bool mimi_name(const char *name, char *out, size_t cap) {
+    for (size_t i = 0; i < sizeof mimi_endings / sizeof *mimi_endings; i++) {
+        const char *from = mimi_endings[i].from;
+        const size_t length = strlen(name), ending = strlen(from);
+        if (length < ending || strcmp(name + length - ending, from) != 0) continue;
+        return (size_t)snprintf(out, cap, "mimi.%.*s%s", (int)(length - ending), name,
+                                mimi_endings[i].to) < cap;
+    }
+    return (size_t)snprintf(out, cap, "mimi.%s", name) < cap;
+}
+
+static const char *after(const char *name, const char *prefix) {
+    const size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 ? name + length : NULL;
+}
+
+bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap) {
+    if (part == HF_MIMI) return mimi_name(name, out, out_cap);
+    const char *prefix = part == HF_DETOKENIZER ? "detok." : "";
+    const char *stack = after(name, "lfm.");
+    if (stack == NULL && part == HF_MAIN) stack = after(name, "model.");
+    if (stack != NULL) {
+        /* The detokenizer is fed by code frames: its text table is of no use (audio.md 8.2). */
+        if (part == HF_DETOKENIZER && strcmp(stack, "embed_tokens.weight") == 0) return false;
+        return APPLY_ANY(stack_rules, stack, prefix, out, out_cap);
+    }
+    return part == HF_DETOKENIZER ? APPLY_ANY(detokenizer_rules, name, "", out, out_cap)
+                                  : APPLY_ANY(main_rules, name, "", out, out_cap);
+}
