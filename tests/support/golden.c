@@ -55,7 +55,7 @@ static void check(const char *dir, const char *file, const float *got, size_t co
     npy want = npy_read(path);
     assert_non_null(want.f);
     assert_int_equal(want.count, count);
-    double max, rms;
+    double max = 0, rms = 0;
     tolerances(dir, file, &max, &rms);
     if (!transposed) {
         golden_compare(path, want.f, got, count, max, rms);

@@ -1,0 +1,123 @@
+/* The specification of every kernel, in portable C. Matrix products follow the law of kernels.h:
+ * KERNELS_LANES running sums per output, column c to lane c % KERNELS_LANES, one fixed tree. */
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+#include "kernels/quant_inner.h"
+
+enum {
+    TILE_COLS = 256 /* columns dequantised at a time: one super-block, a multiple of every block */
+};
+
+/* Neighbours first: vector levels get this order from horizontal additions. */
+static float lane_total(const float *s) {
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+}
+
+/* Adds count columns to the lanes; the first of them is in lane 0. */
+static void lanes_add(float *lanes, const float *a, const float *b, int64_t count) {
+    for (int64_t c = 0; c < count; c++) lanes[c % KERNELS_LANES] += a[c] * b[c];
+}
+
+static float dot(const float *a, const float *b, int64_t count) {
+    float lanes[KERNELS_LANES] = {0};
+    lanes_add(lanes, a, b, count);
+    return lane_total(lanes);
+}
+
+static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
+                 const float *x, size_t x_stride, int64_t x_count, int64_t col_count) {
+    for (size_t t = 0; t < (size_t)x_count; t++)
+        for (size_t r = 0; r < (size_t)row_count; r++)
+            y[t * y_stride + r] = dot(w + r * w_stride, x + t * x_stride, col_count);
+}
+
+static void gemv_any(quant_type type, float *y, const unsigned char *w, size_t row_size,
+                     int64_t row_count, const float *x, int64_t col_count) {
+    const quant_info *info = quant_describe((uint32_t)type);
+    const size_t tile_size = (size_t)TILE_COLS / info->block_len * info->block_size;
+    for (int64_t r = 0; r < row_count; r++, w += row_size) {
+        float lanes[KERNELS_LANES] = {0}, tile[TILE_COLS];
+        const unsigned char *p = w;
+        for (int64_t c = 0; c < col_count; c += TILE_COLS, p += tile_size) {
+            const int64_t left = col_count - c, count = left < TILE_COLS ? left : TILE_COLS;
+            quant_dequantise(type, p, tile, count);
+            lanes_add(lanes, tile, x + c, count);
+        }
+        y[r] = lane_total(lanes);
+    }
+}
+
+#define GEMV(name, type)                                                                           \
+    static void name(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,  \
+                     int64_t col_count) {                                                          \
+        gemv_any(type, y, w, row_size, row_count, x, col_count);                                   \
+    }
+GEMV(gemv_f32, QUANT_F32)
+GEMV(gemv_f16, QUANT_F16)
+GEMV(gemv_bf16, QUANT_BF16)
+GEMV(gemv_q8_0, QUANT_Q8_0)
+GEMV(gemv_q4_0, QUANT_Q4_0)
+GEMV(gemv_q6_k, QUANT_Q6_K)
+#undef GEMV
+
+static void axpy(float *y, float s, const float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++) y[i] += s * x[i];
+}
+
+static void rms_norm(float *y, const float *x, const float *g, float eps, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += (double)x[i] * x[i];
+    const float scale = (float)(1.0 / sqrt(sum / (double)count + eps));
+    for (int64_t i = 0; i < count; i++) y[i] = x[i] * scale * g[i];
+}
+
+static void layer_norm(float *y, const float *x, const float *g, const float *b, float eps,
+                       int64_t count) {
+    double sum = 0, square_sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += x[i];
+    const double mean = sum / (double)count;
+    for (int64_t i = 0; i < count; i++) square_sum += (x[i] - mean) * (x[i] - mean);
+    const double scale = 1.0 / sqrt(square_sum / (double)count + eps);
+    for (int64_t i = 0; i < count; i++) y[i] = (float)((x[i] - mean) * scale) * g[i] + b[i];
+}
+
+static void silu(float *y, const float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++) y[i] = x[i] / (1.0f + expf(-x[i]));
+}
+
+static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
+    for (int64_t i = 0; i < count; i++) y[i] = a[i] / (1.0f + expf(-a[i])) * b[i];
+}
+
+static void softmax(float *x, int64_t count) {
+    float max = x[0];
+    for (int64_t i = 1; i < count; i++) max = x[i] > max ? x[i] : max;
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += x[i] = expf(x[i] - max);
+    const float scale = (float)(1.0 / sum);
+    for (int64_t i = 0; i < count; i++) x[i] *= scale;
+}
+
+const kernels kernels_scalar = {
+    .name = "scalar",
+    .dequantise = quant_dequantise,
+    .gemv =
+        {
+            [QUANT_F32] = gemv_f32,
+            [QUANT_F16] = gemv_f16,
+            [QUANT_BF16] = gemv_bf16,
+            [QUANT_Q8_0] = gemv_q8_0,
+            [QUANT_Q4_0] = gemv_q4_0,
+            [QUANT_Q6_K] = gemv_q6_k,
+        },
+    .gemm = gemm,
+    .dot = dot,
+    .axpy = axpy,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .silu = silu,
+    .silu_mul = silu_mul,
+    .softmax = softmax,
+};

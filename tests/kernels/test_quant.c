@@ -1,0 +1,261 @@
+/* Block formats against the reference arrays of tests/data/quant (made by gguf-py) and the test
+ * vectors of backbone.md 6.4. Every comparison is of bits. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/quant.h"
+#include "tests/support/npy.h"
+
+enum { ROWS = 16, COLS = 256 };
+
+/* The stored rows of one type. The caller frees. */
+static unsigned char *read_rows(const quant_info *info, size_t *size) {
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s/quant/%s.bin", TEST_DATA, info->name);
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) fail_msg("%s: missing", path);
+    *size = (size_t)ROWS * COLS / info->block_len * info->block_size;
+    unsigned char *bytes = malloc(*size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, *size + 1, f), *size);
+    fclose(f);
+    return bytes;
+}
+
+static const quant_type readable[] = {QUANT_F16,    QUANT_BF16,   QUANT_Q8_0, QUANT_Q4_0,
+                                      QUANT_Q4_1,   QUANT_Q5_0,   QUANT_Q5_1, QUANT_Q2_K,
+                                      QUANT_Q3_K,   QUANT_Q4_K,   QUANT_Q5_K, QUANT_Q6_K,
+                                      QUANT_IQ4_NL, QUANT_IQ4_XS, QUANT_MXFP4};
+enum { READABLE_COUNT = sizeof readable / sizeof readable[0] };
+
+static void every_type_equals_the_reference_bit_for_bit(void **state) {
+    (void)state;
+    for (size_t i = 0; i < READABLE_COUNT; i++) {
+        const quant_info *info = quant_describe(readable[i]);
+        size_t size;
+        unsigned char *rows = read_rows(info, &size);
+        char path[64];
+        (void)snprintf(path, sizeof path, "quant/%s.npy", info->name);
+        npy want = npy_read(path);
+        assert_int_equal(want.count, ROWS * COLS);
+        /* At an odd address, row by row: rows in files are not aligned. */
+        unsigned char *odd = malloc(size + 1);
+        assert_non_null(odd);
+        memcpy(odd + 1, rows, size);
+        float *got = malloc(COLS * sizeof *got);
+        assert_non_null(got);
+        for (size_t r = 0; r < ROWS; r++) {
+            quant_dequantise(readable[i], odd + 1 + r * size / ROWS, got, COLS);
+            for (size_t c = 0; c < COLS; c++)
+                if (memcmp(&got[c], &want.f[r * COLS + c], sizeof *got) != 0)
+                    fail_msg("%s: row %zu column %zu is %.9g instead of %.9g", info->name, r, c,
+                             (double)got[c], (double)want.f[r * COLS + c]);
+        }
+        free(got);
+        free(odd);
+        free(rows);
+        npy_free(&want);
+    }
+}
+
+static void part_of_a_row_reads_its_blocks_only(void **state) {
+    (void)state;
+    for (size_t i = 0; i < READABLE_COUNT; i++) {
+        const quant_info *info = quant_describe(readable[i]);
+        unsigned char *block = calloc(1, info->block_size); /* exact: ASan sees a byte too many */
+        float *out = malloc((info->block_len + 1) * sizeof *out);
+        assert_non_null(block);
+        assert_non_null(out);
+        out[info->block_len] = 12345;
+        quant_dequantise(readable[i], block, out, info->block_len);
+        assert_true(out[info->block_len] == 12345);
+        quant_dequantise(readable[i], block, out, 0);
+        free(out);
+        free(block);
+    }
+}
+
+static void quantisers_write_the_bytes_of_the_reference(void **state) {
+    (void)state;
+    static const quant_type written[] = {QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0};
+    npy x = npy_read("quant/x.npy");
+    assert_int_equal(x.count, ROWS * COLS);
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        const quant_info *info = quant_describe(written[i]);
+        size_t size;
+        unsigned char *want = read_rows(info, &size), *got = malloc(size + 1);
+        assert_non_null(got);
+        got[size] = 0xa5;
+        assert_true(quant_quantise(written[i], x.f, got, ROWS * COLS));
+        for (size_t b = 0; b < size; b++)
+            if (got[b] != want[b])
+                fail_msg("%s: byte %zu (block %zu, offset %zu) is %02x instead of %02x", info->name,
+                         b, b / info->block_size, b % info->block_size, got[b], want[b]);
+        assert_int_equal(got[size], 0xa5);
+        free(got);
+        free(want);
+    }
+    npy_free(&x);
+}
+
+static uint32_t crc32_of(const unsigned char *p, size_t size) {
+    uint32_t crc = 0xffffffff;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= p[i];
+        for (int b = 0; b < 8; b++) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
+static void vector_of_the_specification_has_its_checksum(void **state) {
+    (void)state;
+    float x[COLS];
+    for (int i = 0; i < COLS; i++)
+        x[i] = (float)((7 * i * i + 13 * i + 5) % 257 - 128) * (float)(1 + i / 32) / 256;
+    assert_true(x[0] == -0.48046875f && x[1] == -0.40234375f && x[255] == -3.78125f);
+    unsigned char row[272];
+    assert_true(quant_quantise(QUANT_Q4_0, x, row, COLS));
+    assert_int_equal(crc32_of(row, 144), 0x858cdca7);
+    assert_true(quant_quantise(QUANT_Q8_0, x, row, COLS));
+    assert_int_equal(crc32_of(row, 272), 0x9db05d5d);
+}
+
+static void rows_of_zeros_have_their_bytes(void **state) {
+    (void)state;
+    const float x[64] = {0};
+    unsigned char row[68];
+    assert_true(quant_quantise(QUANT_Q4_0, x, row, 64));
+    for (int i = 0; i < 36; i++)
+        assert_int_equal(row[i], i % 18 == 0 ? 0x00 : i % 18 == 1 ? 0x80 : 0x88);
+    assert_true(quant_quantise(QUANT_Q8_0, x, row, 64));
+    for (int i = 0; i < 68; i++) assert_int_equal(row[i], 0);
+}
+
+/* No reference exists for these: only that codes stay in range and nothing is undefined (UBSan). */
+static void blocks_that_are_not_numbers_are_survived(void **state) {
+    (void)state;
+    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 0x1p-149f, -0x1p-140f, 0x1.fffffep127f};
+    for (size_t b = 0; b < sizeof bad / sizeof bad[0]; b++) {
+        for (int all = 0; all < 2; all++) {
+            float x[32];
+            unsigned char row[34];
+            for (int i = 0; i < 32; i++) x[i] = all || i == 5 ? bad[b] : (float)i - 16;
+            assert_true(quant_quantise(QUANT_Q4_0, x, row, 32));
+            assert_true(quant_quantise(QUANT_Q8_0, x, row, 32));
+        }
+    }
+}
+
+static float value_of_half(uint32_t h) { /* by the definition of the format */
+    const int exponent = (int)(h >> 10 & 31), mantissa = (int)(h & 1023);
+    const double v = exponent == 0 ? ldexp(mantissa, -24) : ldexp(1024 + mantissa, exponent - 25);
+    return (float)((h & 0x8000) != 0 ? -v : v);
+}
+
+static void every_half_is_converted_both_ways(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 65536; h++) {
+        const float f = quant_f16_to_f32((uint16_t)h);
+        const uint16_t back = quant_f32_to_f16(f);
+        if ((h & 0x7fff) > 0x7c00) { /* NaNs keep their sign and lose the rest */
+            assert_true(isnan(f));
+            assert_int_equal(back, (h & 0x8000) | 0x7e00);
+        } else {
+            if ((h & 0x7fff) == 0x7c00)
+                assert_true(isinf(f) && !signbit(f) == ((h & 0x8000) == 0));
+            else
+                assert_true(f == value_of_half(h) && !signbit(f) == ((h & 0x8000) == 0));
+            assert_int_equal(back, h);
+        }
+        unsigned char row[2];
+        assert_true(quant_quantise(QUANT_F16, &f, row, 1));
+        assert_memory_equal(row, &back, 2);
+    }
+}
+
+/* Between neighbouring halves a and b: the middle goes to the even one, its neighbours to theirs. */
+static void halves_are_rounded_to_nearest_even(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 0x7c00; h++) {
+        const float a = quant_f16_to_f32((uint16_t)h);
+        const float b = h + 1 == 0x7c00 ? 65536.0f : quant_f16_to_f32((uint16_t)(h + 1));
+        const float middle = (a + b) / 2; /* exact: one bit more than a half has */
+        assert_int_equal(quant_f32_to_f16(middle), (h & 1) == 0 ? h : h + 1);
+        assert_int_equal(quant_f32_to_f16(nextafterf(middle, 0)), h);
+        assert_int_equal(quant_f32_to_f16(nextafterf(middle, 1e9f)), h + 1);
+        assert_int_equal(quant_f32_to_f16(-middle), 0x8000 | ((h & 1) == 0 ? h : h + 1));
+    }
+    assert_int_equal(quant_f32_to_f16(1e30f), 0x7c00);
+    assert_int_equal(quant_f32_to_f16(-INFINITY), 0xfc00);
+}
+
+static void every_brain_float_is_converted_both_ways(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 65536; h++) {
+        const float f = quant_bf16_to_f32((uint16_t)h);
+        const uint16_t back = quant_f32_to_bf16(f);
+        const bool is_nan = (h & 0x7fff) > 0x7f80;
+        assert_int_equal(isnan(f) != 0, is_nan);
+        assert_int_equal(back, is_nan ? (h | 64) : h);
+        if ((h & 0x7fff) >= 0x7f80) continue;
+        const uint32_t u = h << 16 | 0x8000; /* the middle above */
+        float middle;
+        memcpy(&middle, &u, sizeof middle);
+        assert_int_equal(quant_f32_to_bf16(middle), (h & 1) == 0 ? h : h + 1);
+        assert_int_equal(quant_f32_to_bf16(nextafterf(middle, 0)), h);
+    }
+}
+
+static void types_are_described_and_found(void **state) {
+    (void)state;
+    int count = 0;
+    for (uint32_t t = 0; t < 300; t++) {
+        const quant_info *info = quant_describe(t);
+        assert_non_null(info);
+        if (info->block_size == 0) {
+            assert_string_equal(info->name, "?");
+            assert_false(info->is_weight);
+            continue;
+        }
+        quant_type found = QUANT_TYPE_CAP;
+        assert_true(quant_parse(info->name, &found));
+        assert_int_equal(found, t);
+        count++;
+    }
+    assert_int_equal(count, 21);
+    assert_string_equal(quant_describe(0xffffffff)->name, "?");
+    quant_type type = QUANT_F64;
+    assert_true(quant_parse("q4_k", &type) && type == QUANT_Q4_K);
+    assert_true(quant_parse("iQ4_xs", &type) && type == QUANT_IQ4_XS);
+    assert_false(quant_parse("q4", &type) || quant_parse("q4_00", &type) ||
+                 quant_parse("", &type) || quant_parse("?", &type));
+    assert_int_equal(type, QUANT_IQ4_XS); /* a failed search leaves it */
+    float x[32] = {0};
+    unsigned char row[256] = {0};
+    assert_false(quant_quantise(QUANT_Q4_1, x, row, 32));
+    assert_false(quant_describe(QUANT_I32)->is_weight || quant_describe(QUANT_F64)->is_weight);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_equals_the_reference_bit_for_bit),
+        cmocka_unit_test(part_of_a_row_reads_its_blocks_only),
+        cmocka_unit_test(quantisers_write_the_bytes_of_the_reference),
+        cmocka_unit_test(vector_of_the_specification_has_its_checksum),
+        cmocka_unit_test(rows_of_zeros_have_their_bytes),
+        cmocka_unit_test(blocks_that_are_not_numbers_are_survived),
+        cmocka_unit_test(every_half_is_converted_both_ways),
+        cmocka_unit_test(halves_are_rounded_to_nearest_even),
+        cmocka_unit_test(every_brain_float_is_converted_both_ways),
+        cmocka_unit_test(types_are_described_and_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
