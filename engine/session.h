@@ -17,6 +17,7 @@ enum {
     SESSION_BATCH = 32,      /* prefill positions of one step */
     SESSION_TEXT_CAP = 4096, /* bytes of text waiting to be pulled, besides the longest token */
     SESSION_FRAME_CAP = 4,   /* frames of sound waiting to be pulled */
+    SESSION_BLOCK = 4096,    /* samples resampled at a time */
     SESSION_CLOSE_CAP = 8    /* positions kept free for the end of a turn */
 };
 
@@ -85,9 +86,11 @@ struct rnl_session {
     mel_state mel;
     encoder_state encoder;
     adapter_state adapter;
+    float *resampled; /* [SESSION_BLOCK] scratch */
     bool clip_open;
     int clip_rate;
-    bool encoding; /* rows [encode_at, + encode_count) of the history wait for the encoder */
+    size_t clip_count; /* samples pushed, at clip_rate */
+    bool encoding;     /* rows [encode_at, + encode_count) of the history wait for the encoder */
     int encode_at, encode_count;
 
     /* History. */
