@@ -1,0 +1,176 @@
+/* Opening a model: files -> canonical tensors -> the stages' weights. Which layout the files have is
+ * settled in source_*.c; from here on only names and shapes count. */
+#include "engine/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/status.h"
+
+rnl_model_config rnl_model_config_default(void) {
+    return (rnl_model_config){0};
+}
+
+const char *rnl_version(void) {
+    return RNL_VERSION;
+}
+
+static void load_stages(rnl_model *m, loader *l) {
+    const model_config *c = &m->source.config;
+    backbone_load(l, &c->backbone, c->codebook_count, &m->backbone);
+    const int width = c->backbone.width;
+    if (c->has_encoder) {
+        mel_load(l, c->feature_count, &m->mel);
+        encoder_load(l, c->feature_count, c->encoder_layer_count, c->encoder_head_count,
+                     &m->encoder);
+        adapter_load(l, encoder_width(&m->encoder), width, &m->adapter);
+    }
+    if (c->codebook_count > 0)
+        depth_load(l, c->depth_layer_count, c->codebook_count, width, c->depth_tied, &m->depth);
+    if (c->codec == CODEC_LFM) codec_load_lfm(l, &c->detokenizer, c->codebook_count, &m->codec);
+    if (c->codec == CODEC_MIMI)
+        codec_load_mimi(l, c->mimi_head_width, c->mimi_window, c->codebook_count, &m->codec);
+}
+
+static rnl_status check_fit(const rnl_model *m, rnl_error *error) {
+    const model_config *c = &m->source.config;
+    if (backbone_vocab_count(&m->backbone) != c->vocab_count)
+        return status_fail(
+            error, RNL_ERR_FORMAT,
+            "%s: the text embedding has %d rows, the configuration says %d; the file "
+            "is damaged",
+            m->path, backbone_vocab_count(&m->backbone), c->vocab_count);
+    if (c->codebook_count > 0 && m->depth.code_count != m->backbone.code_count)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: the depthformer has %d codes, the audio embedding %d; the files do "
+                           "not belong together",
+                           m->path, m->depth.code_count, m->backbone.code_count);
+    return RNL_OK;
+}
+
+static void measure(rnl_model *m) {
+    m->col_max = 1;
+    for (size_t i = 0; i < weights_count(m->source.w); i++) {
+        const tensor *t = weights_at(m->source.w, i);
+        m->weight_size += t->size;
+        int64_t cols = 1; /* a matrix of [rows, cols, 1...]: everything after the first dimension */
+        for (int d = 1; d < t->rank; d++) cols *= t->shape[d];
+        if (cols > m->col_max) m->col_max = cols;
+    }
+    if (m->source.text != NULL) m->token_size_max = bpe_token_size_max(m->source.text);
+}
+
+static rnl_status open_files(rnl_model *m, const char *path, const rnl_model_config *config,
+                             rnl_error *error) {
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return status_fail(error, RNL_ERR_IO, "%s: there is no such model file or folder", path);
+    const rnl_model_config defaults = rnl_model_config_default();
+    if (S_ISDIR(info.st_mode)) return source_open_hf(&m->source, path, error);
+    return source_open_gguf(&m->source, path, config != NULL ? config : &defaults, error);
+}
+
+static rnl_status open_model(rnl_model *m, const char *path, const rnl_model_config *config,
+                             rnl_error *error) {
+    m->path = strdup(path);
+    if (m->path == NULL || weights_create(&m->source.w) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    if (config != NULL) m->source.log = config->log, m->source.log_context = config->log_context;
+    rnl_status status = open_files(m, path, config, error);
+    if (status != RNL_OK) return status;
+    kernels_select(&m->kernels, kernels_cpu_features());
+    loader l = {.w = m->source.w, .prefix = "", .file = m->path, .error = error};
+    load_stages(m, &l);
+    if (l.status != RNL_OK) return l.status;
+    status = check_fit(m, error);
+    if (status == RNL_OK)
+        status =
+            chat_find_ids(&m->ids, m->source.text, m->source.config.vocab_count, m->path, error);
+    if (status == RNL_OK) measure(m);
+    return status;
+}
+
+rnl_status rnl_model_open(const char *path, const rnl_model_config *config, rnl_model **model,
+                          rnl_error *error) {
+    if (path == NULL || model == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT, "rnl_model_open: path or model is NULL");
+    *model = NULL;
+    rnl_model *m = calloc(1, sizeof *m);
+    if (m == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    const rnl_status status = open_model(m, path, config, error);
+    if (status != RNL_OK) rnl_model_close(&m);
+    *model = m;
+    return status;
+}
+
+void rnl_model_close(rnl_model **model) {
+    if (model == NULL || *model == NULL) return;
+    bpe_destroy(&(*model)->source.text);
+    weights_destroy(&(*model)->source.w);
+    free((*model)->path);
+    free(*model);
+    *model = NULL;
+}
+
+void model_use_features(rnl_model *m, unsigned features) {
+    kernels_select(&m->kernels, features);
+}
+
+static const char *codec_name(codec_kind kind) {
+    switch (kind) {
+    case CODEC_LFM:
+        return "lfm";
+    case CODEC_MIMI:
+        return "mimi";
+    case CODEC_NONE:
+        break;
+    }
+    return "none";
+}
+
+void rnl_model_get_info(const rnl_model *model, rnl_model_info *info) {
+    const model_config *c = &model->source.config;
+    *info = (rnl_model_info){.name = c->name,
+                             .codec = codec_name(c->codec),
+                             .takes_audio = c->has_encoder,
+                             .gives_audio = c->codec != CODEC_NONE,
+                             .layer_count = c->backbone.layer_count,
+                             .width = c->backbone.width,
+                             .vocab_count = c->vocab_count,
+                             .codebook_count = c->codebook_count,
+                             .context_trained = c->context_trained,
+                             .weight_size = model->weight_size};
+}
+
+bool rnl_model_can(const rnl_model *model, rnl_mode mode) {
+    const model_config *c = &model->source.config;
+    if (model->source.text == NULL) return false;
+    switch (mode) {
+    case RNL_MODE_INTERLEAVED:
+    case RNL_MODE_SPEAK:
+        return c->codec != CODEC_NONE;
+    case RNL_MODE_TRANSCRIBE:
+        return c->has_encoder;
+    case RNL_MODE_TEXT:
+        return true;
+    }
+    return false;
+}
+
+const char *rnl_model_system_prompt(const rnl_model *model, rnl_mode mode) {
+    if ((int)mode < 0 || (int)mode >= RNL_MODE_COUNT) return NULL;
+    const mode_config *m = &model->source.config.modes[mode];
+    return m->has_prompt ? m->prompt : NULL;
+}
+
+rnl_turn_config rnl_turn_config_default(const rnl_model *model, rnl_mode mode) {
+    const int at = (int)mode >= 0 && (int)mode < RNL_MODE_COUNT ? (int)mode : RNL_MODE_TEXT;
+    const mode_config *m = &model->source.config.modes[at];
+    return (rnl_turn_config){.mode = mode,
+                             .text = m->text,
+                             .audio = m->audio,
+                             .step_max = m->step_max,
+                             .text_run = model->source.config.text_run,
+                             .audio_run = model->source.config.audio_run};
+}

@@ -1,0 +1,35 @@
+/* The inside of rnl_model: every stage's weights, loaded once and never changed. */
+#ifndef ENGINE_MODEL_H
+#define ENGINE_MODEL_H
+
+#include <runnel/runnel.h>
+
+#include "backbone/backbone.h"
+#include "backbone/depthformer.h"
+#include "detokenizer/codec.h"
+#include "engine/source.h"
+#include "tokenizer/adapter.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/encoder.h"
+#include "tokenizer/mel.h"
+
+struct rnl_model {
+    source source; /* files, canonical tensors, configuration, vocabulary */
+    char *path;    /* as given to open */
+    kernels kernels;
+    chat_ids ids; /* special tokens; all -1 without a vocabulary */
+    backbone_weights backbone;
+    mel_weights mel; /* with config.has_encoder, as the next two */
+    encoder_weights encoder;
+    adapter_weights adapter;
+    depth_weights depth; /* with config.codebook_count > 0 */
+    codec_weights codec; /* kind CODEC_NONE without sound */
+    int64_t col_max;     /* widest matrix: the panel scratch of a session */
+    int token_size_max;  /* bytes of the longest token */
+    size_t weight_size;  /* bytes of all canonical tensors */
+};
+
+/* Forces a kernel level, for tests and comparison: features as in kernels_select. */
+void model_use_features(rnl_model *m, unsigned features);
+
+#endif

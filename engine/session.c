@@ -1,0 +1,269 @@
+/* A session's life: one block of memory, cut once; reset; snapshots. */
+#include "engine/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/checked.h"
+#include "core/status.h"
+
+rnl_session_config rnl_session_config_default(void) {
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return (rnl_session_config){.context_cap = 4096,
+                                .thread_count = online < 1   ? 1
+                                                : online > 8 ? 8
+                                                             : (int)online,
+                                .clip_seconds_max = 60.0,
+                                .snapshot_cap = 1,
+                                .memory_size_max = SIZE_MAX};
+}
+
+static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
+    const struct {
+        const char *name;
+        double value, min, max;
+    } ranges[] = {
+        {"context_cap", c->context_cap, 64, 1 << 20},
+        {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
+        {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
+        {"snapshot_cap", c->snapshot_cap, 0, 64},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
+            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
+                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
+    return RNL_OK;
+}
+
+/* Places the parts of the live state; live is NULL while measuring. */
+static void layout_live(rnl_session *s, arena *regions) {
+    const rnl_model *m = s->model;
+    const int threads = s->config.thread_count;
+    arena *kept = &regions[REGION_KEPT];
+    session_live *live = arena_take(kept, 1, sizeof *live);
+    session_live measured;
+    s->live = live;
+    if (live == NULL) live = &measured;
+    memset(live, 0, sizeof *live);
+    lfm2_layout(&live->backbone, &m->backbone.stack, s->config.context_cap, SESSION_BATCH, threads,
+                kept, &regions[REGION_KV], &regions[REGION_BACKBONE]);
+    if (m->source.config.codebook_count > 0)
+        depth_layout(&live->depth, &m->depth, threads, kept, &regions[REGION_BACKBONE]);
+    if (m->codec.kind != CODEC_NONE) {
+        codec_layout(&live->codec, &m->codec, threads, kept, &regions[REGION_CODEC]);
+        live->sample_cap = SESSION_FRAME_CAP * (size_t)codec_frame_size(&m->codec);
+    }
+    live->text_cap = SESSION_TEXT_CAP + 3 * ((size_t)m->token_size_max + UTF8_PENDING_CAP);
+    live->text = arena_take(kept, live->text_cap, 1);
+    live->samples = arena_take(kept, live->sample_cap, sizeof(float));
+}
+
+static void layout_history(rnl_session *s, arena *a) {
+    const size_t cap = (size_t)s->config.context_cap;
+    const size_t books = (size_t)s->model->backbone.codebook_count;
+    s->embeddings = arena_take(a, cap * (size_t)backbone_width(&s->model->backbone), sizeof(float));
+    s->messages = arena_take(a, cap, sizeof *s->messages);
+    s->modality = arena_take(a, cap + 2, 1);
+    s->text_ids = arena_take(a, cap + 2, sizeof *s->text_ids);
+    s->frames = arena_take(a, (cap + 2) * books, sizeof *s->frames);
+}
+
+static void layout_tokenizer(rnl_session *s, arena *a) {
+    const rnl_model *m = s->model;
+    if (!m->source.config.has_encoder) return;
+    /* One sample more than the limit: the resampled length is rounded up. */
+    const size_t samples = (size_t)(s->config.clip_seconds_max * RNL_RATE_IN) + 1;
+    mel_layout(&s->mel, &m->mel, samples, a);
+    const int frames = mel_frame_cap(&s->mel);
+    encoder_layout(&s->encoder, &m->encoder, frames, s->config.thread_count, a);
+    adapter_layout(&s->adapter, &m->adapter, a);
+    s->resampled = arena_take(a, SESSION_BLOCK, sizeof(float));
+}
+
+static void layout_scratch(rnl_session *s, arena *a) {
+    const rnl_model *m = s->model;
+    const size_t width = (size_t)backbone_width(&m->backbone);
+    const size_t vocab = (size_t)backbone_vocab_count(&m->backbone);
+    compute_layout(&s->compute, s->config.thread_count, m->col_max, a);
+    if (m->source.text != NULL) bpe_scratch_layout(&s->bpe, SESSION_TEXT_CAP, a);
+    s->ids = arena_take(a, (size_t)s->config.context_cap, sizeof *s->ids);
+    s->x = arena_take(a, SESSION_BATCH * width, sizeof(float));
+    s->row = arena_take(a, width, sizeof(float));
+    s->logits = arena_take(a, vocab, sizeof(float));
+    s->draw = arena_take(a, 2 * vocab, sizeof(float));
+}
+
+static void layout(rnl_session *s, arena *regions) {
+    layout_live(s, regions);
+    layout_history(s, &regions[REGION_HISTORY]);
+    layout_tokenizer(s, &regions[REGION_TOKENIZER]);
+    layout_scratch(s, &regions[REGION_SCRATCH]);
+}
+
+/* Adds the regions up; the slots follow them. */
+static rnl_status plan_regions(const arena *regions, const rnl_session_config *c,
+                               rnl_memory_plan *plan, rnl_error *error) {
+    *plan = (rnl_memory_plan){.kv_cache = regions[REGION_KV].size_used,
+                              .history = regions[REGION_HISTORY].size_used,
+                              .tokenizer = regions[REGION_TOKENIZER].size_used,
+                              .backbone = regions[REGION_BACKBONE].size_used,
+                              .detokenizer = regions[REGION_CODEC].size_used,
+                              .scratch = regions[REGION_SCRATCH].size_used};
+    bool fits =
+        checked_mul(regions[REGION_KEPT].size_used, (size_t)c->snapshot_cap, &plan->snapshots) &&
+        checked_add(plan->scratch, regions[REGION_KEPT].size_used, &plan->scratch);
+    const size_t parts[] = {plan->kv_cache, plan->history,   plan->tokenizer,  plan->backbone,
+                            plan->scratch,  plan->snapshots, plan->detokenizer};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        fits = fits && checked_add(plan->total, parts[i], &plan->total);
+    for (int i = 0; i < REGION_COUNT; i++) fits = fits && !regions[i].overflowed;
+    if (!fits)
+        return status_fail(error, RNL_ERR_BUDGET,
+                           "the session needs more memory than can be addressed; choose a smaller "
+                           "context_cap");
+    return RNL_OK;
+}
+
+static rnl_status measure(rnl_session *s, arena *regions, rnl_memory_plan *plan, rnl_error *error) {
+    const rnl_status status = check_config(&s->config, error);
+    if (status != RNL_OK) return status;
+    for (int i = 0; i < REGION_COUNT; i++) regions[i] = (arena){0};
+    layout(s, regions);
+    return plan_regions(regions, &s->config, plan, error);
+}
+
+rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *config,
+                            rnl_memory_plan *plan, rnl_error *error) {
+    rnl_session s = {.model = (rnl_model *)model,
+                     .config = config != NULL ? *config : rnl_session_config_default()};
+    arena regions[REGION_COUNT];
+    return measure(&s, regions, plan, error);
+}
+
+static rnl_status place(rnl_session *s, arena *regions, const rnl_memory_plan *plan,
+                        rnl_error *error) {
+    if (plan->total > s->config.memory_size_max)
+        return status_fail(
+            error, RNL_ERR_BUDGET,
+            "the session needs %zu MiB, more than the %zu MiB allowed; choose a smaller "
+            "context or a shorter longest clip",
+            (plan->total >> 20) + 1, s->config.memory_size_max >> 20);
+    s->memory = aligned_alloc(ARENA_ALIGN, plan->total);
+    s->slots = calloc((size_t)s->config.snapshot_cap + 1, sizeof *s->slots);
+    if (s->memory == NULL || s->slots == NULL)
+        return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
+    s->kept_size = regions[REGION_KEPT].size_used;
+    unsigned char *at = s->memory;
+    for (int i = 0; i < REGION_COUNT; i++) {
+        regions[i] = (arena){.base = at, .size_cap = regions[i].size_used};
+        at += regions[i].size_cap;
+    }
+    for (int i = 0; i < s->config.snapshot_cap; i++, at += s->kept_size) s->slots[i].data = at;
+    layout(s, regions);
+    return RNL_OK;
+}
+
+static rnl_status create(rnl_session *s, rnl_error *error) {
+    arena regions[REGION_COUNT];
+    rnl_memory_plan plan;
+    rnl_status status = measure(s, regions, &plan, error);
+    if (status == RNL_OK) status = place(s, regions, &plan, error);
+    if (status != RNL_OK) return status;
+    if (pool_create(s->config.thread_count, &s->pool) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
+                           s->config.thread_count);
+    if (s->model->source.config.has_encoder && resampler_create(&s->resampler) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "memory for the resampler is exhausted");
+    s->compute.pool = s->pool;
+    s->compute.k = &s->model->kernels;
+    rnl_session_reset(s);
+    return RNL_OK;
+}
+
+rnl_status rnl_session_create(rnl_model *model, const rnl_session_config *config,
+                              rnl_session **session, rnl_error *error) {
+    if (model == NULL || session == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT, "rnl_session_create: model or session is NULL");
+    *session = NULL;
+    rnl_session *s = calloc(1, sizeof *s);
+    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
+    s->model = model;
+    s->config = config != NULL ? *config : rnl_session_config_default();
+    const rnl_status status = create(s, error);
+    if (status != RNL_OK) rnl_session_destroy(&s);
+    *session = s;
+    return status;
+}
+
+void rnl_session_destroy(rnl_session **session) {
+    if (session == NULL || *session == NULL) return;
+    rnl_session *s = *session;
+    resampler_destroy(&s->resampler);
+    pool_destroy(&s->pool);
+    free(s->slots);
+    free(s->memory);
+    free(s);
+    *session = NULL;
+}
+
+void rnl_session_reset(rnl_session *s) {
+    session_live *live = s->live;
+    s->failed = false;
+    s->clip_open = false;
+    s->encoding = false;
+    lfm2_reset(&live->backbone);
+    if (s->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
+    random_seed(&live->random, s->config.seed);
+    session_output_reset(live);
+    live->position_count = 0;
+    live->begun = false;
+    live->open_role = -1;
+    live->message_count = 0;
+    live->generating = false;
+    live->flushed = false;
+    live->finish = RNL_FINISH_NONE;
+    live->step_count = 0;
+    live->reply_emitted = live->reply_text = live->reply_frame = 0;
+    live->emitted_count = live->text_count = live->frame_count = 0;
+    for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
+}
+
+int rnl_session_position_count(const rnl_session *s) {
+    return s->live->position_count;
+}
+
+static rnl_status check_slot(const rnl_session *s, int slot, rnl_error *error) {
+    if (slot < 0 || slot >= s->config.snapshot_cap)
+        return status_fail(error, RNL_ERR_ARGUMENT, "snapshot slot %d is outside 0 to %d", slot,
+                           s->config.snapshot_cap - 1);
+    if (s->failed || s->clip_open || s->encoding)
+        return status_fail(
+            error, RNL_ERR_STATE,
+            "no snapshot while a clip is open or being encoded; step until it is done");
+    return RNL_OK;
+}
+
+rnl_status rnl_session_snapshot(rnl_session *s, int slot, rnl_error *error) {
+    const rnl_status status = check_slot(s, slot, error);
+    if (status != RNL_OK) return status;
+    session_slot *to = &s->slots[slot];
+    memcpy(to->data, s->live, s->kept_size);
+    to->position_count = s->live->position_count;
+    to->valid = true;
+    return RNL_OK;
+}
+
+rnl_status rnl_session_restore(rnl_session *s, int slot, rnl_error *error) {
+    if (slot < 0 || slot >= s->config.snapshot_cap || !s->slots[slot].valid)
+        return status_fail(error, RNL_ERR_STATE,
+                           "snapshot slot %d holds no valid state; take the snapshot again", slot);
+    const session_slot *from = &s->slots[slot];
+    rnl_session_cancel_audio(s);
+    s->encoding = false;
+    memcpy(s->live, from->data, s->kept_size);
+    /* What comes now overwrites the caches behind this position. */
+    for (int i = 0; i < s->config.snapshot_cap; i++)
+        if (s->slots[i].position_count > from->position_count) s->slots[i].valid = false;
+    return RNL_OK;
+}

@@ -1,0 +1,125 @@
+/* The inside of rnl_session: one conversation. All memory is one block, cut into regions; the region
+ * KEPT holds everything a snapshot must copy, the others are append-only or dead between calls.
+ *
+ *     session.c         create, plan, reset, snapshots
+ *     session_input.c   text and clips -> positions of the history
+ *     session_step.c    encode, prefill, generate
+ *     session_output.c  text and samples of the reply, waiting to be pulled */
+#ifndef ENGINE_SESSION_H
+#define ENGINE_SESSION_H
+
+#include "backbone/generate.h"
+#include "core/resample.h"
+#include "core/utf8.h"
+#include "engine/model.h"
+
+enum {
+    SESSION_BATCH = 32,      /* prefill positions of one step */
+    SESSION_TEXT_CAP = 4096, /* bytes of text waiting to be pulled, besides the longest token */
+    SESSION_FRAME_CAP = 4,   /* frames of sound waiting to be pulled */
+    SESSION_BLOCK = 4096,    /* samples resampled at a time */
+    SESSION_CLOSE_CAP = 8    /* positions kept free for the end of a turn */
+};
+
+typedef enum session_region {
+    REGION_KEPT,      /* live state: copied by snapshots */
+    REGION_KV,        /* keys and values of the backbone: append-only */
+    REGION_HISTORY,   /* embeddings of every position, emitted tokens: append-only */
+    REGION_TOKENIZER, /* clip, mel, encoder: not while a snapshot is taken */
+    REGION_BACKBONE,  /* scratch */
+    REGION_CODEC,     /* scratch */
+    REGION_SCRATCH,   /* panels, logits */
+    REGION_COUNT
+} session_region;
+
+typedef struct session_live {
+    lfm2_state backbone;
+    depth_state depth;
+    codec_state codec;
+    random_state random;
+    utf8_decoder decoder;
+
+    int position_count; /* positions of the history; those beyond backbone.position wait */
+    bool begun;         /* <|startoftext|> is there */
+    int open_role;      /* role of the open turn, or -1 */
+    int message_count;
+
+    bool generating;
+    bool flushed; /* the reply's last samples and text are in the queues */
+    generate loop;
+    rnl_turn_config turn;
+    rnl_finish finish;
+    int step_count;    /* decisions of this reply */
+    bool end_fed;      /* the reply's end token is in the history (sequential loop) */
+    int reply_emitted; /* index in the emitted arrays where this reply begins, by kind */
+    int reply_text;
+    int reply_frame;
+    int emitted_count;
+    int text_count;
+    int frame_count;
+
+    char *text; /* [text_cap] bytes waiting */
+    size_t text_size, text_cap;
+    float *samples; /* [sample_cap] samples waiting */
+    size_t sample_count, sample_cap;
+} session_live;
+
+typedef struct session_slot {
+    bool valid;
+    int position_count;  /* restoring an earlier state makes later slots invalid */
+    unsigned char *data; /* [kept_size] */
+} session_slot;
+
+struct rnl_session {
+    rnl_model *model;
+    rnl_session_config config;
+    unsigned char *memory;
+    size_t kept_size;
+    session_live *live;  /* = start of the kept region */
+    session_slot *slots; /* [snapshot_cap] */
+    pool *pool;
+    compute compute;
+    bool failed; /* a step failed: only reset or destroy */
+
+    /* Clip of the user. */
+    resampler *resampler; /* NULL without encoder */
+    mel_state mel;
+    encoder_state encoder;
+    adapter_state adapter;
+    float *resampled; /* [SESSION_BLOCK] scratch */
+    bool clip_open;
+    int clip_rate;
+    size_t clip_count; /* samples pushed, at clip_rate */
+    bool encoding;     /* rows [encode_at, + encode_count) of the history wait for the encoder */
+    int encode_at, encode_count;
+
+    /* History. */
+    float *embeddings; /* [context_cap, width] input of every position */
+    int32_t *messages; /* [context_cap] first position of each message */
+    char *modality;    /* [context_cap + 2] of every emitted position */
+    int32_t *text_ids; /* [context_cap + 2] emitted */
+    int32_t *frames;   /* [context_cap + 2, codebook_count] emitted */
+
+    /* Scratch. */
+    bpe_scratch bpe;
+    int32_t *ids;  /* [context_cap] tokens of a piece before it is accepted */
+    float *x;      /* [SESSION_BATCH, width] */
+    float *row;    /* [width] */
+    float *logits; /* [vocab] */
+    float *draw;   /* [2 * vocab] */
+};
+
+/* session_input.c */
+/* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */
+void session_close_reply(rnl_session *s);
+/* One more position at the end of the history; asserts room. */
+float *session_append(rnl_session *s);
+
+/* session_output.c */
+void session_output_reset(session_live *live);
+bool session_output_has_room(const rnl_session *s);
+void session_put_token(rnl_session *s, int32_t id);
+rnl_status session_put_frame(rnl_session *s, const int32_t *codes);
+void session_flush_output(rnl_session *s);
+
+#endif

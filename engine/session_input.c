@@ -1,0 +1,373 @@
+/* What the caller adds -> positions of the history. The layout of a conversation is audio.md 7.2:
+ * each piece is tokenised on its own; a clip stands as rows of the encoder, without markers. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "engine/session.h"
+
+/* Tokens of pieces, gathered in s->ids before any of them is accepted. */
+typedef struct draft {
+    rnl_session *s;
+    size_t count;
+    rnl_status status;
+    rnl_error *error;
+} draft;
+
+static void draft_piece(draft *d, const char *text, size_t size, bool parse_special) {
+    if (d->status != RNL_OK) return;
+    rnl_session *s = d->s;
+    const size_t cap = (size_t)s->config.context_cap - d->count;
+    size_t count = 0;
+    d->status = bpe_encode(s->model->source.text, &s->bpe, text, size, parse_special,
+                           s->ids + d->count, cap, &count, NULL);
+    if (d->status == RNL_OK)
+        d->count += count;
+    else if (d->status == RNL_ERR_CONTEXT_FULL)
+        (void)status_fail(
+            d->error, d->status,
+            "the text is longer than the context of %d positions; shorten it or give the "
+            "session a larger context",
+            s->config.context_cap);
+    else
+        (void)status_fail(d->error, d->status, "the text cannot be tokenised");
+}
+
+static void draft_layout(draft *d, const char *piece) {
+    draft_piece(d, piece, strlen(piece), true);
+}
+
+static const char *const role_headers[] = {"<|im_start|>system\n", "<|im_start|>user\n",
+                                           "<|im_start|>assistant\n"};
+static const char *const message_end = "<|im_end|>\n";
+
+static void draft_begin(draft *d) {
+    if (!d->s->live->begun) draft_layout(d, "<|startoftext|>");
+}
+
+/* The header of a turn, and the end of the one before, where a new turn starts. */
+static void draft_turn(draft *d, rnl_role role) {
+    draft_begin(d);
+    if (d->s->live->open_role == (int)role) return;
+    if (d->s->live->open_role >= 0) draft_layout(d, message_end);
+    draft_layout(d, role_headers[role]);
+}
+
+float *session_append(rnl_session *s) {
+    session_live *live = s->live;
+    assert(live->position_count < s->config.context_cap);
+    const size_t width = (size_t)backbone_width(&s->model->backbone);
+    return s->embeddings + (size_t)live->position_count++ * width;
+}
+
+static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        backbone_embed_text(&s->model->backbone, &s->compute, ids[i], session_append(s));
+}
+
+/* Drops the oldest messages after the system prompt until count more positions fit. What remains is
+ * prefilled anew: positions move, and the conv states cannot be rewound. */
+static bool drop_oldest(rnl_session *s, size_t count) {
+    session_live *live = s->live;
+    const size_t cap = (size_t)s->config.context_cap;
+    const size_t width = (size_t)backbone_width(&s->model->backbone);
+    /* Message 0 is kept: the system prompt, or the first turn when there is none. */
+    int keep_from = 1;
+    const size_t kept = live->message_count > 1 ? (size_t)s->messages[1] : cap;
+    while (keep_from < live->message_count) {
+        const size_t begin = (size_t)s->messages[keep_from];
+        if (keep_from > 1 && kept + (size_t)live->position_count - begin + count <= cap) break;
+        keep_from++;
+    }
+    if (keep_from >= live->message_count) return false;
+    const size_t begin = (size_t)s->messages[keep_from];
+    const size_t rest = (size_t)live->position_count - begin;
+    memmove(s->embeddings + kept * width, s->embeddings + begin * width,
+            rest * width * sizeof *s->embeddings);
+    for (int i = keep_from; i < live->message_count; i++)
+        s->messages[1 + i - keep_from] = s->messages[i] - (int32_t)(begin - kept);
+    live->message_count -= keep_from - 1;
+    live->position_count = (int)(kept + rest);
+    lfm2_reset(&live->backbone);
+    /* No reply is running: its record may go, which keeps the emitted arrays bounded. */
+    live->emitted_count = live->text_count = live->frame_count = 0;
+    live->reply_emitted = live->reply_text = live->reply_frame = 0;
+    for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
+    return true;
+}
+
+/* Room for count more positions and the closing of a reply. */
+static rnl_status ensure_room(rnl_session *s, size_t count, rnl_error *error) {
+    const size_t cap = (size_t)s->config.context_cap - SESSION_CLOSE_CAP;
+    const size_t used = (size_t)s->live->position_count;
+    if (used + count <= cap) return RNL_OK;
+    if (s->config.drop_oldest_turns && !s->encoding && drop_oldest(s, count + SESSION_CLOSE_CAP))
+        return RNL_OK;
+    return status_fail(
+        error, RNL_ERR_CONTEXT_FULL,
+        "%zu more positions do not fit: %zu of the context's %d are used; start a new "
+        "conversation, or give the session a larger context_cap",
+        count, used, s->config.context_cap);
+}
+
+static void accept_turn(rnl_session *s, int role) {
+    session_live *live = s->live;
+    if (live->open_role != role && live->message_count < s->config.context_cap)
+        s->messages[live->message_count++] = live->position_count;
+    live->begun = true;
+    live->open_role = role;
+}
+
+static rnl_status check_content(const rnl_session *s, rnl_error *error) {
+    if (s->failed)
+        return status_fail(error, RNL_ERR_STATE,
+                           "the session failed earlier; only reset or destroy it");
+    if (s->live->generating)
+        return status_fail(error, RNL_ERR_STATE,
+                           "a reply is being generated; step until RNL_DONE or stop it first");
+    if (s->model->source.text == NULL)
+        return status_fail(
+            error, RNL_ERR_UNSUPPORTED,
+            "%s: the model has no vocabulary (tokenizer.json), so no conversation can "
+            "be laid out",
+            s->model->path);
+    return RNL_OK;
+}
+
+static rnl_status add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
+                           rnl_error *error) {
+    draft d = {.s = s, .error = error};
+    draft_turn(&d, role);
+    draft_piece(&d, text, size, false);
+    if (d.status != RNL_OK) return d.status;
+    const rnl_status status = ensure_room(s, d.count, error);
+    if (status != RNL_OK) return status;
+    accept_turn(s, (int)role);
+    append_ids(s, s->ids, d.count);
+    return RNL_OK;
+}
+
+rnl_status rnl_session_add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
+                                rnl_error *error) {
+    rnl_status status = check_content(s, error);
+    if (status != RNL_OK) return status;
+    if ((int)role < RNL_ROLE_SYSTEM || (int)role > RNL_ROLE_ASSISTANT || (text == NULL && size > 0))
+        return status_fail(error, RNL_ERR_ARGUMENT, "role or text of add_text is not valid");
+    if (role == RNL_ROLE_SYSTEM && s->live->begun && s->live->open_role != RNL_ROLE_SYSTEM)
+        return status_fail(error, RNL_ERR_STATE,
+                           "a system text must come first; reset the session to give another one");
+    if (!utf8_is_valid(text, size))
+        return status_fail(error, RNL_ERR_DATA,
+                           "the text is not valid UTF-8; convert it to UTF-8 first");
+    if (s->clip_open) {
+        status = rnl_session_end_audio(s, error);
+        if (status != RNL_OK) return status;
+    }
+    return size == 0 ? RNL_OK : add_text(s, role, text, size, error);
+}
+
+/* ---- Clips ------------------------------------------------------------------------------------ */
+
+static rnl_status check_samples(const rnl_session *s, const float *samples, size_t count, int rate,
+                                rnl_error *error) {
+    if (!s->model->source.config.has_encoder)
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: the model has no audio encoder; give it text", s->model->path);
+    if (rate < 4000 || rate > 768000)
+        return status_fail(
+            error, RNL_ERR_DATA,
+            "a sampling rate of %d Hz is outside 4000 to 768000 Hz; resample the sound", rate);
+    if (samples == NULL && count > 0)
+        return status_fail(error, RNL_ERR_ARGUMENT, "samples of the clip are NULL");
+    if (s->clip_open && rate != s->clip_rate)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "the clip began at %d Hz and goes on at %d Hz; end it first",
+                           s->clip_rate, rate);
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(samples[i]))
+            return status_fail(error, RNL_ERR_DATA,
+                               "sample %zu of the clip is not a number; the sound is damaged", i);
+    return RNL_OK;
+}
+
+/* A second clip waits until the first is encoded: the encoder holds one at a time. */
+static rnl_status finish_encoding(rnl_session *s, rnl_error *error) {
+    while (s->encoding) {
+        const rnl_status status = rnl_session_step(s, error);
+        if (status < 0) return status;
+    }
+    return RNL_OK;
+}
+
+static rnl_status too_long(const rnl_session *s, rnl_error *error) {
+    return status_fail(
+        error, RNL_ERR_TOO_LONG,
+        "the clip is longer than %g s, the most that this session takes in one turn; "
+        "cut it, or use `runnel transcribe` for long recordings",
+        s->config.clip_seconds_max);
+}
+
+rnl_status rnl_session_push_audio(rnl_session *s, const float *samples, size_t count, int rate,
+                                  rnl_error *error) {
+    rnl_status status = check_content(s, error);
+    if (status == RNL_OK) status = check_samples(s, samples, count, rate, error);
+    if (status == RNL_OK && !s->clip_open) status = finish_encoding(s, error);
+    if (status != RNL_OK) return status;
+    if (!s->clip_open) {
+        resampler_begin(s->resampler, rate, RNL_RATE_IN);
+        mel_reset(&s->mel);
+        s->clip_open = true;
+        s->clip_rate = rate;
+        s->clip_count = 0;
+    }
+    const double seconds = (double)(s->clip_count + count) / rate;
+    if (seconds > s->config.clip_seconds_max) return too_long(s, error);
+    s->clip_count += count;
+    while (count > 0) {
+        size_t taken, made;
+        resampler_push(s->resampler, samples, count, &taken, s->resampled, SESSION_BLOCK, &made);
+        status = mel_push(&s->mel, s->resampled, made);
+        if (status != RNL_OK) return too_long(s, error);
+        samples += taken;
+        count -= taken;
+    }
+    return RNL_OK;
+}
+
+void rnl_session_cancel_audio(rnl_session *s) {
+    s->clip_open = false;
+}
+
+static rnl_status drain_resampler(rnl_session *s, rnl_error *error) {
+    size_t made;
+    do {
+        resampler_finish(s->resampler, s->resampled, SESSION_BLOCK, &made);
+        if (mel_push(&s->mel, s->resampled, made) != RNL_OK) return too_long(s, error);
+    } while (made > 0);
+    return RNL_OK;
+}
+
+rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
+    if (!s->clip_open) return RNL_OK;
+    s->clip_open = false;
+    rnl_status status = drain_resampler(s, error);
+    if (status != RNL_OK) return status;
+    /* audio.md 3.4: the stage takes any length, the session nothing shorter than two hops. */
+    if (mel_sample_count(&s->mel) < 2 * RNL_RATE_IN / 100)
+        return status_fail(error, RNL_ERR_DATA,
+                           "the clip is shorter than 20 ms; record something longer");
+    draft d = {.s = s, .error = error};
+    draft_turn(&d, RNL_ROLE_USER);
+    if (d.status != RNL_OK) return d.status;
+    mel_finish(&s->mel);
+    const int rows = encoder_position_count(mel_frame_count(&s->mel));
+    status = ensure_room(s, d.count + (size_t)rows, error);
+    if (status != RNL_OK) return status;
+    accept_turn(s, RNL_ROLE_USER);
+    append_ids(s, s->ids, d.count);
+    s->encode_at = s->live->position_count;
+    s->encode_count = rows;
+    s->encoding = true;
+    s->live->position_count += rows; /* filled when the encoder is through */
+    encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
+    return RNL_OK;
+}
+
+rnl_status rnl_session_add_audio(rnl_session *s, const float *samples, size_t count, int rate,
+                                 rnl_error *error) {
+    if (s->clip_open)
+        return status_fail(error, RNL_ERR_STATE,
+                           "a clip is open; end or cancel it before adding another");
+    rnl_status status = rnl_session_push_audio(s, samples, count, rate, error);
+    if (status != RNL_OK) {
+        s->clip_open = false;
+        return status;
+    }
+    return rnl_session_end_audio(s, error);
+}
+
+/* ---- The reply's frame ------------------------------------------------------------------------ */
+
+static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl_error *error) {
+    if (!rnl_model_can(s->model, t->mode))
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: the model cannot do this: it %s audio and %s audio", s->model->path,
+                           s->model->source.config.has_encoder ? "takes" : "does not take",
+                           s->model->source.config.codec != CODEC_NONE ? "makes" : "does not make");
+    const struct {
+        const char *name;
+        double value, min, max;
+    } ranges[] = {
+        {"text temperature", t->text.temperature, 0, 2},
+        {"audio temperature", t->audio.temperature, 0, 2},
+        {"text top_k", t->text.top_k, 1, INT32_MAX},
+        {"audio top_k", t->audio.top_k, 1, INT32_MAX},
+        {"step_max", t->step_max, 1, 1 << 20},
+        {"text_run", t->text_run, 1, 64},
+        {"audio_run", t->audio_run, 1, 256},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
+            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
+                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
+    return RNL_OK;
+}
+
+static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
+    session_live *live = s->live;
+    const chat_ids *ids = &s->model->ids;
+    const generate_config config = {.interleaved = turn->mode == RNL_MODE_INTERLEAVED,
+                                    .text_run = turn->text_run,
+                                    .audio_run = turn->audio_run,
+                                    .end_id = ids->message_end,
+                                    .audio_start_id =
+                                        turn->mode == RNL_MODE_TEXT ? -1 : ids->audio_start,
+                                    .text_end_id = ids->text_end,
+                                    .end_code = s->model->backbone.code_count - 1,
+                                    .codebook_count = s->model->backbone.codebook_count};
+    generate_begin(&live->loop, &config);
+    live->turn = *turn;
+    live->generating = true;
+    live->flushed = false;
+    live->end_fed = false;
+    live->finish = RNL_FINISH_NONE;
+    live->step_count = 0;
+    live->reply_emitted = live->emitted_count;
+    live->reply_text = live->text_count;
+    live->reply_frame = live->frame_count;
+    session_output_reset(live);
+    if (s->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
+}
+
+rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_error *error) {
+    rnl_status status = check_content(s, error);
+    if (status == RNL_OK) status = check_turn(s, turn, error);
+    if (status == RNL_OK && s->clip_open) status = rnl_session_end_audio(s, error);
+    if (status != RNL_OK) return status;
+    const char *prompt = rnl_model_system_prompt(s->model, turn->mode);
+    if (!s->live->begun && prompt != NULL) {
+        status = add_text(s, RNL_ROLE_SYSTEM, prompt, strlen(prompt), error);
+        if (status != RNL_OK) return status;
+    }
+    draft d = {.s = s, .error = error};
+    draft_turn(&d, RNL_ROLE_ASSISTANT);
+    if (d.status != RNL_OK) return d.status;
+    status = ensure_room(s, d.count + 1, error);
+    if (status != RNL_OK) return status;
+    accept_turn(s, RNL_ROLE_ASSISTANT);
+    append_ids(s, s->ids, d.count);
+    start_reply(s, turn);
+    return RNL_OK;
+}
+
+void session_close_reply(rnl_session *s) {
+    session_live *live = s->live;
+    draft d = {.s = s};
+    /* The sequential loop has emitted <|im_end|> itself (audio.md 7.7). */
+    draft_layout(&d, live->end_fed ? "\n" : message_end);
+    assert(d.status == RNL_OK && d.count <= SESSION_CLOSE_CAP);
+    append_ids(s, s->ids, d.count);
+    live->open_role = -1;
+    live->generating = false;
+}
