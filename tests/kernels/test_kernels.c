@@ -268,12 +268,13 @@ static void gemm_is_right_and_any_batch_gives_the_same_bits(void **state) {
     float *y = take((INPUT_CAP + 1) * (KERNELS_ROWS + GUARD) * 4);
     float *cut = take((INPUT_CAP + 1) * (KERNELS_ROWS + GUARD) * 4);
     FOR_LEVELS(k)
-    for (int i = 0; i < SIZE_COUNT; i++) for (int64_t rows = 1; rows <= KERNELS_ROWS;
-                                              rows++) for (size_t j = 0; j < 10; j++) {
-        if (i >= 67 && rows != 2 && rows != 4) continue;
-        if (i < 67 && j > 4 && (i + (int)j) % 8 != 0) continue; /* enough of each */
-        check_gemm(k, rows, inputs[j], size_at(i), &gw, &gx, y, cut);
-    }
+    for (int i = 0; i < SIZE_COUNT; i++)
+        for (int64_t rows = 1; rows <= KERNELS_ROWS; rows++)
+            for (size_t j = 0; j < 10; j++) {
+                if (i >= 67 && rows != 2 && rows != 4) continue;
+                if (i < 67 && j > 4 && (i + (int)j) % 8 != 0) continue; /* enough of each */
+                check_gemm(k, rows, inputs[j], size_at(i), &gw, &gx, y, cut);
+            }
     guarded_drop(&gw);
     guarded_drop(&gx);
     free(y), free(cut);

@@ -309,6 +309,36 @@ static void long_rows_are_right(void **state) {
     free(source), free(x), free(data), free(row), free(want);
 }
 
+/* More rows than the direct way takes at once, in one part and in several. */
+static void many_rows_are_right(void **state) {
+    (void)state;
+    enum { MANY = 333, FEW_COLS = 64 };
+    float *source = take((size_t)MANY * FEW_COLS * 4), x[2 * FEW_COLS], y[2 * MANY], one[MANY];
+    float bias[MANY];
+    unsigned char *data = take((size_t)MANY * FEW_COLS * 2);
+    fill(source, (size_t)MANY * FEW_COLS, 12);
+    fill(x, 2 * FEW_COLS, 13);
+    fill(bias, MANY, 14);
+    assert_true(quant_quantise(QUANT_Q4_0, source, data, (int64_t)MANY * FEW_COLS));
+    const matrix w = {.data = data,
+                      .type = QUANT_Q4_0,
+                      .row_count = MANY,
+                      .col_count = FEW_COLS,
+                      .row_size = FEW_COLS / 32 * 18};
+    for (int threads = 1; threads <= 3; threads++) {
+        fixture f = make(threads, true, FEW_COLS);
+        compute_of(&f);
+        linear(&f.c, &w, bias, x, FEW_COLS, y, MANY, 2);
+        check_against_double("many", &w, bias, x, FEW_COLS, y, MANY, 2);
+        for (size_t t = 0; t < 2; t++) {
+            linear(&f.c, &w, bias, x + t * FEW_COLS, FEW_COLS, one, MANY, 1);
+            assert_memory_equal(one, y + t * MANY, sizeof one);
+        }
+        drop(&f);
+    }
+    free(source), free(data);
+}
+
 static void a_layout_too_large_is_seen(void **state) {
     (void)state;
     compute c = {0};
@@ -324,6 +354,7 @@ int main(void) {
         cmocka_unit_test(a_missing_direct_kernel_changes_no_bit),
         cmocka_unit_test(small_float_matrices_of_any_size_are_right),
         cmocka_unit_test(long_rows_are_right),
+        cmocka_unit_test(many_rows_are_right),
         cmocka_unit_test(a_layout_too_large_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
