@@ -1,0 +1,94 @@
+/* Sampling with ties at the threshold (golden tiny/expect/sampling), and the draws themselves. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backbone/sample.h"
+#include "tests/support/npy.h"
+
+static const struct {
+    const char *file;
+    rnl_sampling how;
+} cases[] = {
+    {"probs_t1.0_k4", {1.0f, 4}},   {"probs_t0.8_k64", {0.8f, 64}},
+    {"probs_t0.8_k5", {0.8f, 5}},   {"probs_t1.7_kall", {1.7f, INT32_MAX}},
+    {"probs_t0.3_k20", {0.3f, 20}}, {"probs_t1.0_k2", {1.0f, 2}},
+};
+
+static void probabilities_equal_the_reference(void **state) {
+    (void)state;
+    npy logits = npy_read("tiny/expect/sampling/logits.npy");
+    float got[200], scratch[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "tiny/expect/sampling/%s.npy", cases[i].file);
+        npy want = npy_read(path);
+        sample_probabilities(logits.f, 200, cases[i].how, got, scratch);
+        for (size_t j = 0; j < 200; j++) {
+            assert_true(fabs((double)got[j] - (double)want.f[j]) <= 1e-6);
+            assert_int_equal(got[j] > 0, want.f[j] > 0); /* the same survivors */
+        }
+        npy_free(&want);
+    }
+    npy_free(&logits);
+}
+
+static void greedy_takes_the_lowest_index_among_equals(void **state) {
+    (void)state;
+    const float x[] = {1, 3, 2, 3, 3};
+    float scratch[10];
+    random_state r;
+    random_seed(&r, 1);
+    const random_state before = r;
+    assert_int_equal(sample_index(x, 5, (rnl_sampling){0, 50}, &r, scratch), 1);
+    assert_int_equal(sample_index(x, 5, (rnl_sampling){1, 1}, &r, scratch), 1);
+    assert_memory_equal(&before, &r, sizeof r); /* greedy draws nothing */
+}
+
+static void draws_follow_the_probabilities(void **state) {
+    (void)state;
+    const float x[] = {0.0f, 1.0f, 2.0f, -1.0f};
+    float p[4], scratch[8];
+    int counts[4] = {0};
+    random_state r;
+    random_seed(&r, 7);
+    const rnl_sampling how = {.temperature = 1, .top_k = 3};
+    sample_probabilities(x, 4, how, p, scratch);
+    const int draws = 20000;
+    for (int i = 0; i < draws; i++) counts[sample_index(x, 4, how, &r, scratch)]++;
+    assert_int_equal(counts[3], 0);
+    for (int i = 0; i < 3; i++) {
+        const double expected = (double)p[i] * draws;
+        assert_true(fabs(counts[i] - expected) < 5 * sqrt(expected));
+    }
+}
+
+static void the_same_seed_gives_the_same_draws(void **state) {
+    (void)state;
+    random_state a, b, c;
+    random_seed(&a, 42);
+    random_seed(&b, 42);
+    random_seed(&c, 43);
+    int different = 0;
+    for (int i = 0; i < 100; i++) {
+        const uint64_t x = random_u64(&a);
+        assert_true(x == random_u64(&b));
+        different += x != random_u64(&c);
+    }
+    assert_int_equal(different, 100);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(probabilities_equal_the_reference),
+        cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
+        cmocka_unit_test(draws_follow_the_probabilities),
+        cmocka_unit_test(the_same_seed_gives_the_same_draws),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,113 @@
+#include "tests/support/rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+rnl_model *rig_model(const char *path) {
+    char full[1024];
+    (void)snprintf(full, sizeof full, "%s%s%s", path[0] == '/' ? "" : TEST_DATA,
+                   path[0] == '/' ? "" : "/", path);
+    rnl_model *model = NULL;
+    rnl_error error = {0};
+    if (rnl_model_open(full, NULL, &model, &error) != RNL_OK) fail_msg("%s", error.text);
+    return model;
+}
+
+rnl_session *rig_session(rnl_model *model, int thread_count) {
+    rnl_session_config config = rnl_session_config_default();
+    config.context_cap = 512;
+    config.clip_seconds_max = 12;
+    config.thread_count = thread_count;
+    config.snapshot_cap = 4;
+    rnl_session *s = NULL;
+    rnl_error error = {0};
+    if (rnl_session_create(model, &config, &s, &error) != RNL_OK) fail_msg("%s", error.text);
+    return s;
+}
+
+float *rig_wav(const char *path, size_t begin, size_t end) {
+    char full[1024];
+    (void)snprintf(full, sizeof full, "%s/%s", TEST_DATA, path);
+    FILE *f = fopen(full, "rb");
+    if (f == NULL) fail_msg("%s: missing", full);
+    float *out = malloc((end - begin) * sizeof *out);
+    assert_non_null(out);
+    assert_int_equal(fseek(f, 44 + 2 * (long)begin, SEEK_SET), 0);
+    for (size_t i = 0; i < end - begin; i++) {
+        unsigned char b[2];
+        assert_int_equal(fread(b, 1, 2, f), 2);
+        out[i] = (float)(int16_t)((unsigned)b[0] | (unsigned)b[1] << 8) / 32768.0f;
+    }
+    fclose(f);
+    return out;
+}
+
+static void pull(rnl_session *s, rig_result *r, size_t *text_size) {
+    size_t got;
+    r->text = realloc(r->text, *text_size + 4096 + 1);
+    assert_non_null(r->text);
+    while (rnl_session_pull_text(s, r->text + *text_size, 4096, &got) == RNL_OK) {
+        *text_size += got;
+        r->text = realloc(r->text, *text_size + 4096 + 1);
+        assert_non_null(r->text);
+    }
+    r->text[*text_size] = '\0';
+    do {
+        r->samples = realloc(r->samples, (r->sample_count + 4096) * sizeof *r->samples);
+        assert_non_null(r->samples);
+        if (rnl_session_pull_samples(s, r->samples + r->sample_count, 4096, &got) != RNL_OK) return;
+        r->sample_count += got;
+    } while (got > 0);
+}
+
+rig_result rig_run(rnl_session *s) {
+    rig_result r = {0};
+    size_t text_size = 0;
+    rnl_error error = {0};
+    rnl_status status;
+    do {
+        status = rnl_session_step(s, &error);
+        if (status < 0) fail_msg("%s", error.text);
+        pull(s, &r, &text_size);
+    } while (status != RNL_DONE);
+    return r;
+}
+
+void rig_free(rig_result *r) {
+    free(r->text);
+    free(r->samples);
+    *r = (rig_result){0};
+}
+
+void rig_begin(rnl_session *s, rnl_mode mode, int step_max) {
+    rnl_turn_config turn = {.mode = mode,
+                            .text = {.temperature = 0, .top_k = 1},
+                            .audio = {.temperature = 0, .top_k = 1},
+                            .step_max = step_max,
+                            .text_run = 6,
+                            .audio_run = 12};
+    rnl_error error = {0};
+    if (rnl_session_begin(s, &turn, &error) != RNL_OK) fail_msg("%s", error.text);
+}
+
+void rig_text(rnl_session *s, rnl_role role, const char *text) {
+    rnl_error error = {0};
+    if (rnl_session_add_text(s, role, text, strlen(text), &error) != RNL_OK)
+        fail_msg("%s", error.text);
+}
+
+void rig_clip_a(rnl_session *s) {
+    float *clip = rig_wav("audio/question.wav", 0, 32000);
+    rnl_error error = {0};
+    if (rnl_session_add_audio(s, clip, 32000, 16000, &error) != RNL_OK) fail_msg("%s", error.text);
+    free(clip);
+}
+
+int rig_rounds(int long_count) {
+    return getenv("RUNNEL_TEST_SHORT") != NULL ? 1 : long_count;
+}
