@@ -28,7 +28,7 @@ def count_program(status, output):
     elif status not in ("run", "notrun", "disabled") and counts["FAILED"] == 0:
         # It crashed, hung, or a sanitizer ended it: whatever passed before, this is a failure.
         counts["FAILED"] = 1
-        lines.append("failed: ended before its closing lines" if not lines else "failed at its end")
+        lines.append("failed without closing lines" if not lines else "failed at its end")
     return counts, lines
 
 
