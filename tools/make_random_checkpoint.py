@@ -331,6 +331,7 @@ def tokenizer():
             "type": "TemplateProcessing",
             "single": [bos, {"Sequence": {"id": "A", "type_id": 0}}],
             "pair": [bos, {"Sequence": {"id": "A", "type_id": 0}},
+                     {"SpecialToken": {"id": special(1), "type_id": 1}},
                      {"Sequence": {"id": "B", "type_id": 1}}],
             "special_tokens": {
                 special(1): {"id": special(1), "ids": [1], "tokens": [special(1)]}}},
