@@ -23,7 +23,7 @@ bool json_is_array(const json *v);
 bool json_is_string(const json *v);
 bool json_is_null(const json *v); /* true for a JSON null and for NULL */
 /* The bytes of a string (may hold NUL; also terminated). NULL when v is no string. */
-const char *json_string(const json *v, size_t *size);
+const char *json_chars(const json *v, size_t *size);
 bool json_bool(const json *v, bool *out);
 /* An integer within [min, max]; false for anything else. */
 bool json_int(const json *v, int64_t min, int64_t max, int64_t *out);

@@ -72,12 +72,12 @@ static bool read_bool(reader *r, const char *const *keys, bool fallback) {
 
 static bool string_is(const json *v, const char *text) {
     size_t size;
-    const char *s = json_string(v, &size);
+    const char *s = json_chars(v, &size);
     return s != NULL && size == strlen(text) && memcmp(s, text, size) == 0;
 }
 
 static bool string_has(const json *v, const char *part) {
-    const char *s = json_string(v, NULL);
+    const char *s = json_chars(v, NULL);
     return s != NULL && strstr(s, part) != NULL;
 }
 
@@ -153,7 +153,7 @@ static rnl_status refuse_others(const json *root, const char *path, rnl_error *e
             error, RNL_ERR_UNSUPPORTED,
             "%s: architecture '%s' is not an LFM2 model; Runnel runs LFM2, LFM2-Audio "
             "and LFM2.5-Audio",
-            path, json_string(architecture, NULL));
+            path, json_chars(architecture, NULL));
     return RNL_OK;
 }
 

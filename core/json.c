@@ -1,0 +1,198 @@
+/* The only file that knows Jansson. A json is a json_t under another name. */
+#include "core/json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/status.h"
+#include "core/utf8.h"
+
+static const json_t *in(const json *v) {
+    return (const json_t *)v;
+}
+
+rnl_status json_parse(const char *text, size_t size, const char *name, json **out,
+                      rnl_error *error) {
+    json_error_t fault;
+    /* JSON_ALLOW_NUL: vocabularies hold the byte 0. Jansson bounds the nesting at 2048. */
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    *out = (json *)json_loadb(text, size, flags, &fault);
+    if (*out != NULL) return RNL_OK;
+    return status_fail(error, RNL_ERR_FORMAT,
+                       "%s: line %d is not valid JSON (%s); the file is damaged", name, fault.line,
+                       fault.text);
+}
+
+static rnl_status read_all(FILE *f, const char *path, size_t size_cap, char **text, size_t *size,
+                           rnl_error *error) {
+    if (fseek(f, 0, SEEK_END) != 0)
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    const long end = ftell(f);
+    if (end < 0 || fseek(f, 0, SEEK_SET) != 0)
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    if ((size_t)end > size_cap)
+        return status_fail(error, RNL_ERR_FORMAT, "%s: %ld bytes are more than the %zu allowed",
+                           path, end, size_cap);
+    *text = malloc((size_t)end + 1);
+    if (*text == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    *size = fread(*text, 1, (size_t)end, f);
+    if (*size == (size_t)end) return RNL_OK;
+    free(*text);
+    *text = NULL;
+    return status_fail(error, RNL_ERR_IO, "%s: cannot be read", path);
+}
+
+rnl_status json_read(const char *path, size_t size_cap, json **out, rnl_error *error) {
+    *out = NULL;
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    char *text = NULL;
+    size_t size = 0;
+    rnl_status status = read_all(f, path, size_cap, &text, &size, error);
+    (void)fclose(f);
+    if (status == RNL_OK) status = json_parse(text, size, path, out, error);
+    free(text);
+    return status;
+}
+
+void json_destroy(json **root) {
+    json_decref((json_t *)*root);
+    *root = NULL;
+}
+
+const json *json_get(const json *object, const char *key) {
+    return (const json *)json_object_get(in(object), key);
+}
+
+const json *json_at(const json *array, size_t index) {
+    return (const json *)json_array_get(in(array), index);
+}
+
+/* Jansson's macros of the same names are functions of ours outside this file. */
+#undef json_is_object
+#undef json_is_array
+#undef json_is_string
+#undef json_is_null
+
+static bool is(const json *v, json_type type) {
+    return v != NULL && json_typeof(in(v)) == type;
+}
+
+bool json_is_object(const json *v) {
+    return is(v, JSON_OBJECT);
+}
+
+bool json_is_array(const json *v) {
+    return is(v, JSON_ARRAY);
+}
+
+bool json_is_string(const json *v) {
+    return is(v, JSON_STRING);
+}
+
+bool json_is_null(const json *v) {
+    return v == NULL || is(v, JSON_NULL);
+}
+
+size_t json_count(const json *v) {
+    return json_is_array(v) ? json_array_size(in(v)) : json_object_size(in(v));
+}
+
+const char *json_chars(const json *v, size_t *size) {
+    if (!json_is_string(v)) return NULL;
+    if (size != NULL) *size = json_string_length(in(v));
+    return json_string_value(in(v));
+}
+
+bool json_bool(const json *v, bool *out) {
+    if (!is(v, JSON_TRUE) && !is(v, JSON_FALSE)) return false;
+    *out = is(v, JSON_TRUE);
+    return true;
+}
+
+bool json_int(const json *v, int64_t min, int64_t max, int64_t *out) {
+    if (!is(v, JSON_INTEGER)) return false;
+    const json_int_t value = json_integer_value(in(v));
+    if (value < min || value > max) return false;
+    *out = value;
+    return true;
+}
+
+bool json_number(const json *v, double *out) {
+    if (!is(v, JSON_INTEGER) && !is(v, JSON_REAL)) return false;
+    *out = json_number_value(in(v));
+    return isfinite(*out);
+}
+
+bool json_each(const json *object, json_member_fn fn, void *context) {
+    json_t *o = (json_t *)object;
+    for (void *i = json_object_iter(o); i != NULL; i = json_object_iter_next(o, i)) {
+        const char *key = json_object_iter_key(i);
+        const size_t size = json_object_iter_key_len(i);
+        if (!fn(context, key, size, (const json *)json_object_iter_value(i))) return false;
+    }
+    return true;
+}
+
+/* ---- Building --------------------------------------------------------------------------------- */
+
+json *json_new_object(void) {
+    return (json *)json_object();
+}
+
+json *json_new_array(void) {
+    return (json *)json_array();
+}
+
+/* Bytes with every invalid sequence as U+FFFD: Jansson refuses anything that is not UTF-8. */
+json *json_new_string(const char *text, size_t size) {
+    char *clean = malloc(3 * size + UTF8_PENDING_CAP * 3 + 1);
+    if (clean == NULL) return NULL;
+    utf8_decoder decoder;
+    utf8_decoder_reset(&decoder);
+    size_t used = utf8_decoder_push(&decoder, text, size, clean, 3 * size);
+    used += utf8_decoder_flush(&decoder, clean + used, UTF8_PENDING_CAP * 3);
+    json *v = (json *)json_stringn(clean, used);
+    free(clean);
+    return v;
+}
+
+json *json_new_int(int64_t value) {
+    return (json *)json_integer(value);
+}
+
+json *json_new_number(double value) {
+    return (json *)(isfinite(value) ? json_real(value) : json_null());
+}
+
+json *json_new_bool(bool value) {
+    return (json *)json_boolean(value);
+}
+
+/* A failed allocation anywhere leaves this mark, which json_text finds. */
+static const char *const failed_key = "\1failed";
+
+static void mark_failed(json_t *container) {
+    if (json_is_object((json *)container))
+        (void)json_object_set_new(container, failed_key, json_null());
+}
+
+void json_set(json *object, const char *key, json *child) {
+    if (child == NULL || json_object_set_new((json_t *)object, key, (json_t *)child) != 0)
+        mark_failed((json_t *)object);
+}
+
+void json_append(json *array, json *child) {
+    (void)json_array_append_new((json_t *)array, (json_t *)child);
+}
+
+char *json_text(const json *root) {
+    if (json_get(root, failed_key) != NULL) return NULL;
+    return json_dumps(in(root), JSON_COMPACT | JSON_ENCODE_ANY);
+}

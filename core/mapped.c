@@ -1,0 +1,39 @@
+#include "core/mapped.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/status.h"
+
+static rnl_status map(int fd, const char *path, mapped *out, rnl_error *error) {
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+        return status_fail(error, RNL_ERR_IO, "%s: this is no regular file; name a model file",
+                           path);
+    if (info.st_size <= 0)
+        return status_fail(error, RNL_ERR_FORMAT, "%s: the file is empty; download it again", path);
+    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED)
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+    *out = (mapped){.data = data, .size = (size_t)info.st_size};
+    return RNL_OK;
+}
+
+rnl_status mapped_open(const char *path, mapped *out, rnl_error *error) {
+    *out = (mapped){0};
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    const rnl_status status = map(fd, path, out, error);
+    close(fd);
+    return status;
+}
+
+void mapped_close(mapped *m) {
+    if (m->data != NULL) munmap((void *)m->data, m->size);
+    *m = (mapped){0};
+}

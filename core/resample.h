@@ -1,0 +1,25 @@
+/* Changing the sampling rate of one mono clip (libsamplerate, best quality). Samples may come in any
+ * pieces: the result has the same bits, because inside they always travel in blocks of one size. The
+ * result has ceil(count * rate_out / rate_in) samples; equal rates pass through untouched. */
+#ifndef CORE_RESAMPLE_H
+#define CORE_RESAMPLE_H
+
+#include <runnel/runnel.h>
+
+typedef struct resampler resampler;
+
+/* Allocates all that is ever needed, libsamplerate's state included. RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status resampler_create(resampler **out);
+void resampler_destroy(resampler **r); /* NULL is fine; sets NULL */
+
+/* Starts a clip; what was before is forgotten. Both rates in [4000, 768000]. */
+void resampler_begin(resampler *r, int rate_in, int rate_out);
+
+/* Takes samples and gives what is ready. *taken < count or *made == cap: call again. */
+void resampler_push(resampler *r, const float *samples, size_t count, size_t *taken, float *out,
+                    size_t cap, size_t *made);
+
+/* After the last push: gives the rest, at most cap samples a call, *made == 0 when all is out. */
+void resampler_finish(resampler *r, float *out, size_t cap, size_t *made);
+
+#endif

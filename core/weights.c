@@ -1,0 +1,282 @@
+/* The canonical tensors of a model: a list in the order of adding, a hash over the names, and what
+ * the set owns (mapped files, converted vectors), closed in reverse order. */
+#include "core/weights.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checked.h"
+#include "core/status.h"
+
+enum { NAME_CAP = 512, SIDE_CAP = 1 << 24 /* rows or columns of a matrix */ };
+
+typedef struct owned {
+    void *object;
+    void (*close)(void *object);
+} owned;
+
+typedef struct entry {
+    tensor t;      /* t.name is ours */
+    float *vector; /* converted by load_vector, or NULL */
+} entry;
+
+struct weights {
+    entry *entries;
+    size_t count, cap;
+    uint32_t *slots; /* open addressing: index + 1, 0 empty; slot_count is a power of two */
+    size_t slot_count;
+    owned *owns;
+    size_t own_count, own_cap;
+};
+
+rnl_status weights_create(weights **out) {
+    *out = calloc(1, sizeof **out);
+    return *out != NULL ? RNL_OK : RNL_ERR_MEMORY;
+}
+
+void weights_destroy(weights **w) {
+    weights *q = *w;
+    if (q == NULL) return;
+    *w = NULL;
+    for (size_t i = q->own_count; i > 0; i--) q->owns[i - 1].close(q->owns[i - 1].object);
+    for (size_t i = 0; i < q->count; i++) {
+        free((char *)q->entries[i].t.name);
+        free(q->entries[i].vector);
+    }
+    free(q->entries);
+    free(q->slots);
+    free(q->owns);
+    free(q);
+}
+
+rnl_status weights_own(weights *w, void *object, void (*close)(void *object)) {
+    if (w->own_count == w->own_cap) {
+        const size_t cap = w->own_cap == 0 ? 16 : 2 * w->own_cap;
+        owned *grown = realloc(w->owns, cap * sizeof *grown);
+        if (grown == NULL) {
+            close(object);
+            return RNL_ERR_MEMORY;
+        }
+        w->owns = grown;
+        w->own_cap = cap;
+    }
+    w->owns[w->own_count++] = (owned){object, close};
+    return RNL_OK;
+}
+
+static size_t hash(const char *name) {
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (; *name != '\0'; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+    return (size_t)(h ^ h >> 32);
+}
+
+/* The slot of name: its entry's, or the empty one where it would stand. */
+static size_t find_slot(const weights *w, const char *name) {
+    size_t at = hash(name) & (w->slot_count - 1);
+    while (w->slots[at] != 0 && strcmp(w->entries[w->slots[at] - 1].t.name, name) != 0)
+        at = (at + 1) & (w->slot_count - 1);
+    return at;
+}
+
+static bool grow(weights *w) {
+    const size_t cap = w->cap == 0 ? 256 : 2 * w->cap;
+    entry *entries = realloc(w->entries, cap * sizeof *entries);
+    if (entries == NULL) return false;
+    w->entries = entries;
+    uint32_t *slots = calloc(4 * cap, sizeof *slots);
+    if (slots == NULL) return false;
+    free(w->slots);
+    w->slots = slots;
+    w->slot_count = 4 * cap;
+    w->cap = cap;
+    for (size_t i = 0; i < w->count; i++)
+        w->slots[find_slot(w, w->entries[i].t.name)] = (uint32_t)(i + 1);
+    return true;
+}
+
+static entry *find(const weights *w, const char *name) {
+    if (w->slot_count == 0) return NULL;
+    const uint32_t index = w->slots[find_slot(w, name)];
+    return index != 0 ? &w->entries[index - 1] : NULL;
+}
+
+rnl_status weights_add(weights *w, const tensor *t, const char *file, rnl_error *error) {
+    if (find(w, t->name) != NULL)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: tensor '%s' is there twice; the files do not belong together", file,
+                           t->name);
+    char *name = strdup(t->name);
+    if (name == NULL || (w->count == w->cap && !grow(w))) {
+        free(name);
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", file);
+    }
+    entry *e = &w->entries[w->count];
+    *e = (entry){.t = *t};
+    e->t.name = name;
+    w->slots[find_slot(w, name)] = (uint32_t)++w->count;
+    return RNL_OK;
+}
+
+const tensor *weights_find(const weights *w, const char *name) {
+    const entry *e = find(w, name);
+    return e != NULL ? &e->t : NULL;
+}
+
+size_t weights_count(const weights *w) {
+    return w->count;
+}
+
+const tensor *weights_at(const weights *w, size_t index) {
+    return &w->entries[index].t;
+}
+
+/* ---- Loading ---------------------------------------------------------------------------------- */
+
+#define FULL_NAME(l, format, name)                                                                 \
+    do {                                                                                           \
+        va_list arguments;                                                                         \
+        va_start(arguments, format);                                                               \
+        full_name(l, format, arguments, name);                                                     \
+        va_end(arguments);                                                                         \
+    } while (0)
+
+static void full_name(const loader *l, const char *format, va_list arguments, char *name) {
+    const int used = snprintf(name, NAME_CAP, "%s", l->prefix);
+    (void)vsnprintf(name + used, NAME_CAP - (size_t)used, format, arguments);
+}
+
+static void fail(loader *l, rnl_status status, const char *name, const char *what) {
+    l->status = status_fail(l->error, status, "%s: tensor '%s' %s", l->file, name, what);
+}
+
+static void shape_text(const tensor *t, char *text, size_t cap) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < t->rank && used < cap; i++)
+        used += (size_t)snprintf(text + used, cap - used, "%s%lld", i > 0 ? " x " : "",
+                                 (long long)t->shape[i]);
+}
+
+static int64_t element_count(const tensor *t) {
+    int64_t count = 1; /* the file's reader has checked the product */
+    for (int i = 0; i < t->rank; i++) count *= t->shape[i];
+    return count;
+}
+
+static bool is_readable(loader *l, const tensor *t) {
+    if (quant_describe((uint32_t)t->type)->is_weight) return true;
+    char what[128];
+    (void)snprintf(what, sizeof what, "is of type %s, which holds no weights; the file is damaged",
+                   quant_describe((uint32_t)t->type)->name);
+    fail(l, RNL_ERR_FORMAT, t->name, what);
+    return false;
+}
+
+static const float *as_vector(loader *l, entry *e, int64_t count) {
+    const tensor *t = &e->t;
+    if (!is_readable(l, t)) return NULL;
+    if (element_count(t) != count) {
+        char shape[96], what[192];
+        shape_text(t, shape, sizeof shape);
+        (void)snprintf(what, sizeof what,
+                       "has shape %s, but %lld values are expected; the file is "
+                       "damaged or of another model",
+                       shape, (long long)count);
+        fail(l, RNL_ERR_FORMAT, t->name, what);
+        return NULL;
+    }
+    if (t->type == QUANT_F32 && (uintptr_t)t->data % sizeof(float) == 0)
+        return (const float *)(const void *)t->data;
+    if (e->vector != NULL) return e->vector;
+    const quant_info *info = quant_describe((uint32_t)t->type);
+    if (count % info->block_len != 0) {
+        fail(l, RNL_ERR_FORMAT, t->name, "is no whole number of blocks; the file is damaged");
+        return NULL;
+    }
+    e->vector = malloc((size_t)count * sizeof *e->vector);
+    if (e->vector == NULL) {
+        fail(l, RNL_ERR_MEMORY, t->name, "does not fit into memory");
+        return NULL;
+    }
+    quant_dequantise(t->type, t->data, e->vector, count);
+    return e->vector;
+}
+
+static const float *vector(loader *l, int64_t count, const char *name, bool required) {
+    if (l->status != RNL_OK) return NULL;
+    entry *e = find(l->w, name);
+    if (e != NULL) return as_vector(l, e, count);
+    if (required)
+        fail(l, RNL_ERR_FORMAT, name, "is missing; the file is incomplete or of another model");
+    return NULL;
+}
+
+const float *load_vector(loader *l, int64_t count, const char *format, ...) {
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    return vector(l, count, name, true);
+}
+
+const float *load_vector_if(loader *l, int64_t count, const char *format, ...) {
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    return vector(l, count, name, false);
+}
+
+bool load_has(const loader *l, const char *format, ...) {
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    return find(l->w, name) != NULL;
+}
+
+/* [rows, cols], with any further dimensions of one element. */
+static bool matrix_shape(const tensor *t, int64_t *rows, int64_t *cols) {
+    *rows = t->rank > 0 ? t->shape[0] : 1;
+    *cols = t->rank > 1 ? t->shape[1] : 1;
+    for (int i = 2; i < t->rank; i++)
+        if (t->shape[i] != 1) return false;
+    return *rows >= 1 && *cols >= 1 && *rows <= SIDE_CAP && *cols <= SIDE_CAP;
+}
+
+static void wrong_shape(loader *l, const tensor *t, int64_t row_count, int64_t col_count) {
+    char shape[96], rows[32] = "any", cols[32] = "any", what[256];
+    shape_text(t, shape, sizeof shape);
+    if (row_count > 0) (void)snprintf(rows, sizeof rows, "%lld", (long long)row_count);
+    if (col_count > 0) (void)snprintf(cols, sizeof cols, "%lld", (long long)col_count);
+    (void)snprintf(what, sizeof what,
+                   "has shape %s, but %s x %s is expected; the file is damaged or of another model",
+                   shape, rows, cols);
+    fail(l, RNL_ERR_FORMAT, t->name, what);
+}
+
+matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
+    const matrix none = {0};
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    if (l->status != RNL_OK) return none;
+    const entry *e = find(l->w, name);
+    if (e == NULL) {
+        fail(l, RNL_ERR_FORMAT, name, "is missing; the file is incomplete or of another model");
+        return none;
+    }
+    const tensor *t = &e->t;
+    if (!is_readable(l, t)) return none;
+    int64_t rows, cols;
+    if (!matrix_shape(t, &rows, &cols) || (row_count > 0 && rows != row_count) ||
+        (col_count > 0 && cols != col_count)) {
+        wrong_shape(l, t, row_count, col_count);
+        return none;
+    }
+    const quant_info *info = quant_describe((uint32_t)t->type);
+    if (cols % info->block_len != 0) {
+        fail(l, RNL_ERR_FORMAT, name, "has rows of no whole number of blocks; the file is damaged");
+        return none;
+    }
+    return (matrix){.data = t->data,
+                    .type = t->type,
+                    .row_count = rows,
+                    .col_count = cols,
+                    .row_size = (size_t)cols / info->block_len * info->block_size};
+}

@@ -1,0 +1,333 @@
+/* The parts of a model and the files they go to:
+ *
+ *     main       backbone, vocabulary        NAME.gguf
+ *     mmproj     encoder and adapter         mmproj-NAME.gguf
+ *     vocoder    depthformer, code tables    vocoder-NAME.gguf
+ *     tokenizer  the detokenizer's LFM2      tokenizer-NAME.gguf
+ *
+ * In a bundle all of it is one file and the detokenizer's names carry "detok.". audio.md 10.3. */
+#include "engine/convert.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "tokenizer/bpe_file.h"
+
+enum { PATH_CAP = 4096 };
+
+typedef enum part { PART_MAIN, PART_ENCODER, PART_VOCODER, PART_DETOKENIZER, PART_COUNT } part;
+
+static const char *const part_prefixes[PART_COUNT] = {"", "mmproj-", "vocoder-", "tokenizer-"};
+
+typedef struct writing {
+    const rnl_model *m;
+    const convert_config *config;
+    gguf_writer *files[PART_COUNT]; /* of a bundle only the first */
+    float *values;                  /* one row */
+    unsigned char *row;             /* the same, quantised */
+    size_t done, total;
+} writing;
+
+static bool starts(const char *name, const char *prefix) {
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool ends(const char *name, const char *ending) {
+    const size_t size = strlen(name), tail = strlen(ending);
+    return size >= tail && strcmp(name + size - tail, ending) == 0;
+}
+
+static part part_of(const char *name) {
+    if (starts(name, "a.") || starts(name, "mm.a.")) return PART_ENCODER;
+    if (starts(name, "detok.")) return PART_DETOKENIZER;
+    if (starts(name, "depth") || starts(name, "audio_embedding.") || starts(name, "emb.emb.") ||
+        starts(name, "istft.") || starts(name, "mimi."))
+        return PART_VOCODER;
+    return PART_MAIN;
+}
+
+static bool is_written(const tensor *t) {
+    return !starts(t->name, "raw."); /* batch norms, folded by source_hf.c */
+}
+
+/* The shape in GGUF: dimensions of one element vanish, but for the 2-D convolutions and their
+ * biases, which the official converter keeps (audio.md 10.3). Mimi stays as it is. */
+static int shape_of(const tensor *t, int64_t *shape) {
+    if (starts(t->name, "a.conv1d.") && t->rank == 1) {
+        shape[0] = t->shape[0];
+        shape[1] = shape[2] = 1;
+        return 3;
+    }
+    const bool keep = starts(t->name, "a.conv1d.") || starts(t->name, "mimi.");
+    int rank = 0;
+    for (int i = 0; i < t->rank; i++)
+        if (keep || t->shape[i] != 1) shape[rank++] = t->shape[i];
+    if (rank == 0) shape[rank++] = 1;
+    return rank;
+}
+
+quant_type convert_type(const tensor *t, quant_type type) {
+    int64_t shape[TENSOR_RANK_CAP];
+    const int rank = shape_of(t, shape);
+    /* Vectors, norms, positions and convolutions stay float32 (backbone.md 6.6, audio.md 10.3). */
+    if (rank != 2 || ends(t->name, ".bias") || ends(t->name, "norm.weight") ||
+        ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
+        ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
+        return QUANT_F32;
+    const bool is_head =
+        strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
+    if (is_head && type == QUANT_Q4_0) type = QUANT_Q8_0;
+    return shape[1] % quant_describe((uint32_t)type)->block_len == 0 ? type : QUANT_F16;
+}
+
+static int64_t elements_of(const tensor *t) {
+    int64_t count = 1;
+    for (int i = 0; i < t->rank; i++) count *= t->shape[i];
+    return count;
+}
+
+/* ---- Keys ------------------------------------------------------------------------------------- */
+
+static void put_text(gguf_writer *w, const char *key, const char *text) {
+    gguf_put_string(w, key, text, strlen(text));
+}
+
+static uint32_t file_type(quant_type type) {
+    switch (type) { /* backbone.md 5.2 */
+    case QUANT_F32:
+        return 0;
+    case QUANT_F16:
+        return 1;
+    case QUANT_Q4_0:
+        return 2;
+    case QUANT_Q8_0:
+        return 7;
+    default:
+        return 32; /* BF16 */
+    }
+}
+
+static void put_general(const writing *job, gguf_writer *w, const char *architecture) {
+    put_text(w, "general.architecture", architecture);
+    put_text(w, "general.type", "model");
+    put_text(w, "general.name", job->m->source.config.name);
+    gguf_put_u32(w, "general.file_type", file_type(job->config->type));
+    gguf_put_u32(w, "general.quantization_version", 2);
+}
+
+static void put_main(const writing *job, gguf_writer *w) {
+    const model_config *c = &job->m->source.config;
+    const lfm2_weights *stack = &job->m->backbone.stack;
+    config_write_lfm2(&c->backbone, w, "", stack->ff_width_max, c->vocab_count, c->context_trained);
+    if (job->m->source.text != NULL) bpe_to_gguf(job->m->source.text, w);
+    if (c->codebook_count == 0) return;
+    gguf_put_u32(w, "runnel.interleave.text", (uint32_t)c->text_run);
+    gguf_put_u32(w, "runnel.interleave.audio", (uint32_t)c->audio_run);
+    config_write_defaults(c, w);
+}
+
+static void put_encoder(const writing *job, gguf_writer *w) {
+    const model_config *c = &job->m->source.config;
+    gguf_put_bool(w, "clip.has_audio_encoder", true);
+    put_text(w, "clip.projector_type", "lfm2a");
+    gguf_put_u32(w, "clip.audio.projection_dim", (uint32_t)c->backbone.width);
+    const uint32_t width = (uint32_t)encoder_width(&job->m->encoder);
+    gguf_put_u32(w, "clip.audio.embedding_length", width);
+    /* The official converter writes the width here, too; readers take the tensor's. */
+    gguf_put_u32(w, "clip.audio.feed_forward_length", width);
+    gguf_put_u32(w, "clip.audio.block_count", (uint32_t)c->encoder_layer_count);
+    gguf_put_u32(w, "clip.audio.attention.head_count", (uint32_t)c->encoder_head_count);
+    gguf_put_f32(w, "clip.audio.attention.layer_norm_epsilon", 1e-5f);
+    gguf_put_u32(w, "clip.audio.num_mel_bins", (uint32_t)c->feature_count);
+}
+
+static void put_vocoder(const writing *job, gguf_writer *w) {
+    const model_config *c = &job->m->source.config;
+    gguf_put_u32(w, "depthformer_n_layer", (uint32_t)c->depth_layer_count);
+    gguf_put_u32(w, "depthformer_n_embd", (uint32_t)job->m->depth.stack.config.width);
+    gguf_put_bool(w, "runnel.depthformer.tied", c->depth_tied);
+    if (c->codec != CODEC_MIMI) return;
+    gguf_put_u32(w, "runnel.mimi.head_width", (uint32_t)c->mimi_head_width);
+    gguf_put_u32(w, "runnel.mimi.window", (uint32_t)c->mimi_window);
+}
+
+static void put_detokenizer(const writing *job, gguf_writer *w, const char *prefix) {
+    const lfm_weights *lfm = &job->m->codec.lfm;
+    config_write_lfm2(&job->m->source.config.detokenizer, w, prefix, lfm->stack.ff_width_max, 0,
+                      128000);
+    char key[64];
+    (void)snprintf(key, sizeof key, "%slfm2.embedding_length_out", prefix);
+    gguf_put_u32(w, key, (uint32_t)lfm->out.row_count);
+}
+
+static void put_bundle_keys(const writing *job) {
+    const model_config *c = &job->m->source.config;
+    gguf_writer *w = job->files[PART_MAIN];
+    put_general(job, w, "runnel");
+    gguf_put_u32(w, "runnel.bundle", 1);
+    put_main(job, w);
+    if (c->has_encoder) put_encoder(job, w);
+    if (c->codebook_count > 0) put_vocoder(job, w);
+    if (c->codec == CODEC_LFM) put_detokenizer(job, w, "detok.");
+}
+
+static void put_set_keys(const writing *job) {
+    put_general(job, job->files[PART_MAIN], "lfm2");
+    put_main(job, job->files[PART_MAIN]);
+    if (job->files[PART_ENCODER] != NULL) {
+        put_general(job, job->files[PART_ENCODER], "clip");
+        put_encoder(job, job->files[PART_ENCODER]);
+    }
+    if (job->files[PART_VOCODER] != NULL) {
+        /* Not an id but a sentence, as the official files have it (audio.md 10.3). */
+        put_general(job, job->files[PART_VOCODER],
+                    "this model cannot be used as LLM, use it via --model-vocoder in TTS examples");
+        put_vocoder(job, job->files[PART_VOCODER]);
+    }
+    if (job->files[PART_DETOKENIZER] != NULL) {
+        put_general(job, job->files[PART_DETOKENIZER], "lfm2");
+        put_detokenizer(job, job->files[PART_DETOKENIZER], "");
+    }
+}
+
+/* ---- Tensors ---------------------------------------------------------------------------------- */
+
+/* File and name of a tensor in what is written. */
+static gguf_writer *target(const writing *job, const tensor *t, const char **name) {
+    *name = t->name;
+    if (!job->config->as_set) return job->files[PART_MAIN];
+    const part p = part_of(t->name);
+    if (p == PART_DETOKENIZER) *name = t->name + strlen("detok.");
+    return job->files[p];
+}
+
+static void declare_tensors(writing *job) {
+    const weights *all = job->m->source.w;
+    for (size_t i = 0; i < weights_count(all); i++) {
+        const tensor *t = weights_at(all, i);
+        if (!is_written(t)) continue;
+        int64_t shape[TENSOR_RANK_CAP];
+        const char *name;
+        const int rank = shape_of(t, shape);
+        gguf_writer *w = target(job, t, &name);
+        gguf_put_tensor(w, name, convert_type(t, job->config->type), rank, shape);
+        job->total += t->size;
+    }
+    /* llama.cpp counts the rows of this table and crashes without it (audio.md 10.3). */
+    if (!job->config->as_set || job->files[PART_ENCODER] == NULL) return;
+    const matrix *table = &job->m->backbone.audio_embedding;
+    if (table->data == NULL) return;
+    const int64_t shape[] = {table->row_count, table->col_count};
+    gguf_put_tensor(job->files[PART_ENCODER], "a.position_embd.weight", QUANT_F32, 2, shape);
+}
+
+/* Rows of cols elements, in their stored type or through float32. */
+static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *data,
+                             quant_type from, quant_type to, int64_t rows, int64_t cols,
+                             rnl_error *error) {
+    const quant_info *source = quant_describe((uint32_t)from), *goal = quant_describe((uint32_t)to);
+    const size_t source_size = (size_t)cols / source->block_len * source->block_size;
+    const size_t goal_size = (size_t)cols / goal->block_len * goal->block_size;
+    if (from == to) return gguf_writer_data(w, data, (size_t)rows * source_size, error);
+    for (int64_t r = 0; r < rows; r++) {
+        quant_dequantise(from, data + (size_t)r * source_size, job->values, cols);
+        if (!quant_quantise(to, job->values, job->row, cols))
+            return status_fail(
+                error, RNL_ERR_UNSUPPORTED,
+                "type %s is read, but not written; choose F32, F16, BF16, Q8_0 or Q4_0",
+                goal->name);
+        const rnl_status status = gguf_writer_data(w, job->row, goal_size, error);
+        if (status != RNL_OK) return status;
+    }
+    return RNL_OK;
+}
+
+static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) {
+    const char *name;
+    gguf_writer *w = target(job, t, &name);
+    const quant_type to = convert_type(t, job->config->type);
+    int64_t shape[TENSOR_RANK_CAP];
+    const int rank = shape_of(t, shape);
+    /* Matrices row by row; everything else is a run of single elements of the last dimension. */
+    const int64_t cols = shape[rank - 1];
+    const rnl_status status =
+        write_rows(job, w, t->data, t->type, to, elements_of(t) / cols, cols, error);
+    job->done += t->size;
+    const convert_config *c = job->config;
+    if (status == RNL_OK && c->progress != NULL &&
+        !c->progress(c->progress_context, job->done, job->total))
+        return status_fail(error, RNL_ERR_STATE, "%s: stopped, nothing was written", c->path);
+    return status;
+}
+
+static rnl_status write_tensors(writing *job, rnl_error *error) {
+    const weights *all = job->m->source.w;
+    for (size_t i = 0; i < weights_count(all); i++) {
+        if (!is_written(weights_at(all, i))) continue;
+        const rnl_status status = write_tensor(job, weights_at(all, i), error);
+        if (status != RNL_OK) return status;
+    }
+    const matrix *table = &job->m->backbone.audio_embedding;
+    if (!job->config->as_set || job->files[PART_ENCODER] == NULL || table->data == NULL)
+        return RNL_OK;
+    return write_rows(job, job->files[PART_ENCODER], table->data, table->type, QUANT_F32,
+                      table->row_count, table->col_count, error);
+}
+
+/* ---- Files ------------------------------------------------------------------------------------ */
+
+static bool has_part(const model_config *c, part p) {
+    return p == PART_MAIN || (p == PART_ENCODER && c->has_encoder) ||
+           (p == PART_VOCODER && c->codebook_count > 0) ||
+           (p == PART_DETOKENIZER && c->codec == CODEC_LFM);
+}
+
+static rnl_status open_files(writing *job, rnl_error *error) {
+    const char *path = job->config->path;
+    const char *slash = strrchr(path, '/');
+    const int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
+    for (int p = 0; p < (job->config->as_set ? PART_COUNT : 1); p++) {
+        char full[PATH_CAP];
+        if (!has_part(&job->m->source.config, (part)p)) continue;
+        if ((size_t)snprintf(full, sizeof full, "%.*s%s%s", folder, path, part_prefixes[p],
+                             path + folder) >= sizeof full)
+            return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", path);
+        const rnl_status status = gguf_writer_create(full, &job->files[p], error);
+        if (status != RNL_OK) return status;
+    }
+    return RNL_OK;
+}
+
+static rnl_status write_all(writing *job, rnl_error *error) {
+    rnl_status status = open_files(job, error);
+    if (status != RNL_OK) return status;
+    if (job->config->as_set)
+        put_set_keys(job);
+    else
+        put_bundle_keys(job);
+    declare_tensors(job);
+    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+        if (job->files[p] != NULL) status = gguf_writer_begin_data(job->files[p], error);
+    if (status == RNL_OK) status = write_tensors(job, error);
+    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+        if (job->files[p] != NULL) status = gguf_writer_finish(&job->files[p], error);
+    return status;
+}
+
+rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_error *error) {
+    if (config->as_set && m->source.config.codec == CODEC_MIMI)
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: a model with the Mimi codec fits only into a bundle", m->path);
+    writing job = {.m = m, .config = config};
+    job.values = malloc((size_t)m->element_max * sizeof *job.values);
+    job.row = malloc((size_t)m->element_max * sizeof *job.values);
+    rnl_status status = job.values != NULL && job.row != NULL
+                            ? write_all(&job, error)
+                            : status_fail(error, RNL_ERR_MEMORY, "memory for a row is exhausted");
+    for (int p = 0; p < PART_COUNT; p++) gguf_writer_abort(&job.files[p]);
+    free(job.values);
+    free(job.row);
+    return status;
+}

@@ -1,0 +1,54 @@
+/* The front end: samples at 16 kHz -> log-mel frames, normalised over the clip. audio.md 3.
+ * Frames are computed while samples arrive; the normalisation waits for the end of the clip. */
+#ifndef TOKENIZER_MEL_H
+#define TOKENIZER_MEL_H
+
+#include "core/fft.h"
+#include "core/weights.h"
+#include "core/arena.h"
+
+enum { MEL_RATE = 16000, MEL_FFT = 512, MEL_WINDOW = 400, MEL_HOP = 160 }; /* audio.md 2.1 */
+
+typedef struct mel_band {
+    int begin, count;     /* bins with weight */
+    const float *weights; /* [count] */
+} mel_band;
+
+typedef struct mel_weights {
+    fft_plan *plan;      /* MEL_FFT points */
+    const float *window; /* [MEL_WINDOW] symmetric Hann */
+    mel_band *bands;     /* [band_count] */
+    int band_count;      /* features of the model, 128 */
+} mel_weights;
+
+/* Computes the filter bank and the window; owned by l->w. Sticky in l. */
+void mel_load(loader *l, int band_count, mel_weights *out);
+
+typedef struct mel_state {
+    const mel_weights *w;
+    size_t sample_cap;
+    size_t sample_count; /* since reset */
+    float previous;      /* last sample, for the pre-emphasis */
+    float *tail;         /* [MEL_WINDOW] last pre-emphasised samples, zeros at the start */
+    float *frames;       /* [frame_cap, band_count] log energies, normalised by finish */
+    int frame_count;     /* frames that stand in frames */
+    float *in;           /* [MEL_FFT] scratch, aligned */
+    float *out;          /* [MEL_FFT + 2] scratch, aligned */
+    float *power;        /* [MEL_FFT / 2 + 1] scratch */
+} mel_state;
+
+/* sample_cap: longest clip in samples. */
+void mel_layout(mel_state *s, const mel_weights *w, size_t sample_cap, arena *a);
+void mel_reset(mel_state *s);
+
+/* RNL_ERR_TOO_LONG: beyond the cap, nothing changed. Any cut gives the same bits. */
+RNL_MUST_USE rnl_status mel_push(mel_state *s, const float *samples, size_t count);
+/* The end of the clip: adds the frames at its border and normalises. Then mel_frames is valid. */
+void mel_finish(mel_state *s);
+
+size_t mel_sample_count(const mel_state *s);
+int mel_frame_cap(const mel_state *s);
+int mel_frame_count(const mel_state *s);     /* after finish: samples / hop + 1 */
+const float *mel_frames(const mel_state *s); /* [frame_count, band_count] */
+
+#endif
