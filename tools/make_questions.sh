@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the spoken questions of samples/questions and their list, with flite (Debian: flite python3).
-# flite speaks at 16 kHz, 16 bit, mono. As in the training of minnow (tools/train/synth.py) a clip is
-# cut to 80 ms around the speech and brought to a peak of 0.7. Same voices, same bytes, every time.
+# Makes the spoken questions of samples/questions and their list. Debian packages: flite python3.
+# flite speaks at 16 kHz, 16 bit, mono. As in the training of minnow (tools/train/synth.py) a clip
+# is cut to 80 ms around the speech and brought to a peak of 0.7. Every run gives the same bytes.
 set -euo pipefail
 cd "$(dirname "$0")/../samples/questions"
 
