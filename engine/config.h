@@ -7,10 +7,9 @@
 
 #include "core/gguf.h"
 #include "core/lfm2.h"
+#include "detokenizer/codec.h"
 
 enum { CONFIG_NAME_CAP = 128, CONFIG_PROMPT_CAP = 512 };
-
-typedef enum codec_kind { CODEC_NONE, CODEC_LFM, CODEC_MIMI } codec_kind;
 
 /* Defaults of one task (rnl_mode). */
 typedef struct mode_config {

@@ -117,15 +117,16 @@ static void put_general(const writing *job, gguf_writer *w, const char *architec
     gguf_put_u32(w, "general.quantization_version", 2);
 }
 
-static void put_main(const writing *job, gguf_writer *w) {
+static rnl_status put_main(const writing *job, gguf_writer *w) {
     const model_config *c = &job->m->source.config;
     const lfm2_weights *stack = &job->m->backbone.stack;
     config_write_lfm2(&c->backbone, w, "", stack->ff_width_max, c->vocab_count, c->context_trained);
-    if (job->m->source.text != NULL) bpe_to_gguf(job->m->source.text, w);
-    if (c->codebook_count == 0) return;
-    gguf_put_u32(w, "runnel.interleave.text", (uint32_t)c->text_run);
-    gguf_put_u32(w, "runnel.interleave.audio", (uint32_t)c->audio_run);
-    config_write_defaults(c, w);
+    if (c->codebook_count > 0) {
+        gguf_put_u32(w, "runnel.interleave.text", (uint32_t)c->text_run);
+        gguf_put_u32(w, "runnel.interleave.audio", (uint32_t)c->audio_run);
+        config_write_defaults(c, w);
+    }
+    return job->m->source.text != NULL ? bpe_to_gguf(job->m->source.text, w) : RNL_OK;
 }
 
 static void put_encoder(const writing *job, gguf_writer *w) {
@@ -162,20 +163,19 @@ static void put_detokenizer(const writing *job, gguf_writer *w, const char *pref
     gguf_put_u32(w, key, (uint32_t)lfm->out.row_count);
 }
 
-static void put_bundle_keys(const writing *job) {
+static rnl_status put_bundle_keys(const writing *job) {
     const model_config *c = &job->m->source.config;
     gguf_writer *w = job->files[PART_MAIN];
     put_general(job, w, "runnel");
     gguf_put_u32(w, "runnel.bundle", 1);
-    put_main(job, w);
     if (c->has_encoder) put_encoder(job, w);
     if (c->codebook_count > 0) put_vocoder(job, w);
     if (c->codec == CODEC_LFM) put_detokenizer(job, w, "detok.");
+    return put_main(job, w);
 }
 
-static void put_set_keys(const writing *job) {
+static rnl_status put_set_keys(const writing *job) {
     put_general(job, job->files[PART_MAIN], "lfm2");
-    put_main(job, job->files[PART_MAIN]);
     if (job->files[PART_ENCODER] != NULL) {
         put_general(job, job->files[PART_ENCODER], "clip");
         put_encoder(job, job->files[PART_ENCODER]);
@@ -190,6 +190,7 @@ static void put_set_keys(const writing *job) {
         put_general(job, job->files[PART_DETOKENIZER], "lfm2");
         put_detokenizer(job, job->files[PART_DETOKENIZER], "");
     }
+    return put_main(job, job->files[PART_MAIN]);
 }
 
 /* ---- Tensors ---------------------------------------------------------------------------------- */
@@ -227,12 +228,12 @@ static void declare_tensors(writing *job) {
 static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *data,
                              quant_type from, quant_type to, int64_t rows, int64_t cols,
                              rnl_error *error) {
-    const quant_info *source = quant_describe((uint32_t)from), *goal = quant_describe((uint32_t)to);
-    const size_t source_size = (size_t)cols / source->block_len * source->block_size;
+    const quant_info *stored = quant_describe((uint32_t)from), *goal = quant_describe((uint32_t)to);
+    const size_t stored_size = (size_t)cols / stored->block_len * stored->block_size;
     const size_t goal_size = (size_t)cols / goal->block_len * goal->block_size;
-    if (from == to) return gguf_writer_data(w, data, (size_t)rows * source_size, error);
+    if (from == to) return gguf_writer_data(w, data, (size_t)rows * stored_size, error);
     for (int64_t r = 0; r < rows; r++) {
-        quant_dequantise(from, data + (size_t)r * source_size, job->values, cols);
+        quant_dequantise(from, data + (size_t)r * stored_size, job->values, cols);
         if (!quant_quantise(to, job->values, job->row, cols))
             return status_fail(
                 error, RNL_ERR_UNSUPPORTED,
@@ -251,7 +252,7 @@ static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) 
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
     /* Matrices row by row; everything else is a run of single elements of the last dimension. */
-    const int64_t cols = shape[rank - 1];
+    const int64_t cols = shape[rank - 1] > 1 ? shape[rank - 1] : elements_of(t);
     const rnl_status status =
         write_rows(job, w, t->data, t->type, to, elements_of(t) / cols, cols, error);
     job->done += t->size;

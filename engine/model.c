@@ -29,8 +29,6 @@ static void load_stages(rnl_model *m, loader *l) {
     if (c->codebook_count > 0)
         depth_load(l, c->depth_layer_count, c->codebook_count, width, c->depth_tied, &m->depth);
     if (c->codec == CODEC_LFM) codec_load_lfm(l, &c->detokenizer, c->codebook_count, &m->codec);
-    if (c->codec == CODEC_MIMI)
-        codec_load_mimi(l, c->mimi_head_width, c->mimi_window, c->codebook_count, &m->codec);
 }
 
 static rnl_status check_fit(const rnl_model *m, rnl_error *error) {
@@ -57,6 +55,10 @@ static void measure(rnl_model *m) {
         int64_t cols = 1; /* a matrix of [rows, cols, 1...]: everything after the first dimension */
         for (int d = 1; d < t->rank; d++) cols *= t->shape[d];
         if (cols > m->col_max) m->col_max = cols;
+        /* The row that convert works on: see write_tensor. */
+        int64_t row = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+        if (t->rank > 1 && row == 1) row = t->shape[t->rank - 2];
+        if (row > m->element_max) m->element_max = row;
         if (t->rank == 1 && t->shape[0] > cols) cols = t->shape[0];
         if (cols > m->element_max) m->element_max = cols;
     }

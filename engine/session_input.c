@@ -317,15 +317,15 @@ static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl
 static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
     session_live *live = s->live;
     const chat_ids *ids = &s->model->ids;
-    const generate_config config = {.interleaved = turn->mode == RNL_MODE_INTERLEAVED,
-                                    .text_run = turn->text_run,
-                                    .audio_run = turn->audio_run,
-                                    .end_id = ids->message_end,
-                                    .audio_start_id =
-                                        turn->mode == RNL_MODE_TEXT ? -1 : ids->audio_start,
-                                    .text_end_id = ids->text_end,
-                                    .end_code = s->model->backbone.code_count - 1,
-                                    .codebook_count = s->model->backbone.codebook_count};
+    const generate_config config = {
+        .interleaved = turn->mode == RNL_MODE_INTERLEAVED,
+        .text_run = turn->text_run,
+        .audio_run = turn->audio_run,
+        .end_id = ids->message_end,
+        .audio_start_id = s->model->backbone.codebook_count > 0 ? ids->audio_start : -1,
+        .text_end_id = ids->text_end,
+        .end_code = s->model->backbone.code_count - 1,
+        .codebook_count = s->model->backbone.codebook_count};
     generate_begin(&live->loop, &config);
     live->turn = *turn;
     live->generating = true;
