@@ -1,6 +1,6 @@
 /* Super-blocks of 256 elements: Q2_K to Q6_K and IQ4_XS. Layouts: backbone.md 6.1, order of the
- * float operations: end of 6.2 (scale times sub-scale first, then times the code, then the minimum).
- * Everything here reads one block; rows are walked in quant.c. */
+ * float operations: end of 6.2 (scale times sub-scale first, then times the code, then the
+ * minimum). Everything here reads one block; rows are walked in quant.c. */
 #include "kernels/quant_inner.h"
 
 #include <assert.h>
@@ -113,11 +113,9 @@ void quant_super_block(quant_type type, const unsigned char *block, float *out) 
     case QUANT_Q6_K:
         block_q6_k(block, out);
         break;
-    case QUANT_IQ4_XS:
-        block_iq4_xs(block, out);
-        break;
     default:
-        assert(!"quant_super_block: not a type of super-blocks");
+        assert(type == QUANT_IQ4_XS);
+        block_iq4_xs(block, out);
         break;
     }
 }

@@ -110,12 +110,45 @@ INLINE void part_q4_0(const unsigned char *p, __m256 v[4]) {
     }
 }
 
-/* The sixteen scales of a super-block, ahead of its parts: memory broadcasts one for free. */
+/* What a super-block scales its parts with, ahead of them: memory broadcasts one for free. Q6_K:
+ * sixteen scales; Q4_K and Q5_K: eight scales, then eight minima. */
 INLINE void scales_q6_k(const unsigned char *p, float scales[16]) {
     const __m256 d = scale_at(p + 208);
     const __m128i codes = load_16(p + 192);
     _mm256_storeu_ps(scales, _mm256_mul_ps(d, from_bytes(codes)));
     _mm256_storeu_ps(scales + 8, _mm256_mul_ps(d, from_bytes(_mm_unpackhi_epi64(codes, codes))));
+}
+
+/* Twelve bytes of six-bit pairs (scale_and_min of quant_k.c), all eight at once. */
+INLINE void scales_q45_k(const unsigned char *p, float scales[16]) {
+    const uint32_t a = quant_load_u32(p + 4), b = quant_load_u32(p + 8), c = quant_load_u32(p + 12);
+    const uint32_t low = 0x0f0f0f0f, six = 0x3f3f3f3f, top = 0x30303030;
+    const uint32_t scale_high = (c & low) | (a >> 2 & top);
+    const uint32_t min_high = (c >> 4 & low) | (b >> 2 & top);
+    const __m128i codes =
+        _mm_set_epi32((int)min_high, (int)(b & six), (int)scale_high, (int)(a & six));
+    _mm256_storeu_ps(scales, _mm256_mul_ps(scale_at(p), from_bytes(codes)));
+    _mm256_storeu_ps(scales + 8,
+                     _mm256_mul_ps(scale_at(p + 2), from_bytes(_mm_unpackhi_epi64(codes, codes))));
+}
+
+/* Part 0 .. 7 of a super-block; see block_q45_k for the layout. The minimum is subtracted in a step
+ * of its own: weights are rounded as quant.c rounds them. */
+INLINE void part_q45_k(const unsigned char *p, bool has_high, int part, const float scales[16],
+                       __m256 v[4]) {
+    const __m256i q = load_32(p + (has_high ? 48 : 16) + 32 * (part / 2));
+    const __m256i nibbles = part % 2 == 0 ? q : _mm256_srli_epi16(q, 4);
+    __m256i codes = _mm256_and_si256(nibbles, _mm256_set1_epi8(15));
+    if (has_high) { /* bit `part` of every byte becomes 16 */
+        const __m256i high = load_32(p + 16);
+        const __m256i moved =
+            part <= 4 ? _mm256_slli_epi16(high, 4 - part) : _mm256_srli_epi16(high, part - 4);
+        codes = _mm256_or_si256(codes, _mm256_and_si256(moved, _mm256_set1_epi8(16)));
+    }
+    const __m256 scale = _mm256_broadcast_ss(scales + part);
+    const __m256 min = _mm256_broadcast_ss(scales + 8 + part);
+    scale_codes(codes, scale, scale, v);
+    UNROLL for (int i = 0; i < 4; i++) v[i] = _mm256_sub_ps(v[i], min);
 }
 
 /* Part 0 .. 7 of a super-block; see block_q6_k for the layout. */
@@ -134,28 +167,35 @@ INLINE void part_q6_k(const unsigned char *p, int part, const float scales[16], 
     scale_codes(_mm256_sub_epi8(codes, _mm256_set1_epi8(32)), scale_a, scale_b, v);
 }
 
+INLINE void block_scales(quant_type type, const unsigned char *block, float scales[16]) {
+    if (type == QUANT_Q6_K) scales_q6_k(block, scales);
+    if (type == QUANT_Q4_K || type == QUANT_Q5_K) scales_q45_k(block, scales);
+}
 INLINE void part32(quant_type type, const unsigned char *block, int part, const float *scales,
                    __m256 v[4]) {
-    if (type == QUANT_Q8_0)
-        part_q8_0(block, v);
-    else if (type == QUANT_Q4_0)
-        part_q4_0(block, v);
-    else
-        part_q6_k(block, part, scales, v);
+    if (type == QUANT_Q8_0) part_q8_0(block, v);
+    if (type == QUANT_Q4_0) part_q4_0(block, v);
+    if (type == QUANT_Q6_K) part_q6_k(block, part, scales, v);
+    if (type == QUANT_Q4_K || type == QUANT_Q5_K)
+        part_q45_k(block, type == QUANT_Q5_K, part, scales, v);
 }
 
-/* Constant where type is: quant_describe's table is in another file. */
+/* Constants where type is: the table of quant.c is in another file. */
 INLINE size_t block_size_of(quant_type type) {
-    return type == QUANT_Q8_0 ? 34 : type == QUANT_Q4_0 ? 18 : 210;
+    return type == QUANT_Q8_0   ? 34
+           : type == QUANT_Q4_0 ? 18
+           : type == QUANT_Q4_K ? 144
+           : type == QUANT_Q5_K ? 176
+                                : 210;
 }
 INLINE int part_count_of(quant_type type) {
-    return type == QUANT_Q6_K ? 8 : 1;
+    return type == QUANT_Q8_0 || type == QUANT_Q4_0 ? 1 : 8;
 }
 
 INLINE void dequantise_blocks(quant_type type, const unsigned char *p, float *out, int64_t count) {
     for (const float *end = out + count; out != end; p += block_size_of(type)) {
         float scales[16];
-        if (type == QUANT_Q6_K) scales_q6_k(p, scales);
+        block_scales(type, p, scales);
         UNROLL for (int part = 0; part < part_count_of(type); part++) {
             __m256 v[4];
             part32(type, p, part, scales, v);
@@ -173,26 +213,23 @@ INLINE void dequantise_values(quant_type type, const unsigned char *p, float *ou
 }
 
 static void dequantise(quant_type type, const void *row, float *out, int64_t count) {
-    switch (type) {
-    case QUANT_F16:
-        dequantise_values(QUANT_F16, row, out, count);
-        break;
-    case QUANT_BF16:
-        dequantise_values(QUANT_BF16, row, out, count);
-        break;
-    case QUANT_Q8_0:
-        dequantise_blocks(QUANT_Q8_0, row, out, count);
-        break;
-    case QUANT_Q4_0:
-        dequantise_blocks(QUANT_Q4_0, row, out, count);
-        break;
-    case QUANT_Q6_K:
-        dequantise_blocks(QUANT_Q6_K, row, out, count);
-        break;
-    default:
+    const unsigned char *p = row;
+    if (type == QUANT_F16)
+        dequantise_values(QUANT_F16, p, out, count);
+    else if (type == QUANT_BF16)
+        dequantise_values(QUANT_BF16, p, out, count);
+    else if (type == QUANT_Q8_0)
+        dequantise_blocks(QUANT_Q8_0, p, out, count);
+    else if (type == QUANT_Q4_0)
+        dequantise_blocks(QUANT_Q4_0, p, out, count);
+    else if (type == QUANT_Q4_K)
+        dequantise_blocks(QUANT_Q4_K, p, out, count);
+    else if (type == QUANT_Q5_K)
+        dequantise_blocks(QUANT_Q5_K, p, out, count);
+    else if (type == QUANT_Q6_K)
+        dequantise_blocks(QUANT_Q6_K, p, out, count);
+    else
         quant_dequantise(type, row, out, count);
-        break;
-    }
 }
 
 /* ---- gemv: several rows side by side, so that their chains of additions overlap ---- */
@@ -227,8 +264,8 @@ INLINE void gemv_blocks(quant_type type, int rows, float *y, const unsigned char
     UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_ps();
     for (const float *end = x + col_count; x != end; w += block_size_of(type)) {
         float scales[ROWS_CAP][16];
-        UNROLL for (int r = 0; r < rows; r++) if (type == QUANT_Q6_K)
-            scales_q6_k(w + (size_t)r * row_size, scales[r]);
+        UNROLL for (int r = 0; r < rows; r++)
+            block_scales(type, w + (size_t)r * row_size, scales[r]);
         UNROLL for (int part = 0; part < part_count_of(type); part++) {
             UNROLL for (int r = 0; r < rows; r++) {
                 __m256 v[4];
@@ -245,7 +282,7 @@ INLINE void gemv_blocks(quant_type type, int rows, float *y, const unsigned char
 }
 
 /* width: rows at a time, 4 or 8. Eight streams of memory are read faster than four (Q8_0 15.2
- * against 13.4 GB/s), but the decoding of Q6_K needs the registers. */
+ * against 13.4 GB/s), but decoding a super-block needs the registers. */
 #define GEMV(name, body, type, width)                                                              \
     static void name(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,  \
                      int64_t col_count) {                                                          \
@@ -260,6 +297,8 @@ GEMV(gemv_f16, gemv_values, QUANT_F16, 8)
 GEMV(gemv_bf16, gemv_values, QUANT_BF16, 8)
 GEMV(gemv_q8_0, gemv_blocks, QUANT_Q8_0, 8)
 GEMV(gemv_q4_0, gemv_blocks, QUANT_Q4_0, 8)
+GEMV(gemv_q4_k, gemv_blocks, QUANT_Q4_K, 4)
+GEMV(gemv_q5_k, gemv_blocks, QUANT_Q5_K, 4)
 GEMV(gemv_q6_k, gemv_blocks, QUANT_Q6_K, 4)
 #undef GEMV
 
@@ -529,6 +568,8 @@ void kernels_fill_avx2(kernels *k) {
     k->gemv[QUANT_BF16] = gemv_bf16;
     k->gemv[QUANT_Q8_0] = gemv_q8_0;
     k->gemv[QUANT_Q4_0] = gemv_q4_0;
+    k->gemv[QUANT_Q4_K] = gemv_q4_k;
+    k->gemv[QUANT_Q5_K] = gemv_q5_k;
     k->gemv[QUANT_Q6_K] = gemv_q6_k;
     k->gemm = gemm;
     k->dot = dot;

@@ -131,6 +131,7 @@ static void fill_rows(quant_type type, unsigned char *p, size_t size, bool wild,
     for (size_t i = 0; i < size / block; i++) {
         const uint16_t half = quant_f32_to_f16(0.01f * random_float(&seed));
         memcpy(p + i * block + at, &half, sizeof half);
+        if (type == QUANT_Q4_K || type == QUANT_Q5_K) memcpy(p + i * block + 2, &half, sizeof half);
     }
 }
 
@@ -419,8 +420,8 @@ static void vectors_of_any_size_are_right(void **state) {
     free(y);
 }
 
-/* softmax of (0, x) is (1, exp(x)) / (1 + exp(x)). Below -17.4 the sum is 1 as a float, so what comes
- * back is the level's exp itself; from there to 0 it is compared after two more roundings. */
+/* softmax of (0, x) is (1, exp(x)) / (1 + exp(x)). Below -17.4 the sum is 1 as a float, so what
+ * comes back is the level's exp itself; from there to 0 it is compared after two more roundings. */
 static void exp_is_good_to_two_ulp(void **state) {
     (void)state;
     FOR_LEVELS(k) {

@@ -205,7 +205,8 @@ static void every_half_is_converted_both_ways(void **state) {
     }
 }
 
-/* Between neighbouring halves a and b: the middle goes to the even one, its neighbours to theirs. */
+/* Between neighbouring halves a and b: the middle goes to the even one, its neighbours to
+ * theirs. */
 static void halves_are_rounded_to_nearest_even(void **state) {
     (void)state;
     for (uint32_t h = 0; h < 0x7c00; h++) {

@@ -1,6 +1,6 @@
 /* Matrix products over the pool: against double precision, and bit for bit the same whatever the
- * batch, the place in it, the number of threads, or the alignment of the file. Stored rows are those
- * of tests/data/quant, so every readable type is tried. */
+ * batch, the place in it, the number of threads, or the alignment of the file. Stored rows are
+ * those of tests/data/quant, so every readable type is tried. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

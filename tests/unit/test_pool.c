@@ -1,5 +1,5 @@
-/* The pool: every item once, parts as promised, no wake lost however threads are timed. Run it under
- * ThreadSanitizer too: results are plain memory, so a missing order would be a race. */
+/* The pool: every item once, parts as promised, no wake lost however threads are timed. Run it
+ * under ThreadSanitizer too: results are plain memory, so a missing order would be a race. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
