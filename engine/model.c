@@ -86,9 +86,7 @@ static rnl_status open_model(rnl_model *m, const char *path, const rnl_model_con
     load_stages(m, &l);
     if (l.status != RNL_OK) return l.status;
     status = check_fit(m, error);
-    if (status == RNL_OK)
-        status =
-            chat_find_ids(&m->ids, m->source.text, m->source.config.vocab_count, m->path, error);
+    if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
     if (status == RNL_OK) measure(m);
     return status;
 }

@@ -147,7 +147,7 @@ static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
                    gguf_path(g));
         return RNL_OK;
     }
-    return bpe_from_gguf(g, &s->text, error);
+    return bpe_from_gguf(g, c->vocab_count, &s->text, error);
 }
 
 /* "DIR/NAME.gguf" -> "DIR/<role>-NAME.gguf". */

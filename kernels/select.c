@@ -1,7 +1,11 @@
 /* One table for this run, filled from the lowest level upward. */
-#include "kernels/kernels.h"
+#include "kernels/levels.h"
 
 void kernels_select(kernels *k, unsigned features) {
-    (void)features;
     *k = kernels_scalar; /* complete; later lines only replace */
+#if defined(__x86_64__)
+    if (features & KERNELS_CPU_AVX2) kernels_fill_avx2(k);
+#else
+    (void)features;
+#endif
 }

@@ -139,6 +139,30 @@ static void rows_of_zeros_have_their_bytes(void **state) {
     for (int i = 0; i < 68; i++) assert_int_equal(row[i], 0);
 }
 
+static void codes_of_q8_0_round_ties_away_from_zero(void **state) {
+    (void)state;
+    const float x[32] = {127, 0.5f, 1.5f, 2.5f, -0.5f, -2.5f, 3.49f, -126.5f};
+    static const int want[8] = {127, 1, 2, 3, -1, -3, 3, -127};
+    unsigned char row[34];
+    assert_true(quant_quantise(QUANT_Q8_0, x, row, 32));
+    for (int i = 0; i < 8; i++) assert_int_equal((int8_t)row[2 + i], want[i]);
+}
+
+static void every_exponent_of_mxfp4_is_its_power_of_two(void **state) {
+    (void)state;
+    static const int values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+    for (int e = 0; e < 256; e++) {
+        unsigned char block[17] = {(unsigned char)e};
+        float out[32];
+        for (int j = 0; j < 16; j++) block[1 + j] = (unsigned char)(j | (15 - j) << 4);
+        quant_dequantise(QUANT_MXFP4, block, out, 32);
+        for (int j = 0; j < 16; j++) {
+            assert_true(out[j] == (float)ldexp(values[j], e - 128));
+            assert_true(out[j + 16] == (float)ldexp(values[15 - j], e - 128));
+        }
+    }
+}
+
 /* No reference exists for these: only that codes stay in range and nothing is undefined (UBSan). */
 static void blocks_that_are_not_numbers_are_survived(void **state) {
     (void)state;
@@ -251,6 +275,8 @@ int main(void) {
         cmocka_unit_test(quantisers_write_the_bytes_of_the_reference),
         cmocka_unit_test(vector_of_the_specification_has_its_checksum),
         cmocka_unit_test(rows_of_zeros_have_their_bytes),
+        cmocka_unit_test(codes_of_q8_0_round_ties_away_from_zero),
+        cmocka_unit_test(every_exponent_of_mxfp4_is_its_power_of_two),
         cmocka_unit_test(blocks_that_are_not_numbers_are_survived),
         cmocka_unit_test(every_half_is_converted_both_ways),
         cmocka_unit_test(halves_are_rounded_to_nearest_even),

@@ -1,0 +1,167 @@
+/* Text -> ids: special tokens first, then pieces, then merges inside a piece. Merges are taken from a
+ * heap ordered by rank and place, so a long run of letters costs n log n, not n^2. */
+#include <string.h>
+
+#include "core/status.h"
+#include "core/utf8.h"
+#include "tokenizer/bpe_inner.h"
+#include "tokenizer/split.h"
+
+void bpe_scratch_layout(bpe_scratch *s, size_t piece_cap, arena *a) {
+    s->piece_cap = piece_cap;
+    s->symbols = arena_take(a, piece_cap, sizeof *s->symbols);
+    s->next = arena_take(a, piece_cap, sizeof *s->next);
+    s->previous = arena_take(a, piece_cap, sizeof *s->previous);
+    s->length = arena_take(a, piece_cap, sizeof *s->length);
+    /* Every merge adds at most two candidates to the n - 1 at the start. */
+    s->heap = arena_take(a, 3 * piece_cap, sizeof *s->heap);
+    s->clean = arena_take(a, 4 * piece_cap, 1);
+}
+
+typedef struct output {
+    int32_t *ids;
+    size_t count, cap;
+    bool full;
+} output;
+
+static void put(output *o, int32_t id) {
+    if (o->count == o->cap)
+        o->full = true;
+    else
+        o->ids[o->count++] = id;
+}
+
+/* ---- Heap of candidates, lowest rank first, leftmost among equals. ------------------------------ */
+
+static bool before(const bpe_pair *a, const bpe_pair *b) {
+    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+}
+
+static void heap_push(bpe_pair *heap, size_t *count, bpe_pair pair) {
+    size_t i = (*count)++;
+    for (; i > 0 && before(&pair, &heap[(i - 1) / 2]); i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
+    heap[i] = pair;
+}
+
+static bpe_pair heap_pop(bpe_pair *heap, size_t *count) {
+    const bpe_pair top = heap[0], last = heap[--*count];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < *count; i = child) {
+        if (child + 1 < *count && before(&heap[child + 1], &heap[child])) child++;
+        if (!before(&heap[child], &last)) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = last;
+    return top;
+}
+
+static void consider(const bpe *b, bpe_scratch *s, size_t *count, int32_t at) {
+    const int32_t right = at >= 0 ? s->next[at] : -1;
+    if (right < 0) return;
+    const bpe_merge *m = bpe_find_merge(b, s->symbols[at], s->symbols[right]);
+    if (m == NULL) return;
+    heap_push(s->heap, count,
+              (bpe_pair){.rank = m->rank,
+                         .at = at,
+                         .left = s->symbols[at],
+                         .right = s->symbols[right],
+                         .result = m->result});
+}
+
+/* One piece of at most piece_cap bytes. */
+static void encode_piece(const bpe *b, bpe_scratch *s, const char *bytes, size_t size, output *o) {
+    const int32_t whole = bpe_find_bytes(b, bytes, size); /* ignore_merges, backbone.md 4.3 */
+    if (whole >= 0) {
+        put(o, whole);
+        return;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) {
+        s->symbols[i] = b->byte_ids[(unsigned char)bytes[i]];
+        s->next[i] = i + 1 < size ? (int32_t)i + 1 : -1;
+        s->previous[i] = (int32_t)i - 1;
+        s->length[i] = 1;
+    }
+    for (size_t i = 0; i + 1 < size; i++) consider(b, s, &count, (int32_t)i);
+    while (count > 0) {
+        const bpe_pair p = heap_pop(s->heap, &count);
+        const int32_t right = s->length[p.at] > 0 ? s->next[p.at] : -1;
+        if (right < 0 || s->symbols[p.at] != p.left || s->symbols[right] != p.right) continue;
+        s->symbols[p.at] = p.result;
+        s->length[p.at] += s->length[right];
+        s->length[right] = 0;
+        s->next[p.at] = s->next[right];
+        if (s->next[right] >= 0) s->previous[s->next[right]] = p.at;
+        consider(b, s, &count, s->previous[p.at]);
+        consider(b, s, &count, p.at);
+    }
+    for (int32_t i = 0; i >= 0; i = s->next[i]) put(o, s->symbols[i]);
+}
+
+/* The last character boundary at or before cap. */
+static size_t cut_at(const char *text, size_t cap) {
+    size_t cut = cap;
+    while (cut > 1 && ((unsigned char)text[cut] & 0xC0) == 0x80) cut--;
+    return cut;
+}
+
+static void encode_clean(const bpe *b, bpe_scratch *s, const char *text, size_t size, output *o) {
+    while (size > 0 && !o->full) {
+        const size_t seen = size < s->piece_cap + 4 ? size : s->piece_cap + 4;
+        size_t piece = split_next(text, seen);
+        if (piece > s->piece_cap) piece = cut_at(text, s->piece_cap);
+        encode_piece(b, s, text, piece, o);
+        text += piece;
+        size -= piece;
+    }
+}
+
+/* Text without special tokens; invalid bytes are replaced block by block. */
+static void encode_plain(const bpe *b, bpe_scratch *s, const char *text, size_t size, output *o) {
+    if (utf8_is_valid(text, size)) {
+        encode_clean(b, s, text, size, o);
+        return;
+    }
+    for (size_t at = 0; at < size && !o->full;) {
+        size_t used = 0;
+        while (at < size && used + 4 <= s->piece_cap) {
+            uint32_t c;
+            at += utf8_next(text + at, size - at, &c);
+            used += utf8_put(c, s->clean + used);
+        }
+        encode_clean(b, s, s->clean, used, o);
+    }
+}
+
+/* The special token that text begins with, the longest; -1 for none. */
+static int32_t special_at(const bpe *b, const char *text, size_t size) {
+    int32_t best = -1;
+    for (size_t i = 0; i < b->special_count; i++) {
+        const bpe_token *t = &b->tokens[b->specials[i]];
+        if (t->size > size || memcmp(t->text, text, t->size) != 0) continue;
+        if (best < 0 || t->size > b->tokens[best].size) best = b->specials[i];
+    }
+    return best;
+}
+
+rnl_status bpe_encode(const bpe *b, bpe_scratch *s, const char *text, size_t size,
+                      bool parse_special, int32_t *ids, size_t id_cap, size_t *id_count,
+                      rnl_error *error) {
+    output o = {.ids = ids, .cap = id_cap};
+    size_t plain = 0;
+    for (size_t at = 0; parse_special && at < size && !o.full;) {
+        const int32_t id = special_at(b, text + at, size - at);
+        if (id < 0) {
+            at++;
+            continue;
+        }
+        encode_plain(b, s, text + plain, at - plain, &o);
+        put(&o, id);
+        at += b->tokens[id].size;
+        plain = at;
+    }
+    encode_plain(b, s, text + plain, size - plain, &o);
+    *id_count = o.full ? 0 : o.count;
+    if (!o.full) return RNL_OK;
+    return status_fail(error, RNL_ERR_CONTEXT_FULL, "the text has more than %zu tokens", id_cap);
+}

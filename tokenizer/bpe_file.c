@@ -1,0 +1,246 @@
+#include "tokenizer/bpe_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/status.h"
+
+enum { JSON_SIZE_CAP = 64 << 20, MERGE_CAP = 1 << 22 };
+
+typedef struct filling {
+    bpe *b;
+    const char *path;
+    int vocab_count;
+    rnl_status status;
+    rnl_error *error;
+} filling;
+
+static bool fail(filling *f, const char *what) {
+    if (f->status == RNL_OK)
+        f->status = status_fail(f->error, RNL_ERR_FORMAT,
+                                "%s: %s; the file is damaged or of another "
+                                "model",
+                                f->path, what);
+    return false;
+}
+
+static bool no_memory(filling *f) {
+    f->status = status_fail(f->error, RNL_ERR_MEMORY, "%s: memory for the vocabulary is exhausted",
+                            f->path);
+    return false;
+}
+
+static bool take(filling *f, rnl_status status, const char *what) {
+    if (status == RNL_OK) return true;
+    return status == RNL_ERR_MEMORY ? no_memory(f) : fail(f, what);
+}
+
+/* "left right" at the first space after position 0 (backbone.md 4.4). */
+static bool add_merge(filling *f, const char *text, size_t size) {
+    const char *space = size > 1 ? memchr(text + 1, ' ', size - 1) : NULL;
+    if (space == NULL) return fail(f, "a merge is no pair of tokens");
+    const size_t left = (size_t)(space - text);
+    return take(f, bpe_add_merge(f->b, text, left, space + 1, size - left - 1), "merges");
+}
+
+/* ---- tokenizer.json --------------------------------------------------------------------------- */
+
+/* Added tokens come first: they also stand in the vocabulary, as plain entries. */
+static bool add_special(filling *f, const json *entry) {
+    int64_t id;
+    size_t size;
+    const char *text = json_chars(json_get(entry, "content"), &size);
+    bool special = false;
+    if (text == NULL || !json_int(json_get(entry, "id"), 0, f->vocab_count - 1, &id))
+        return fail(f, "an entry of added_tokens has no content, or an id beyond the vocabulary");
+    (void)json_bool(json_get(entry, "special"), &special);
+    return take(f, bpe_add_token(f->b, (int32_t)id, text, size, special ? BPE_CONTROL : BPE_USER),
+                "two added_tokens share an id");
+}
+
+static bool add_entry(void *context, const char *key, size_t size, const json *value) {
+    filling *f = context;
+    int64_t id;
+    size_t known_size;
+    bpe_kind kind;
+    if (!json_int(value, 0, f->vocab_count - 1, &id))
+        return fail(f, "a vocabulary entry has an id beyond the rows of the text embedding");
+    const char *known = bpe_token_text(f->b, (int32_t)id, &known_size, &kind);
+    if (known != NULL) {
+        if (kind != BPE_NORMAL && known_size == size && memcmp(known, key, size) == 0) return true;
+        return fail(f, "two vocabulary entries share an id");
+    }
+    return take(f, bpe_add_token(f->b, (int32_t)id, key, size, BPE_NORMAL), "vocabulary");
+}
+
+/* "a b", or ["a", "b"] in newer files. */
+static bool add_json_merge(filling *f, const json *merge) {
+    size_t left_size, right_size;
+    const char *left = json_chars(merge, &left_size);
+    if (left != NULL) return add_merge(f, left, left_size);
+    left = json_chars(json_at(merge, 0), &left_size);
+    const char *right = json_chars(json_at(merge, 1), &right_size);
+    if (left == NULL || right == NULL || json_count(merge) != 2)
+        return fail(f, "a merge is no pair of tokens");
+    return take(f, bpe_add_merge(f->b, left, left_size, right, right_size), "merges");
+}
+
+static void fill_from_json(filling *f, const json *root) {
+    const json *model = json_get(root, "model");
+    const json *added = json_get(root, "added_tokens"), *merges = json_get(model, "merges");
+    if (!json_is_object(json_get(model, "vocab")) || !json_is_array(merges)) {
+        (void)fail(f, "model.vocab or model.merges is missing");
+        return;
+    }
+    if (json_count(merges) > MERGE_CAP) {
+        (void)fail(f, "model.merges is too long");
+        return;
+    }
+    for (size_t i = 0; i < json_count(added); i++)
+        if (!add_special(f, json_at(added, i))) return;
+    if (!json_each(json_get(model, "vocab"), add_entry, f)) return;
+    for (size_t i = 0; i < json_count(merges); i++)
+        if (!add_json_merge(f, json_at(merges, i))) return;
+}
+
+/* Ends the building: out is NULL unless all went well. */
+static rnl_status finish(filling *f, bpe **out) {
+    if (f->status == RNL_OK) f->status = bpe_finish(f->b, f->path, f->error);
+    if (f->status != RNL_OK) bpe_destroy(&f->b);
+    *out = f->b;
+    return f->status;
+}
+
+rnl_status bpe_from_json(const char *path, int vocab_count, bpe **out, rnl_error *error) {
+    *out = NULL;
+    json *root = NULL;
+    const rnl_status status = json_read(path, JSON_SIZE_CAP, &root, error);
+    if (status != RNL_OK) return status;
+    filling f = {.path = path, .vocab_count = vocab_count, .error = error};
+    if (bpe_create(vocab_count, &f.b) != RNL_OK)
+        (void)no_memory(&f);
+    else
+        fill_from_json(&f, root);
+    json_destroy(&root);
+    return finish(&f, out);
+}
+
+/* ---- GGUF ------------------------------------------------------------------------------------- */
+
+typedef struct gguf_filling {
+    filling f;
+    const gguf *g;
+    bool typed;
+} gguf_filling;
+
+static bool add_gguf_token(void *context, size_t index, const char *text, size_t size) {
+    gguf_filling *f = context;
+    int64_t type = BPE_NORMAL;
+    if (f->typed &&
+        (!gguf_array_int(f->g, "tokenizer.ggml.token_type", index, &type) || type < 1 || type > 6))
+        return fail(&f->f, "tokenizer.ggml.token_type holds an unknown type");
+    if (type == BPE_UNUSED) return true;
+    if (type > BPE_UNUSED) type = BPE_NORMAL;
+    return take(&f->f, bpe_add_token(f->f.b, (int32_t)index, text, size, (bpe_kind)type), "tokens");
+}
+
+static bool add_gguf_merge(void *context, size_t index, const char *text, size_t size) {
+    gguf_filling *f = context;
+    (void)index;
+    return add_merge(&f->f, text, size);
+}
+
+static void fill_from_gguf(gguf_filling *f) {
+    size_t count, types = 0, merges;
+    const char *model;
+    size_t size;
+    if (!gguf_string(f->g, "tokenizer.ggml.model", &model, &size) || size != 4 ||
+        memcmp(model, "gpt2", 4) != 0) {
+        (void)fail(&f->f, "tokenizer.ggml.model is not gpt2");
+        return;
+    }
+    f->typed = gguf_array_count(f->g, "tokenizer.ggml.token_type", &types);
+    if (!gguf_array_count(f->g, "tokenizer.ggml.tokens", &count) ||
+        count > (size_t)f->f.vocab_count || (f->typed && types != count)) {
+        (void)fail(&f->f,
+                   "tokenizer.ggml.tokens has more entries than the text embedding has rows, or "
+                   "not as many as token_type");
+        return;
+    }
+    if (!gguf_array_count(f->g, "tokenizer.ggml.merges", &merges) || merges > MERGE_CAP) {
+        (void)fail(&f->f, "tokenizer.ggml.merges is missing or too long");
+        return;
+    }
+    if (!gguf_each_string(f->g, "tokenizer.ggml.tokens", add_gguf_token, f) ||
+        !gguf_each_string(f->g, "tokenizer.ggml.merges", add_gguf_merge, f))
+        (void)fail(&f->f, "tokenizer.ggml.tokens or merges is no list of strings");
+}
+
+rnl_status bpe_from_gguf(const gguf *g, int vocab_count, bpe **out, rnl_error *error) {
+    gguf_filling f = {.f = {.path = gguf_path(g), .vocab_count = vocab_count, .error = error},
+                      .g = g};
+    if (bpe_create(vocab_count, &f.f.b) != RNL_OK)
+        (void)no_memory(&f.f);
+    else
+        fill_from_gguf(&f);
+    return finish(&f.f, out);
+}
+
+typedef struct lists {
+    const char **texts;
+    size_t *sizes;
+    int32_t *types;
+    char *placeholders; /* [count, PLACEHOLDER_CAP] */
+} lists;
+
+enum { PLACEHOLDER_CAP = 24 };
+
+static void put_tokens(const bpe *b, gguf_writer *w, lists *l, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        bpe_kind kind = BPE_UNUSED;
+        l->texts[i] = bpe_token_text(b, (int32_t)i, &l->sizes[i], &kind);
+        l->types[i] = (int32_t)kind;
+        if (l->texts[i] != NULL) continue;
+        char *text = l->placeholders + i * PLACEHOLDER_CAP;
+        l->sizes[i] = (size_t)snprintf(text, PLACEHOLDER_CAP, "<|unused_%zu|>", i);
+        l->texts[i] = text;
+    }
+    gguf_put_string_array(w, "tokenizer.ggml.tokens", l->texts, l->sizes, count);
+    gguf_put_i32_array(w, "tokenizer.ggml.token_type", l->types, count);
+}
+
+static void put_special(const bpe *b, gguf_writer *w, const char *key, const char *text) {
+    const int32_t id = bpe_find_special(b, text);
+    if (id >= 0) gguf_put_u32(w, key, (uint32_t)id);
+}
+
+rnl_status bpe_to_gguf(const bpe *b, gguf_writer *w) {
+    const size_t tokens = (size_t)bpe_token_count(b), merges = bpe_merge_count(b);
+    const size_t count = tokens > merges ? tokens : merges;
+    lists l = {.texts = calloc(count + 1, sizeof *l.texts),
+               .sizes = calloc(count + 1, sizeof *l.sizes),
+               .types = calloc(count + 1, sizeof *l.types),
+               .placeholders = malloc(tokens * PLACEHOLDER_CAP + 1)};
+    const bool ready =
+        l.texts != NULL && l.sizes != NULL && l.types != NULL && l.placeholders != NULL;
+    if (ready) {
+        gguf_put_string(w, "tokenizer.ggml.model", "gpt2", 4);
+        gguf_put_string(w, "tokenizer.ggml.pre", "lfm2", 4);
+        put_tokens(b, w, &l, tokens);
+        for (size_t i = 0; i < merges; i++) l.texts[i] = bpe_merge_text(b, i, &l.sizes[i]);
+        gguf_put_string_array(w, "tokenizer.ggml.merges", l.texts, l.sizes, merges);
+        put_special(b, w, "tokenizer.ggml.bos_token_id", "<|startoftext|>");
+        put_special(b, w, "tokenizer.ggml.eos_token_id", "<|im_end|>");
+        put_special(b, w, "tokenizer.ggml.padding_token_id", "<|pad|>");
+        gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true);
+        gguf_put_bool(w, "tokenizer.ggml.add_sep_token", false);
+        gguf_put_bool(w, "tokenizer.ggml.add_eos_token", false);
+    }
+    free(l.texts);
+    free(l.sizes);
+    free(l.types);
+    free(l.placeholders);
+    return ready ? RNL_OK : RNL_ERR_MEMORY;
+}
