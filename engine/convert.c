@@ -93,8 +93,7 @@ static int64_t elements_of(const tensor *t) {
     return count;
 }
 
-/* ---- Keys
- * ------------------------------------------------------------------------------------- */
+/* ---- Keys ---- */
 
 static void put_text(gguf_writer *w, const char *key, const char *text) {
     gguf_put_string(w, key, text, strlen(text));
@@ -204,8 +203,7 @@ static rnl_status put_set_keys(const writing *job) {
     return put_main(job, job->files[PART_MAIN]);
 }
 
-/* ---- Tensors
- * ---------------------------------------------------------------------------------- */
+/* ---- Tensors ---- */
 
 /* File and name of a tensor in what is written. */
 static gguf_writer *target(const writing *job, const tensor *t, const char **name) {
@@ -289,8 +287,7 @@ static rnl_status write_tensors(writing *job, rnl_error *error) {
                       table->row_count, table->col_count, error);
 }
 
-/* ---- Files
- * ------------------------------------------------------------------------------------ */
+/* ---- Files ---- */
 
 static bool has_part(const model_config *c, part p) {
     return p == PART_MAIN || (p == PART_ENCODER && c->has_encoder) ||

@@ -1,4 +1,5 @@
 /* A spoken question answered: hello MODEL QUESTION.wav ANSWER.wav, both 16-bit mono. */
+#include <math.h>
 #include <runnel/runnel.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,9 +51,8 @@ int main(int argc, char **argv) {
             (void)fwrite(text, 1, got, stdout);
         while (rnl_session_pull_samples(s, samples, 2048, &got) == RNL_OK)
             for (size_t i = 0; i < got && made < 60 * 24000; i++)
-                pcm[made++] = (int16_t)(32767.0f * samples[i]);
+                pcm[made++] = (int16_t)(32767.0f * fmaxf(-1.0f, fminf(1.0f, samples[i])));
     }
-    (void)puts("");
     rnl_session_destroy(&s);
     rnl_model_close(&model);
     return write_wav(argv[3], made, RNL_RATE_OUT);

@@ -111,8 +111,7 @@ rnl_status bpe_add_merge(bpe *b, const char *left, size_t left_size, const char 
     return RNL_OK;
 }
 
-/* ---- Hashes: open addressing, index + 1, a power of two of slots at most half full.
- * ------------ */
+/* ---- Hashes: open addressing, index + 1, a power of two of slots at most half full ---- */
 
 static size_t slots_for(size_t count) {
     size_t slots = 16;

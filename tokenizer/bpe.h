@@ -17,8 +17,7 @@ typedef enum bpe_kind {
     BPE_UNUSED = 5
 } bpe_kind;
 
-/* ---- Building. token_cap: ids are below it.
- * ---------------------------------------------------- */
+/* ---- Building. token_cap: ids are below it ---- */
 
 RNL_MUST_USE rnl_status bpe_create(int token_cap, bpe **out);
 void bpe_destroy(bpe **b); /* NULL is fine; sets NULL */
@@ -32,8 +31,7 @@ RNL_MUST_USE rnl_status bpe_add_merge(bpe *b, const char *left, size_t left_size
 /* RNL_ERR_FORMAT when a byte has no token of its own; RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status bpe_finish(bpe *b, const char *file, rnl_error *error);
 
-/* ---- Using
- * ------------------------------------------------------------------------------------- */
+/* ---- Using ---- */
 
 int bpe_token_count(const bpe *b);    /* ids are below it */
 int bpe_token_size_max(const bpe *b); /* bytes of the longest decoded token */
@@ -62,8 +60,7 @@ RNL_MUST_USE rnl_status bpe_encode(const bpe *b, bpe_scratch *s, const char *tex
                                    bool parse_special, int32_t *ids, size_t id_cap,
                                    size_t *id_count, rnl_error *error);
 
-/* ---- For writing files: what was added, in order.
- * ---------------------------------------------- */
+/* ---- For writing files: what was added, in order ---- */
 
 /* The token's text as added, NULL for an id that is no token. */
 const char *bpe_token_text(const bpe *b, int32_t id, size_t *size, bpe_kind *kind);

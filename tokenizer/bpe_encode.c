@@ -31,8 +31,7 @@ static void put(output *o, int32_t id) {
         o->ids[o->count++] = id;
 }
 
-/* ---- Heap of candidates, lowest rank first, leftmost among equals.
- * ------------------------------ */
+/* ---- Heap of candidates, lowest rank first, leftmost among equals ---- */
 
 static bool before(const bpe_pair *a, const bpe_pair *b) {
     return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;

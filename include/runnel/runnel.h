@@ -72,7 +72,7 @@ enum {
     RNL_THREAD_CAP = 64
 };
 
-/* ---- Model: read-only, shared ------------------------------------------------------------- */
+/* ---- Model: read-only, shared ---- */
 
 typedef struct rnl_model rnl_model;
 
@@ -127,7 +127,7 @@ RNL_API bool rnl_model_can(const rnl_model *model, rnl_mode mode);
  * none. */
 RNL_API const char *rnl_model_system_prompt(const rnl_model *model, rnl_mode mode);
 
-/* ---- Session: one conversation ------------------------------------------------------------- */
+/* ---- Session: one conversation ---- */
 
 typedef struct rnl_session rnl_session;
 
