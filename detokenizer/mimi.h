@@ -3,7 +3,8 @@
  *     codes -> centroids -> x2 up-sampling -> transformer -> SEANet decoder -> 1920 samples
  *     1920 samples -> SEANet encoder -> transformer -> /2 down-sampling -> residual quantiser -> codes
  *
- * audio.md 9. Nothing looks ahead: a frame in is a frame out, and streaming equals the whole run. */
+ * audio.md 9. Nothing looks ahead: a frame in is a frame out, and streaming equals the whole
+ * run. */
 #ifndef DETOKENIZER_MIMI_H
 #define DETOKENIZER_MIMI_H
 
@@ -33,8 +34,8 @@ typedef struct mimi_weights {
     int frame_size; /* samples of a frame */
 } mimi_weights;
 
-/* Names of audio.md 9.5 under "mimi.". Sizes follow from the tensors, but for head width and window.
- * Sticky in l. */
+/* Names of audio.md 9.5 under "mimi.". Sizes follow from the tensors, but for head width and
+ * window. Sticky in l. */
 void mimi_load(loader *l, int head_width, int window, int codebook_count, mimi_weights *out);
 
 /* What a tap sees: stage "latent", [count, width]. */
@@ -55,7 +56,8 @@ typedef struct mimi_decoder {
 void mimi_decoder_layout(mimi_decoder *s, const mimi_weights *w, int thread_count, arena *kept,
                          arena *scratch);
 void mimi_decoder_reset(mimi_decoder *s);
-/* codes [codebook_count] -> out [frame_size]. RNL_ERR_DATA: a code out of range, nothing changed. */
+/* codes [codebook_count] -> out [frame_size]. RNL_ERR_DATA: a code out of range, nothing
+ * changed. */
 RNL_MUST_USE rnl_status mimi_decoder_push(mimi_decoder *s, const compute *c, const int32_t *codes,
                                           float *out);
 

@@ -1,5 +1,5 @@
-/* SEANet: the convolutional halves of Mimi (audio.md 9.2). A list of layers, each a convolution with
- * or without ELU before it, or a residual block; run over the blocks of one frame. */
+/* SEANet: the convolutional halves of Mimi (audio.md 9.2). A list of layers, each a convolution
+ * with or without ELU before it, or a residual block; run over the blocks of one frame. */
 #ifndef DETOKENIZER_MIMI_SEANET_H
 #define DETOKENIZER_MIMI_SEANET_H
 
