@@ -1,7 +1,7 @@
 /* The Mimi codec of LFM2-Audio v1: code frames <-> samples at 24 kHz, streaming, both ways.
  *
  *     codes -> centroids -> x2 up-sampling -> transformer -> SEANet decoder -> 1920 samples
- *     1920 samples -> SEANet encoder -> transformer -> /2 down-sampling -> residual quantiser -> codes
+ *     1920 samples -> SEANet encoder -> transformer -> /2 down-sampling -> quantiser -> codes
  *
  * audio.md 9. Nothing looks ahead: a frame in is a frame out, and streaming equals the whole
  * run. */

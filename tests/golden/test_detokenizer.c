@@ -1,5 +1,5 @@
-/* The LFM detokenizer against golden tiny/ and gguf/, the inverse STFT against audio.md 8.4, and the
- * laws of streaming. */
+/* The LFM detokenizer against golden tiny/ and gguf/, the inverse STFT against audio.md 8.4, and
+ * the laws of streaming. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

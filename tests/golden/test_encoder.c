@@ -1,4 +1,5 @@
-/* The audio tokenizer against golden tiny/: mel, subsampling, every layer, adapter, for all clips. */
+/* The audio tokenizer against golden tiny/: mel, subsampling, every layer, adapter, for all
+ * clips. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,333 @@
+/* The laws of a session, seen through runnel.h on the tiny checkpoint: any cut of the input, reset,
+ * threads, two sessions on one model, snapshots, queues: never a different bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/random.h"
+#include "tests/support/rig.h"
+
+enum { STEPS = 60, SAMPLE_CAP = STEPS * 1920 };
+
+/* A reply as it comes out. */
+typedef struct outcome {
+    char text[4096];
+    size_t text_size;
+    float samples[SAMPLE_CAP];
+    size_t sample_count;
+    int32_t ids[STEPS], frames[STEPS * 8];
+    char modality[STEPS];
+    size_t text_count, frame_count, position_count;
+} outcome;
+
+static rnl_model *model;
+
+static int setup(void **state) {
+    (void)state;
+    model = rig_model("tiny");
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    rnl_model_close(&model);
+    return 0;
+}
+
+static void keep_reply(const rnl_session *s, outcome *o) {
+    rnl_reply r;
+    rnl_session_get_reply(s, &r);
+    o->text_count = r.text_count;
+    o->frame_count = r.frame_count;
+    o->position_count = r.position_count;
+    memcpy(o->ids, r.text_ids, r.text_count * sizeof *o->ids);
+    memcpy(o->frames, r.frames, r.frame_count * 8 * sizeof *o->frames);
+    memcpy(o->modality, r.modality, r.position_count);
+}
+
+static void pull(rnl_session *s, outcome *o, size_t text_cap, size_t sample_cap) {
+    size_t got;
+    while (rnl_session_pull_text(s, o->text + o->text_size, text_cap, &got) == RNL_OK)
+        o->text_size += got;
+    while (o->sample_count < SAMPLE_CAP &&
+           rnl_session_pull_samples(s, o->samples + o->sample_count,
+                                    sample_cap < SAMPLE_CAP - o->sample_count
+                                        ? sample_cap
+                                        : SAMPLE_CAP - o->sample_count,
+                                    &got) == RNL_OK)
+        o->sample_count += got;
+}
+
+/* One step and what it gave; true while more remains. */
+static bool step(rnl_session *s, outcome *o) {
+    const rnl_status status = rnl_session_step(s, NULL);
+    assert_true(status >= 0);
+    pull(s, o, 64, 1000);
+    return status != RNL_DONE;
+}
+
+static void begin(rnl_session *s) {
+    const rnl_turn_config turn = {.mode = RNL_MODE_INTERLEAVED,
+                                  .text = {.temperature = 0.9f, .top_k = 20},
+                                  .audio = {.temperature = 1.0f, .top_k = 4},
+                                  .step_max = STEPS,
+                                  .text_run = 6,
+                                  .audio_run = 12};
+    assert_int_equal(rnl_session_begin(s, &turn, NULL), RNL_OK);
+}
+
+static void finish(rnl_session *s, outcome *o) {
+    while (step(s, o)) continue;
+    keep_reply(s, o);
+}
+
+static void ask(rnl_session *s) {
+    rig_text(s, RNL_ROLE_SYSTEM, "Respond with interleaved text and audio.");
+    rig_clip_a(s);
+    begin(s);
+}
+
+static outcome *answer(rnl_session *s) {
+    outcome *o = calloc(1, sizeof *o);
+    assert_non_null(o);
+    ask(s);
+    finish(s, o);
+    return o;
+}
+
+static void assert_same(const outcome *a, const outcome *b) {
+    assert_int_equal(a->position_count, b->position_count);
+    assert_memory_equal(a->modality, b->modality, a->position_count);
+    assert_memory_equal(a->ids, b->ids, sizeof a->ids);
+    assert_memory_equal(a->frames, b->frames, sizeof a->frames);
+    assert_int_equal(a->text_size, b->text_size);
+    assert_memory_equal(a->text, b->text, a->text_size);
+    assert_int_equal(a->sample_count, b->sample_count);
+    assert_memory_equal(a->samples, b->samples, a->sample_count * sizeof *a->samples);
+}
+
+static void emitted_samples_are_audible_frames_times_1920(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 2);
+    outcome *o = answer(s);
+    size_t audible = 0;
+    for (size_t i = 0; i < o->frame_count; i++) {
+        bool whole = true;
+        for (size_t k = 0; k < 8; k++) whole = whole && o->frames[8 * i + k] < 2048;
+        audible += whole;
+    }
+    assert_int_equal(o->sample_count, audible * 1920);
+    assert_true(audible > 0 && o->text_count > 0);
+    free(o);
+    rnl_session_destroy(&s);
+}
+
+static void any_thread_count_gives_the_same_bits(void **state) {
+    (void)state;
+    outcome *first = NULL;
+    for (int threads = 1; threads <= 4; threads++) {
+        rnl_session *s = rig_session(model, threads);
+        outcome *o = answer(s);
+        if (first != NULL) assert_same(first, o);
+        if (first == NULL) first = o;
+        else free(o);
+        rnl_session_destroy(&s);
+    }
+    free(first);
+}
+
+static void any_cut_of_the_clip_gives_the_same_bits(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 2);
+    float *clip = rig_wav("audio/question.wav", 0, 32000);
+    const int rates[] = {16000, 44100};
+    for (size_t k = 0; k < 2; k++) {
+        outcome *whole = calloc(1, sizeof *whole), *cut = calloc(1, sizeof *cut);
+        assert_true(whole != NULL && cut != NULL);
+        rnl_session_reset(s);
+        assert_int_equal(rnl_session_add_audio(s, clip, 32000, rates[k], NULL), RNL_OK);
+        begin(s);
+        finish(s, whole);
+        for (uint64_t seed = 0; seed < (uint64_t)rig_rounds(6); seed++) {
+            random_state r;
+            random_seed(&r, seed);
+            memset(cut, 0, sizeof *cut);
+            rnl_session_reset(s);
+            for (size_t at = 0; at < 32000;) {
+                size_t piece = (size_t)(random_unit(&r) * 4000);
+                if (piece > 32000 - at) piece = 32000 - at;
+                assert_int_equal(rnl_session_push_audio(s, clip + at, piece, rates[k], NULL),
+                                 RNL_OK);
+                at += piece;
+            }
+            assert_int_equal(rnl_session_end_audio(s, NULL), RNL_OK);
+            begin(s);
+            finish(s, cut);
+            assert_same(whole, cut);
+        }
+        free(whole);
+        free(cut);
+    }
+    free(clip);
+    rnl_session_destroy(&s);
+}
+
+static void reset_equals_fresh(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 2);
+    outcome *first = answer(s);
+    rig_text(s, RNL_ROLE_USER, "and a second turn");
+    begin(s);
+    for (int i = 0; i < 20; i++) (void)rnl_session_step(s, NULL); /* in the middle of it */
+    rnl_session_reset(s);
+    outcome *again = answer(s);
+    assert_same(first, again);
+    free(first);
+    free(again);
+    rnl_session_destroy(&s);
+}
+
+static void small_pulls_give_the_same_bits(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 1);
+    outcome *first = answer(s), *slow = calloc(1, sizeof *slow);
+    assert_non_null(slow);
+    rnl_session_reset(s);
+    ask(s);
+    rnl_status status = RNL_OK;
+    bool waited = false;
+    while (status != RNL_DONE) { /* nothing is taken until the queues are full */
+        status = rnl_session_step(s, NULL);
+        assert_true(status >= 0);
+        if (status == RNL_AGAIN) pull(s, slow, 4, 7), waited = true;
+    }
+    pull(s, slow, 4, 7);
+    keep_reply(s, slow);
+    assert_true(waited);
+    assert_same(first, slow);
+    free(first);
+    free(slow);
+    rnl_session_destroy(&s);
+}
+
+static void two_sessions_do_not_disturb_each_other(void **state) {
+    (void)state;
+    rnl_session *a = rig_session(model, 2), *b = rig_session(model, 1);
+    outcome *alone = answer(a);
+    rnl_session_reset(a);
+    outcome *x = calloc(1, sizeof *x), *y = calloc(1, sizeof *y);
+    assert_true(x != NULL && y != NULL);
+    ask(a);
+    ask(b);
+    for (bool more_a = true, more_b = true; more_a || more_b;) {
+        if (more_a) more_a = step(a, x);
+        if (more_b) more_b = step(b, y);
+    }
+    keep_reply(a, x);
+    keep_reply(b, y);
+    assert_same(alone, x);
+    assert_same(alone, y);
+    free(alone);
+    free(x);
+    free(y);
+    rnl_session_destroy(&a);
+    rnl_session_destroy(&b);
+}
+
+/* A walk: at random moments the state is kept, or an earlier one brought back. What is generated
+ * must stay what an undisturbed run gives. */
+static void snapshots_bring_every_bit_back(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 2);
+    outcome *plain = answer(s);
+    for (uint64_t seed = 0; seed < (uint64_t)rig_rounds(8); seed++) {
+        random_state r;
+        random_seed(&r, seed);
+        outcome *o = calloc(1, sizeof *o), *kept = calloc(1, sizeof *kept);
+        assert_true(o != NULL && kept != NULL);
+        rnl_session_reset(s);
+        ask(s);
+        bool has_kept = false, more = true;
+        for (int turns = 0; more; turns++) {
+            const double dice = random_unit(&r);
+            if (dice < 0.15 && rnl_session_snapshot(s, 2, NULL) == RNL_OK) {
+                memcpy(kept, o, sizeof *o);
+                has_kept = true;
+            } else if (dice < 0.25 && has_kept && turns < 300) {
+                assert_int_equal(rnl_session_restore(s, 2, NULL), RNL_OK);
+                memcpy(o, kept, sizeof *o);
+            }
+            more = step(s, o);
+        }
+        keep_reply(s, o);
+        assert_same(plain, o);
+        free(o);
+        free(kept);
+    }
+    free(plain);
+    rnl_session_destroy(&s);
+}
+
+static void later_snapshots_end_with_an_earlier_restore(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 1);
+    rnl_error error;
+    assert_int_equal(rnl_session_restore(s, 0, &error), RNL_ERR_STATE); /* never taken */
+    rig_text(s, RNL_ROLE_USER, "one");
+    assert_int_equal(rnl_session_snapshot(s, 0, NULL), RNL_OK);
+    rig_text(s, RNL_ROLE_USER, "two");
+    assert_int_equal(rnl_session_snapshot(s, 1, NULL), RNL_OK);
+    assert_int_equal(rnl_session_restore(s, 0, NULL), RNL_OK);
+    assert_int_equal(rnl_session_restore(s, 1, &error), RNL_ERR_STATE);
+    assert_int_equal(rnl_session_restore(s, 0, NULL), RNL_OK); /* still there */
+    rnl_session_reset(s);
+    assert_int_equal(rnl_session_restore(s, 0, &error), RNL_ERR_STATE);
+    assert_int_equal(rnl_session_snapshot(s, 4, &error), RNL_ERR_ARGUMENT);
+    rig_clip_a(s);
+    assert_int_equal(rnl_session_snapshot(s, 0, &error), RNL_ERR_STATE); /* being encoded */
+    rnl_session_destroy(&s);
+}
+
+static void nothing_pushed_changes_nothing(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 1);
+    outcome *first = answer(s), *again = calloc(1, sizeof *again);
+    assert_non_null(again);
+    rnl_session_reset(s);
+    rig_text(s, RNL_ROLE_SYSTEM, "");
+    assert_int_equal(rnl_session_position_count(s), 0);
+    assert_int_equal(rnl_session_step(s, NULL), RNL_DONE);
+    rig_text(s, RNL_ROLE_SYSTEM, "Respond with interleaved text and audio.");
+    const int before = rnl_session_position_count(s);
+    rig_text(s, RNL_ROLE_USER, "");
+    assert_int_equal(rnl_session_end_audio(s, NULL), RNL_OK);
+    assert_int_equal(rnl_session_position_count(s), before);
+    assert_int_equal(rnl_session_push_audio(s, NULL, 0, 16000, NULL), RNL_OK);
+    rnl_session_cancel_audio(s);
+    rig_clip_a(s);
+    begin(s);
+    finish(s, again);
+    assert_same(first, again);
+    free(first);
+    free(again);
+    rnl_session_destroy(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(emitted_samples_are_audible_frames_times_1920),
+        cmocka_unit_test(any_thread_count_gives_the_same_bits),
+        cmocka_unit_test(any_cut_of_the_clip_gives_the_same_bits),
+        cmocka_unit_test(reset_equals_fresh),
+        cmocka_unit_test(small_pulls_give_the_same_bits),
+        cmocka_unit_test(two_sessions_do_not_disturb_each_other),
+        cmocka_unit_test(snapshots_bring_every_bit_back),
+        cmocka_unit_test(later_snapshots_end_with_an_earlier_restore),
+        cmocka_unit_test(nothing_pushed_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
