@@ -1,0 +1,144 @@
+#include "apps/cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int complain(int code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)fflush(stdout);
+    (void)fputs("runnel: ", stderr);
+    (void)vfprintf(stderr, format, arguments);
+    (void)fputc('\n', stderr);
+    va_end(arguments);
+    return code;
+}
+
+int exit_code(const rnl_error *error) {
+    switch (error->status) {
+    case RNL_ERR_BUDGET:
+        return EXIT_BUDGET;
+    case RNL_ERR_TOO_LONG:
+    case RNL_ERR_DATA:
+        return EXIT_INPUT;
+    case RNL_ERR_UNSUPPORTED:
+        return EXIT_MODEL;
+    case RNL_ERR_ARGUMENT:
+        return EXIT_USAGE;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+static volatile sig_atomic_t stop_requested;
+
+static void on_interrupt(int signal_number) {
+    stop_requested = 1;
+    (void)signal(signal_number, SIG_DFL); /* the second one ends the program */
+}
+
+static void on_bus_error(int signal_number) {
+    (void)signal_number;
+    static const char sentence[] =
+        "runnel: a model file became shorter while it was in use; restore it and start again\n";
+    (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
+    _exit(EXIT_FAILED);
+}
+
+void interrupt_install(void) {
+    struct sigaction action = {.sa_handler = on_interrupt};
+    (void)sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_bus_error;
+    (void)sigaction(SIGBUS, &action, NULL);
+}
+
+bool interrupted(void) {
+    return stop_requested != 0;
+}
+
+double now_seconds(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */
+static bool installed_model(char *path, size_t cap) {
+    char binary[4096];
+    const ssize_t size = readlink("/proc/self/exe", binary, sizeof binary - 1);
+    if (size <= 0) return false;
+    binary[size] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(binary, '/');
+        if (slash == NULL) return false;
+        *slash = '\0';
+    }
+    return (size_t)snprintf(path, cap, "%s/share/runnel/minnow.gguf", binary) < cap &&
+           access(path, R_OK) == 0;
+}
+
+static void log_to_stderr(void *context, rnl_log_level level, const char *text) {
+    const options *o = context;
+    if (level == RNL_LOG_WARNING && !o->quiet) (void)fprintf(stderr, "runnel: %s\n", text);
+}
+
+rnl_model *open_model(const options *o, int *code) {
+    char installed[4096];
+    const char *path = o->model;
+    if (path == NULL) path = getenv("RUNNEL_MODEL");
+    if (path == NULL || *path == '\0')
+        path = installed_model(installed, sizeof installed) ? installed : RUNNEL_SAMPLES;
+    rnl_model_config config = rnl_model_config_default();
+    config.mmproj_path = o->mmproj;
+    config.vocoder_path = o->vocoder;
+    config.tokenizer_path = o->tokenizer;
+    config.log = log_to_stderr;
+    config.log_context = (void *)o;
+    rnl_model *model = NULL;
+    rnl_error error = {0};
+    *code = EXIT_OK;
+    if (rnl_model_open(path, &config, &model, &error) == RNL_OK) return model;
+    *code = complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_MODEL, "%s", error.text);
+    return NULL;
+}
+
+rnl_session *open_session(const options *o, rnl_model *model, int *code) {
+    rnl_session_config config = rnl_session_config_default();
+    if (o->threads > 0) config.thread_count = o->threads;
+    if (o->context > 0) config.context_cap = o->context;
+    if (o->seconds_max > 0) config.clip_seconds_max = o->seconds_max;
+    config.memory_size_max = o->memory_max;
+    config.seed = o->seed;
+    config.drop_oldest_turns = o->drop_oldest;
+    config.snapshot_cap = 0;
+    rnl_session *session = NULL;
+    rnl_error error = {0};
+    *code = EXIT_OK;
+    if (rnl_session_create(model, &config, &session, &error) == RNL_OK) return session;
+    *code = complain(exit_code(&error), "%s", error.text);
+    return NULL;
+}
+
+rnl_turn_config turn_config(const options *o, const rnl_model *model, rnl_mode mode) {
+    rnl_turn_config t = rnl_turn_config_default(model, mode);
+    /* A temperature alone means sampling from everything; a top_k alone changes no temperature. */
+    if (o->temperature >= 0) {
+        t.text.temperature = (float)o->temperature;
+        t.text.top_k = INT32_MAX;
+    }
+    if (o->top_k > 0) t.text.top_k = o->top_k;
+    if (o->audio_temperature >= 0) {
+        t.audio.temperature = (float)o->audio_temperature;
+        if (t.audio.top_k == 1) t.audio.top_k = INT32_MAX;
+    }
+    if (o->audio_top_k > 0) t.audio.top_k = o->audio_top_k;
+    if (o->max_tokens > 0) t.step_max = o->max_tokens;
+    if (o->text_run > 0) t.text_run = o->text_run;
+    if (o->audio_run > 0) t.audio_run = o->audio_run;
+    return t;
+}

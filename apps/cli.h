@@ -1,0 +1,77 @@
+/* What every sub-command shares: its options, its exit code, the model and the session it opens. */
+#ifndef APPS_CLI_H
+#define APPS_CLI_H
+
+#include <runnel/runnel.h>
+
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_MODEL = 3,  /* the model is refused */
+    EXIT_DEVICE = 4, /* sound device missing, busy or lost */
+    EXIT_INPUT = 5,  /* an input is unreadable */
+    EXIT_BUDGET = 6, /* over the memory budget */
+    EXIT_STOPPED = 130
+};
+
+typedef struct options {
+    const char *model, *mmproj, *vocoder, *tokenizer;
+    const char *output;   /* -o */
+    const char *system;   /* system prompt */
+    const char *voice;    /* say */
+    const char *mode;     /* chat */
+    const char *type;     /* convert */
+    const char *format;   /* convert: bundle or set */
+    const char *sets[64]; /* convert: KEY=VALUE */
+    int set_count;
+    int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
+    int text_run, audio_run, repeat;                      /* -1: not given */
+    double temperature, audio_temperature, seconds_max;   /* -1: not given */
+    size_t memory_max;
+    uint64_t seed;
+    bool json, quiet, drop_oldest, sound_off;
+    char **arguments;
+    int argument_count;
+} options;
+
+typedef struct command {
+    const char *name;
+    const char *summary;  /* one line for `runnel --help` */
+    const char *synopsis; /* after the name */
+    const char *about;    /* what it does, for --help; may be NULL */
+    const char *own;      /* letters of the options it takes besides the common ones */
+    int (*run)(const options *o);
+} command;
+
+/* One per file. */
+extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
+    command_convert, command_bench, command_dump, command_tokenize;
+
+/* Parses what follows the command's name. Returns false when the program should end with *code:
+ * help was shown, or a sentence about the mistake. */
+bool options_parse(options *o, const command *c, int argc, char **argv, int *code);
+/* Writes the command's help. */
+void command_help(const command *c);
+
+/* "runnel: sentence" on stderr; returns code. */
+int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The exit code of a failed call; as is for things that go wrong while working. */
+int exit_code(const rnl_error *error);
+
+/* The first Ctrl-C asks the work to end; the second ends the program at once. */
+void interrupt_install(void);
+bool interrupted(void);
+
+/* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint, with
+ * *code. */
+rnl_model *open_model(const options *o, int *code);
+/* A session with the options' threads, context, memory. NULL after a complaint, with *code. */
+rnl_session *open_session(const options *o, rnl_model *model, int *code);
+/* The model's defaults for a mode with the options' sampling and limits in place. */
+rnl_turn_config turn_config(const options *o, const rnl_model *model, rnl_mode mode);
+
+/* Seconds since some fixed moment, monotonic. */
+double now_seconds(void);
+
+#endif

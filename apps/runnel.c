@@ -1,0 +1,79 @@
+/* The program: one binary, sub-commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "apps/cli.h"
+
+static const command *const commands[] = {&command_reply, &command_transcribe, &command_say,
+                                          &command_chat,  &command_info,       &command_convert,
+                                          &command_bench, &command_dump,       &command_tokenize};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static void help(FILE *out) {
+    (void)fprintf(out, "usage: runnel COMMAND [options] [arguments]\n\n"
+                       "Speech-to-speech with LFM2-Audio models, on this machine.\n\ncommands:\n");
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        (void)fprintf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    (void)fprintf(out, "\n`runnel COMMAND --help` tells a command's options.\n"
+                       "Without -m the model is RUNNEL_MODEL, else the demo model minnow.\n");
+}
+
+static int distance(const char *a, const char *b) {
+    int row[32]; /* of the edit distance, for words shorter than 32 */
+    const int n = (int)strlen(b);
+    if (n >= 31) return n;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; a[i - 1] != '\0'; i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int changed = corner + (a[i - 1] != b[j - 1]);
+            corner = row[j];
+            const int moved = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = changed < moved ? changed : moved;
+        }
+    }
+    return row[n];
+}
+
+static int unknown(const char *name) {
+    int best = 0;
+    for (int i = 1; i < COMMAND_COUNT; i++)
+        if (distance(name, commands[i]->name) < distance(name, commands[best]->name)) best = i;
+    if (distance(name, commands[best]->name) <= 2)
+        return complain(EXIT_USAGE, "'%s' is no command; did you mean '%s'?", name,
+                        commands[best]->name);
+    return complain(EXIT_USAGE, "'%s' is no command; see `runnel --help`", name);
+}
+
+int main(int argc, char **argv) {
+    interrupt_install();
+    if (argc < 2) {
+        help(stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        help(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("runnel %s\n", rnl_version());
+        return EXIT_OK;
+    }
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(name, commands[i]->name) != 0) continue;
+        if (argc == 3 && strcmp(argv[2], "--version") == 0) {
+            printf("runnel %s\n", rnl_version());
+            return EXIT_OK;
+        }
+        options o;
+        int code;
+        if (!options_parse(&o, commands[i], argc - 1, argv + 1, &code)) return code;
+        code = commands[i]->run(&o);
+        if (fflush(stdout) != 0 && code == EXIT_OK)
+            code = complain(EXIT_FAILED, "standard output cannot be written; free some space");
+        return interrupted() ? EXIT_STOPPED : code;
+    }
+    return unknown(name);
+}
