@@ -1,8 +1,7 @@
 #include "tokenizer/subsampling.h"
 
+#include <assert.h>
 #include <string.h>
-
-#include "core/status.h"
 
 enum {
     /* Rows of time that a block of the third stage needs from the second, and that from the first:
@@ -148,6 +147,7 @@ void subsampling_block(subsampling_state *s, const compute *c, const float *mel,
         .data = s->third, .begin = begin, .count = count, .row_count = rows3, .bands = bands3};
     rows second = below(s->second, begin, count, rows2, bands2);
     rows first = below(s->first, second.begin, second.count, rows1, bands1);
+    assert(count <= SUBSAMPLING_BLOCK && second.count <= SECOND_ROWS && first.count <= FIRST_ROWS);
     first_conv(w, mel, frame_count, &first);
     depth_and_point(s, c, 0, &first, &second);
     depth_and_point(s, c, 1, &second, &third);

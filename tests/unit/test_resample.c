@@ -178,10 +178,12 @@ static void law_begin_equals_fresh(void **state) {
     assert_int_equal(resampler_create(&fresh), RNL_OK);
     const size_t want = run(fresh, 44100, RATE, y, 5000, 0, f->out);
     resampler_destroy(&fresh);
-    size_t taken, made;
-    for (int unfinished = 0; unfinished < 2; unfinished++) {
+    /* Given up with output waiting, and with a part of an inner block waiting. */
+    const size_t counts[] = {20000, 1500}, rooms[] = {7001, OUT_CAP};
+    for (size_t i = 0; i < 2; i++) {
+        size_t taken, made;
         resampler_begin(f->r, 8000, 48000);
-        resampler_push(f->r, x, 20000, &taken, f->other, 1 + 7000 * (size_t)unfinished, &made);
+        resampler_push(f->r, x, counts[i], &taken, f->other, rooms[i], &made);
         assert_int_equal(run(f->r, 44100, RATE, y, 5000, 0, f->other), want);
         assert_memory_equal(f->out, f->other, want * sizeof *f->out);
     }
