@@ -48,8 +48,12 @@ static part part_of(const char *name) {
     return PART_MAIN;
 }
 
-static bool is_written(const tensor *t) {
-    return !starts(t->name, "raw."); /* batch norms, folded by source_hf.c */
+static bool is_written(const rnl_model *m, const tensor *t) {
+    /* Tied heads are copies of the embeddings; raw batch norms were folded by source_hf.c. */
+    if (m->source.config.depth_tied && starts(t->name, "depth_embeddings.") &&
+        ends(t->name, ".to_logits.weight"))
+        return false;
+    return !starts(t->name, "raw.");
 }
 
 /* The shape in GGUF: dimensions of one element vanish, but for the 2-D convolutions and their
@@ -208,7 +212,7 @@ static void declare_tensors(writing *job) {
     const weights *all = job->m->source.w;
     for (size_t i = 0; i < weights_count(all); i++) {
         const tensor *t = weights_at(all, i);
-        if (!is_written(t)) continue;
+        if (!is_written(job->m, t)) continue;
         int64_t shape[TENSOR_RANK_CAP];
         const char *name;
         const int rank = shape_of(t, shape);
@@ -266,7 +270,7 @@ static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) 
 static rnl_status write_tensors(writing *job, rnl_error *error) {
     const weights *all = job->m->source.w;
     for (size_t i = 0; i < weights_count(all); i++) {
-        if (!is_written(weights_at(all, i))) continue;
+        if (!is_written(job->m, weights_at(all, i))) continue;
         const rnl_status status = write_tensor(job, weights_at(all, i), error);
         if (status != RNL_OK) return status;
     }

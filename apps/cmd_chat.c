@@ -1,0 +1,111 @@
+/* runnel chat: a typed conversation, line by line; @FILE in a line adds a sound to the turn. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/turn.h"
+
+typedef struct chat {
+    turn t;
+    int turn_count;
+} chat;
+
+/* Adds the line's text and sounds in their order. Words are parted by spaces; text between two
+ * sounds stays together as it was typed. */
+static int add_line(const chat *c, char *line) {
+    char *text = line;
+    for (char *p = line; *p != '\0';) {
+        const bool word_begins =
+            *p == '@' && (p == line || p[-1] == ' ') && p[1] != '\0' && p[1] != ' ';
+        if (!word_begins) {
+            p++;
+            continue;
+        }
+        char *end = p + strcspn(p, " ");
+        const bool last = *end == '\0';
+        *end = '\0';
+        *p = '\0';
+        if (p > text && p[-1] == ' ') p[-1] = '\0';
+        int code = *text != '\0' ? turn_add_text(&c->t, RNL_ROLE_USER, text) : EXIT_OK;
+        if (code == EXIT_OK) code = turn_add_file(&c->t, p + 1);
+        if (code != EXIT_OK) return code;
+        text = p = last ? end : end + 1;
+    }
+    return *text != '\0' ? turn_add_text(&c->t, RNL_ROLE_USER, text) : EXIT_OK;
+}
+
+static int answer(chat *c, char *line) {
+    char path[4096];
+    const options *o = c->t.options;
+    c->t.sound_path = NULL;
+    if (o->output != NULL && c->t.mode == RNL_MODE_INTERLEAVED) {
+        (void)snprintf(path, sizeof path, "%s/turn-%02d.wav", o->output, ++c->turn_count);
+        c->t.sound_path = path;
+    }
+    const int code = add_line(c, line);
+    return code == EXIT_OK ? turn_run(&c->t) : code;
+}
+
+static int converse(chat *c) {
+    const bool typed = isatty(STDIN_FILENO) != 0;
+    char *line = NULL;
+    size_t cap = 0;
+    int code = EXIT_OK;
+    while (code == EXIT_OK && !interrupted()) {
+        if (typed) (void)fputs("> ", stderr);
+        ssize_t size = getline(&line, &cap, stdin);
+        if (size < 0) break;
+        while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
+        if (size == 0) continue;
+        code = answer(c, line);
+        /* A person at a terminal may try again after a slip such as a wrong file name. */
+        if (typed && (code == EXIT_INPUT || code == EXIT_USAGE)) code = EXIT_OK;
+    }
+    free(line);
+    return code;
+}
+
+/* The mode of --mode, or what the model can do; false after a complaint. */
+static bool find_mode(const options *o, const rnl_model *model, rnl_mode *mode) {
+    *mode = rnl_model_can(model, RNL_MODE_INTERLEAVED) ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT;
+    if (o->mode == NULL) return true;
+    const bool text = strcmp(o->mode, "text") == 0;
+    if (!text && strcmp(o->mode, "interleaved") != 0) {
+        (void)complain(EXIT_USAGE, "--mode: '%s' is not text or interleaved", o->mode);
+        return false;
+    }
+    *mode = text ? RNL_MODE_TEXT : RNL_MODE_INTERLEAVED;
+    return true;
+}
+
+static int begin(chat *c) {
+    const options *o = c->t.options;
+    int code = turn_add_system(&c->t);
+    if (code == EXIT_OK && o->output != NULL) code = make_folder(o->output);
+    if (code != EXIT_OK) return code;
+    return o->argument_count == 1 ? answer(c, o->arguments[0]) : converse(c);
+}
+
+static int run(const options *o) {
+    if (o->argument_count > 1)
+        return complain(EXIT_USAGE, "chat: give the message as one argument, in quotes");
+    int code;
+    rnl_model *model = open_model(o, &code);
+    rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
+    chat c = {.t = {.options = o, .model = model, .session = session}};
+    if (session != NULL) code = find_mode(o, model, &c.t.mode) ? begin(&c) : EXIT_USAGE;
+    rnl_session_destroy(&session);
+    rnl_model_close(&model);
+    return code;
+}
+
+const command command_chat = {
+    .name = "chat",
+    .summary = "talk by keyboard; @FILE adds a sound",
+    .synopsis = "[options] [--mode text|interleaved] [MESSAGE]",
+    .about = "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
+             "-o FOLDER the spoken answers are written there.",
+    .own = "ojsdxTKAkSiDL",
+    .run = run,
+};

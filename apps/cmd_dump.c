@@ -1,0 +1,175 @@
+/* runnel dump: any array that lies between sound and answer, for comparison with other
+ * implementations. A clip is answered as `reply` would, with taps on the stages. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/npy.h"
+#include "apps/turn.h"
+#include "audio/file.h"
+#include "engine/session.h"
+
+typedef struct array {
+    float *values;
+    size_t rows, cols, row_cap;
+} array;
+
+typedef struct dump {
+    const char *stage; /* "encoder", "backbone", "depth": without the number */
+    int index;         /* the number, or -1 */
+    array kept;
+    bool failed; /* memory */
+} dump;
+
+static void keep(dump *d, const float *values, size_t rows, size_t cols) {
+    array *a = &d->kept;
+    if (a->rows + rows > a->row_cap) {
+        const size_t cap = 2 * (a->rows + rows);
+        float *grown = realloc(a->values, cap * cols * sizeof *grown);
+        if (grown == NULL) {
+            d->failed = true;
+            return;
+        }
+        a->values = grown;
+        a->row_cap = cap;
+    }
+    memcpy(a->values + a->rows * cols, values, rows * cols * sizeof *values);
+    a->rows += rows;
+    a->cols = cols;
+}
+
+static bool wants(const dump *d, const char *stage, int index) {
+    return strcmp(d->stage, stage) == 0 && d->index == index;
+}
+
+static void on_encoder(void *context, const char *stage, int layer, const float *x, int rows,
+                       int cols) {
+    dump *d = context;
+    const bool first = strcmp(stage, "subsampling") == 0;
+    if (wants(d, stage, first ? -1 : layer)) keep(d, x, (size_t)rows, (size_t)cols);
+}
+
+typedef struct backbone_tap {
+    dump *d;
+    const rnl_session *s;
+} backbone_tap;
+
+static void on_backbone(void *context, int layer, const float *x, int count) {
+    const backbone_tap *tap = context;
+    if (wants(tap->d, "backbone", layer))
+        keep(tap->d, x, (size_t)count, (size_t)backbone_width(&tap->s->model->backbone));
+}
+
+/* What can be looked at after a step that decided something. */
+static void after_decision(dump *d, const rnl_session *s, size_t *frames_seen) {
+    rnl_reply reply;
+    rnl_session_get_reply(s, &reply);
+    const depth_state *depth = &s->live->depth;
+    const bool frame = reply.frame_count > *frames_seen;
+    *frames_seen = reply.frame_count;
+    if (!frame && wants(d, "logits", -1))
+        keep(d, s->logits, 1, (size_t)backbone_vocab_count(&s->model->backbone));
+    if (!frame) return;
+    if (strcmp(d->stage, "depth") == 0 && d->index >= 0 && d->index < depth->w->codebook_count) {
+        const size_t codes = (size_t)depth->w->code_count;
+        keep(d, depth->logits + (size_t)d->index * codes, 1, codes);
+    }
+    if (wants(d, "spectrum", -1) && s->model->codec.kind == CODEC_LFM)
+        keep(d, s->live->codec.lfm.spectrum, LFM_POSITIONS, 2 * (size_t)s->model->codec.lfm.bins);
+}
+
+static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
+    backbone_tap tap = {.d = d, .s = s};
+    s->encoder.tap = on_encoder;
+    s->encoder.tap_context = d;
+    s->live->backbone.tap = on_backbone;
+    s->live->backbone.tap_context = &tap;
+    if (wants(d, "mel", -1))
+        keep(d, mel_frames(&s->mel), (size_t)mel_frame_count(&s->mel),
+             (size_t)s->mel.w->band_count);
+    rnl_error error = {0};
+    if (rnl_session_begin(s, config, &error) != RNL_OK)
+        return complain(exit_code(&error), "%s", error.text);
+    const size_t width = (size_t)backbone_width(&s->model->backbone);
+    const int encode_at = s->encode_at, encode_count = s->encode_count;
+    size_t frames_seen = 0, got;
+    float samples[4096];
+    char text[1024];
+    for (rnl_status status = RNL_OK; status != RNL_DONE && !interrupted();) {
+        const bool was_encoding = s->encoding;
+        status = rnl_session_step(s, &error);
+        if (status < 0) return complain(exit_code(&error), "%s", error.text);
+        if (was_encoding && !s->encoding && wants(d, "adapter", -1))
+            keep(d, s->embeddings + (size_t)encode_at * width, (size_t)encode_count, width);
+        if (wants(d, "hidden", -1) && !was_encoding && s->live->step_count > 0)
+            keep(d, s->x, 1, width);
+        if (s->live->step_count > 0) after_decision(d, s, &frames_seen);
+        while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;
+        while (rnl_session_pull_samples(s, samples, 4096, &got) == RNL_OK)
+            if (wants(d, "samples", -1)) keep(d, samples, got, 1);
+    }
+    if (wants(d, "embeddings", -1)) keep(d, s->embeddings, (size_t)s->live->position_count, width);
+    return EXIT_OK;
+}
+
+/* "encoder.3" -> stage "encoder", index 3. */
+static void split_stage(dump *d, char *name) {
+    d->index = -1;
+    d->stage = name;
+    char *dot = strchr(name, '.');
+    if (dot == NULL) return;
+    *dot = '\0';
+    char *end;
+    const long index = strtol(dot + 1, &end, 10);
+    d->index = *end == '\0' && end != dot + 1 && index >= 0 && index < 4096 ? (int)index : 4096;
+}
+
+static int dump_stage(const options *o, rnl_model *model, rnl_session *session, dump *d) {
+    turn t = {.options = o, .model = model, .session = session, .mode = RNL_MODE_INTERLEAVED};
+    if (!rnl_model_can(model, t.mode))
+        t.mode = rnl_model_can(model, RNL_MODE_TRANSCRIBE) ? RNL_MODE_TRANSCRIBE : RNL_MODE_TEXT;
+    int code = turn_add_system(&t);
+    if (code == EXIT_OK) code = turn_add_file(&t, o->arguments[1]);
+    const rnl_turn_config config = turn_config(o, model, t.mode);
+    if (code == EXIT_OK) code = run_turn(d, session, &config);
+    if (code != EXIT_OK) return code;
+    if (d->failed) return complain(EXIT_FAILED, "memory is exhausted");
+    if (d->kept.rows == 0)
+        return complain(EXIT_USAGE,
+                        "dump: '%s' gave nothing; stages are mel, subsampling, encoder.N, adapter, "
+                        "embeddings, backbone.N, hidden, logits, depth.K, spectrum, samples",
+                        o->arguments[0]);
+    if (!npy_write(o->output, d->kept.values, d->kept.rows, d->kept.cols))
+        return complain(EXIT_FAILED, "%s: cannot be written", o->output);
+    if (!o->quiet) (void)fprintf(stderr, "%s: [%zu, %zu]\n", o->output, d->kept.rows, d->kept.cols);
+    return EXIT_OK;
+}
+
+static int run(const options *o) {
+    if (o->argument_count != 2 || o->output == NULL)
+        return complain(EXIT_USAGE, "dump: name a stage, a sound file, and the target with -o");
+    dump d = {0};
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s", o->arguments[0]);
+    split_stage(&d, name);
+    int code;
+    rnl_model *model = open_model(o, &code);
+    rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
+    if (session != NULL) code = dump_stage(o, model, session, &d);
+    free(d.kept.values);
+    rnl_session_destroy(&session);
+    rnl_model_close(&model);
+    return code;
+}
+
+const command command_dump = {
+    .name = "dump",
+    .summary = "write an intermediate array of a run",
+    .synopsis = "[options] STAGE INPUT.wav -o X.npy",
+    .about =
+        "STAGE is mel, subsampling, encoder.N, adapter, embeddings, backbone.N, hidden, logits,\n"
+        "depth.K, spectrum or samples. The input is answered as by `reply`; arrays of the\n"
+        "generation hold one row a decision (backbone.N: one a position, prompt first).",
+    .own = "osxTKAkSiL",
+    .run = run,
+};

@@ -1,0 +1,151 @@
+/* runnel info: what a model is, where its bytes go, what a session on it needs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "apps/cli.h"
+#include "engine/model.h"
+
+typedef struct part {
+    const char *name;
+    size_t size, count;
+    size_t by_type[QUANT_TYPE_CAP]; /* bytes */
+} part;
+
+enum { PART_BACKBONE, PART_ENCODER, PART_DEPTH, PART_CODEC, PART_COUNT };
+
+static int part_of(const char *name) {
+    if (strncmp(name, "a.", 2) == 0 || strncmp(name, "mm.", 3) == 0) return PART_ENCODER;
+    if (strncmp(name, "depth", 5) == 0 || strncmp(name, "audio_embedding", 15) == 0)
+        return PART_DEPTH;
+    if (strncmp(name, "detok.", 6) == 0 || strncmp(name, "emb.", 4) == 0 ||
+        strncmp(name, "istft.", 6) == 0 || strncmp(name, "mimi.", 5) == 0)
+        return PART_CODEC;
+    return PART_BACKBONE;
+}
+
+static void gather(const rnl_model *m, part *parts) {
+    const char *const names[PART_COUNT] = {"backbone", "encoder", "depthformer", "codec"};
+    for (int i = 0; i < PART_COUNT; i++) parts[i] = (part){.name = names[i]};
+    for (size_t i = 0; i < weights_count(m->source.w); i++) {
+        const tensor *t = weights_at(m->source.w, i);
+        part *p = &parts[part_of(t->name)];
+        p->size += t->size;
+        p->count++;
+        p->by_type[t->type] += t->size;
+    }
+}
+
+static double mib(size_t size) {
+    return (double)size / (1 << 20);
+}
+
+static void print_stack(const char *name, const lfm2_weights *w) {
+    const lfm2_config *c = &w->config;
+    int attention = 0;
+    for (int i = 0; i < c->layer_count; i++) attention += c->kv_head_count[i] > 0;
+    printf("%-12s %d layers (%d convolution, %d attention), width %d, %d heads of %d, feed-forward "
+           "%lld, %d taps",
+           name, c->layer_count, c->layer_count - attention, attention, c->width, c->head_count,
+           c->head_width, (long long)w->ff_width_max, c->conv_taps);
+    if (c->window > 0) printf(", window %d", c->window);
+    printf("\n");
+}
+
+static void print_shapes(const rnl_model *m) {
+    const model_config *c = &m->source.config;
+    print_stack("backbone", &m->backbone.stack);
+    printf("%-12s %d rows, context %d (as the file says)%s\n", "vocabulary", c->vocab_count,
+           c->context_trained,
+           m->backbone.head.data != m->backbone.text_embedding.data ? ", head of its own" : "");
+    if (c->has_encoder)
+        printf("%-12s %d layers, width %d, %d heads, %d taps, %d mel bands\n", "encoder",
+               m->encoder.layer_count, m->encoder.width, m->encoder.head_count, m->encoder.taps,
+               c->feature_count);
+    if (c->codebook_count > 0) {
+        print_stack("depthformer", &m->depth.stack);
+        printf("%-12s %d codebooks of %d, %d text tokens and %d frames in turn\n", "codes",
+               c->codebook_count, m->depth.code_count, c->text_run, c->audio_run);
+    }
+    if (c->codec == CODEC_LFM) print_stack("detokenizer", &m->codec.lfm.stack);
+}
+
+static void print_parts(const rnl_model *m) {
+    part parts[PART_COUNT];
+    gather(m, parts);
+    printf("\n%-12s %9s %8s  types\n", "weights", "MiB", "tensors");
+    for (int i = 0; i < PART_COUNT; i++) {
+        if (parts[i].count == 0) continue;
+        printf("%-12s %9.1f %8zu ", parts[i].name, mib(parts[i].size), parts[i].count);
+        for (int t = 0; t < QUANT_TYPE_CAP; t++)
+            if (parts[i].by_type[t] > 0)
+                printf(" %s %.1f", quant_describe((uint32_t)t)->name, mib(parts[i].by_type[t]));
+        printf("\n");
+    }
+    printf("%-12s %9.1f\n", "total", mib(m->weight_size));
+}
+
+static int print_plan(const options *o, const rnl_model *m) {
+    rnl_session_config config = rnl_session_config_default();
+    if (o->context > 0) config.context_cap = o->context;
+    if (o->threads > 0) config.thread_count = o->threads;
+    rnl_memory_plan p;
+    rnl_error error = {0};
+    if (rnl_session_plan(m, &config, &p, &error) != RNL_OK)
+        return complain(exit_code(&error), "%s", error.text);
+    printf("\na session with a context of %d positions and clips of %.0f s needs %.1f MiB:\n"
+           "  KV cache %.1f, history %.1f, tokenizer %.1f, backbone %.1f, detokenizer %.1f, "
+           "snapshots %.1f, rest %.1f\n",
+           config.context_cap, config.clip_seconds_max, mib(p.total), mib(p.kv_cache),
+           mib(p.history), mib(p.tokenizer), mib(p.backbone), mib(p.detokenizer), mib(p.snapshots),
+           mib(p.scratch));
+    return EXIT_OK;
+}
+
+/* What is missing or odd, one line each. */
+static void print_remarks(const rnl_model *m) {
+    const model_config *c = &m->source.config;
+    printf("\n");
+    if (m->source.text == NULL) printf("missing: a vocabulary (tokenizer.json)\n");
+    if (c->codebook_count == 0)
+        printf("no audio out: there is no depthformer\n");
+    else if (c->codec == CODEC_NONE)
+        printf("missing: the detokenizer (tokenizer-*.gguf)\n");
+    if (!c->has_encoder) printf("no audio in: there is no encoder\n");
+    if (c->context_trained > 32768 && c->vocab_count == 65536)
+        printf("odd: the file claims %d positions of context; LFM2 models were trained to 32768\n",
+               c->context_trained);
+    const char *const names[] = {"spoken conversation", "transcription", "speaking", "text"};
+    printf("it can do:");
+    for (int i = 0; i < RNL_MODE_COUNT; i++)
+        if (rnl_model_can(m, (rnl_mode)i)) printf(" %s%s", names[i], i < RNL_MODE_TEXT ? "," : "");
+    printf("\n");
+}
+
+static int run(const options *o) {
+    if (o->argument_count > 1) return complain(EXIT_USAGE, "info: name one model");
+    options with_path = *o;
+    if (o->argument_count == 1) with_path.model = o->arguments[0];
+    int code;
+    rnl_model *model = open_model(&with_path, &code);
+    if (model == NULL) return code;
+    printf("%s\n%s%s%s, kernels %s\n\n", model->path,
+           model->source.config.name[0] != '\0' ? model->source.config.name : "",
+           model->source.config.name[0] != '\0' ? ": " : "", model->source.kind,
+           model->kernels.name);
+    print_shapes(model);
+    print_parts(model);
+    code = print_plan(o, model);
+    if (code == EXIT_OK) print_remarks(model);
+    rnl_model_close(&model);
+    return code;
+}
+
+const command command_info = {
+    .name = "info",
+    .summary = "what a model is and needs",
+    .synopsis = "[options] [PATH]",
+    .about =
+        "Shapes, types, bytes of each part, memory of a session at --context, what is missing.",
+    .own = "",
+    .run = run,
+};

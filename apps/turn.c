@@ -1,0 +1,245 @@
+#include "apps/turn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apps/progress.h"
+#include "audio/file.h"
+
+typedef struct running {
+    const turn *t;
+    sound_writer *writer;
+    progress progress;
+    char *text; /* all of it, for --json */
+    size_t text_size, text_cap;
+    size_t sample_count;
+    double begin, encoded, prefilled, first_text, first_sound, end; /* seconds; 0: not yet */
+    bool wrote_text;
+} running;
+
+static int failed(const rnl_error *error) {
+    return complain(exit_code(error), "%s", error->text);
+}
+
+int turn_add_file(const turn *t, const char *path) {
+    sound s;
+    rnl_error error = {0};
+    const double limit = t->options->seconds_max > 0 ? t->options->seconds_max : 60.0;
+    if (sound_read(path, limit, &s, &error) != RNL_OK)
+        return complain(EXIT_INPUT, "%s", error.text);
+    const rnl_status status = rnl_session_add_audio(t->session, s.samples, s.count, s.rate, &error);
+    sound_free(&s);
+    if (status == RNL_OK) return EXIT_OK;
+    return complain(exit_code(&error), "%s: %s", path, error.text);
+}
+
+int turn_add_text(const turn *t, rnl_role role, const char *text) {
+    rnl_error error = {0};
+    const rnl_status status = rnl_session_add_text(t->session, role, text, strlen(text), &error);
+    return status == RNL_OK ? EXIT_OK : failed(&error);
+}
+
+int turn_add_system(const turn *t) {
+    const char *system = t->options->system;
+    if (system == NULL) system = rnl_model_system_prompt(t->model, t->mode);
+    return system != NULL ? turn_add_text(t, RNL_ROLE_SYSTEM, system) : EXIT_OK;
+}
+
+static void show_text(running *r, const char *text, size_t size) {
+    if (r->first_text == 0) r->first_text = now_seconds();
+    if (r->t->options->json) return;
+    progress_clear(&r->progress);
+    if (!r->wrote_text && r->t->label != NULL) printf("%s: ", r->t->label);
+    r->wrote_text = true;
+    (void)fwrite(text, 1, size, stdout);
+    (void)fflush(stdout);
+}
+
+static bool keep_text(running *r, const char *text, size_t size) {
+    if (r->text_size + size + 1 > r->text_cap) {
+        const size_t cap = 2 * (r->text_size + size) + 256;
+        char *grown = realloc(r->text, cap);
+        if (grown == NULL) return false;
+        r->text = grown;
+        r->text_cap = cap;
+    }
+    memcpy(r->text + r->text_size, text, size);
+    r->text_size += size;
+    r->text[r->text_size] = '\0';
+    return true;
+}
+
+/* Takes all text and sound there is. */
+static int pull(running *r) {
+    char text[1024];
+    float samples[4096];
+    size_t got;
+    rnl_error error = {0};
+    while (rnl_session_pull_text(r->t->session, text, sizeof text, &got) == RNL_OK) {
+        show_text(r, text, got);
+        if (!keep_text(r, text, got)) return complain(EXIT_FAILED, "memory is exhausted");
+    }
+    while (rnl_session_pull_samples(r->t->session, samples, 4096, &got) == RNL_OK) {
+        if (r->first_sound == 0) r->first_sound = now_seconds();
+        r->sample_count += got;
+        if (r->writer != NULL && sound_write(r->writer, samples, got, &error) != RNL_OK)
+            return complain(EXIT_FAILED, "%s", error.text);
+    }
+    return EXIT_OK;
+}
+
+/* Notes when a stage is left behind, and says on a terminal which one runs. */
+static void watch(running *r) {
+    switch (rnl_session_stage(r->t->session)) {
+    case RNL_STAGE_ENCODE:
+        progress_word(&r->progress, "listening");
+        break;
+    case RNL_STAGE_PREFILL:
+        if (r->encoded == 0) r->encoded = now_seconds();
+        progress_word(&r->progress, "reading");
+        break;
+    case RNL_STAGE_GENERATE:
+    case RNL_STAGE_IDLE:
+        if (r->encoded == 0) r->encoded = now_seconds();
+        if (r->prefilled == 0) r->prefilled = now_seconds();
+        break;
+    }
+}
+
+static int generate(running *r) {
+    rnl_error error = {0};
+    for (;;) {
+        if (interrupted()) return EXIT_STOPPED;
+        const rnl_status status = rnl_session_step(r->t->session, &error);
+        if (status < 0) return failed(&error);
+        watch(r);
+        const int code = pull(r);
+        if (code != EXIT_OK) return code;
+        if (status == RNL_DONE) return EXIT_OK;
+    }
+}
+
+static double ms(const running *r, double moment) {
+    return moment > 0 ? 1e3 * (moment - r->begin) : -1;
+}
+
+/* One line on stderr: what a person wants to know about this answer. */
+static void tell_times(const running *r, const rnl_reply *reply) {
+    if (r->t->options->quiet) return;
+    const double total = r->end - r->begin;
+    const double seconds = (double)r->sample_count / RNL_RATE_OUT;
+    if (r->sample_count > 0)
+        (void)fprintf(stderr,
+                      "first sound %.0f ms, %.2f s of speech in %.2f s (real-time factor %.3f)\n",
+                      ms(r, r->first_sound), seconds, total, total / seconds);
+    else
+        (void)fprintf(stderr, "first text %.0f ms, %zu tokens in %.2f s (%.0f tokens/s)\n",
+                      ms(r, r->first_text), reply->position_count, total,
+                      (double)reply->position_count / total);
+    if (reply->finish != RNL_FINISH_END)
+        (void)fprintf(stderr, "the answer was cut off: %s reached\n",
+                      rnl_finish_name(reply->finish));
+}
+
+static void set_time(json *object, const char *key, double value) {
+    if (value >= 0) json_set(object, key, json_new_number(value));
+}
+
+static json *frames_of(const rnl_reply *reply) {
+    json *frames = json_new_array();
+    for (size_t i = 0; i < reply->frame_count; i++) {
+        json *codes = json_new_array();
+        for (int k = 0; k < reply->codebook_count; k++)
+            json_append(codes,
+                        json_new_int(reply->frames[i * (size_t)reply->codebook_count + (size_t)k]));
+        json_append(frames, codes);
+    }
+    return frames;
+}
+
+static int print_json(const running *r, const rnl_reply *reply) {
+    json *o = json_new_object(), *ids = json_new_array(), *times = json_new_object();
+    if (r->t->input != NULL)
+        json_set(o, "input", json_new_string(r->t->input, strlen(r->t->input)));
+    json_set(o, "text", json_new_string(r->text != NULL ? r->text : "", r->text_size));
+    for (size_t i = 0; i < reply->text_count; i++)
+        json_append(ids, json_new_int(reply->text_ids[i]));
+    json_set(o, "text_tokens", ids);
+    json_set(o, "modality", json_new_string(reply->modality, reply->position_count));
+    json_set(o, "frames", frames_of(reply));
+    const char *finish = rnl_finish_name(reply->finish);
+    json_set(o, "finish", json_new_string(finish, strlen(finish)));
+    set_time(times, "encode_ms", ms(r, r->encoded));
+    set_time(times, "prefill_ms", ms(r, r->prefilled));
+    set_time(times, "first_text_ms", ms(r, r->first_text));
+    set_time(times, "first_sound_ms", ms(r, r->first_sound));
+    set_time(times, "total_ms", ms(r, r->end));
+    set_time(times, "audio_seconds", (double)r->sample_count / RNL_RATE_OUT);
+    json_set(o, "times", times);
+    if (r->writer != NULL || r->t->sound_path != NULL)
+        json_set(o, "audio", json_new_string(r->t->sound_path, strlen(r->t->sound_path)));
+    char *line = json_text(o);
+    json_destroy(&o);
+    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    (void)puts(line);
+    (void)fflush(stdout);
+    free(line);
+    return EXIT_OK;
+}
+
+static int finish(running *r) {
+    rnl_error error = {0};
+    rnl_reply reply;
+    rnl_session_get_reply(r->t->session, &reply);
+    r->end = now_seconds();
+    progress_clear(&r->progress);
+    if (r->wrote_text) (void)putchar('\n');
+    (void)fflush(stdout);
+    if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)
+        return complain(EXIT_FAILED, "%s", error.text);
+    const int code = r->t->options->json ? print_json(r, &reply) : EXIT_OK;
+    tell_times(r, &reply);
+    return code;
+}
+
+int turn_run(const turn *t) {
+    running r = {.t = t};
+    rnl_error error = {0};
+    progress_begin(&r.progress, t->options);
+    const rnl_turn_config config = turn_config(t->options, t->model, t->mode);
+    int code = EXIT_OK;
+    r.begin = now_seconds();
+    if (rnl_session_begin(t->session, &config, &error) != RNL_OK) code = failed(&error);
+    if (code == EXIT_OK && t->sound_path != NULL &&
+        sound_writer_create(t->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
+        code = complain(EXIT_FAILED, "%s", error.text);
+    if (code == EXIT_OK) code = generate(&r);
+    progress_clear(&r.progress);
+    if (code == EXIT_OK) code = finish(&r);
+    sound_writer_abort(&r.writer);
+    free(r.text);
+    return code;
+}
+
+char *answer_path(const char *folder, const char *input) {
+    const char *slash = strrchr(input, '/');
+    const char *name = slash != NULL ? slash + 1 : input;
+    const char *dot = strrchr(name, '.');
+    const int length = dot != NULL && dot != name ? (int)(dot - name) : (int)strlen(name);
+    const size_t cap = strlen(input) + (folder != NULL ? strlen(folder) : 0) + 32;
+    char *path = malloc(cap);
+    if (path == NULL) return NULL;
+    (void)snprintf(path, cap, "%s%s%.*s.answer.wav", folder != NULL ? folder : "",
+                   folder != NULL ? "/" : "", length, name);
+    return path;
+}
+
+int make_folder(const char *path) {
+    if (mkdir(path, 0777) == 0) return EXIT_OK;
+    struct stat info;
+    if (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return EXIT_OK;
+    return complain(EXIT_FAILED, "%s: the folder cannot be created: %s", path, strerror(errno));
+}

@@ -1,0 +1,33 @@
+/* One turn from content to answer: steps the session, shows the text as it comes, writes the sound,
+ * measures. */
+#ifndef APPS_TURN_H
+#define APPS_TURN_H
+
+#include "apps/cli.h"
+#include "core/json.h"
+
+typedef struct turn {
+    const options *options;
+    rnl_model *model;
+    rnl_session *session;
+    rnl_mode mode;
+    const char *label;      /* printed before the text, or NULL */
+    const char *input;      /* file the turn came from, for --json; NULL: none */
+    const char *sound_path; /* where the sound goes; NULL: nowhere */
+} turn;
+
+/* Adds the samples of a file to the user's turn; EXIT_OK or the code of a complaint. */
+int turn_add_file(const turn *t, const char *path);
+int turn_add_text(const turn *t, rnl_role role, const char *text);
+/* The system prompt that begins a conversation: --system, else the model's own for the mode. */
+int turn_add_system(const turn *t);
+/* Generates the answer: text to stdout as it comes (or one JSON object at the end), sound to
+ * sound_path. EXIT_OK or the code of a complaint; nothing half-written stays. */
+int turn_run(const turn *t);
+
+/* "DIR/NAME.answer.wav" (DIR may be NULL) for an input "…/NAME.ext". Allocated; NULL: no memory. */
+char *answer_path(const char *folder, const char *input);
+/* Creates a folder unless it is there; EXIT_OK or the code of a complaint. */
+int make_folder(const char *path);
+
+#endif
