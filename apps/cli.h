@@ -63,8 +63,8 @@ int exit_code(const rnl_error *error);
 void interrupt_install(void);
 bool interrupted(void);
 
-/* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint, with
- * *code. */
+/* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,
+ * with *code. */
 rnl_model *open_model(const options *o, int *code);
 /* A session with the options' threads, context, memory. NULL after a complaint, with *code. */
 rnl_session *open_session(const options *o, rnl_model *model, int *code);

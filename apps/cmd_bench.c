@@ -70,7 +70,7 @@ static void report(bench *b, const result *r) {
     (void)fflush(stdout);
 }
 
-/* ---- Memory bandwidth: all threads sum a buffer that no cache holds. --------------------------- */
+/* ---- Memory bandwidth: all threads sum a buffer that no cache holds ---- */
 
 enum { STREAM_FLOATS = 64 << 20 }; /* 256 MiB */
 
@@ -108,7 +108,7 @@ static bool measure_bandwidth(bench *b) {
     return true;
 }
 
-/* ---- Bytes that one step reads. ---------------------------------------------------------------- */
+/* ---- Bytes that one step reads ---- */
 
 static double bytes_of(const matrix *m) {
     return (double)m->row_size * (double)m->row_count;
@@ -140,7 +140,7 @@ static double frame_bytes(const rnl_model *m) {
     return sum;
 }
 
-/* ---- Work -------------------------------------------------------------------------------------- */
+/* ---- Work ---- */
 
 static void bench_load(bench *b) {
     for (int i = 0; i < b->repeat; i++) {

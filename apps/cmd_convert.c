@@ -48,15 +48,23 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     return EXIT_OK;
 }
 
+static bool parse_type(const char *text, quant_type *out) {
+    if (strcmp(text, "keep") == 0) {
+        *out = CONVERT_KEEP;
+        return true;
+    }
+    if (!quant_parse(text, out)) return false;
+    return *out == QUANT_F32 || *out == QUANT_F16 || *out == QUANT_BF16 || *out == QUANT_Q8_0 ||
+           *out == QUANT_Q4_0;
+}
+
 static int run(const options *o) {
     if (o->argument_count != 1 || o->output == NULL)
         return complain(EXIT_USAGE, "convert: name one model and the target with -o");
-    convert_config config = {.path = o->output, .type = QUANT_Q8_0};
-    const char *type = o->type != NULL ? o->type : "q8_0";
-    if (!quant_parse(type, &config.type) ||
-        (config.type != QUANT_F32 && config.type != QUANT_F16 && config.type != QUANT_BF16 &&
-         config.type != QUANT_Q8_0 && config.type != QUANT_Q4_0))
-        return complain(EXIT_USAGE, "--type: '%s' is not f32, f16, bf16, q8_0 or q4_0", type);
+    convert_config config = {.path = o->output, .type = CONVERT_KEEP};
+    if (o->type != NULL && !parse_type(o->type, &config.type))
+        return complain(EXIT_USAGE, "--type: '%s' is not keep, f32, f16, bf16, q8_0 or q4_0",
+                        o->type);
     if (o->format != NULL && strcmp(o->format, "bundle") != 0 && strcmp(o->format, "set") != 0)
         return complain(EXIT_USAGE, "--format: '%s' is not bundle or set", o->format);
     config.as_set = o->format != NULL && strcmp(o->format, "set") == 0;

@@ -1,4 +1,5 @@
-/* A line of progress on stderr: only on a terminal, never with --quiet, no colours with NO_COLOR. */
+/* A line of progress on stderr: only on a terminal, never with --quiet, no colours with
+ * NO_COLOR. */
 #ifndef APPS_PROGRESS_H
 #define APPS_PROGRESS_H
 

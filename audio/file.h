@@ -10,9 +10,9 @@ typedef struct sound {
     int rate; /* Hz */
 } sound;
 
-/* Reads the whole file. Refused with one sentence: missing, no sound, empty, more than 8 channels, a
- * rate outside 4000 to 768000 Hz, longer than seconds_max, samples that are not numbers.
- * RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_TOO_LONG, RNL_ERR_MEMORY. */
+/* Reads the whole file. Refused with one sentence: missing, no sound, empty, more than 8
+ * channels, a rate outside 4000 to 768000 Hz, longer than seconds_max, samples that are not
+ * numbers. RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_TOO_LONG, RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status sound_read(const char *path, double seconds_max, sound *out,
                                    rnl_error *error);
 void sound_free(sound *s);

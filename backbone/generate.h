@@ -1,6 +1,7 @@
-/* The two generation loops as a pure state machine: which modality comes next, what is emitted, when
- * the reply ends. It knows neither model nor sampler, so every edge of audio.md 7.5 and 7.6 is tested
- * by a table. One cycle: generate_wants_frame, then exactly one of generate_text, generate_frame. */
+/* The two generation loops as a pure state machine: which modality comes next, what is emitted,
+ * when the reply ends. It knows neither model nor sampler, so every edge of audio.md 7.5 and 7.6
+ * is tested by a table. One cycle: generate_wants_frame, then exactly one of generate_text,
+ * generate_frame. */
 #ifndef BACKBONE_GENERATE_H
 #define BACKBONE_GENERATE_H
 

@@ -7,8 +7,9 @@
 #include "core/random.h"
 
 /* The probabilities that a draw would use: logits / temperature, everything strictly below the
- * top_k-th largest dropped (ties stay, so more than top_k may survive), softmax. Greedy settings give
- * 1 at the largest logit, the lowest index among equals. probabilities and scratch: [count]. */
+ * top_k-th largest dropped (ties stay, so more than top_k may survive), softmax. Greedy settings
+ * give 1 at the largest logit, the lowest index among equals. probabilities and scratch:
+ * [count]. */
 void sample_probabilities(const float *logits, int count, rnl_sampling how, float *probabilities,
                           float *scratch);
 

@@ -13,8 +13,8 @@ struct fft_plan {
     fftwf_plan forward, inverse;
 };
 
-/* FFTW's planner shares state between all plans of the process; execution does not. This lock is the
- * one static of the library. */
+/* FFTW's planner shares state between all plans of the process; execution does not. This lock is
+ * the one static of the library. */
 static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
 
 static float *aligned_floats(size_t count) {

@@ -1,5 +1,5 @@
-/* Reading GGUF: one pass with a cursor that never looks past the end, then a sort each for duplicate
- * keys, duplicate tensor names and overlapping data. backbone.md 5.1, 5.5. */
+/* Reading GGUF: one pass with a cursor that never looks past the end, then a sort each for
+ * duplicate keys, duplicate tensor names and overlapping data. backbone.md 5.1, 5.5. */
 #include "core/gguf.h"
 
 #include <stdio.h>

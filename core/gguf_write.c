@@ -1,5 +1,5 @@
-/* Writing GGUF version 3. Keys and tensor records are gathered in memory, because their counts stand
- * at the head of the file; data then streams to a temporary file beside the target. */
+/* Writing GGUF version 3. Keys and tensor records are gathered in memory, because their counts
+ * stand at the head of the file; data then streams to a temporary file beside the target. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

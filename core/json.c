@@ -140,7 +140,7 @@ bool json_each(const json *object, json_member_fn fn, void *context) {
     return true;
 }
 
-/* ---- Building --------------------------------------------------------------------------------- */
+/* ---- Building ---- */
 
 json *json_new_object(void) {
     return (json *)json_object();

@@ -64,7 +64,8 @@ void lfm2_reset(lfm2_state *s) {
     /* Keys and values are written before they are read: nothing to clear. */
 }
 
-/* Angles in double: position * base^(-2i / head_width); float32 angles would drift with position. */
+/* Angles in double: position * base^(-2i / head_width); float32 angles would drift with
+ * position. */
 static void prepare_rotary(lfm2_state *s, int count) {
     const lfm2_config *c = &s->w->config;
     const int half = c->head_width / 2;

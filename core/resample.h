@@ -1,6 +1,7 @@
-/* Changing the sampling rate of one mono clip (libsamplerate, best quality). Samples may come in any
- * pieces: the result has the same bits, because inside they always travel in blocks of one size. The
- * result has ceil(count * rate_out / rate_in) samples; equal rates pass through untouched. */
+/* Changing the sampling rate of one mono clip (libsamplerate, best quality). Samples may come in
+ * any pieces: the result has the same bits, because inside they always travel in blocks of one
+ * size. The result has ceil(count * rate_out / rate_in) samples; equal rates pass through
+ * untouched. */
 #ifndef CORE_RESAMPLE_H
 #define CORE_RESAMPLE_H
 

@@ -185,7 +185,7 @@ const tensor *safetensors_tensor(const safetensors *s, size_t index) {
     return &s->tensors[index];
 }
 
-/* ---- Shards ----------------------------------------------------------------------------------- */
+/* ---- Shards ---- */
 
 enum { SHARD_CAP = 1024 };
 

@@ -3,8 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
-/* Bytes of the character a lead byte begins, and the range its second byte must be in (Unicode table
- * 3-7: this alone excludes overlong forms, surrogates and what lies above U+10FFFF). 0: no lead. */
+/* Bytes of the character a lead byte begins, and the range its second byte must be in (Unicode
+ * table 3-7: this alone excludes overlong forms, surrogates and what lies above U+10FFFF). 0: no
+ * lead. */
 static size_t lead(unsigned char byte, unsigned char *low, unsigned char *high) {
     *low = 0x80;
     *high = 0xBF;
@@ -22,7 +23,8 @@ static size_t lead(unsigned char byte, unsigned char *low, unsigned char *high) 
     return 4;
 }
 
-/* Length of the valid beginning of a character; *whole when it is complete, *need its full length. */
+/* Length of the valid beginning of a character; *whole when it is complete, *need its full
+ * length. */
 static size_t prefix(const char *text, size_t size, size_t *need) {
     const unsigned char *p = (const unsigned char *)text;
     unsigned char low, high;

@@ -1,5 +1,6 @@
-/* UTF-8: checking, and decoding a stream of bytes to text that is always whole and valid. What is
- * invalid becomes U+FFFD, one for each longest invalid prefix (as the reference's tokenizer does). */
+/* UTF-8: checking, and decoding a stream of bytes to text that is always whole and valid. What
+ * is invalid becomes U+FFFD, one for each longest invalid prefix (as the reference's tokenizer
+ * does). */
 #ifndef CORE_UTF8_H
 #define CORE_UTF8_H
 

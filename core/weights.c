@@ -132,7 +132,7 @@ const tensor *weights_at(const weights *w, size_t index) {
     return &w->entries[index].t;
 }
 
-/* ---- Loading ---------------------------------------------------------------------------------- */
+/* ---- Loading ---- */
 
 #define FULL_NAME(l, format, name)                                                                 \
     do {                                                                                           \

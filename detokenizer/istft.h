@@ -25,8 +25,8 @@ typedef struct istft_state {
 void istft_layout(istft_state *s, const istft_weights *w, arena *kept, arena *scratch);
 void istft_reset(istft_state *s);
 
-/* One frame: log_magnitude and phase [size / 2 + 1] each (phase in radians, not wrapped). Writes the
- * samples that became final, at most hop, to out; returns how many. Any float value is fine. */
+/* One frame: log_magnitude and phase [size / 2 + 1] each (phase in radians, not wrapped). Writes
+ * the samples that became final, at most hop, to out; returns how many. Any float value is fine. */
 int istft_push(istft_state *s, const float *log_magnitude, const float *phase, float *out);
 
 /* The end of the signal: the last (size - hop) / 2 samples. Returns how many (0 without frames). */

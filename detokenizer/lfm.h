@@ -44,8 +44,8 @@ typedef struct lfm_state {
 void lfm_layout(lfm_state *s, const lfm_weights *w, int thread_count, arena *kept, arena *scratch);
 void lfm_reset(lfm_state *s);
 
-/* One frame of codes, each in [0, code_count). Writes the samples that became final (the first frame
- * gives fewer: the transform looks ahead 20 ms) to out, room for lfm_frame_size.
+/* One frame of codes, each in [0, code_count). Writes the samples that became final (the first
+ * frame gives fewer: the transform looks ahead 20 ms) to out, room for lfm_frame_size.
  * RNL_ERR_DATA: a code out of range; nothing changed. */
 RNL_MUST_USE rnl_status lfm_push(lfm_state *s, const compute *c, const int32_t *codes, float *out,
                                  int *count);

@@ -80,6 +80,7 @@ quant_type convert_type(const tensor *t, quant_type type) {
         ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
         ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
         return QUANT_F32;
+    if (type == CONVERT_KEEP) return t->type;
     const bool is_head =
         strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
     if (is_head && type == QUANT_Q4_0) type = QUANT_Q8_0;
@@ -92,13 +93,16 @@ static int64_t elements_of(const tensor *t) {
     return count;
 }
 
-/* ---- Keys ------------------------------------------------------------------------------------- */
+/* ---- Keys ---- */
 
 static void put_text(gguf_writer *w, const char *key, const char *text) {
     gguf_put_string(w, key, text, strlen(text));
 }
 
-static uint32_t file_type(quant_type type) {
+/* Informational; files of mixed types go by their feed-forward matrices. */
+static uint32_t file_type(const writing *job) {
+    quant_type type = job->config->type;
+    if (type == CONVERT_KEEP) type = job->m->backbone.stack.layers[0].gate.type;
     switch (type) { /* backbone.md 5.2 */
     case QUANT_F32:
         return 0;
@@ -108,6 +112,8 @@ static uint32_t file_type(quant_type type) {
         return 2;
     case QUANT_Q8_0:
         return 7;
+    case QUANT_Q6_K:
+        return 18;
     default:
         return 32; /* BF16 */
     }
@@ -117,7 +123,7 @@ static void put_general(const writing *job, gguf_writer *w, const char *architec
     put_text(w, "general.architecture", architecture);
     put_text(w, "general.type", "model");
     put_text(w, "general.name", job->m->source.config.name);
-    gguf_put_u32(w, "general.file_type", file_type(job->config->type));
+    gguf_put_u32(w, "general.file_type", file_type(job));
     gguf_put_u32(w, "general.quantization_version", 2);
 }
 
@@ -197,7 +203,7 @@ static rnl_status put_set_keys(const writing *job) {
     return put_main(job, job->files[PART_MAIN]);
 }
 
-/* ---- Tensors ---------------------------------------------------------------------------------- */
+/* ---- Tensors ---- */
 
 /* File and name of a tensor in what is written. */
 static gguf_writer *target(const writing *job, const tensor *t, const char **name) {
@@ -281,7 +287,7 @@ static rnl_status write_tensors(writing *job, rnl_error *error) {
                       table->row_count, table->col_count, error);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------ */
+/* ---- Files ---- */
 
 static bool has_part(const model_config *c, part p) {
     return p == PART_MAIN || (p == PART_ENCODER && c->has_encoder) ||

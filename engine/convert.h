@@ -1,14 +1,17 @@
-/* Writing a model: any source -> one bundle, or the official set of four GGUF files, every matrix in
- * the type asked for. Used by `runnel convert`. */
+/* Writing a model: any source -> one bundle, or the official set of four GGUF files, every
+ * matrix in the type asked for. Used by `runnel convert`. */
 #ifndef ENGINE_CONVERT_H
 #define ENGINE_CONVERT_H
 
 #include "engine/model.h"
 
+/* Every matrix in the type it is stored in: nothing is lost. */
+#define CONVERT_KEEP ((quant_type)QUANT_TYPE_CAP)
+
 typedef struct convert_config {
     const char *path; /* the bundle, or the main file of the set; the others are named after it */
     bool as_set;      /* false: bundle */
-    quant_type type;  /* F32, F16, BF16, Q8_0, Q4_0. With Q4_0 the text head is written as Q8_0 */
+    quant_type type;  /* F32, F16, BF16, Q8_0, Q4_0 (the text head then Q8_0), or CONVERT_KEEP */
     /* Called between tensors; done of total bytes written. False stops: RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
     void *progress_context;

@@ -1,5 +1,5 @@
-/* Opening a model: files -> canonical tensors -> the stages' weights. Which layout the files have is
- * settled in source_*.c; from here on only names and shapes count. */
+/* Opening a model: files -> canonical tensors -> the stages' weights. Which layout the files
+ * have is settled in source_*.c; from here on only names and shapes count. */
 #include "engine/model.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* The inside of rnl_session: one conversation. All memory is one block, cut into regions; the region
- * KEPT holds everything a snapshot must copy, the others are append-only or dead between calls.
+/* The inside of rnl_session: one conversation. All memory is one block, cut into regions; the
+ * region KEPT holds everything a snapshot must copy, the others are append-only or dead between
+ * calls.
  *
  *     session.c         create, plan, reset, snapshots
  *     session_input.c   text and clips -> positions of the history

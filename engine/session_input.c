@@ -167,7 +167,7 @@ rnl_status rnl_session_add_text(rnl_session *s, rnl_role role, const char *text,
     return size == 0 ? RNL_OK : add_text(s, role, text, size, error);
 }
 
-/* ---- Clips ------------------------------------------------------------------------------------ */
+/* ---- Clips ---- */
 
 static rnl_status check_samples(const rnl_session *s, const float *samples, size_t count, int rate,
                                 rnl_error *error) {
@@ -287,7 +287,7 @@ rnl_status rnl_session_add_audio(rnl_session *s, const float *samples, size_t co
     return rnl_session_end_audio(s, error);
 }
 
-/* ---- The reply's frame ------------------------------------------------------------------------ */
+/* ---- The reply's frame ---- */
 
 static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl_error *error) {
     if (!rnl_model_can(s->model, t->mode))

@@ -1,6 +1,6 @@
-/* One bounded piece of work: a block of the encoder, a batch of prefill, or one decision of the reply
- * with its sound. Order: the encoder fills its rows, then every waiting position goes through the
- * backbone, then the reply is continued from the last hidden state. */
+/* One bounded piece of work: a block of the encoder, a batch of prefill, or one decision of the
+ * reply with its sound. Order: the encoder fills its rows, then every waiting position goes
+ * through the backbone, then the reply is continued from the last hidden state. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

@@ -21,8 +21,8 @@ typedef struct source {
 void source_log(const source *s, rnl_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A GGUF file: a bundle, or the main file of a set whose other files are given or found beside it by
- * name. On failure what was filled is still the caller's to free. */
+/* A GGUF file: a bundle, or the main file of a set whose other files are given or found beside
+ * it by name. On failure what was filled is still the caller's to free. */
 RNL_MUST_USE rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config *files,
                                          rnl_error *error);
 

@@ -8,8 +8,8 @@
 #include "core/utf8.h"
 #include "tokenizer/bpe_inner.h"
 
-/* The byte a mapped code point stands for, or -1. Printable bytes stand for themselves, the other 68
- * follow from U+0100 on in increasing order (backbone.md 4.3). */
+/* The byte a mapped code point stands for, or -1. Printable bytes stand for themselves, the
+ * other 68 follow from U+0100 on in increasing order (backbone.md 4.3). */
 static int byte_of(uint32_t c) {
     if (c < 0x21 || c == 0x7F || c == 0xAD || (c > 0x7F && c < 0xA1)) return -1;
     if (c < 0x100) return (int)c;
@@ -111,7 +111,7 @@ rnl_status bpe_add_merge(bpe *b, const char *left, size_t left_size, const char 
     return RNL_OK;
 }
 
-/* ---- Hashes: open addressing, index + 1, a power of two of slots at most half full. ------------ */
+/* ---- Hashes: open addressing, index + 1, a power of two of slots at most half full ---- */
 
 static size_t slots_for(size_t count) {
     size_t slots = 16;

@@ -17,7 +17,7 @@ typedef enum bpe_kind {
     BPE_UNUSED = 5
 } bpe_kind;
 
-/* ---- Building. token_cap: ids are below it. ---------------------------------------------------- */
+/* ---- Building. token_cap: ids are below it ---- */
 
 RNL_MUST_USE rnl_status bpe_create(int token_cap, bpe **out);
 void bpe_destroy(bpe **b); /* NULL is fine; sets NULL */
@@ -31,7 +31,7 @@ RNL_MUST_USE rnl_status bpe_add_merge(bpe *b, const char *left, size_t left_size
 /* RNL_ERR_FORMAT when a byte has no token of its own; RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status bpe_finish(bpe *b, const char *file, rnl_error *error);
 
-/* ---- Using ------------------------------------------------------------------------------------- */
+/* ---- Using ---- */
 
 int bpe_token_count(const bpe *b);    /* ids are below it */
 int bpe_token_size_max(const bpe *b); /* bytes of the longest decoded token */
@@ -40,8 +40,9 @@ int32_t bpe_find_special(const bpe *b, const char *text);
 /* Raw bytes of a token; false for an id that is no token. Valid as long as b. */
 bool bpe_token_bytes(const bpe *b, int32_t id, const char **bytes, size_t *size, bool *special);
 
-/* Working memory of one encoder, lent to each call. A piece longer than piece_cap bytes is cut there
- * (deterministically: at the last whole character), which bounds time and memory for hostile text. */
+/* Working memory of one encoder, lent to each call. A piece longer than piece_cap bytes is cut
+ * there (deterministically: at the last whole character), which bounds time and memory for
+ * hostile text. */
 typedef struct bpe_scratch {
     size_t piece_cap;
     int32_t *symbols;      /* [piece_cap] token of each part */
@@ -53,13 +54,13 @@ typedef struct bpe_scratch {
 } bpe_scratch;
 void bpe_scratch_layout(bpe_scratch *s, size_t piece_cap, arena *a);
 
-/* Tokens of text. parse_special: special tokens written in the text become themselves, else they are
- * plain text. Invalid UTF-8 becomes U+FFFD. RNL_ERR_CONTEXT_FULL: more than id_cap ids. */
+/* Tokens of text. parse_special: special tokens written in the text become themselves, else they
+ * are plain text. Invalid UTF-8 becomes U+FFFD. RNL_ERR_CONTEXT_FULL: more than id_cap ids. */
 RNL_MUST_USE rnl_status bpe_encode(const bpe *b, bpe_scratch *s, const char *text, size_t size,
                                    bool parse_special, int32_t *ids, size_t id_cap,
                                    size_t *id_count, rnl_error *error);
 
-/* ---- For writing files: what was added, in order. ---------------------------------------------- */
+/* ---- For writing files: what was added, in order ---- */
 
 /* The token's text as added, NULL for an id that is no token. */
 const char *bpe_token_text(const bpe *b, int32_t id, size_t *size, bpe_kind *kind);

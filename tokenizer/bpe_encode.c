@@ -1,5 +1,5 @@
-/* Text -> ids: special tokens first, then pieces, then merges inside a piece. Merges are taken from a
- * heap ordered by rank and place, so a long run of letters costs n log n, not n^2. */
+/* Text -> ids: special tokens first, then pieces, then merges inside a piece. Merges are taken
+ * from a heap ordered by rank and place, so a long run of letters costs n log n, not n^2. */
 #include <string.h>
 
 #include "core/status.h"
@@ -31,7 +31,7 @@ static void put(output *o, int32_t id) {
         o->ids[o->count++] = id;
 }
 
-/* ---- Heap of candidates, lowest rank first, leftmost among equals. ------------------------------ */
+/* ---- Heap of candidates, lowest rank first, leftmost among equals ---- */
 
 static bool before(const bpe_pair *a, const bpe_pair *b) {
     return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;

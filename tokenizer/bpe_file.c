@@ -45,7 +45,7 @@ static bool add_merge(filling *f, const char *text, size_t size) {
     return take(f, bpe_add_merge(f->b, text, left, space + 1, size - left - 1), "merges");
 }
 
-/* ---- tokenizer.json --------------------------------------------------------------------------- */
+/* ---- tokenizer.json ---- */
 
 /* Added tokens come first: they also stand in the vocabulary, as plain entries. */
 static bool add_special(filling *f, const json *entry) {
@@ -127,7 +127,7 @@ rnl_status bpe_from_json(const char *path, int vocab_count, bpe **out, rnl_error
     return finish(&f, out);
 }
 
-/* ---- GGUF ------------------------------------------------------------------------------------- */
+/* ---- GGUF ---- */
 
 typedef struct gguf_filling {
     filling f;

@@ -1,4 +1,5 @@
-/* A vocabulary from tokenizer.json or from GGUF keys, and back to GGUF keys. backbone.md 4.4, 4.6. */
+/* A vocabulary from tokenizer.json or from GGUF keys, and back to GGUF keys. backbone.md 4.4,
+ * 4.6. */
 #ifndef TOKENIZER_BPE_FILE_H
 #define TOKENIZER_BPE_FILE_H
 

@@ -47,7 +47,8 @@ static void load_convolution(loader *l, int64_t width, int taps, int i, encoder_
     y->point2_bias = load_vector(l, width, "a.blk.%d.conv_pw2.bias", i);
 }
 
-/* Taps of the depthwise convolution: [width, taps], or [width, 1, taps] as the checkpoint has it. */
+/* Taps of the depthwise convolution: [width, taps], or [width, 1, taps] as the checkpoint has
+ * it. */
 static int find_taps(loader *l, int64_t width) {
     const tensor *t = weights_find(l->w, "a.blk.0.conv_dw.weight");
     const int64_t taps = t != NULL && t->rank > 1 ? t->shape[t->rank - 1] : 0;

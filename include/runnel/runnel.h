@@ -72,7 +72,7 @@ enum {
     RNL_THREAD_CAP = 64
 };
 
-/* ---- Model: read-only, shared ------------------------------------------------------------- */
+/* ---- Model: read-only, shared ---- */
 
 typedef struct rnl_model rnl_model;
 
@@ -127,7 +127,7 @@ RNL_API bool rnl_model_can(const rnl_model *model, rnl_mode mode);
  * none. */
 RNL_API const char *rnl_model_system_prompt(const rnl_model *model, rnl_mode mode);
 
-/* ---- Session: one conversation ------------------------------------------------------------- */
+/* ---- Session: one conversation ---- */
 
 typedef struct rnl_session rnl_session;
 
@@ -171,8 +171,9 @@ RNL_API void rnl_session_destroy(rnl_session **session); /* NULL is fine; sets N
 /* Back to the state after create: no history, sampler at its seed. Snapshots become invalid. */
 RNL_API void rnl_session_reset(rnl_session *session);
 
-/* -- Content. Calls of one role in a row make one turn. All of it is RNL_ERR_STATE while a reply is
- *    being generated (between begin and RNL_DONE), and RNL_ERR_CONTEXT_FULL when it does not fit. */
+/* -- Content. Calls of one role in a row make one turn. All of it is RNL_ERR_STATE while a reply
+ * is being generated (between begin and RNL_DONE), and RNL_ERR_CONTEXT_FULL when it does not
+ * fit. */
 
 typedef enum rnl_role { RNL_ROLE_SYSTEM, RNL_ROLE_USER, RNL_ROLE_ASSISTANT } rnl_role;
 
@@ -272,9 +273,9 @@ RNL_API void rnl_session_get_reply(const rnl_session *session, rnl_reply *reply)
 /* Positions of the conversation so far (prompt and replies), of context_cap. */
 RNL_API int rnl_session_position_count(const rnl_session *session);
 
-/* Keeps or brings back the whole state of the conversation; slot in [0, snapshot_cap). Not while a
- * clip is open or being encoded (RNL_ERR_STATE), nor after reset or dropped turns have made the slot
- * invalid (RNL_ERR_STATE). Cheap: copies the small states, not the KV cache. */
+/* Keeps or brings back the whole state of the conversation; slot in [0, snapshot_cap). Not while
+ * a clip is open or being encoded (RNL_ERR_STATE), nor after reset or dropped turns have made
+ * the slot invalid (RNL_ERR_STATE). Cheap: copies the small states, not the KV cache. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_snapshot(rnl_session *session, int slot,
                                                      rnl_error *error);
 RNL_API RNL_MUST_USE rnl_status rnl_session_restore(rnl_session *session, int slot,

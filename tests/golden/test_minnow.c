@@ -1,9 +1,9 @@
 /* The demo model. Two demands of its expected.json: the stored BF16 weights give the reference's
- * tokens and frames, all of them; and the Q8_0 bundle of the repository gives at least as many right
- * answers, minus one.
+ * tokens and frames, all of them; and the Q8_0 bundle of the repository gives at least as many
+ * right answers, minus one.
  *
- * The BF16 checkpoint (77 MB) is no part of the repository: the first demand is checked where the
- * project's shared folder lies beside it, or where RUNNEL_TEST_MINNOW names the folder. */
+ * The BF16 checkpoint (77 MB) is no part of the repository: the first demand is checked where
+ * the project's shared folder lies beside it, or where RUNNEL_TEST_MINNOW names the folder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -133,8 +133,8 @@ static void append_id(rnl_session *s, int32_t id) {
     backbone_embed_text(&s->model->backbone, &s->compute, id, session_append(s));
 }
 
-/* Two clips with text between them, a spoken answer in the history with an end frame and an end code
- * in codebook 5, a text turn. The answer is put in by hand, as the loop would. */
+/* Two clips with text between them, a spoken answer in the history with an end frame and an end
+ * code in codebook 5, a text turn. The answer is put in by hand, as the loop would. */
 static void prompt_b_of_the_tiny_checkpoint(void **state) {
     (void)state;
     rnl_model *model = rig_model("tiny");

@@ -1,5 +1,5 @@
-/* Reading the .npy arrays of the reference data (float32 and int32, C order). Fails the running test
- * with a message when a file is missing or of another kind. */
+/* Reading the .npy arrays of the reference data (float32 and int32, C order). Fails the running
+ * test with a message when a file is missing or of another kind. */
 #ifndef TESTS_SUPPORT_NPY_H
 #define TESTS_SUPPORT_NPY_H
 

@@ -1,5 +1,5 @@
-/* A checkpoint with a variant's rows in place (golden tiny/: tensor NAME#ROW of variant-X.safetensors
- * is row ROW of tensor NAME), written to a temporary folder. */
+/* A checkpoint with a variant's rows in place (golden tiny/: tensor NAME#ROW of
+ * variant-X.safetensors is row ROW of tensor NAME), written to a temporary folder. */
 #ifndef TESTS_SUPPORT_VARIANT_H
 #define TESTS_SUPPORT_VARIANT_H
 

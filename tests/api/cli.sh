@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# The program from outside: cli.sh PROGRAM SOURCE. Exit codes, one sentence for each refusal,
+# nothing half-written left behind. Ends with `N passed, N failed`.
+set -uo pipefail
+runnel=$(realpath "$1") source=$(realpath "$2")
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+model=$source/samples/minnow/minnow.gguf
+question=$source/samples/questions/light.wav
+passed=0 failed=0
+unset RUNNEL_MODEL
+
+pass() { passed=$((passed + 1)); }
+fail() { failed=$((failed + 1)); echo "FAILED: $*"; sed 's/^/    /' "$work/err" | head -5; }
+
+# expect CODE NAME COMMAND...: runs it; stdout to out, stderr to err.
+expect() {
+    local code=$1 name=$2 got=0
+    shift 2
+    "$@" > "$work/out" 2> "$work/err" < /dev/null || got=$?
+    if [ "$got" -eq "$code" ]; then pass; else fail "$name: exit code $got, not $code"; fi
+}
+
+# refuse CODE NAME PATTERN COMMAND...: the code, and exactly one sentence with the pattern.
+refuse() {
+    local code=$1 name=$2 pattern=$3
+    shift 3
+    expect "$code" "$name" "$@"
+    if [ "$(grep -c '^runnel: ' "$work/err")" -eq 1 ] && grep -q -- "$pattern" "$work/err"; then
+        pass
+    else
+        fail "$name: no single sentence with '$pattern'"
+    fi
+    if [ -n "$(find "$work" -name '*.tmp-*')" ]; then fail "$name: left a temporary file"; fi
+}
+
+holds() { # holds NAME PATTERN: stdout of the last command
+    if grep -q -- "$2" "$work/out"; then pass; else fail "$1: stdout lacks '$2'"; fi
+}
+
+# ---- Help, versions, usage
+expect 0 "help" "$runnel" --help
+holds "help" "transcribe"
+expect 0 "version" "$runnel" --version
+for command in reply transcribe say chat info convert bench dump tokenize; do
+    expect 0 "$command --help" "$runnel" "$command" --help
+    holds "$command --help" "usage: runnel $command"
+    expect 0 "$command --version" "$runnel" "$command" --version
+done
+expect 2 "no command" "$runnel"
+refuse 2 "unknown command" "did you mean 'reply'" "$runnel" repyl
+refuse 2 "unknown option" "unknown" "$runnel" reply --nonsense "$question"
+refuse 2 "missing value" "missing its value" "$runnel" reply "$question" -o
+refuse 2 "threads" "whole number from 1" "$runnel" reply -t 0 "$question"
+refuse 2 "threads text" "whole number from 1" "$runnel" reply -t two "$question"
+refuse 2 "temperature" "number from 0 to 2" "$runnel" reply --temp 3 "$question"
+refuse 2 "temperature nan" "number from 0 to 2" "$runnel" reply --temp nan "$question"
+refuse 2 "interleave" "6:12" "$runnel" reply --interleave 6 "$question"
+refuse 2 "no question" "no question" "$runnel" reply
+refuse 2 "voice" "us-male" "$runnel" say hello --voice robot
+refuse 2 "mode" "text or interleaved" "$runnel" chat --mode song hello
+refuse 2 "convert type" "q4_0" "$runnel" convert "$model" -o x.gguf --type q9
+refuse 2 "dump stage" "subsampling" "$runnel" dump nothing "$question" -o x.npy
+
+# ---- The main jobs
+expect 0 "reply" "$runnel" reply -m "$model" "$question" -o answer.wav
+holds "reply" "^The kitchen light is on.$"
+[ -s answer.wav ] && pass || fail "reply: no answer.wav"
+expect 0 "reply in the current folder" "$runnel" reply "$question"
+[ -s light.answer.wav ] && pass || fail "reply: no light.answer.wav"
+expect 0 "two turns" "$runnel" reply "$question" "$source/samples/questions/who.wav" -o turns
+[ -s turns/light.answer.wav ] && [ -s turns/who.answer.wav ] && pass || fail "reply: two answers"
+expect 0 "reply --json" "$runnel" reply --json "$question" -o answer.wav
+python3 - "$work/out" <<'PY' && pass || fail "reply --json: not the object it should be"
+import json, sys
+o = json.loads(open(sys.argv[1]).read())
+assert o["text"] == "The kitchen light is on." and o["finish"] == "end", o
+assert len(o["modality"]) == len(o["text_tokens"]) + len(o["frames"])
+assert o["modality"].startswith("tttttt") and o["frames"][-1] == [2048] * 8
+assert o["times"]["first_sound_ms"] > 0 and o["audio"] == "answer.wav"
+PY
+expect 0 "transcribe" "$runnel" transcribe "$question"
+holds "transcribe" "^Turn on the kitchen light.$"
+expect 0 "say" "$runnel" say "The kitchen light is on." -o said.wav
+[ -s said.wav ] && pass || fail "say: no said.wav"
+expect 0 "chat" "$runnel" chat "What is seven plus five?"
+holds "chat" "^Seven plus five is twelve.$"
+expect 0 "chat with a sound" "$runnel" chat --mode text "@$question"
+holds "chat with a sound" "light is on"
+expect 0 "tokenize" "$runnel" tokenize "<|im_start|>user"
+holds "tokenize" "^6 "
+expect 0 "info" "$runnel" info "$model"
+holds "info" "KV cache"
+expect 0 "dump" "$runnel" dump mel "$question" -o mel.npy
+[ -s mel.npy ] && pass || fail "dump: no mel.npy"
+for stage in subsampling encoder.0 adapter embeddings backbone.1 hidden logits depth.7 spectrum \
+    samples; do
+    expect 0 "dump $stage" "$runnel" dump "$stage" "$question" -o x.npy
+done
+
+# ---- Converting: any source to bundle and set, the same answer
+tiny=$source/tests/data/gguf/tiny-F16.gguf
+expect 0 "set to bundle" "$runnel" convert "$tiny" -o bundle.gguf
+expect 0 "bundle to set" "$runnel" convert bundle.gguf -o set.gguf --format set
+[ -s mmproj-set.gguf ] && [ -s vocoder-set.gguf ] && [ -s tokenizer-set.gguf ] && pass ||
+    fail "convert: the set has not four files"
+for m in "$tiny" bundle.gguf set.gguf; do
+    "$runnel" reply --json -q -m "$m" --audio-temp 0 --max-tokens 60 "$question" -o a.wav \
+        2> "$work/err" | sed 's/.*"text_tokens"/"text_tokens"/; s/"times".*//' \
+        > "$(basename "$m").frames"
+done
+cmp -s tiny-F16.gguf.frames bundle.gguf.frames && cmp -s bundle.gguf.frames set.gguf.frames &&
+    [ -s set.gguf.frames ] && pass || fail "convert: other tokens after converting"
+expect 0 "folder to bundle" "$runnel" convert "$source/tests/data/tiny" -o q4.gguf --type q4_0
+expect 0 "the Q4_0 bundle runs" "$runnel" reply -q -m q4.gguf --max-tokens 20 "$question" -o a.wav
+
+# ---- Models that are refused: code 3, one sentence
+refuse 3 "missing model" "no such model" "$runnel" info nowhere.gguf
+echo "this is no model" > text.gguf
+refuse 3 "text as model" "no GGUF file" "$runnel" info text.gguf
+: > empty.gguf
+refuse 3 "empty model" "empty" "$runnel" info empty.gguf
+mkdir folder
+refuse 3 "folder without config" "config.json" "$runnel" info folder
+echo '{"hidden_size": ' > folder/config.json
+refuse 3 "damaged config" "JSON" "$runnel" info folder
+head -c 100000 "$model" > cut.gguf
+refuse 3 "cut model" "cut off\|damaged" "$runnel" info cut.gguf
+refuse 3 "mixture of experts" "mixture-of-experts" "$runnel" info "$source/tests/data/moe/plain"
+refuse 3 "part of a set" "one part of a model" "$runnel" info \
+    "$source/tests/data/gguf/mmproj-tiny-F16.gguf"
+cp "$tiny" audiodecoder-x.gguf
+cp "$source/tests/data/gguf/mmproj-tiny-F16.gguf" audiodecoder-x.gguf
+refuse 3 "v1 set" "v1" "$runnel" info audiodecoder-x.gguf
+
+# ---- Sounds that are refused: code 5
+python3 - <<'PY'
+import struct
+def wav(name, rate, channels, samples, fmt=1, bits=16, data=None):
+    body = data if data is not None else b"".join(struct.pack("<h", s) for s in samples)
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(body), b"WAVE", b"fmt ", 16, fmt,
+                       channels, rate, rate * channels * bits // 8, channels * bits // 8, bits,
+                       b"data", len(body))
+    open(name, "wb").write(head + body)
+wav("short.wav", 16000, 1, [100] * 100)
+wav("none.wav", 16000, 1, [])
+wav("nine.wav", 16000, 9, [100] * 9 * 16000)
+wav("slow.wav", 3000, 1, [100] * 3000)
+wav("fast.wav", 1000000, 1, [100] * 100000)
+wav("zero.wav", 0, 1, [100] * 1000)
+wav("nan.wav", 16000, 1, [], 3, 32, struct.pack("<f", float("nan")) * 16000)
+wav("long.wav", 16000, 1, [1] * 16000 * 61)
+wav("silent.wav", 16000, 1, [0] * 16000)
+open("empty.wav", "wb").close()
+honest = open("short.wav", "rb").read()
+open("lies.wav", "wb").write(honest.replace(struct.pack("<I", 200), b"\xff\xff\xff\x7f"))
+PY
+refuse 5 "missing sound" "cannot be opened" "$runnel" reply nowhere.wav
+refuse 5 "empty sound" "empty" "$runnel" reply empty.wav
+refuse 5 "no samples" "no sound" "$runnel" reply none.wav
+refuse 5 "too short" "shorter than 20 ms" "$runnel" reply short.wav
+refuse 5 "lying header" "shorter\|no sound" "$runnel" reply lies.wav
+refuse 5 "nine channels" "channels\|read" "$runnel" reply nine.wav
+refuse 5 "3 kHz" "4000 to 768000" "$runnel" reply slow.wav
+refuse 5 "1 MHz" "4000 to 768000\|read" "$runnel" reply fast.wav
+refuse 5 "0 Hz" "4000 to 768000\|read" "$runnel" reply zero.wav
+refuse 5 "NaN" "not a number" "$runnel" reply nan.wav
+refuse 5 "too long" "transcribe" "$runnel" reply long.wav
+refuse 5 "text as sound" "no sound file" "$runnel" reply text.gguf
+expect 0 "silence is taken" "$runnel" reply -q silent.wav -o s.wav
+refuse 5 "text not UTF-8" "UTF-8" "$runnel" chat "$(printf 'caf\351')"
+refuse 5 "nothing to say" "no text" "$runnel" say ""
+
+# ---- Limits and full disks
+refuse 6 "memory budget" "MiB" "$runnel" reply --memory 1M "$question"
+refuse 1 "text beyond the context" "context" "$runnel" chat --context 64 \
+    "$(printf 'one two three four five six %.0s' $(seq 40))"
+refuse 1 "full disk" "written" "$runnel" reply "$question" -o /dev/full/a.wav
+mkdir -p locked && chmod a-w locked
+if [ "$(id -u)" -ne 0 ]; then
+    refuse 1 "read-only folder" "written" "$runnel" reply "$question" -o locked/a.wav
+fi
+(ulimit -f 8; trap '' XFSZ; "$runnel" reply "$question" -o big.wav > out 2> err)
+[ $? -eq 1 ] && [ ! -e big.wav ] && pass || fail "a disk that fills up leaves no file"
+(ulimit -f 64; trap '' XFSZ; "$runnel" convert "$model" -o big.gguf > out 2> err)
+[ $? -eq 1 ] && [ ! -e big.gguf ] && pass || fail "convert on a full disk leaves no file"
+[ -z "$(find . -name '*.tmp-*')" ] && pass || fail "temporary files are left"
+
+# ---- Ctrl-C: 130, nothing half-written
+"$runnel" reply -m "$tiny" --max-tokens 3000 "$question" -o stopped.wav > out 2> err &
+pid=$!
+sleep 0.3
+kill -INT $pid
+wait $pid
+[ $? -eq 130 ] && [ ! -e stopped.wav ] && pass || fail "Ctrl-C: exit code or a file"
+[ -z "$(find . -name '*.tmp-*')" ] && pass || fail "Ctrl-C leaves a temporary file"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
