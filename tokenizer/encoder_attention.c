@@ -4,9 +4,11 @@
  *     s[i][j] = ((q[i] + u) . k[j] + (q[i] + w) . P[E - 1 - i + j]) / sqrt(head width)
  *     out[i]  = sum_j softmax(s[i])[j] v[j]
  *
- * All three products go through gemm in blocks of queries: keys, a window of P, and the values turned
- * so that a feature is a row. An output's bits do not depend on what stands beside it (kernels.h), so
- * blocks and threads do not show. Keys and positions of a head are columns of wider rows. */
+ * All three products go through gemm in blocks of queries: keys, a window of P, and the values
+ * turned so that a feature is a row. An output's bits do not depend on what stands beside it
+ * (kernels.h), so blocks and threads do not show. Keys and positions of a head are columns of wider
+ * rows.
+ */
 #include <math.h>
 
 #include "tokenizer/encoder_inner.h"

@@ -42,7 +42,8 @@ typedef struct mel_state {
 void mel_layout(mel_state *s, const mel_weights *w, size_t sample_cap, arena *a);
 void mel_reset(mel_state *s);
 
-/* Not after finish. RNL_ERR_TOO_LONG: beyond the cap, nothing changed. Any cut gives the same bits. */
+/* Not after finish. RNL_ERR_TOO_LONG: beyond the cap, nothing changed. Any cut gives the same
+ * bits. */
 RNL_MUST_USE rnl_status mel_push(mel_state *s, const float *samples, size_t count);
 /* The end of a clip of at least one sample: adds the frames at its border and normalises. Then
  * mel_frames is valid until reset. A second finish does nothing. */
