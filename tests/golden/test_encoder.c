@@ -19,7 +19,8 @@ enum {
     WIDTH = 64,
     BANDS = 128,
     SAMPLE_CAP = 170000,
-    POSITION_CAP = 133 /* 1063 mel frames */
+    POSITION_CAP = 133, /* 1063 mel frames */
+    FENCE = 8192
 };
 
 typedef struct stages {
@@ -37,14 +38,18 @@ typedef struct chain {
     mel_state mel;
     encoder_state encoder;
     adapter_state adapter;
+    unsigned char *fences[3]; /* [FENCE] after each stage: nobody's, so never written */
     void *memory;
 } chain;
 
 static void layout(chain *h, const rnl_model *m, int thread_count, size_t sample_cap, arena *a) {
     compute_layout(&h->c, thread_count, m->col_max, a);
     mel_layout(&h->mel, &m->mel, sample_cap, a);
+    h->fences[0] = arena_take(a, FENCE, 1);
     encoder_layout(&h->encoder, &m->encoder, mel_frame_cap(&h->mel), thread_count, a);
+    h->fences[1] = arena_take(a, FENCE, 1);
     adapter_layout(&h->adapter, &m->adapter, a);
+    h->fences[2] = arena_take(a, FENCE, 1);
 }
 
 static chain *make(const rnl_model *m, int thread_count, size_t sample_cap, unsigned features) {
@@ -66,6 +71,8 @@ static chain *make(const rnl_model *m, int thread_count, size_t sample_cap, unsi
 }
 
 static void drop(chain *h) {
+    for (int f = 0; f < 3; f++)
+        for (int i = 0; i < FENCE; i++) assert_int_equal(h->fences[f][i], 0xff);
     pool_destroy(&h->c.pool);
     free(h->memory);
     free(h);
