@@ -29,6 +29,8 @@ static void load_stages(rnl_model *m, loader *l) {
     if (c->codebook_count > 0)
         depth_load(l, c->depth_layer_count, c->codebook_count, width, c->depth_tied, &m->depth);
     if (c->codec == CODEC_LFM) codec_load_lfm(l, &c->detokenizer, c->codebook_count, &m->codec);
+    if (c->codec == CODEC_MIMI)
+        codec_load_mimi(l, c->mimi_head_width, c->mimi_window, c->codebook_count, &m->codec);
 }
 
 static rnl_status check_fit(const rnl_model *m, rnl_error *error) {

@@ -32,21 +32,10 @@ static int free_expected(void **state) {
     return 0;
 }
 
-static size_t file_samples(const char *path) {
-    char full[1024];
-    (void)snprintf(full, sizeof full, "%s/%s", TEST_DATA, path);
-    FILE *f = fopen(full, "rb");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, 0, SEEK_END), 0);
-    const size_t size = (size_t)ftell(f);
-    fclose(f);
-    return (size - 44) / 2;
-}
-
 static void add_clip(rnl_session *s, const char *name) {
     char path[256];
     (void)snprintf(path, sizeof path, "minnow/clips/%s", name);
-    const size_t count = file_samples(path);
+    const size_t count = rig_wav_count(path);
     float *samples = rig_wav(path, 0, count);
     rnl_error error = {0};
     if (rnl_session_add_audio(s, samples, count, 16000, &error) != RNL_OK)

@@ -30,15 +30,27 @@ rnl_session *rig_session(rnl_model *model, int thread_count) {
     return s;
 }
 
-/* Where the samples of a WAV file begin: other chunks may stand before them. */
-static long find_samples(FILE *f, const char *path) {
+/* Moves to the first sample; other chunks may stand before it. Returns the number of samples. */
+static size_t find_data(FILE *f) {
     unsigned char head[8];
-    for (long at = 12; fseek(f, at, SEEK_SET) == 0 && fread(head, 1, 8, f) == 8;) {
-        if (memcmp(head, "data", 4) == 0) return at + 8;
-        at += 8 + (long)(head[4] | head[5] << 8 | head[6] << 16); /* below 16 MB, even */
+    assert_int_equal(fseek(f, 12, SEEK_SET), 0);
+    for (;;) {
+        assert_int_equal(fread(head, 1, 8, f), 8);
+        const size_t size =
+            (size_t)head[4] | (size_t)head[5] << 8 | (size_t)head[6] << 16 | (size_t)head[7] << 24;
+        if (memcmp(head, "data", 4) == 0) return size / 2;
+        assert_int_equal(fseek(f, (long)size, SEEK_CUR), 0);
     }
-    fail_msg("%s: no samples", path);
-    return 0;
+}
+
+size_t rig_wav_count(const char *path) {
+    char full[1024];
+    (void)snprintf(full, sizeof full, "%s/%s", TEST_DATA, path);
+    FILE *f = fopen(full, "rb");
+    if (f == NULL) fail_msg("%s: missing", full);
+    const size_t count = find_data(f);
+    fclose(f);
+    return count;
 }
 
 float *rig_wav(const char *path, size_t begin, size_t end) {
@@ -48,7 +60,8 @@ float *rig_wav(const char *path, size_t begin, size_t end) {
     if (f == NULL) fail_msg("%s: missing", full);
     float *out = malloc((end - begin) * sizeof *out);
     assert_non_null(out);
-    assert_int_equal(fseek(f, find_samples(f, full) + 2 * (long)begin, SEEK_SET), 0);
+    find_data(f);
+    assert_int_equal(fseek(f, 2 * (long)begin, SEEK_CUR), 0);
     for (size_t i = 0; i < end - begin; i++) {
         unsigned char b[2];
         assert_int_equal(fread(b, 1, 2, f), 2);

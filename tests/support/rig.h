@@ -12,6 +12,7 @@ rnl_session *rig_session(rnl_model *model, int thread_count);
 
 /* Samples [begin, end) of a 16-bit mono WAV file, divided by 32768. free() them. */
 float *rig_wav(const char *path, size_t begin, size_t end);
+size_t rig_wav_count(const char *path); /* samples of the file */
 
 typedef struct rig_result {
     char *text;
