@@ -27,7 +27,7 @@ typedef struct encoder_layer {
     const float *bias_u, *bias_v; /* [head_count, head_width] */
     matrix point1, point2;        /* [2 * width, width], [width, width] */
     const float *point1_bias, *point2_bias;
-    const float *depth, *depth_bias; /* [width, taps], [width] */
+    const float *depth, *depth_bias; /* [taps, width], [width] */
     const float *scale, *shift;      /* [width] batch norm at rest, folded */
 } encoder_layer;
 
@@ -55,14 +55,15 @@ typedef struct encoder_state {
     int layer;          /* next layer */
     const float *mel;   /* borrowed from encoder_begin until the subsampling is done */
     int frame_count;
-    float *x;         /* [position_cap, width] */
-    float *normed;    /* [position_cap, width] scratch, as all below */
-    float *q, *k, *v; /* [position_cap, width] */
-    float *mixed;     /* [position_cap, width] */
-    float *wide;      /* [position_cap, max(ff, 2 * width)] */
-    float *table;     /* [2 * position_cap - 1, width] sines of relative positions */
-    float *positions; /* [2 * position_cap - 1, width] projected by the layer */
-    float *scores;    /* [thread_count, scores_size]: two rows of scores, two query heads */
+    float *x;           /* [position_cap, width] */
+    float *normed;      /* [position_cap, width] scratch, as all below */
+    float *q, *k, *v;   /* [position_cap, width] */
+    float *mixed;       /* [position_cap, width] */
+    float *wide;        /* [position_cap, max(ff, 2 * width)] */
+    float *table;       /* [2 * position_cap - 1, width] sines of relative positions, kept */
+    int distance_count; /* distances that stand in the table */
+    float *positions;   /* [2 * position_count - 1, width] projected by the layer */
+    float *scores;      /* [thread_count, scores_size] of a block of queries */
     size_t scores_size;
     void (*tap)(void *context, const char *stage, int layer, const float *x, int rows, int cols);
     void *tap_context; /* tap may be NULL: it sees "subsampling" and every "layer" */

@@ -2,6 +2,7 @@
 
 #include "core/status.h"
 #include "tokenizer/encoder.h"
+#include "tokenizer/taps.h"
 
 static encoder_norm load_norm(loader *l, int64_t width, int i, const char *name) {
     return (encoder_norm){load_vector(l, width, "a.blk.%d.%s.weight", i, name),
@@ -37,7 +38,8 @@ static void load_convolution(loader *l, int64_t width, int taps, int i, encoder_
     y->conv_norm = load_norm(l, width, i, "norm_conv");
     y->point1 = load_matrix(l, 2 * width, width, "a.blk.%d.conv_pw1.weight", i);
     y->point1_bias = load_vector(l, 2 * width, "a.blk.%d.conv_pw1.bias", i);
-    y->depth = load_vector(l, width * taps, "a.blk.%d.conv_dw.weight", i);
+    const float *depth = load_vector(l, width * taps, "a.blk.%d.conv_dw.weight", i);
+    y->depth = taps_turn(l, depth, width, taps);
     y->depth_bias = load_vector(l, width, "a.blk.%d.conv_dw.bias", i);
     y->scale = load_vector(l, width, "a.blk.%d.conv_norm.weight", i);
     y->shift = load_vector(l, width, "a.blk.%d.conv_norm.bias", i);

@@ -96,6 +96,7 @@ void mel_layout(mel_state *s, const mel_weights *w, size_t sample_cap, arena *a)
 void mel_reset(mel_state *s) {
     s->sample_count = 0;
     s->frame_count = 0;
+    s->finished = false;
     s->previous = 0.0f;
     memset(s->tail, 0, MEL_WINDOW * sizeof *s->tail);
 }
@@ -133,6 +134,7 @@ static size_t until_frame(const mel_state *s, size_t position) {
 }
 
 rnl_status mel_push(mel_state *s, const float *samples, size_t count) {
+    assert(!s->finished);
     if (count > s->sample_cap - s->sample_count) return RNL_ERR_TOO_LONG;
     float block[MEL_WINDOW];
     for (size_t at = 0; at < count;) {
@@ -173,7 +175,9 @@ static void normalise(mel_state *s, int valid) {
 }
 
 void mel_finish(mel_state *s) {
+    if (s->finished) return;
     assert(s->sample_count > 0);
+    s->finished = true;
     const int frame_count = frames_of(s->sample_count);
     const float zeros[MEL_WINDOW] = {0};
     for (size_t position = s->sample_count; s->frame_count < frame_count;) {

@@ -32,6 +32,7 @@ typedef struct mel_state {
     float *tail;         /* [MEL_WINDOW] last pre-emphasised samples, zeros at the start */
     float *frames;       /* [frame_cap, band_count] log energies, normalised by finish */
     int frame_count;     /* frames that stand in frames */
+    bool finished;       /* frames are normalised: only reset leads on */
     float *in;           /* [MEL_FFT] scratch, aligned */
     float *out;          /* [MEL_FFT + 2] scratch, aligned */
     float *power;        /* [MEL_FFT / 2 + 1] scratch */
@@ -41,9 +42,11 @@ typedef struct mel_state {
 void mel_layout(mel_state *s, const mel_weights *w, size_t sample_cap, arena *a);
 void mel_reset(mel_state *s);
 
-/* RNL_ERR_TOO_LONG: beyond the cap, nothing changed. Any cut gives the same bits. */
+/* Not after finish. RNL_ERR_TOO_LONG: beyond the cap, nothing changed. Any cut gives the same
+ * bits. */
 RNL_MUST_USE rnl_status mel_push(mel_state *s, const float *samples, size_t count);
-/* The end of the clip: adds the frames at its border and normalises. Then mel_frames is valid. */
+/* The end of a clip of at least one sample: adds the frames at its border and normalises. Then
+ * mel_frames is valid until reset. A second finish does nothing. */
 void mel_finish(mel_state *s);
 
 size_t mel_sample_count(const mel_state *s);
