@@ -1,8 +1,10 @@
+/* Files into samples and samples into files. Reading believes nothing of a header but channels and
+ * rate: length and content are what is really there. A written file is a temporary one beside the
+ * target until finish, so that no reader ever meets half of it. */
 #include "audio/file.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +17,7 @@
 
 enum { BLOCK = 4096, CHANNEL_CAP = 8, RATE_MIN = 4000, RATE_MAX = 768000 };
 
-static rnl_status check_header(const char *path, const SF_INFO *info, double seconds_max,
-                               rnl_error *error) {
+static rnl_status check_header(const char *path, const SF_INFO *info, rnl_error *error) {
     if (info->channels < 1 || info->channels > CHANNEL_CAP)
         return status_fail(error, RNL_ERR_DATA,
                            "%s: %d channels are not 1 to 8; mix the sound down", path,
@@ -27,12 +28,6 @@ static rnl_status check_header(const char *path, const SF_INFO *info, double sec
                            path, info->samplerate);
     if (info->frames <= 0)
         return status_fail(error, RNL_ERR_DATA, "%s: there is no sound in it", path);
-    if ((double)info->frames / info->samplerate > seconds_max)
-        return status_fail(
-            error, RNL_ERR_TOO_LONG,
-            "%s: %.0f s of sound are longer than the %g s of one turn; cut it, or use "
-            "`runnel transcribe --max-seconds`",
-            path, (double)info->frames / info->samplerate, seconds_max);
     return RNL_OK;
 }
 
@@ -47,9 +42,11 @@ static bool mix(sound *s, const float *block, size_t frames, int channels) {
     return true;
 }
 
-static rnl_status read_samples(SNDFILE *file, const char *path, const SF_INFO *info, sound *out,
-                               rnl_error *error) {
-    /* The header may promise more than the file holds: room grows with what is really there. */
+static rnl_status read_samples(SNDFILE *file, const char *path, const SF_INFO *info,
+                               double seconds_max, sound *out, rnl_error *error) {
+    /* The header may promise more than the file holds, or (a FLAC stream) not know its length: room
+     * and limit go by what is really there. */
+    const size_t count_max = (size_t)(seconds_max * info->samplerate);
     size_t cap = 0;
     float block[BLOCK * CHANNEL_CAP];
     for (;;) {
@@ -66,7 +63,11 @@ static rnl_status read_samples(SNDFILE *file, const char *path, const SF_INFO *i
             return status_fail(error, RNL_ERR_DATA,
                                "%s: sample %zu is not a number; the sound is damaged", path,
                                out->count);
-        if (out->count >= (size_t)info->frames) break;
+        if (out->count > count_max)
+            return status_fail(error, RNL_ERR_TOO_LONG,
+                               "%s: the sound is longer than the %g s of one turn; cut it, or use "
+                               "`runnel transcribe --max-seconds N` with N up to 600",
+                               path, seconds_max);
     }
     if (out->count == 0)
         return status_fail(error, RNL_ERR_DATA, "%s: there is no sound in it", path);
@@ -91,8 +92,8 @@ rnl_status sound_read(const char *path, double seconds_max, sound *out, rnl_erro
             error, RNL_ERR_DATA,
             "%s: this is no sound file that can be read (%s); convert it to WAV or FLAC", path,
             sf_strerror(NULL));
-    rnl_status status = check_header(path, &info, seconds_max, error);
-    if (status == RNL_OK) status = read_samples(file, path, &info, out, error);
+    rnl_status status = check_header(path, &info, error);
+    if (status == RNL_OK) status = read_samples(file, path, &info, seconds_max, out, error);
     sf_close(file);
     if (status != RNL_OK) sound_free(out);
     return status;
@@ -109,6 +110,13 @@ struct sound_writer {
 };
 
 rnl_status sound_writer_create(const char *path, int rate, sound_writer **out, rnl_error *error) {
+    *out = NULL;
+    /* Renaming would put our file in the place of a device such as /dev/null. */
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return status_fail(error, RNL_ERR_IO,
+                           "%s: cannot be written: this is no regular file; name a .wav file",
+                           path);
     sound_writer *w = calloc(1, sizeof *w);
     *out = w;
     if (w == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
@@ -131,6 +139,10 @@ rnl_status sound_writer_create(const char *path, int rate, sound_writer **out, r
     free(temporary);
     sound_writer_abort(out);
     return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", path, sf_strerror(NULL));
+}
+
+const char *sound_writer_temporary(const sound_writer *w) {
+    return w->temporary;
 }
 
 rnl_status sound_write(sound_writer *w, const float *samples, size_t count, rnl_error *error) {
