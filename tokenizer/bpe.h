@@ -50,8 +50,10 @@ typedef struct bpe_scratch {
     int32_t *previous;     /* [piece_cap] */
     uint32_t *length;      /* [piece_cap] bytes of each part, 0 when merged away */
     struct bpe_pair *heap; /* [3 * piece_cap] candidate merges */
-    char *clean;           /* [4 * piece_cap] a piece with invalid bytes replaced */
+    char *clean;           /* [4 * piece_cap] a window of text with invalid bytes replaced */
 } bpe_scratch;
+/* A piece holds at least one whole character. */
+enum { BPE_PIECE_CAP_MIN = 4 };
 void bpe_scratch_layout(bpe_scratch *s, size_t piece_cap, arena *a);
 
 /* Tokens of text. parse_special: special tokens written in the text become themselves, else they
