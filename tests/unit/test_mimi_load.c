@@ -1,6 +1,6 @@
 /* Loading Mimi from files that are not what they should be: every tensor missing once, every
- * dimension of every tensor one too small once, every number of the caller out of its range. Each is
- * refused with a sentence, or what was loaded runs in both directions. */
+ * dimension of every tensor too small, every number of the caller out of its range. Each is refused
+ * with a sentence, or what was loaded runs in both directions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
