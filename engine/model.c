@@ -57,7 +57,6 @@ static void measure(rnl_model *m) {
         int64_t cols = 1; /* a matrix of [rows, cols, 1...]: everything after the first dimension */
         for (int d = 1; d < t->rank; d++) cols *= t->shape[d];
         if (cols > m->col_max) m->col_max = cols;
-        if (t->rank == 1 && t->shape[0] > cols) cols = t->shape[0];
     }
     if (m->source.text != NULL) m->token_size_max = bpe_token_size_max(m->source.text);
 }
