@@ -34,6 +34,7 @@ RNL_MUST_USE rnl_status bpe_finish(bpe *b, const char *file, rnl_error *error);
 /* ---- Using ---- */
 
 int bpe_token_count(const bpe *b);    /* ids are below it */
+int bpe_token_cap(const bpe *b);      /* as given to bpe_create: rows of the text embedding */
 int bpe_token_size_max(const bpe *b); /* bytes of the longest decoded token */
 /* The id of a special token by its exact text, or -1. */
 int32_t bpe_find_special(const bpe *b, const char *text);
