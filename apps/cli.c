@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +97,22 @@ void interrupt_install(void) {
 
 bool interrupted(void) {
     return stop_requested != 0;
+}
+
+bool wait_for_input(void) {
+    sigset_t interrupt, before;
+    (void)sigemptyset(&interrupt);
+    (void)sigaddset(&interrupt, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &interrupt, &before);
+    fd_set input;
+    FD_ZERO(&input);
+    FD_SET(STDIN_FILENO, &input);
+    /* The signal gets through inside pselect only: before it, the flag would be seen too early and
+     * the read after it would wait for ever. */
+    const int ready =
+        interrupted() ? -1 : pselect(STDIN_FILENO + 1, &input, NULL, NULL, NULL, &before);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return ready > 0;
 }
 
 double now_seconds(void) {

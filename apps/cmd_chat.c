@@ -72,6 +72,7 @@ static int converse(chat *c) {
     int code = EXIT_OK;
     while (code == EXIT_OK && !interrupted()) {
         if (typed) (void)fputs("> ", stderr);
+        if (typed && !wait_for_input()) break;
         ssize_t size = getline(&line, &cap, stdin);
         if (size < 0) break;
         while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
