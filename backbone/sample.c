@@ -53,14 +53,14 @@ void sample_probabilities(const float *logits, int count, rnl_sampling how, floa
         probabilities[best] = 1.0f;
         return;
     }
-    for (int i = 0; i < count; i++) scratch[i] = logits[i] / how.temperature;
-    const float top = scratch[best];
+    /* The largest subtracted first: a tiny temperature would send the quotients to infinity. */
+    for (int i = 0; i < count; i++) scratch[i] = (logits[i] - logits[best]) / how.temperature;
     memcpy(probabilities, scratch, (size_t)count * sizeof *probabilities);
     const float least =
         how.top_k < count ? kth_largest(probabilities, count, how.top_k) : -INFINITY;
     double sum = 0.0;
     for (int i = 0; i < count; i++) {
-        const double p = scratch[i] < least ? 0.0 : exp((double)scratch[i] - (double)top);
+        const double p = scratch[i] < least ? 0.0 : exp((double)scratch[i]);
         probabilities[i] = (float)p;
         sum += p;
     }

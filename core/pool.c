@@ -129,8 +129,13 @@ static void publish(pool *p, int part_count) {
 static void *worker_main(void *argument) {
     const worker *w = argument;
     pool *p = w->pool;
-    while (!atomic_load(&p->stop)) wait_for_generation(p, run_parts(p, w->thread_index));
-    return NULL;
+    for (;;) {
+        const uint32_t seen = run_parts(p, w->thread_index);
+        /* After reading the generation: stop is set before the last one is published, so whoever
+         * has seen that one must not wait for another. */
+        if (atomic_load(&p->stop)) return NULL;
+        wait_for_generation(p, seen);
+    }
 }
 
 void pool_run(pool *p, int64_t item_count, int64_t grain, pool_fn fn, void *context) {

@@ -68,6 +68,14 @@ static void draws_follow_the_probabilities(void **state) {
     }
 }
 
+static void a_tiny_temperature_is_nearly_greedy(void **state) {
+    (void)state;
+    const float x[] = {-3.0f, 40.0f, 39.0f, 40.0f};
+    float p[4], scratch[8];
+    sample_probabilities(x, 4, (rnl_sampling){.temperature = 1e-38f, .top_k = 4}, p, scratch);
+    assert_true(p[0] == 0 && p[1] == 0.5f && p[2] == 0 && p[3] == 0.5f);
+}
+
 static void the_same_seed_gives_the_same_draws(void **state) {
     (void)state;
     random_state a, b, c;
@@ -88,6 +96,7 @@ int main(void) {
         cmocka_unit_test(probabilities_equal_the_reference),
         cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
         cmocka_unit_test(draws_follow_the_probabilities),
+        cmocka_unit_test(a_tiny_temperature_is_nearly_greedy),
         cmocka_unit_test(the_same_seed_gives_the_same_draws),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -133,12 +133,12 @@ static void pools_come_and_go(void **state) {
     (void)state;
     pool *none = NULL;
     pool_destroy(&none);
-    for (int round = 0; round < 100; round++) {
+    for (int round = 0; round < 2000; round++) {
         pool *p = make(1 + round % 8), *q = make(2);
         log l = {.item_count = 50, .grain = 2}, m = l;
         if (round % 3 != 0) pool_run(p, l.item_count, l.grain, mark, &l);
         if (round % 3 == 1) pool_run(q, m.item_count, m.grain, mark, &m);
-        if (round % 7 == 0) nap(500000);
+        if (round % 70 == 0) nap(500000);
         pool_destroy(&p);
         pool_destroy(&q);
     }
