@@ -1,6 +1,8 @@
 #include "apps/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdarg.h>
@@ -70,10 +72,29 @@ static void end_at_once(int code) {
     _exit(code);
 }
 
+/* Wakes whoever waits for input: a flag alone would be missed by a read that begins just after the
+ * signal, and by one in another thread than the signal's. */
+static int wake_pipe[2] = {-1, -1}; /* read end, write end */
+
 static void on_interrupt(int signal_number) {
     (void)signal_number;
     if (stop_requested) end_at_once(EXIT_STOPPED);
+    const int kept = errno;
     stop_requested = 1;
+    (void)!write(wake_pipe[1], "", 1);
+    errno = kept;
+}
+
+bool wait_for_input(void) {
+    /* A descriptor of -1 (no pipe could be made) is ignored by poll. */
+    struct pollfd ends[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                            {.fd = wake_pipe[0], .events = POLLIN}};
+    while (!interrupted()) {
+        if (poll(ends, 2, -1) < 0 && errno != EINTR) return true; /* let the read tell the error */
+        if (ends[0].revents != 0) return !interrupted();
+        ends[0].revents = ends[1].revents = 0;
+    }
+    return false;
 }
 
 static void on_bus_error(int signal_number) {
@@ -85,11 +106,13 @@ static void on_bus_error(int signal_number) {
 }
 
 void interrupt_install(void) {
+    if (pipe(wake_pipe) == 0)
+        for (int i = 0; i < 2; i++) (void)fcntl(wake_pipe[i], F_SETFL, O_NONBLOCK);
     struct sigaction action = {.sa_handler = on_interrupt};
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = on_bus_error;
     (void)sigaction(SIGBUS, &action, NULL);
-    /* A reader that goes away (`| head`) is an error of the write then, and files are cleared up. */
+    /* A reader that goes away (`| head`) is an error of the write then, and files are removed. */
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);
 }

@@ -69,6 +69,9 @@ int check_target(const char *path);
 /* The first Ctrl-C asks the work to end; the second ends the program at once. */
 void interrupt_install(void);
 bool interrupted(void);
+/* Blocks until standard input has something to read or has ended; false after Ctrl-C. Sees nothing
+ * that stdio has buffered already. */
+bool wait_for_input(void);
 /* The half-written file to remove when the program ends at once: a second Ctrl-C, a model file that
  * shrinks. Copied; NULL: none. */
 void doomed_file(const char *path);
