@@ -72,8 +72,8 @@ static void end_at_once(int code) {
     _exit(code);
 }
 
-/* Wakes whoever waits for input: a flag alone would be missed by a read that begins just after the
- * signal, and by one in another thread than the signal's. */
+/* Wakes whoever waits for input. A flag alone would be missed by a wait that begins just after the
+ * signal; a signal mask of this thread would not help, since a pool thread may take the signal. */
 static int wake_pipe[2] = {-1, -1}; /* read end, write end */
 
 static void on_interrupt(int signal_number) {
@@ -83,18 +83,6 @@ static void on_interrupt(int signal_number) {
     stop_requested = 1;
     (void)!write(wake_pipe[1], "", 1);
     errno = kept;
-}
-
-bool wait_for_input(void) {
-    /* A descriptor of -1 (no pipe could be made) is ignored by poll. */
-    struct pollfd ends[] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                            {.fd = wake_pipe[0], .events = POLLIN}};
-    while (!interrupted()) {
-        if (poll(ends, 2, -1) < 0 && errno != EINTR) return true; /* let the read tell the error */
-        if (ends[0].revents != 0) return !interrupted();
-        ends[0].revents = ends[1].revents = 0;
-    }
-    return false;
 }
 
 static void on_bus_error(int signal_number) {
@@ -112,13 +100,25 @@ void interrupt_install(void) {
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = on_bus_error;
     (void)sigaction(SIGBUS, &action, NULL);
-    /* A reader that goes away (`| head`) is an error of the write then, and files are removed. */
+    /* A reader that goes away (`| head`) is an error of the write then, and files are cleared
+     * up. */
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);
 }
 
 bool interrupted(void) {
     return stop_requested != 0;
+}
+
+bool wait_for_input(void) {
+    /* A descriptor of -1 (no pipe could be made) is ignored by poll. */
+    struct pollfd ends[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                            {.fd = wake_pipe[0], .events = POLLIN}};
+    while (!interrupted()) {
+        if (poll(ends, 2, -1) < 0 && errno != EINTR) return true; /* the read tells the error */
+        if (ends[0].revents != 0) return !interrupted();
+    }
+    return false;
 }
 
 double now_seconds(void) {

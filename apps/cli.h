@@ -69,8 +69,8 @@ int check_target(const char *path);
 /* The first Ctrl-C asks the work to end; the second ends the program at once. */
 void interrupt_install(void);
 bool interrupted(void);
-/* Blocks until standard input has something to read or has ended; false after Ctrl-C. Sees nothing
- * that stdio has buffered already. */
+/* Waits until standard input, a terminal, has a line or its end; false on Ctrl-C, however close to
+ * the call it comes. */
 bool wait_for_input(void);
 /* The half-written file to remove when the program ends at once: a second Ctrl-C, a model file that
  * shrinks. Copied; NULL: none. */

@@ -70,10 +70,9 @@ static int converse(chat *c) {
     char *line = NULL;
     size_t cap = 0;
     int code = EXIT_OK;
-    (void)setvbuf(stdin, NULL, _IONBF, 0); /* wait_for_input sees no buffered lines */
     while (code == EXIT_OK && !interrupted()) {
         if (typed) (void)fputs("> ", stderr);
-        if (!wait_for_input()) break;
+        if (typed && !wait_for_input()) break;
         ssize_t size = getline(&line, &cap, stdin);
         if (size < 0) break;
         while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';

@@ -260,7 +260,7 @@ if python3 - "$runnel" > out 2> err <<'PY'; then pass; else fail "chat at a term
 import os, pty, select, signal, sys
 pid, terminal = pty.fork()
 if pid == 0:
-    os.execv(sys.argv[1], [sys.argv[1], "chat"])
+    os.execv(sys.argv[1], [sys.argv[1], "chat", "--context", "128"])
 signal.alarm(60)
 def read_until(mark):
     seen = b""
@@ -268,8 +268,10 @@ def read_until(mark):
         seen += os.read(terminal, 4096)
     return seen.decode()
 read_until(b"> ")
-os.write(terminal, b"turn it off @nowhere.wav\n")
-assert "nowhere.wav" in read_until(b"> ")
+# Were the words of the slips kept in the turn, the context would be full.
+for _ in range(3):
+    os.write(terminal, b"turn the light off now " * 8 + b"@nowhere.wav\n")
+    assert "nowhere.wav" in read_until(b"> ")
 os.write(terminal, b"who are you\n")
 answer = read_until(b"> ")
 # What remains when \r and the erasing of a line are obeyed.
