@@ -1,13 +1,14 @@
 #include "apps/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/select.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,10 +72,17 @@ static void end_at_once(int code) {
     _exit(code);
 }
 
+/* Wakes whoever waits for input. A flag alone would be missed by a wait that begins just after the
+ * signal; a signal mask of this thread would not help, since a pool thread may take the signal. */
+static int wake_pipe[2] = {-1, -1}; /* read end, write end */
+
 static void on_interrupt(int signal_number) {
     (void)signal_number;
     if (stop_requested) end_at_once(EXIT_STOPPED);
+    const int kept = errno;
     stop_requested = 1;
+    (void)!write(wake_pipe[1], "", 1);
+    errno = kept;
 }
 
 static void on_bus_error(int signal_number) {
@@ -86,6 +94,8 @@ static void on_bus_error(int signal_number) {
 }
 
 void interrupt_install(void) {
+    if (pipe(wake_pipe) == 0)
+        for (int i = 0; i < 2; i++) (void)fcntl(wake_pipe[i], F_SETFL, O_NONBLOCK);
     struct sigaction action = {.sa_handler = on_interrupt};
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = on_bus_error;
@@ -101,19 +111,14 @@ bool interrupted(void) {
 }
 
 bool wait_for_input(void) {
-    sigset_t interrupt, before;
-    (void)sigemptyset(&interrupt);
-    (void)sigaddset(&interrupt, SIGINT);
-    (void)sigprocmask(SIG_BLOCK, &interrupt, &before);
-    fd_set input;
-    FD_ZERO(&input);
-    FD_SET(STDIN_FILENO, &input);
-    /* The signal gets through inside pselect only: before it, the flag would be seen too early and
-     * the read after it would wait for ever. */
-    const int ready =
-        interrupted() ? -1 : pselect(STDIN_FILENO + 1, &input, NULL, NULL, NULL, &before);
-    (void)sigprocmask(SIG_SETMASK, &before, NULL);
-    return ready > 0;
+    /* A descriptor of -1 (no pipe could be made) is ignored by poll. */
+    struct pollfd ends[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                            {.fd = wake_pipe[0], .events = POLLIN}};
+    while (!interrupted()) {
+        if (poll(ends, 2, -1) < 0 && errno != EINTR) return true; /* the read tells the error */
+        if (ends[0].revents != 0) return !interrupted();
+    }
+    return false;
 }
 
 double now_seconds(void) {
