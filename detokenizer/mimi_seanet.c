@@ -103,9 +103,8 @@ void seanet_layout(seanet_state *s, const seanet_weights *w, int count, arena *k
 void seanet_reset(seanet_state *s) {
     for (int i = 0; i < s->w->layer_count; i++) {
         const seanet_layer *y = &s->w->layers[i];
-        memset(s->first_tail[i], 0, mimi_conv_tail_size(&y->first) * sizeof(float));
-        if (y->residual)
-            memset(s->second_tail[i], 0, mimi_conv_tail_size(&y->second) * sizeof(float));
+        mimi_conv_reset(&y->first, s->first_tail[i]);
+        if (y->residual) mimi_conv_reset(&y->second, s->second_tail[i]);
     }
 }
 
