@@ -25,7 +25,8 @@ typedef struct utf8_decoder {
 } utf8_decoder;
 
 void utf8_decoder_reset(utf8_decoder *d);
-/* Adds bytes; writes the text that is certain now to out and returns its size. Room needed:
+/* Adds bytes; writes the text that is certain now to out and returns its size. The first two bytes
+ * of a surrogate wait for a third, as in the reference. Room needed:
  * 3 * (size + UTF8_PENDING_CAP) bytes at worst (asserted). */
 size_t utf8_decoder_push(utf8_decoder *d, const char *bytes, size_t size, char *out, size_t cap);
 /* The end of the stream: what was pending is invalid now. Room: 3 * UTF8_PENDING_CAP. */

@@ -84,17 +84,6 @@ size_t mimi_conv_scratch_size(const mimi_conv *c, int count) {
     return inputs * (size_t)c->in + products;
 }
 
-void mimi_conv_reset(const mimi_conv *c, float *tail) {
-    const size_t size = mimi_conv_tail_size(c);
-    if (size > 0) memset(tail, 0, size * sizeof *tail);
-}
-
-/* A convolution with nothing to keep (kernel = stride) has NULL for a tail, which memcpy may not
- * see, not even for no bytes. */
-static void copy(float *to, const float *from, size_t count) {
-    if (count > 0) memcpy(to, from, count * sizeof *to);
-}
-
 /* ELU with alpha 1. */
 static void take_in(float *to, const float *x, size_t count, bool elu) {
     memcpy(to, x, count * sizeof *to);
@@ -106,11 +95,11 @@ static void run_plain(const mimi_conv *c, const compute *k, float *tail, const f
                       bool elu, float *scratch, float *y) {
     const size_t in = (size_t)c->in, tail_size = mimi_conv_tail_size(c);
     const size_t fresh = (size_t)count * in;
-    copy(scratch, tail, tail_size);
+    if (tail_size > 0) memcpy(scratch, tail, tail_size * sizeof *tail);
     take_in(scratch + tail_size, x, fresh, elu);
     linear(k, &c->w, c->bias, scratch, (size_t)c->stride * in, y, (size_t)c->out,
            mimi_conv_out_count(c, count));
-    copy(tail, scratch + fresh, tail_size);
+    if (tail_size > 0) memcpy(tail, scratch + fresh, tail_size * sizeof *tail);
 }
 
 static void run_transposed(const mimi_conv *c, const compute *k, float *tail, const float *x,
@@ -127,7 +116,7 @@ static void run_transposed(const mimi_conv *c, const compute *k, float *tail, co
             to[i] = p[i] + (i < rest ? tail[i] : 0.0f);
             if (c->bias != NULL) to[i] += c->bias[i % out];
         }
-        copy(tail, p + step, rest);
+        if (rest > 0) memcpy(tail, p + step, rest * sizeof *tail);
     }
 }
 

@@ -22,14 +22,12 @@ mimi_conv mimi_conv_load(loader *l, bool transposed, int stride, const char *nam
 /* Rows of the tail kept between blocks, and floats in one. */
 int mimi_conv_tail_rows(const mimi_conv *c);
 size_t mimi_conv_tail_size(const mimi_conv *c);
-/* Silence before the start. tail may be NULL when its size is 0. */
-void mimi_conv_reset(const mimi_conv *c, float *tail);
 int mimi_conv_out_count(const mimi_conv *c, int count);
 /* Floats of scratch that a block of count rows needs. */
 size_t mimi_conv_scratch_size(const mimi_conv *c, int count);
 
 /* x [count, in] -> y [out_count, out]; ELU is applied to x on the way in when elu is set. tail
- * [mimi_conv_tail_size] is read and renewed; see mimi_conv_reset. count is a multiple of the stride
+ * [mimi_conv_tail_size] is read and renewed; zeros at the start. count is a multiple of the stride
  * of a plain convolution. */
 void mimi_conv_run(const mimi_conv *c, const compute *k, float *tail, const float *x, int count,
                    bool elu, float *scratch, float *y);

@@ -93,6 +93,25 @@ static int64_t elements_of(const tensor *t) {
     return count;
 }
 
+/* Elements converted at a time: a matrix goes row by row, anything else as a whole. */
+static int64_t row_of(const int64_t *shape, int rank) {
+    if (rank == 2) return shape[1];
+    int64_t count = 1;
+    for (int i = 0; i < rank; i++) count *= shape[i];
+    return count;
+}
+
+static size_t longest_row(const rnl_model *m) {
+    int64_t longest = 1;
+    for (size_t i = 0; i < weights_count(m->source.w); i++) {
+        int64_t shape[TENSOR_RANK_CAP];
+        const int rank = shape_of(weights_at(m->source.w, i), shape);
+        const int64_t row = row_of(shape, rank);
+        if (row > longest) longest = row;
+    }
+    return (size_t)longest;
+}
+
 /* ---- Keys ---- */
 
 static void put_text(gguf_writer *w, const char *key, const char *text) {
@@ -261,8 +280,7 @@ static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) 
     const quant_type to = convert_type(t, job->config->type);
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
-    /* Matrices row by row; everything else is a run of single elements of the last dimension. */
-    const int64_t cols = shape[rank - 1] > 1 ? shape[rank - 1] : elements_of(t);
+    const int64_t cols = row_of(shape, rank);
     const rnl_status status =
         write_rows(job, w, t->data, t->type, to, elements_of(t) / cols, cols, error);
     job->done += t->size;
@@ -332,8 +350,9 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "%s: a model with the Mimi codec fits only into a bundle", m->path);
     writing job = {.m = m, .config = config};
-    job.values = malloc((size_t)m->element_max * sizeof *job.values);
-    job.row = malloc((size_t)m->element_max * sizeof *job.values);
+    const size_t row = longest_row(m);
+    job.values = malloc(row * sizeof *job.values);
+    job.row = malloc(row * sizeof *job.values);
     rnl_status status = job.values != NULL && job.row != NULL
                             ? write_all(&job, error)
                             : status_fail(error, RNL_ERR_MEMORY, "memory for a row is exhausted");

@@ -57,12 +57,6 @@ static void measure(rnl_model *m) {
         int64_t cols = 1; /* a matrix of [rows, cols, 1...]: everything after the first dimension */
         for (int d = 1; d < t->rank; d++) cols *= t->shape[d];
         if (cols > m->col_max) m->col_max = cols;
-        /* The row that convert works on: see write_tensor. */
-        int64_t row = t->rank > 0 ? t->shape[t->rank - 1] : 1;
-        if (t->rank > 1 && row == 1) row = t->shape[t->rank - 2];
-        if (row > m->element_max) m->element_max = row;
-        if (t->rank == 1 && t->shape[0] > cols) cols = t->shape[0];
-        if (cols > m->element_max) m->element_max = cols;
     }
     if (m->source.text != NULL) m->token_size_max = bpe_token_size_max(m->source.text);
 }

@@ -25,7 +25,6 @@ struct rnl_model {
     depth_weights depth; /* with config.codebook_count > 0 */
     codec_weights codec; /* kind CODEC_NONE without sound */
     int64_t col_max;     /* widest matrix: the panel scratch of a session */
-    int64_t element_max; /* longest row of any tensor, for convert */
     int token_size_max;  /* bytes of the longest token */
     size_t weight_size;  /* bytes of all canonical tensors */
 };

@@ -225,6 +225,10 @@ int bpe_token_count(const bpe *b) {
     return b->token_count;
 }
 
+int bpe_token_cap(const bpe *b) {
+    return b->token_cap;
+}
+
 int bpe_token_size_max(const bpe *b) {
     return (int)b->token_size_max;
 }

@@ -34,6 +34,7 @@ RNL_MUST_USE rnl_status bpe_finish(bpe *b, const char *file, rnl_error *error);
 /* ---- Using ---- */
 
 int bpe_token_count(const bpe *b);    /* ids are below it */
+int bpe_token_cap(const bpe *b);      /* as given to bpe_create: rows of the text embedding */
 int bpe_token_size_max(const bpe *b); /* bytes of the longest decoded token */
 /* The id of a special token by its exact text, or -1. */
 int32_t bpe_find_special(const bpe *b, const char *text);
@@ -50,8 +51,10 @@ typedef struct bpe_scratch {
     int32_t *previous;     /* [piece_cap] */
     uint32_t *length;      /* [piece_cap] bytes of each part, 0 when merged away */
     struct bpe_pair *heap; /* [3 * piece_cap] candidate merges */
-    char *clean;           /* [4 * piece_cap] a piece with invalid bytes replaced */
+    char *clean;           /* [4 * piece_cap] a window of text with invalid bytes replaced */
 } bpe_scratch;
+/* A piece holds at least one whole character. */
+enum { BPE_PIECE_CAP_MIN = 4 };
 void bpe_scratch_layout(bpe_scratch *s, size_t piece_cap, arena *a);
 
 /* Tokens of text. parse_special: special tokens written in the text become themselves, else they

@@ -1,5 +1,6 @@
 /* Text -> ids: special tokens first, then pieces, then merges inside a piece. Merges are taken
  * from a heap ordered by rank and place, so a long run of letters costs n log n, not n^2. */
+#include <assert.h>
 #include <string.h>
 
 #include "core/status.h"
@@ -8,6 +9,7 @@
 #include "tokenizer/split.h"
 
 void bpe_scratch_layout(bpe_scratch *s, size_t piece_cap, arena *a) {
+    assert(piece_cap >= BPE_PIECE_CAP_MIN);
     s->piece_cap = piece_cap;
     s->symbols = arena_take(a, piece_cap, sizeof *s->symbols);
     s->next = arena_take(a, piece_cap, sizeof *s->next);
@@ -105,31 +107,40 @@ static size_t cut_at(const char *text, size_t cap) {
     return cut;
 }
 
-static void encode_clean(const bpe *b, bpe_scratch *s, const char *text, size_t size, output *o) {
-    while (size > 0 && !o->full) {
-        const size_t seen = size < s->piece_cap + 4 ? size : s->piece_cap + 4;
-        size_t piece = split_next(text, seen);
-        if (piece > s->piece_cap) piece = cut_at(text, s->piece_cap);
-        encode_piece(b, s, text, piece, o);
-        text += piece;
-        size -= piece;
+/* Pieces from the beginning of text as long as at least keep bytes stand there; returns the bytes
+ * used. To find its end a piece needs at most piece_cap + 4 bytes: itself and a whole character
+ * after it. */
+static size_t encode_clean(const bpe *b, bpe_scratch *s, const char *text, size_t size, size_t keep,
+                           output *o) {
+    size_t at = 0;
+    while (at < size && size - at >= keep && !o->full) {
+        const size_t left = size - at, sight = s->piece_cap + 4;
+        size_t piece = split_next(text + at, left < sight ? left : sight);
+        if (piece > s->piece_cap) piece = cut_at(text + at, s->piece_cap);
+        encode_piece(b, s, text + at, piece, o);
+        at += piece;
     }
+    return at;
 }
 
-/* Text without special tokens; invalid bytes are replaced block by block. */
+/* Text without special tokens. Invalid bytes are replaced in a window that always holds enough for
+ * the next piece, so that the window's size never shows in the ids. */
 static void encode_plain(const bpe *b, bpe_scratch *s, const char *text, size_t size, output *o) {
     if (utf8_is_valid(text, size)) {
-        encode_clean(b, s, text, size, o);
+        (void)encode_clean(b, s, text, size, 0, o);
         return;
     }
-    for (size_t at = 0; at < size && !o->full;) {
-        size_t used = 0;
-        while (at < size && used + 4 <= s->piece_cap) {
+    size_t held = 0; /* bytes in the window */
+    for (size_t at = 0; (at < size || held > 0) && !o->full;) {
+        while (at < size && held + 4 <= 4 * s->piece_cap) {
             uint32_t c;
             at += utf8_next(text + at, size - at, &c);
-            used += utf8_put(c, s->clean + used);
+            held += utf8_put(c, s->clean + held);
         }
-        encode_clean(b, s, s->clean, used, o);
+        const size_t keep = at < size ? s->piece_cap + 4 : 0;
+        const size_t used = encode_clean(b, s, s->clean, held, keep, o);
+        held -= used;
+        memmove(s->clean, s->clean + used, held);
     }
 }
 

@@ -217,7 +217,7 @@ static void put_special(const bpe *b, gguf_writer *w, const char *key, const cha
 }
 
 rnl_status bpe_to_gguf(const bpe *b, gguf_writer *w) {
-    const size_t tokens = (size_t)bpe_token_count(b), merges = bpe_merge_count(b);
+    const size_t tokens = (size_t)bpe_token_cap(b), merges = bpe_merge_count(b);
     const size_t count = tokens > merges ? tokens : merges;
     lists l = {.texts = calloc(count + 1, sizeof *l.texts),
                .sizes = calloc(count + 1, sizeof *l.sizes),

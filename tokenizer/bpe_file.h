@@ -13,8 +13,8 @@ RNL_MUST_USE rnl_status bpe_from_json(const char *path, int vocab_count, bpe **o
 /* vocab_count likewise; the file may list fewer tokens, not more. */
 RNL_MUST_USE rnl_status bpe_from_gguf(const gguf *g, int vocab_count, bpe **out, rnl_error *error);
 
-/* Writes tokenizer.ggml.*: ids that are no token become unused placeholders. A failed allocation
- * shows in the writer. */
+/* Writes tokenizer.ggml.*, one entry for each row of the text embedding: ids that are no token
+ * become unused placeholders. RNL_ERR_MEMORY; other failures show in the writer. */
 RNL_MUST_USE rnl_status bpe_to_gguf(const bpe *b, gguf_writer *w);
 
 #endif

@@ -237,7 +237,8 @@ static void long_runs_take_no_long_time(void **state) {
         const size_t count = encode(vocabulary, text, size, true);
         const double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
         assert_true(count > 0);
-        if (seconds > (getenv("RUNNEL_TEST_SHORT") != NULL ? 60.0 : 4.0)) fail_msg("filling %zu took %.1f s", i, seconds);
+        if (seconds > (getenv("RUNNEL_TEST_SHORT") != NULL ? 60.0 : 4.0))
+            fail_msg("filling %zu took %.1f s", i, seconds);
     }
     free(text);
 }

@@ -172,6 +172,39 @@ static void law_random_bytes_decode_as_read_one_by_one(void **state) {
     }
 }
 
+/* What each byte makes certain. Golden text/stream.json has the first two; the others are what
+ * CPython's incremental decoder gives. */
+static void half_a_surrogate_waits_for_its_third_byte(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes, *emitted[4], *flushed;
+    } cases[] = {
+        {"\xED\xA0\x80", {"", "", FFFD FFFD FFFD}, ""},
+        {"\xF4\x90\x80\x80", {"", FFFD FFFD, FFFD, FFFD}, ""},
+        {"\xED\xBF"
+         "a",
+         {"", "", FFFD FFFD "a"},
+         ""},
+        {"\xED\xA0\xED\xA0", {"", "", FFFD FFFD, ""}, FFFD FFFD},
+        {"\xED\x9F\xBF", {"", "", "\xED\x9F\xBF"}, ""},
+        {"\xE0\x80", {"", FFFD FFFD}, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        utf8_decoder d;
+        utf8_decoder_reset(&d);
+        char out[ROOM];
+        for (size_t at = 0; cases[i].bytes[at] != '\0'; at++) {
+            const size_t size = utf8_decoder_push(&d, cases[i].bytes + at, 1, out, sizeof out);
+            const char *want = cases[i].emitted[at];
+            if (size != strlen(want) || memcmp(out, want, size) != 0)
+                fail_msg("case %zu: byte %zu gave %zu bytes", i, at, size);
+        }
+        const size_t size = utf8_decoder_flush(&d, out, sizeof out);
+        assert_int_equal(size, strlen(cases[i].flushed));
+        assert_memory_equal(out, cases[i].flushed, size);
+    }
+}
+
 static void reset_forgets_what_was_pending(void **state) {
     (void)state;
     utf8_decoder d;
@@ -191,6 +224,7 @@ int main(void) {
         cmocka_unit_test(invalid_prefixes_become_one_replacement_each),
         cmocka_unit_test(law_any_cut_gives_the_same_text),
         cmocka_unit_test(law_random_bytes_decode_as_read_one_by_one),
+        cmocka_unit_test(half_a_surrogate_waits_for_its_third_byte),
         cmocka_unit_test(reset_forgets_what_was_pending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
