@@ -90,7 +90,8 @@ void interrupt_install(void) {
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = on_bus_error;
     (void)sigaction(SIGBUS, &action, NULL);
-    /* A reader that goes away (`| head`) is an error of the write then, and files are cleared up. */
+    /* A reader that goes away (`| head`) is an error of the write then, and files are cleared
+     * up. */
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);
 }

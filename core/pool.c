@@ -1,15 +1,16 @@
-/* A job is cut into parts that threads claim one by one, so a thread that the system has put aside
- * holds up nothing but the part it is in: the others do the rest. One atomic word says which job runs
- * and which part is next:
+/* A job is cut into parts that threads claim one by one, so a thread that the system has put
+ * aside holds up nothing but the part it is in: the others do the rest. One atomic word says
+ * which job runs and which part is next:
  *
  *     generation : 32 | part_count : 16 | next part : 16
  *
- * Whoever moves `next` on by compare-and-swap owns that part; only then may it read the job's other
- * fields, which stay until every part is finished. Workers without a part to claim watch the
- * generation, first spinning, then asleep on `wake`; the last part to finish wakes the caller if
- * that sleeps. Whoever goes to sleep says so (sleeper_count, caller_sleeps) before looking a last
- * time, and whoever changes the watched value looks at the sleepers afterwards. All of it is
- * sequentially consistent, so one of the two always sees the other: no wake is lost. */
+ * Whoever moves `next` on by compare-and-swap owns that part; only then may it read the job's
+ * other fields, which stay until every part is finished. Workers without a part to claim watch
+ * the generation, first spinning, then asleep on `wake`; the last part to finish wakes the
+ * caller if that sleeps. Whoever goes to sleep says so (sleeper_count, caller_sleeps) before
+ * looking a last time, and whoever changes the watched value looks at the sleepers afterwards.
+ * All of it is sequentially consistent, so one of the two always sees the other: no wake is
+ * lost. */
 #include "core/pool.h"
 
 #include <assert.h>
