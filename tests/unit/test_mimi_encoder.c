@@ -68,6 +68,19 @@ static void nothing_pushed_changes_nothing(void **state) {
     stage_close(&rig);
 }
 
+static void reset_forgets_the_samples_that_waited(void **state) {
+    (void)state;
+    int32_t codes[BOOKS];
+    bool made;
+    open_threads(1);
+    assert_false(push(sound.f, FRAME - 1, codes));
+    mimi_encoder_reset(&encoder);
+    mimi_encoder_finish(&encoder, &rig.c, codes, &made);
+    assert_false(made);
+    assert_false(push(sound.f, FRAME - 1, codes));
+    stage_close(&rig);
+}
+
 static void a_push_stops_at_the_frame(void **state) {
     (void)state;
     int32_t codes[BOOKS];
@@ -141,6 +154,7 @@ static void threads_and_reset_change_no_bit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_pushed_changes_nothing),
+        cmocka_unit_test(reset_forgets_the_samples_that_waited),
         cmocka_unit_test(a_push_stops_at_the_frame),
         cmocka_unit_test(finish_completes_with_zeros_once),
         cmocka_unit_test(threads_and_reset_change_no_bit),
