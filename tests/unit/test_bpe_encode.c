@@ -246,7 +246,7 @@ static void grow(naive *n, bpe *b, uint64_t *random) {
             if (strcmp(n->texts[i], joined) == 0) id = 256 + i;
         if (id == 0) {
             id = 256 + n->token_count;
-            (void)snprintf(n->texts[n->token_count++], sizeof n->texts[0], "%s", joined);
+            memcpy(n->texts[n->token_count++], joined, strlen(joined) + 1);
             add(b, id, joined, BPE_NORMAL);
         }
         merge(b, left, right); /* a pair may come twice: the first rank counts */
