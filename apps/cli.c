@@ -1,10 +1,14 @@
 #include "apps/cli.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,11 +39,42 @@ int exit_code(const rnl_error *error) {
     }
 }
 
-static volatile sig_atomic_t stop_requested;
+int flush_output(void) {
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) return EXIT_OK;
+    const char *reason = errno != 0 ? strerror(errno) : "an earlier write failed";
+    return complain(EXIT_FAILED, "standard output cannot be written: %s", reason);
+}
+
+int check_target(const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) return EXIT_OK;
+    return complain(EXIT_FAILED,
+                    "%s: cannot be written: this is no regular file; name a file to write", path);
+}
+
+static volatile sig_atomic_t stop_requested, doomed;
+static char doomed_path[4096]; /* complete while doomed is 1 */
+
+void doomed_file(const char *path) {
+    doomed = 0;
+    atomic_signal_fence(memory_order_release);
+    if (path == NULL || strlen(path) >= sizeof doomed_path) return;
+    (void)strcpy(doomed_path, path);
+    atomic_signal_fence(memory_order_release);
+    doomed = 1;
+}
+
+/* From a signal handler: async-signal-safe calls only. */
+static void end_at_once(int code) {
+    if (doomed) (void)unlink(doomed_path);
+    _exit(code);
+}
 
 static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    if (stop_requested) end_at_once(EXIT_STOPPED);
     stop_requested = 1;
-    (void)signal(signal_number, SIG_DFL); /* the second one ends the program */
 }
 
 static void on_bus_error(int signal_number) {
@@ -47,7 +82,7 @@ static void on_bus_error(int signal_number) {
     static const char sentence[] =
         "runnel: a model file became shorter while it was in use; restore it and start again\n";
     (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
-    _exit(EXIT_FAILED);
+    end_at_once(EXIT_FAILED);
 }
 
 void interrupt_install(void) {
@@ -55,10 +90,30 @@ void interrupt_install(void) {
     (void)sigaction(SIGINT, &action, NULL);
     action.sa_handler = on_bus_error;
     (void)sigaction(SIGBUS, &action, NULL);
+    /* A reader that goes away (`| head`) is an error of the write then, and files are cleared
+     * up. */
+    action.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &action, NULL);
 }
 
 bool interrupted(void) {
     return stop_requested != 0;
+}
+
+bool wait_for_input(void) {
+    sigset_t interrupt, before;
+    (void)sigemptyset(&interrupt);
+    (void)sigaddset(&interrupt, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &interrupt, &before);
+    fd_set input;
+    FD_ZERO(&input);
+    FD_SET(STDIN_FILENO, &input);
+    /* The signal gets through inside pselect only: before it, the flag would be seen too early and
+     * the read after it would wait for ever. */
+    const int ready =
+        interrupted() ? -1 : pselect(STDIN_FILENO + 1, &input, NULL, NULL, NULL, &before);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return ready > 0;
 }
 
 double now_seconds(void) {

@@ -11,17 +11,33 @@ typedef struct chat {
     int turn_count;
 } chat;
 
+/* The next word @FILE from p on, or NULL. A word begins with the line or after a space. */
+static char *find_sound(const char *line, char *p) {
+    for (; *p != '\0'; p++)
+        if (*p == '@' && (p == line || p[-1] == ' ') && p[1] != '\0' && p[1] != ' ') return p;
+    return NULL;
+}
+
+/* Reads every @FILE of the line before any of it is added: after a slip, such as a wrong name, the
+ * turn holds nothing of the line. */
+static int check_line(const chat *c, char *line) {
+    int code = EXIT_OK;
+    for (char *p = line; code == EXIT_OK && (p = find_sound(line, p)) != NULL;) {
+        char *end = p + strcspn(p, " ");
+        const char kept = *end;
+        *end = '\0';
+        code = turn_check_file(&c->t, p + 1);
+        *end = kept;
+        p = end;
+    }
+    return code;
+}
+
 /* Adds the line's text and sounds in their order. Words are parted by spaces; text between two
  * sounds stays together as it was typed. */
 static int add_line(const chat *c, char *line) {
     char *text = line;
-    for (char *p = line; *p != '\0';) {
-        const bool word_begins =
-            *p == '@' && (p == line || p[-1] == ' ') && p[1] != '\0' && p[1] != ' ';
-        if (!word_begins) {
-            p++;
-            continue;
-        }
+    for (char *p; (p = find_sound(text, text)) != NULL;) {
         char *end = p + strcspn(p, " ");
         const bool last = *end == '\0';
         *end = '\0';
@@ -30,12 +46,15 @@ static int add_line(const chat *c, char *line) {
         int code = *text != '\0' ? turn_add_text(&c->t, RNL_ROLE_USER, text) : EXIT_OK;
         if (code == EXIT_OK) code = turn_add_file(&c->t, p + 1);
         if (code != EXIT_OK) return code;
-        text = p = last ? end : end + 1;
+        text = last ? end : end + 1;
     }
     return *text != '\0' ? turn_add_text(&c->t, RNL_ROLE_USER, text) : EXIT_OK;
 }
 
 static int answer(chat *c, char *line) {
+    int code = check_line(c, line);
+    if (code == EXIT_OK) code = add_line(c, line);
+    if (code != EXIT_OK) return code;
     char path[4096];
     const options *o = c->t.options;
     c->t.sound_path = NULL;
@@ -43,8 +62,7 @@ static int answer(chat *c, char *line) {
         (void)snprintf(path, sizeof path, "%s/turn-%02d.wav", o->output, ++c->turn_count);
         c->t.sound_path = path;
     }
-    const int code = add_line(c, line);
-    return code == EXIT_OK ? turn_run(&c->t) : code;
+    return turn_run(&c->t);
 }
 
 static int converse(chat *c) {
@@ -54,6 +72,7 @@ static int converse(chat *c) {
     int code = EXIT_OK;
     while (code == EXIT_OK && !interrupted()) {
         if (typed) (void)fputs("> ", stderr);
+        if (typed && !wait_for_input()) break;
         ssize_t size = getline(&line, &cap, stdin);
         if (size < 0) break;
         while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';

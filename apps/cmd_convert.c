@@ -68,9 +68,10 @@ static int run(const options *o) {
     if (o->format != NULL && strcmp(o->format, "bundle") != 0 && strcmp(o->format, "set") != 0)
         return complain(EXIT_USAGE, "--format: '%s' is not bundle or set", o->format);
     config.as_set = o->format != NULL && strcmp(o->format, "set") == 0;
+    int code = check_target(o->output);
+    if (code != EXIT_OK) return code;
     options with_path = *o;
     with_path.model = o->arguments[0];
-    int code;
     rnl_model *model = open_model(&with_path, &code);
     if (model == NULL) return code;
     code = apply_sets(o, model);

@@ -148,11 +148,12 @@ static int dump_stage(const options *o, rnl_model *model, rnl_session *session, 
 static int run(const options *o) {
     if (o->argument_count != 2 || o->output == NULL)
         return complain(EXIT_USAGE, "dump: name a stage, a sound file, and the target with -o");
+    int code = check_target(o->output);
+    if (code != EXIT_OK) return code;
     dump d = {0};
     char name[64];
     (void)snprintf(name, sizeof name, "%s", o->arguments[0]);
     split_stage(&d, name);
-    int code;
     rnl_model *model = open_model(o, &code);
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
     if (session != NULL) code = dump_stage(o, model, session, &d);

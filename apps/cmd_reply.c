@@ -1,5 +1,7 @@
 /* runnel reply: spoken questions in, spoken answers out. */
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "apps/turn.h"
 
@@ -11,17 +13,45 @@ static int answer(turn *t, const char *question, const char *sound_path) {
     return code == EXIT_OK ? turn_run(t) : code;
 }
 
-static int answer_all(turn *t, const options *o) {
-    const bool one = o->argument_count == 1;
-    int code = o->output != NULL && !one ? make_folder(o->output) : EXIT_OK;
-    if (code == EXIT_OK) code = turn_add_system(t);
-    for (int i = 0; i < o->argument_count && code == EXIT_OK && !interrupted(); i++) {
-        const char *question = o->arguments[i];
-        char *made = answer_path(one ? NULL : o->output, question);
-        if (made == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-        code = answer(t, question, one && o->output != NULL ? o->output : made);
-        free(made);
+static bool is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool taken(char *const *paths, int index) {
+    for (int i = 0; i < index; i++)
+        if (strcmp(paths[i], paths[index]) == 0) return true;
+    return false;
+}
+
+/* Where each answer goes. No two in one file: a second question called NAME is answered in
+ * NAME.2.answer.wav. False: no memory. */
+static bool name_answers(const options *o, char **paths) {
+    const bool into_folder = o->output != NULL && (o->argument_count > 1 || is_folder(o->output));
+    if (o->output != NULL && !into_folder) return (paths[0] = strdup(o->output)) != NULL;
+    for (int i = 0; i < o->argument_count; i++) {
+        int number = 0;
+        do {
+            free(paths[i]);
+            paths[i] = answer_path(into_folder ? o->output : NULL, o->arguments[i], ++number);
+            if (paths[i] == NULL) return false;
+        } while (taken(paths, i));
     }
+    return true;
+}
+
+static int answer_all(turn *t, const options *o) {
+    char **paths = calloc((size_t)o->argument_count, sizeof *paths);
+    int code = EXIT_OK;
+    if (paths == NULL || !name_answers(o, paths))
+        code = complain(EXIT_FAILED, "memory is exhausted");
+    if (code == EXIT_OK && o->output != NULL && o->argument_count > 1)
+        code = make_folder(o->output);
+    if (code == EXIT_OK) code = turn_add_system(t);
+    for (int i = 0; i < o->argument_count && code == EXIT_OK && !interrupted(); i++)
+        code = answer(t, o->arguments[i], paths[i]);
+    for (int i = 0; paths != NULL && i < o->argument_count; i++) free(paths[i]);
+    free(paths);
     return code;
 }
 
@@ -46,7 +76,7 @@ const command command_reply = {
     .about =
         "Text goes to stdout as it comes, the sound to ANSWER.wav (default: NAME.answer.wav in\n"
         "the current folder). Several files are the turns of one conversation; -o is a folder\n"
-        "then.",
+        "then, made if missing; a name that comes twice is numbered: NAME.2.answer.wav.",
     .own = "ojsxTKAkSiDL",
     .run = run,
 };

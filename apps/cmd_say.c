@@ -41,6 +41,15 @@ static char *read_text(const char *argument) {
     }
     if (!from_stdin) return text;
     size_t size = fread(text, 1, STDIN_CAP, stdin);
+    const char *fault = NULL;
+    if (ferror(stdin) != 0) fault = "cannot be read";
+    if (size == STDIN_CAP && getchar() != EOF) fault = "is longer than 1 MiB; speak it in parts";
+    if (memchr(text, '\0', size) != NULL) fault = "holds a NUL byte; give plain UTF-8 text";
+    if (fault != NULL) {
+        (void)complain(EXIT_INPUT, "say: standard input %s", fault);
+        free(text);
+        return NULL;
+    }
     while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r')) size--;
     text[size] = '\0';
     return text;
@@ -57,7 +66,7 @@ static int run(const options *o) {
     if (o->argument_count != 1)
         return complain(EXIT_USAGE, "say: give the text as one argument, or - for standard input");
     char *text = read_text(o->arguments[0]);
-    if (text == NULL) return EXIT_FAILED;
+    if (text == NULL) return EXIT_INPUT;
     int code;
     rnl_model *model = open_model(o, &code);
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;

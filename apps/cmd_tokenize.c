@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "core/utf8.h"
 #include "engine/model.h"
 
 typedef struct tokenizing {
@@ -34,6 +35,8 @@ static bool prepare(tokenizing *t) {
 static int print_ids(tokenizing *t, const char *text, size_t size) {
     size_t count;
     rnl_error error = {0};
+    if (!utf8_is_valid(text, size))
+        return complain(EXIT_INPUT, "tokenize: the text is not valid UTF-8; convert it first");
     if (bpe_encode(t->text, &t->scratch, text, size, true, t->ids, ID_CAP, &count, &error) !=
         RNL_OK)
         return complain(EXIT_INPUT, "%s", error.text);

@@ -97,15 +97,22 @@ void command_help(const command *c) {
                        rows[i].value != NULL ? rows[i].value : "");
         printf("  %-26s %s\n", name, rows[i].help);
     }
-    printf("  -h, --help                 this text\n");
+    printf("  -h, --help                 this text\n"
+           "      --version              the version of runnel\n");
 }
 
 static int bad_value(const option_row *row, const char *value, const char *expected) {
     return complain(EXIT_USAGE, "--%s: '%s' is not %s", row->name, value, expected);
 }
 
+/* Plain decimal numbers only: strtod and its kin also take spaces, 0x10 and infinities. */
+static bool is_plain(const char *text, const char *first, const char *rest) {
+    return *text != '\0' && strchr(first, *text) != NULL && text[strspn(text, rest)] == '\0';
+}
+
 static bool parse_real(const char *text, double *out) {
     char *end;
+    if (!is_plain(text, "-.0123456789", "0123456789.eE+-")) return false;
     errno = 0;
     *out = strtod(text, &end);
     return errno == 0 && end != text && *end == '\0' && *out == *out;
@@ -113,13 +120,23 @@ static bool parse_real(const char *text, double *out) {
 
 static bool parse_whole(const char *text, long long *out) {
     char *end;
+    if (!is_plain(text, "-0123456789", "-0123456789")) return false;
     errno = 0;
     *out = strtoll(text, &end, 10);
     return errno == 0 && end != text && *end == '\0';
 }
 
+static bool parse_seed(const char *text, uint64_t *out) {
+    if (!is_plain(text, "0123456789", "0123456789")) return false;
+    errno = 0;
+    const unsigned long long seed = strtoull(text, NULL, 10);
+    *out = (uint64_t)seed;
+    return errno == 0;
+}
+
 static bool parse_size(const char *text, size_t *out) {
     char *end;
+    if (!is_plain(text, "0123456789", "0123456789KMG")) return false;
     errno = 0;
     const unsigned long long n = strtoull(text, &end, 10);
     const char *units = "KMG";
@@ -178,10 +195,9 @@ static int store(options *o, const option_row *row, const char *value) {
         return parse_size(value, field) ? EXIT_OK
                                         : bad_value(row, value, "a size such as 500M or 2G");
     case KIND_SEED:
-        if (!parse_whole(value, &whole) || whole < 0)
-            return bad_value(row, value, "a whole number of at least 0");
-        o->seed = (uint64_t)whole;
-        return EXIT_OK;
+        return parse_seed(value, &o->seed)
+                   ? EXIT_OK
+                   : bad_value(row, value, "a whole number from 0 to 18446744073709551615");
     case KIND_PAIR:
         return parse_pair(o, value) ? EXIT_OK
                                     : bad_value(row, value, "two counts such as 6:12 (1-64:1-256)");
@@ -192,6 +208,22 @@ static int store(options *o, const option_row *row, const char *value) {
         return EXIT_OK;
     }
     return EXIT_USAGE;
+}
+
+/* The complaint about what getopt_long refused, or gave although the command does not take it. */
+static int bad_option(const command *c, int got, const option_row *row, const char *word) {
+    const char *why = "unknown here";
+    char name[64];
+    if (row != NULL) /* its value may be the last word, so the word does not name it */
+        (void)snprintf(name, sizeof name, "--%s", row->name);
+    else if (got == '?' && optopt > 0 && optopt < 256) /* one letter of several */
+        (void)snprintf(name, sizeof name, "-%c", optopt);
+    else
+        (void)snprintf(name, sizeof name, "%.60s", word);
+    if (got == ':') why = "missing its value";
+    if (got == '?' && optopt >= 256) why = "given a value, but takes none";
+    return complain(EXIT_USAGE, "%s: option '%s' is %s; see `runnel %s --help`", c->name, name, why,
+                    c->name);
 }
 
 bool options_parse(options *o, const command *c, int argc, char **argv, int *code) {
@@ -207,7 +239,7 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
                    .audio_temperature = -1,
                    .seconds_max = -1,
                    .memory_max = SIZE_MAX};
-    struct option long_options[ROW_COUNT + 2] = {0};
+    struct option long_options[ROW_COUNT + 3] = {0};
     char short_options[2 * ROW_COUNT + 8] = ":h"; /* ':' reports a missing value as such */
     for (int i = 0; i < ROW_COUNT; i++) {
         const bool has_value = rows[i].value != NULL;
@@ -217,6 +249,7 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
         strcat(short_options, letter);
     }
     long_options[ROW_COUNT] = (struct option){"help", 0, NULL, 'h'};
+    long_options[ROW_COUNT + 1] = (struct option){"version", 0, NULL, 'V'};
     optind = 1;
     opterr = 0;
     *code = EXIT_OK;
@@ -225,12 +258,16 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
             command_help(c);
             return false;
         }
+        if (got == 'V') {
+            printf("runnel %s\n", rnl_version());
+            return false;
+        }
         int at = got >= 256 ? got - 256 : 0;
         while (got < 256 && at < ROW_COUNT && !(rows[at].is_short && rows[at].letter == got)) at++;
-        if (got == '?' || got == ':' || at == ROW_COUNT || !takes(c, &rows[at]))
-            *code = complain(EXIT_USAGE, "%s: option '%s' is %s; see `runnel %s --help`", c->name,
-                             argv[optind - 1], got == ':' ? "missing its value" : "unknown here",
-                             c->name);
+        if (got == '?' || got == ':' || at == ROW_COUNT)
+            *code = bad_option(c, got, NULL, argv[optind - 1]);
+        else if (!takes(c, &rows[at]))
+            *code = bad_option(c, got, &rows[at], NULL);
         else
             *code = store(o, &rows[at], optarg);
         if (*code != EXIT_OK) return false;

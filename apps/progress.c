@@ -31,7 +31,7 @@ void progress_bar(progress *p, const char *label, double fraction) {
 
 void progress_word(progress *p, const char *word) {
     if (!due(p)) return;
-    (void)fprintf(stderr, "\r%s%s%s ", p->colour ? "\033[2m" : "", word,
+    (void)fprintf(stderr, "\r%s%s%s \033[K", p->colour ? "\033[2m" : "", word,
                   p->colour ? "\033[0m" : "");
 }
 

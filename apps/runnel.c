@@ -46,8 +46,7 @@ static int unknown(const char *name) {
     return complain(EXIT_USAGE, "'%s' is no command; see `runnel --help`", name);
 }
 
-int main(int argc, char **argv) {
-    interrupt_install();
+static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         help(stderr);
         return EXIT_USAGE;
@@ -63,17 +62,17 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(name, commands[i]->name) != 0) continue;
-        if (argc == 3 && strcmp(argv[2], "--version") == 0) {
-            printf("runnel %s\n", rnl_version());
-            return EXIT_OK;
-        }
         options o;
         int code;
-        if (!options_parse(&o, commands[i], argc - 1, argv + 1, &code)) return code;
-        code = commands[i]->run(&o);
-        if (fflush(stdout) != 0 && code == EXIT_OK)
-            code = complain(EXIT_FAILED, "standard output cannot be written; free some space");
-        return interrupted() ? EXIT_STOPPED : code;
+        if (options_parse(&o, commands[i], argc - 1, argv + 1, &code)) code = commands[i]->run(&o);
+        return code;
     }
     return unknown(name);
+}
+
+int main(int argc, char **argv) {
+    interrupt_install();
+    const int code = dispatch(argc, argv);
+    if (interrupted()) return EXIT_STOPPED;
+    return code == EXIT_OK ? flush_output() : code;
 }

@@ -24,12 +24,25 @@ static int failed(const rnl_error *error) {
     return complain(exit_code(error), "%s", error->text);
 }
 
+static int read_file(const turn *t, const char *path, sound *s) {
+    rnl_error error = {0};
+    const double limit = t->options->seconds_max > 0 ? t->options->seconds_max : 60.0;
+    if (sound_read(path, limit, s, &error) == RNL_OK) return EXIT_OK;
+    return complain(EXIT_INPUT, "%s", error.text);
+}
+
+int turn_check_file(const turn *t, const char *path) {
+    sound s;
+    const int code = read_file(t, path, &s);
+    sound_free(&s);
+    return code;
+}
+
 int turn_add_file(const turn *t, const char *path) {
     sound s;
     rnl_error error = {0};
-    const double limit = t->options->seconds_max > 0 ? t->options->seconds_max : 60.0;
-    if (sound_read(path, limit, &s, &error) != RNL_OK)
-        return complain(EXIT_INPUT, "%s", error.text);
+    const int code = read_file(t, path, &s);
+    if (code != EXIT_OK) return code;
     const rnl_status status = rnl_session_add_audio(t->session, s.samples, s.count, s.rate, &error);
     sound_free(&s);
     if (status == RNL_OK) return EXIT_OK;
@@ -48,14 +61,14 @@ int turn_add_system(const turn *t) {
     return system != NULL ? turn_add_text(t, RNL_ROLE_SYSTEM, system) : EXIT_OK;
 }
 
-static void show_text(running *r, const char *text, size_t size) {
+static int show_text(running *r, const char *text, size_t size) {
     if (r->first_text == 0) r->first_text = now_seconds();
-    if (r->t->options->json) return;
+    if (r->t->options->json) return EXIT_OK;
     progress_clear(&r->progress);
     if (!r->wrote_text && r->t->label != NULL) printf("%s: ", r->t->label);
     r->wrote_text = true;
     (void)fwrite(text, 1, size, stdout);
-    (void)fflush(stdout);
+    return flush_output();
 }
 
 static bool keep_text(running *r, const char *text, size_t size) {
@@ -79,7 +92,8 @@ static int pull(running *r) {
     size_t got;
     rnl_error error = {0};
     while (rnl_session_pull_text(r->t->session, text, sizeof text, &got) == RNL_OK) {
-        show_text(r, text, got);
+        const int code = show_text(r, text, got);
+        if (code != EXIT_OK) return code;
         if (!keep_text(r, text, got)) return complain(EXIT_FAILED, "memory is exhausted");
     }
     while (rnl_session_pull_samples(r->t->session, samples, 4096, &got) == RNL_OK) {
@@ -91,15 +105,16 @@ static int pull(running *r) {
     return EXIT_OK;
 }
 
-/* Notes when a stage is left behind, and says on a terminal which one runs. */
+/* Notes when a stage is left behind, and says on a terminal which one runs. Not once there is text:
+ * the word would be drawn over the answer, and removing it would remove the answer. */
 static void watch(running *r) {
     switch (rnl_session_stage(r->t->session)) {
     case RNL_STAGE_ENCODE:
-        progress_word(&r->progress, "listening");
+        if (!r->wrote_text) progress_word(&r->progress, "listening");
         break;
     case RNL_STAGE_PREFILL:
         if (r->encoded == 0) r->encoded = now_seconds();
-        progress_word(&r->progress, "reading");
+        if (!r->wrote_text) progress_word(&r->progress, "reading");
         break;
     case RNL_STAGE_GENERATE:
     case RNL_STAGE_IDLE:
@@ -185,9 +200,8 @@ static int print_json(const running *r, const rnl_reply *reply) {
     json_destroy(&o);
     if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     (void)puts(line);
-    (void)fflush(stdout);
     free(line);
-    return EXIT_OK;
+    return flush_output();
 }
 
 static int finish(running *r) {
@@ -197,10 +211,11 @@ static int finish(running *r) {
     r->end = now_seconds();
     progress_clear(&r->progress);
     if (r->wrote_text) (void)putchar('\n');
-    (void)fflush(stdout);
+    int code = flush_output();
+    if (code != EXIT_OK) return code;
     if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)
         return complain(EXIT_FAILED, "%s", error.text);
-    const int code = r->t->options->json ? print_json(r, &reply) : EXIT_OK;
+    if (r->t->options->json) code = print_json(r, &reply);
     tell_times(r, &reply);
     return code;
 }
@@ -216,15 +231,17 @@ int turn_run(const turn *t) {
     if (code == EXIT_OK && t->sound_path != NULL &&
         sound_writer_create(t->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
         code = complain(EXIT_FAILED, "%s", error.text);
+    if (r.writer != NULL) doomed_file(sound_writer_temporary(r.writer));
     if (code == EXIT_OK) code = generate(&r);
     progress_clear(&r.progress);
     if (code == EXIT_OK) code = finish(&r);
     sound_writer_abort(&r.writer);
+    doomed_file(NULL);
     free(r.text);
     return code;
 }
 
-char *answer_path(const char *folder, const char *input) {
+char *answer_path(const char *folder, const char *input, int number) {
     const char *slash = strrchr(input, '/');
     const char *name = slash != NULL ? slash + 1 : input;
     const char *dot = strrchr(name, '.');
@@ -232,8 +249,10 @@ char *answer_path(const char *folder, const char *input) {
     const size_t cap = strlen(input) + (folder != NULL ? strlen(folder) : 0) + 32;
     char *path = malloc(cap);
     if (path == NULL) return NULL;
-    (void)snprintf(path, cap, "%s%s%.*s.answer.wav", folder != NULL ? folder : "",
-                   folder != NULL ? "/" : "", length, name);
+    char again[16] = "";
+    if (number > 1) (void)snprintf(again, sizeof again, ".%d", number);
+    (void)snprintf(path, cap, "%s%s%.*s%s.answer.wav", folder != NULL ? folder : "",
+                   folder != NULL ? "/" : "", length, name, again);
     return path;
 }
 

@@ -18,6 +18,8 @@ typedef struct turn {
 
 /* Adds the samples of a file to the user's turn; EXIT_OK or the code of a complaint. */
 int turn_add_file(const turn *t, const char *path);
+/* Whether the file can be read as a sound at all; adds nothing. */
+int turn_check_file(const turn *t, const char *path);
 int turn_add_text(const turn *t, rnl_role role, const char *text);
 /* The system prompt that begins a conversation: --system, else the model's own for the mode. */
 int turn_add_system(const turn *t);
@@ -25,8 +27,9 @@ int turn_add_system(const turn *t);
  * sound_path. EXIT_OK or the code of a complaint; nothing half-written stays. */
 int turn_run(const turn *t);
 
-/* "DIR/NAME.answer.wav" (DIR may be NULL) for an input "…/NAME.ext". Allocated; NULL: no memory. */
-char *answer_path(const char *folder, const char *input);
+/* "DIR/NAME.answer.wav" (DIR may be NULL) for an input "…/NAME.ext"; a number above 1 makes it
+ * "NAME.2.answer.wav" and so on. Allocated; NULL: no memory. */
+char *answer_path(const char *folder, const char *input, int number);
 /* Creates a folder unless it is there; EXIT_OK or the code of a complaint. */
 int make_folder(const char *path);
 

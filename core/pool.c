@@ -1,8 +1,16 @@
-/* A job travels like this: the caller writes it, sets unfinished_count, then steps the generation.
- * Workers watch the generation, first spinning, then asleep on `wake`; the last one to finish wakes
- * the caller if that sleeps. Whoever goes to sleep says so (sleeper_count, caller_sleeps) before
- * looking a last time, and whoever changes the watched value looks at the sleepers afterwards. All
- * of it is sequentially consistent, so one of the two always sees the other: no wake is lost. */
+/* A job is cut into parts that threads claim one by one, so a thread that the system has put
+ * aside holds up nothing but the part it is in: the others do the rest. One atomic word says
+ * which job runs and which part is next:
+ *
+ *     generation : 32 | part_count : 16 | next part : 16
+ *
+ * Whoever moves `next` on by compare-and-swap owns that part; only then may it read the job's
+ * other fields, which stay until every part is finished. Workers without a part to claim watch
+ * the generation, first spinning, then asleep on `wake`; the last part to finish wakes the
+ * caller if that sleeps. Whoever goes to sleep says so (sleeper_count, caller_sleeps) before
+ * looking a last time, and whoever changes the watched value looks at the sleepers afterwards.
+ * All of it is sequentially consistent, so one of the two always sees the other: no wake is
+ * lost. */
 #include "core/pool.h"
 
 #include <assert.h>
@@ -15,7 +23,8 @@ enum {
     CACHE_LINE = 64,
     /* About 50 us on a Zen 4 (a pause is 40 to 65 cycles there): longer than the gap between two
      * products of a decoding step, short against a time slice when cores are shared. */
-    SPIN_CAP = 4000
+    SPIN_CAP = 4000,
+    PARTS_PER_THREAD = 2
 };
 
 typedef struct worker {
@@ -31,17 +40,17 @@ struct pool {
     pthread_cond_t wake;     /* workers wait for a generation */
     pthread_cond_t finished; /* the caller waits for unfinished_count to be 0 */
 
-    /* The job: written by the caller while no worker runs. */
+    /* The job: written by the caller while no part is claimed. */
     pool_fn fn;
     void *context;
     int64_t item_count, grain, unit_count;
     int part_count;
-    bool stop;
+    atomic_bool stop;
 
     /* Apart from each other: one is polled while the other is written. */
-    alignas(CACHE_LINE) atomic_uint generation;
+    alignas(CACHE_LINE) atomic_uint_least64_t claim;
     atomic_int sleeper_count;
-    alignas(CACHE_LINE) atomic_int unfinished_count;
+    alignas(CACHE_LINE) atomic_int unfinished_count; /* parts */
     atomic_bool caller_sleeps;
 
     worker workers[POOL_THREAD_CAP];
@@ -55,28 +64,47 @@ static void relax(void) {
 #endif
 }
 
+static uint32_t generation_of(uint64_t claim) {
+    return (uint32_t)(claim >> 32);
+}
+
 /* Parts are as equal as whole grains allow; the last grain may be short. */
-static void run_part(const pool *p, int part) {
-    if (part >= p->part_count) return;
+static void run_part(pool *p, int part, int thread_index) {
     const int64_t begin = p->unit_count * part / p->part_count * p->grain;
     int64_t end = p->unit_count * (part + 1) / p->part_count * p->grain;
     if (end > p->item_count) end = p->item_count;
-    p->fn(p->context, begin, end, part);
+    p->fn(p->context, begin, end, thread_index);
+    if (atomic_fetch_sub(&p->unfinished_count, 1) != 1) return;
+    if (!atomic_load(&p->caller_sleeps)) return;
+    pthread_mutex_lock(&p->mutex);
+    pthread_cond_signal(&p->finished);
+    pthread_mutex_unlock(&p->mutex);
 }
 
-static void wait_for_generation(pool *p, unsigned seen) {
+/* Claims and runs parts until none is left; returns the generation it saw end. */
+static uint32_t run_parts(pool *p, int thread_index) {
+    uint64_t claim = atomic_load(&p->claim);
+    while ((claim & 0xFFFF) < (claim >> 16 & 0xFFFF)) {
+        if (!atomic_compare_exchange_weak(&p->claim, &claim, claim + 1)) continue;
+        run_part(p, (int)(claim & 0xFFFF), thread_index);
+        claim = atomic_load(&p->claim);
+    }
+    return generation_of(claim);
+}
+
+static void wait_for_generation(pool *p, uint32_t seen) {
     for (int i = 0; i < SPIN_CAP; i++) {
-        if (atomic_load(&p->generation) != seen) return;
+        if (generation_of(atomic_load(&p->claim)) != seen) return;
         relax();
     }
     pthread_mutex_lock(&p->mutex);
     atomic_fetch_add(&p->sleeper_count, 1);
-    while (atomic_load(&p->generation) == seen) pthread_cond_wait(&p->wake, &p->mutex);
+    while (generation_of(atomic_load(&p->claim)) == seen) pthread_cond_wait(&p->wake, &p->mutex);
     atomic_fetch_sub(&p->sleeper_count, 1);
     pthread_mutex_unlock(&p->mutex);
 }
 
-static void wait_for_workers(pool *p) {
+static void wait_for_parts(pool *p) {
     for (int i = 0; i < SPIN_CAP; i++) {
         if (atomic_load(&p->unfinished_count) == 0) return;
         relax();
@@ -88,8 +116,10 @@ static void wait_for_workers(pool *p) {
     pthread_mutex_unlock(&p->mutex);
 }
 
-static void step_generation(pool *p) {
-    atomic_fetch_add(&p->generation, 1);
+/* The next generation, with part_count parts to claim; wakes those who sleep. */
+static void publish(pool *p, int part_count) {
+    const uint32_t next = generation_of(atomic_load(&p->claim)) + 1;
+    atomic_store(&p->claim, (uint64_t)next << 32 | (uint64_t)part_count << 16);
     if (atomic_load(&p->sleeper_count) == 0) return;
     pthread_mutex_lock(&p->mutex);
     pthread_cond_broadcast(&p->wake);
@@ -99,16 +129,8 @@ static void step_generation(pool *p) {
 static void *worker_main(void *argument) {
     const worker *w = argument;
     pool *p = w->pool;
-    for (unsigned seen = 0;; seen++) { /* the caller never runs a generation ahead of a worker */
-        wait_for_generation(p, seen);
-        if (p->stop) return NULL;
-        run_part(p, w->thread_index);
-        if (atomic_fetch_sub(&p->unfinished_count, 1) != 1) continue;
-        if (!atomic_load(&p->caller_sleeps)) continue;
-        pthread_mutex_lock(&p->mutex);
-        pthread_cond_signal(&p->finished);
-        pthread_mutex_unlock(&p->mutex);
-    }
+    while (!atomic_load(&p->stop)) wait_for_generation(p, run_parts(p, w->thread_index));
+    return NULL;
 }
 
 void pool_run(pool *p, int64_t item_count, int64_t grain, pool_fn fn, void *context) {
@@ -119,15 +141,16 @@ void pool_run(pool *p, int64_t item_count, int64_t grain, pool_fn fn, void *cont
         fn(context, 0, item_count, 0);
         return;
     }
+    const int wanted = p->thread_count * PARTS_PER_THREAD;
     p->fn = fn;
     p->context = context;
     p->item_count = item_count;
     p->grain = grain;
-    p->part_count = p->unit_count < p->thread_count ? (int)p->unit_count : p->thread_count;
-    atomic_store(&p->unfinished_count, p->thread_count - 1);
-    step_generation(p);
-    run_part(p, 0);
-    wait_for_workers(p);
+    p->part_count = p->unit_count < wanted ? (int)p->unit_count : wanted;
+    atomic_store(&p->unfinished_count, p->part_count);
+    publish(p, p->part_count);
+    (void)run_parts(p, 0);
+    wait_for_parts(p);
 }
 
 rnl_status pool_create(int thread_count, pool **out) {
@@ -162,8 +185,8 @@ void pool_destroy(pool **p) {
     pool *q = *p;
     if (q == NULL) return;
     *p = NULL;
-    q->stop = true; /* no worker runs now: the next generation shows it to them */
-    step_generation(q);
+    atomic_store(&q->stop, true); /* seen with the next generation, which has no parts */
+    publish(q, 0);
     for (int i = 1; i <= q->started_count; i++) pthread_join(q->workers[i].thread, NULL);
     pthread_cond_destroy(&q->finished);
     pthread_cond_destroy(&q->wake);

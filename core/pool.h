@@ -1,7 +1,7 @@
 /* A fixed set of threads that share loops. The caller is one of them: a pool of 1 starts none. A
- * job is cut into contiguous parts, one per thread; which thread takes which part never changes
- * a bit, because every kernel computes each output alone. Waiting threads spin briefly, then
- * sleep. */
+ * job is cut into contiguous parts, two per thread, which the threads claim as they come; which
+ * thread takes which part never changes a bit, because every kernel computes each output alone.
+ * Waiting threads spin briefly, then sleep. */
 #ifndef CORE_POOL_H
 #define CORE_POOL_H
 

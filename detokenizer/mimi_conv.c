@@ -95,11 +95,11 @@ static void run_plain(const mimi_conv *c, const compute *k, float *tail, const f
                       bool elu, float *scratch, float *y) {
     const size_t in = (size_t)c->in, tail_size = mimi_conv_tail_size(c);
     const size_t fresh = (size_t)count * in;
-    memcpy(scratch, tail, tail_size * sizeof *tail);
+    if (tail_size > 0) memcpy(scratch, tail, tail_size * sizeof *tail);
     take_in(scratch + tail_size, x, fresh, elu);
     linear(k, &c->w, c->bias, scratch, (size_t)c->stride * in, y, (size_t)c->out,
            mimi_conv_out_count(c, count));
-    memcpy(tail, scratch + fresh, tail_size * sizeof *tail);
+    if (tail_size > 0) memcpy(tail, scratch + fresh, tail_size * sizeof *tail);
 }
 
 static void run_transposed(const mimi_conv *c, const compute *k, float *tail, const float *x,
@@ -116,7 +116,7 @@ static void run_transposed(const mimi_conv *c, const compute *k, float *tail, co
             to[i] = p[i] + (i < rest ? tail[i] : 0.0f);
             if (c->bias != NULL) to[i] += c->bias[i % out];
         }
-        memcpy(tail, p + step, rest * sizeof *tail);
+        if (rest > 0) memcpy(tail, p + step, rest * sizeof *tail);
     }
 }
 

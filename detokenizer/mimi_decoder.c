@@ -18,7 +18,7 @@ void mimi_decoder_reset(mimi_decoder *s) {
     const size_t tail = (size_t)(s->w->up_kernel - MIMI_STEPS) * (size_t)s->w->width;
     mimi_transformer_reset(&s->transformer);
     seanet_reset(&s->seanet);
-    memset(s->up_tail, 0, tail * sizeof *s->up_tail);
+    if (tail > 0) memset(s->up_tail, 0, tail * sizeof *s->up_tail);
 }
 
 /* latent = Pf E0[c0] + Pr sum of E_k[c_k] (audio.md 9.1). */
@@ -45,7 +45,8 @@ static void upsample(mimi_decoder *s) {
             const float tail = j < rest ? s->up_tail[j * width + i] : 0.0f;
             s->steps[j * width + i] = s->latent[i] * s->w->up_taps[i * kernel + j] + tail;
         }
-    memcpy(s->up_tail, s->steps + MIMI_STEPS * width, rest * width * sizeof *s->up_tail);
+    if (rest > 0)
+        memcpy(s->up_tail, s->steps + MIMI_STEPS * width, rest * width * sizeof *s->up_tail);
 }
 
 rnl_status mimi_decoder_push(mimi_decoder *s, const compute *c, const int32_t *codes, float *out) {

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/status.h"
 #include "detokenizer/mimi.h"
@@ -56,12 +57,20 @@ static void load_upsample(loader *l, mimi_weights *w) {
         load_vector(l, (int64_t)w->width * w->up_kernel, "upsample.convtr.convtr.convtr.weight");
 }
 
+/* Any part of the encoder calls for all of it: half an encoder is damage, not a smaller codec. */
+static bool any_encoder(const loader *l) {
+    for (size_t i = 0; i < weights_count(l->w); i++)
+        if (strncmp(weights_at(l->w, i)->name, "mimi.encoder", strlen("mimi.encoder")) == 0)
+            return true;
+    return false;
+}
+
 void mimi_load(loader *l, int head_width, int window, int codebook_count, mimi_weights *w) {
     *w = (mimi_weights){.codebook_count = codebook_count};
     const char *outer = l->prefix;
     l->prefix = "mimi.";
     if (codebook_count < 1 || codebook_count > MIMI_BOOK_CAP) fail(l, "codebooks");
-    w->has_encoder = load_has(l, "encoder.model.0.conv.conv.weight");
+    w->has_encoder = any_encoder(l);
     load_quantizer(l, "rvq_first", 1, w, &w->first);
     load_quantizer(l, "rvq_rest", codebook_count - 1, w, &w->rest);
     load_upsample(l, w);

@@ -100,12 +100,17 @@ void seanet_layout(seanet_state *s, const seanet_weights *w, int count, arena *k
     s->scratch = arena_take(scratch, work, sizeof(float));
 }
 
+/* Convolutions of one tap have no tail at all. */
+static void clear_tail(const mimi_conv *c, float *tail) {
+    const size_t size = mimi_conv_tail_size(c);
+    if (size > 0) memset(tail, 0, size * sizeof *tail);
+}
+
 void seanet_reset(seanet_state *s) {
     for (int i = 0; i < s->w->layer_count; i++) {
         const seanet_layer *y = &s->w->layers[i];
-        memset(s->first_tail[i], 0, mimi_conv_tail_size(&y->first) * sizeof(float));
-        if (y->residual)
-            memset(s->second_tail[i], 0, mimi_conv_tail_size(&y->second) * sizeof(float));
+        clear_tail(&y->first, s->first_tail[i]);
+        if (y->residual) clear_tail(&y->second, s->second_tail[i]);
     }
 }
 

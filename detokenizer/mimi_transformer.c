@@ -1,6 +1,7 @@
 #include "detokenizer/mimi_transformer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/status.h"
@@ -22,6 +23,23 @@ static void load_layer(loader *l, const char *half, int i, int64_t width, mimi_l
     y->down = load_matrix(l, width, y->up.row_count, "%s.%s.%d.linear2.weight", half, at, i);
 }
 
+/* One more than the highest layer that any tensor names, so that a file in which one tensor of a
+ * layer is missing is refused for it and does not pass as a codec of fewer layers. */
+static int count_layers(const loader *l, const char *half) {
+    char start[128];
+    const int length = snprintf(start, sizeof start, "%s%s.transformer.layers.", l->prefix, half);
+    int count = 0;
+    for (size_t i = 0; i < weights_count(l->w); i++) {
+        const char *name = weights_at(l->w, i)->name;
+        if (strncmp(name, start, (size_t)length) != 0) continue;
+        int index = 0;
+        for (name += length; *name >= '0' && *name <= '9' && index <= MIMI_LAYER_CAP; name++)
+            index = 10 * index + (*name - '0');
+        if (index >= count) count = index + 1;
+    }
+    return count;
+}
+
 void mimi_transformer_load(loader *l, const char *half, int width, int head_width, int window,
                            mimi_transformer *w) {
     *w = (mimi_transformer){.width = width, .head_width = head_width, .window = window};
@@ -34,11 +52,18 @@ void mimi_transformer_load(loader *l, const char *half, int width, int head_widt
         return;
     }
     w->head_count = width / head_width;
-    while (w->layer_count < MIMI_LAYER_CAP &&
-           load_has(l, "%s.transformer.layers.%d.norm1.weight", half, w->layer_count)) {
-        mimi_layer *y = &w->layers[w->layer_count];
-        load_layer(l, half, w->layer_count++, width, y);
-        if (y->up.row_count > w->ff_max) w->ff_max = y->up.row_count;
+    w->layer_count = count_layers(l, half);
+    if (w->layer_count < 1 || w->layer_count > MIMI_LAYER_CAP) {
+        l->status = status_fail(l->error, RNL_ERR_FORMAT,
+                                "%s: Mimi's %s has no layers or more than %d; the file is damaged "
+                                "or of another codec",
+                                l->file, half, MIMI_LAYER_CAP);
+        w->layer_count = 0;
+        return;
+    }
+    for (int i = 0; i < w->layer_count; i++) {
+        load_layer(l, half, i, width, &w->layers[i]);
+        if (w->layers[i].up.row_count > w->ff_max) w->ff_max = w->layers[i].up.row_count;
     }
 }
 

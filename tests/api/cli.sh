@@ -52,6 +52,16 @@ expect 2 "no command" "$runnel"
 refuse 2 "unknown command" "did you mean 'reply'" "$runnel" repyl
 refuse 2 "unknown option" "unknown" "$runnel" reply --nonsense "$question"
 refuse 2 "missing value" "missing its value" "$runnel" reply "$question" -o
+refuse 2 "option of another command" "'--voice' is unknown" \
+    "$runnel" reply --voice us-male "$question"
+refuse 2 "value of a flag" "takes none" "$runnel" reply --quiet=yes "$question"
+expect 0 "--version after options" "$runnel" reply --quiet --version
+for mistake in "--threads +3" "--memory -5" "--memory 5X" "--temp 0x1" "--temp inf" "--seed -1" \
+    "--seed 18446744073709551616" "--interleave +6:12"; do
+    # shellcheck disable=SC2086 # two words
+    refuse 2 "strict numbers: $mistake" "is not" "$runnel" reply $mistake "$question"
+done
+expect 0 "largest seed" "$runnel" reply -q --seed 18446744073709551615 "$question" -o answer.wav
 refuse 2 "threads" "whole number from 1" "$runnel" reply -t 0 "$question"
 refuse 2 "threads text" "whole number from 1" "$runnel" reply -t two "$question"
 refuse 2 "temperature" "number from 0 to 2" "$runnel" reply --temp 3 "$question"
@@ -71,6 +81,15 @@ expect 0 "reply in the current folder" "$runnel" reply "$question"
 [ -s light.answer.wav ] && pass || fail "reply: no light.answer.wav"
 expect 0 "two turns" "$runnel" reply "$question" "$source/samples/questions/who.wav" -o turns
 [ -s turns/light.answer.wav ] && [ -s turns/who.answer.wav ] && pass || fail "reply: two answers"
+mkdir other && cp "$question" other/light.wav
+expect 0 "two questions of one name" "$runnel" reply -q "$question" other/light.wav -o same
+[ -s same/light.answer.wav ] && [ -s same/light.2.answer.wav ] && pass ||
+    fail "reply: one answer has replaced another"
+expect 0 "-o names a folder" "$runnel" reply -q "$question" -o other
+[ -s other/light.answer.wav ] && pass || fail "reply: no answer in the folder of -o"
+expect 0 "chat, two sounds in a line" "$runnel" chat -q "@$question @$question"
+refuse 5 "chat, the second sound is missing" "nowhere.wav" \
+    "$runnel" chat -q "@$question @nowhere.wav"
 expect 0 "reply --json" "$runnel" reply --json "$question" -o answer.wav
 python3 - "$work/out" <<'PY' && pass || fail "reply --json: not the object it should be"
 import json, sys
@@ -172,6 +191,27 @@ expect 0 "silence is taken" "$runnel" reply -q silent.wav -o s.wav
 refuse 5 "text not UTF-8" "UTF-8" "$runnel" chat "$(printf 'caf\351')"
 refuse 5 "nothing to say" "no text" "$runnel" say ""
 
+refuse 5 "tokenize, text not UTF-8" "UTF-8" "$runnel" tokenize "$(printf 'caf\351')"
+printf 'hello\0world' > nul.txt
+refuse 5 "say, NUL in the text" "NUL" bash -c '"$1" say - -o s.wav < nul.txt' _ "$runnel"
+
+# ---- Output that cannot be written, and names that must not be replaced
+for command in "reply -q $question -o s.wav" "reply -q --json $question -o s.wav" \
+    "transcribe -q $question" info "tokenize hello" --help "reply --help"; do
+    refuse 1 "full standard output: $command" "standard output" \
+        bash -c '"$@" > /dev/full' _ "$runnel" $command
+done
+mkdir reader
+refuse 1 "a reader that goes away" "Broken pipe" bash -c \
+    'set -o pipefail; "$@" -q -o reader/a.wav | true' _ "$runnel" reply -m "$tiny" \
+    --audio-temp 0 --max-tokens 300 "$question"
+[ -z "$(ls reader)" ] && pass || fail "a reader that goes away: a file is left"
+mkfifo pipe.wav # stands for a device such as /dev/null, which a rename would replace
+for command in "reply $question" "convert $model" "dump mel $question"; do
+    refuse 1 "no regular file as target: $command" "no regular file" "$runnel" $command -o pipe.wav
+    [ -p pipe.wav ] && pass || fail "$command: has replaced a file that is no regular one"
+done
+
 # ---- Limits and full disks
 refuse 6 "memory budget" "MiB" "$runnel" reply --memory 1M "$question"
 refuse 1 "text beyond the context" "context" "$runnel" chat --context 64 \
@@ -195,6 +235,51 @@ kill -INT $pid
 wait $pid
 [ $? -eq 130 ] && [ ! -e stopped.wav ] && pass || fail "Ctrl-C: exit code or a file"
 [ -z "$(find . -name '*.tmp-*')" ] && pass || fail "Ctrl-C leaves a temporary file"
+
+
+# ---- A model file that shrinks while in use: a sentence, no file left
+cp "$model" shrinks.gguf
+"$runnel" reply -m shrinks.gguf --max-tokens 100000 --context 100000 --temp 2 --audio-temp 1 \
+    "$question" -o shrunk.wav > out 2> err &
+pid=$!
+for _ in $(seq 100); do
+    [ -n "$(find . -name 'shrunk.wav.tmp-*')" ] && break
+    sleep 0.05
+done
+truncate -s 4096 shrinks.gguf
+wait $pid
+[ $? -eq 1 ] && [ "$(grep -c '^runnel: .*shorter' err)" -eq 1 ] && pass ||
+    fail "a shrinking model: exit code or sentence"
+[ -z "$(find . -name 'shrunk*')" ] && pass || fail "a shrinking model: a file is left"
+
+# ---- At a terminal: a slip leaves nothing in the turn, the answer stays on the screen
+if python3 - "$runnel" > out 2> err <<'PY'; then pass; else fail "chat at a terminal"; fi
+import os, pty, select, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "chat"])
+signal.alarm(60)
+def read_until(mark):
+    seen = b""
+    while not seen.endswith(mark):
+        seen += os.read(terminal, 4096)
+    return seen.decode()
+read_until(b"> ")
+os.write(terminal, b"turn it off @nowhere.wav\n")
+assert "nowhere.wav" in read_until(b"> ")
+os.write(terminal, b"who are you\n")
+answer = read_until(b"> ")
+# What remains when \r and the erasing of a line are obeyed.
+lasting = []
+for line in answer.split("\n"):
+    shown = ""
+    for part in line.rstrip("\r").split("\r"):
+        shown = part + shown[len(part):] if "\033[K" not in part else part.split("\033[K")[-1]
+    lasting.append(shown)
+assert any("I am minnow" in line for line in lasting), answer
+os.write(terminal, b"\x03")
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+PY
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
