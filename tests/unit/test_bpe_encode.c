@@ -13,6 +13,7 @@
 
 #include "core/utf8.h"
 #include "tokenizer/bpe_file.h"
+#include "tokenizer/split.h"
 
 enum { TINY_ROWS = 1216, ID_CAP = 2048, PIECE_CAP = 4096, MILLION = 1 << 20 };
 
@@ -245,7 +246,7 @@ static void grow(naive *n, bpe *b, uint64_t *random) {
             if (strcmp(n->texts[i], joined) == 0) id = 256 + i;
         if (id == 0) {
             id = 256 + n->token_count;
-            (void)snprintf(n->texts[n->token_count++], sizeof n->texts[0], "%s", joined);
+            memcpy(n->texts[n->token_count++], joined, strlen(joined) + 1);
             add(b, id, joined, BPE_NORMAL);
         }
         merge(b, left, right); /* a pair may come twice: the first rank counts */
@@ -456,25 +457,56 @@ static void the_smallest_cap_still_ends(void **state) {
     }
 }
 
-/* A long piece is cut at the last character that fits, and the parts are encoded apart. */
+/* Pieces that end at the cap or just before it: what follows them decides where they end. */
+static void what_follows_a_full_piece_is_seen(void **state) {
+    (void)state;
+    static const char *const spaces[] = {" ", "\xC2\xA0", "\xE3\x80\x80"};
+    static const char *const after[] = {"the", "\xE3\x80\x80the", "\n", "\xF0\x9F\x98\x80", ""};
+    enum { CAP = 64 };
+    coder small = coder_tiny(CAP), large = coder_tiny(PIECE_CAP);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < 5; k++)
+            for (size_t run = 1;; run++) {
+                char text[4 * CAP] = "";
+                for (size_t n = 0; n < run; n++) strcat(text, spaces[i]);
+                strcat(text, after[k]);
+                if (split_next(text, strlen(text)) > CAP) break;
+                int32_t ids[4 * CAP], want[4 * CAP];
+                const size_t count = encode(&large, text, strlen(text), false, want, 4 * CAP);
+                assert_int_equal(encode(&small, text, strlen(text), false, ids, 4 * CAP), count);
+                if (memcmp(ids, want, count * sizeof *ids) != 0)
+                    fail_msg("%zu of space %zu before \"%s\" differ", run, i, after[k]);
+            }
+    coder_free(&small);
+    coder_free(&large);
+}
+
+/* A long piece is cut at the last character that fits, and the parts are encoded apart. The
+ * character has a token of its own, so that a cut inside it shows. */
 static void a_piece_beyond_the_cap_is_cut_at_a_character(void **state) {
     (void)state;
+    static const char *const letters[] = {"\xE6\x97\xA5", "\xC3\xA4"};
     coder small = coder_tiny(64), large = coder_tiny(PIECE_CAP);
-    char text[400];
-    for (int begin = 0; begin < 4; begin++) { /* the cut meets every place of a character */
-        memset(text, 'q', (size_t)begin);
-        size_t size = (size_t)begin;
-        for (int i = 0; i < 90; i++, size += 4) memcpy(text + size, "\xF0\xA0\x80\x80", 4);
+    for (int k = 0; k < 2; k++) {
+        char text[400];
         int32_t ids[400], want[400];
-        size_t want_count = 0;
-        for (size_t at = 0; at < size;) {
-            size_t part = size - at < 64 ? size - at : 64;
-            while (at + part < size && ((unsigned char)text[at + part] & 0xC0) == 0x80) part--;
-            want_count += encode(&large, text + at, part, false, want + want_count, 400);
-            at += part;
+        const size_t width = strlen(letters[k]);
+        assert_int_equal(encode(&large, letters[k], width, false, ids, 400), 1);
+        for (int begin = 0; begin < 4; begin++) { /* the cut meets every place of a character */
+            memset(text, 'q', (size_t)begin);
+            size_t size = (size_t)begin;
+            for (int i = 0; i < 90; i++, size += width) memcpy(text + size, letters[k], width);
+            size_t want_count = 0;
+            for (size_t at = 0; at < size;) {
+                size_t part = size - at < 64 ? size - at : 64;
+                while (at + part < size && ((unsigned char)text[at + part] & 0xC0) == 0x80) part--;
+                want_count +=
+                    encode(&large, text + at, part, false, want + want_count, 400 - want_count);
+                at += part;
+            }
+            assert_int_equal(encode(&small, text, size, false, ids, 400), want_count);
+            assert_memory_equal(ids, want, want_count * sizeof *ids);
         }
-        assert_int_equal(encode(&small, text, size, false, ids, 400), want_count);
-        assert_memory_equal(ids, want, want_count * sizeof *ids);
     }
     coder_free(&small);
     coder_free(&large);
@@ -541,6 +573,7 @@ int main(void) {
         cmocka_unit_test(law_invalid_text_encodes_as_its_repaired_self),
         cmocka_unit_test(law_more_room_gives_the_same_ids),
         cmocka_unit_test(the_smallest_cap_still_ends),
+        cmocka_unit_test(what_follows_a_full_piece_is_seen),
         cmocka_unit_test(a_piece_beyond_the_cap_is_cut_at_a_character),
         cmocka_unit_test(a_megabyte_of_anything_is_quick_and_comes_back),
     };
