@@ -175,7 +175,7 @@ void gguf_put_tensor(gguf_writer *w, const char *name, quant_type type, int rank
 }
 
 static rnl_status write_bytes(gguf_writer *w, const void *data, size_t size, rnl_error *error) {
-    if (fwrite(data, 1, size, w->file) == size) return RNL_OK;
+    if (size == 0 || fwrite(data, 1, size, w->file) == size) return RNL_OK;
     return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space", w->path,
                        strerror(errno));
 }
