@@ -11,10 +11,10 @@
 
 enum { END = 7, AUDIO_START = 128, TEXT_END = 130, END_CODE = 2048, BOOKS = 3 };
 
-/* What is chosen at each decision: 'x' a plain token, '7', 'A' (128), 'T' (130); 'f' a frame, 'E' an
- * end frame, 'e' a frame with the end code in the last book only. The loop must ask for a token or a
- * frame as the letter says, and the reply must end exactly with the script when it ends in '.'; '|'
- * marks nothing. */
+/* What is chosen at each decision: 'x' a plain token, '7', 'A' (128), 'T' (130); 'f' a frame,
+ * 'E' an end frame, 'e' a frame with the end code in the last book only. The loop must ask for a
+ * token or a frame as the letter says, and the reply must end exactly with the script when it
+ * ends in '.'; '|' marks nothing. */
 typedef struct row {
     const char *name;
     bool interleaved;
