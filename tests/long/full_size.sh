@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# A checkpoint with every shape of LFM2.5-Audio-1.5B: full_size.sh SOURCE BUILD. Made with random
+# weights, converted to Q8_0, run for a turn from both; 5 GB of disk under RUNNEL_LONG_FOLDER (/tmp).
+set -uo pipefail
+source=$1 runnel=$2/runnel
+work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-full-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+check() { # check NAME CONDITION...
+    local name=$1
+    shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+}
+
+python3 "$source/tools/make_random_checkpoint.py" --hf "$work/model" > "$work/log" 2>&1 ||
+    { cat "$work/log"; exit 1; }
+check "size of the checkpoint" [ "$(stat -c %s "$work/model/model.safetensors")" -eq 2940723992 ]
+check "convert" "$runnel" convert -q "$work/model" -o "$work/q8.gguf" --type q8_0
+for model in "$work/q8.gguf" "$work/model"; do
+    check "a turn of $(basename "$model")" "$runnel" reply -m "$model" --max-tokens 24 \
+        "$source/tests/data/audio/question.wav" -o "$work/answer.wav" > /dev/null
+    check "sound" [ -s "$work/answer.wav" ]
+    # Peak memory of the turn: the high-water mark of a process that only runs it.
+    peak=$(python3 - "$runnel" "$model" "$source" "$work" << 'PY'
+import resource, subprocess, sys
+runnel, model, source, work = sys.argv[1:]
+subprocess.run([runnel, "reply", "-q", "-m", model, "--max-tokens", "8",
+                source + "/tests/data/audio/question.wav", "-o", work + "/answer.wav"],
+               stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+PY
+    )
+    size=$(du -smL "$model" | cut -f1)
+    echo "$(basename "$model"): $size MiB of files, $peak MiB at most"
+    check "memory" [ "$peak" -le $((size + 300)) ]
+done
+"$runnel" bench -m "$work/q8.gguf" --repeat 3
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
