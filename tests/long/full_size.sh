@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A checkpoint with every shape of LFM2.5-Audio-1.5B: full_size.sh SOURCE BUILD. Made with random
-# weights, converted to Q8_0, run for a turn from both; 5 GB of disk under RUNNEL_LONG_FOLDER (/tmp).
+# weights, converted to Q8_0, run for a turn from both. Takes 5 GB under RUNNEL_LONG_FOLDER (/tmp).
 set -uo pipefail
 source=$1 runnel=$2/runnel
 work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-full-XXXXXX")

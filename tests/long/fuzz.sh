@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every fuzz program for RUNNEL_FUZZ_SECONDS each (600): fuzz.sh SOURCE BUILD. Corpora begin with the
-# reference data. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
+# Every fuzz program for RUNNEL_FUZZ_SECONDS each (600): fuzz.sh SOURCE BUILD. Corpora begin with
+# the reference data. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
 set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
