@@ -87,6 +87,9 @@ static void on_interrupt(int signal_number) {
 
 static void on_bus_error(int signal_number) {
     (void)signal_number;
+    /* Several threads read the model: one of them speaks, the others wait for the end. */
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    while (atomic_flag_test_and_set(&told)) (void)pause();
     static const char sentence[] =
         "runnel: a model file became shorter while it was in use; restore it and start again\n";
     (void)!write(STDERR_FILENO, sentence, sizeof sentence - 1);
