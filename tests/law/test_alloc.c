@@ -1,0 +1,197 @@
+/* Memory: nothing is allocated after a session is created, and any allocation that fails before
+ * that is a sentence, not a crash or a leak.
+ *
+ * This program has an allocator of its own in front of glibc's, which counts, refuses and
+ * forbids. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/support/rig.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GUARDED 0
+#else
+#define GUARDED 1
+#endif
+
+static atomic_long allocated, live, refuse_at; /* refuse_at 0: never */
+static atomic_bool counting;
+
+#if GUARDED
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t align, size_t size);
+extern void __libc_free(void *old);
+void *memalign(size_t align, size_t size);
+
+/* Seen by the shared libraries, too: what they allocate counts. */
+#pragma GCC visibility push(default)
+
+/* True when this allocation shall fail. */
+static bool refused(void) {
+    if (!atomic_load(&counting)) return false;
+    return atomic_fetch_add(&allocated, 1) + 1 == atomic_load(&refuse_at);
+}
+
+static void *counted(void *made) {
+    if (made != NULL && atomic_load(&counting)) atomic_fetch_add(&live, 1);
+    return made;
+}
+
+void *malloc(size_t size) {
+    return refused() ? NULL : counted(__libc_malloc(size));
+}
+
+void *calloc(size_t count, size_t size) {
+    return refused() ? NULL : counted(__libc_calloc(count, size));
+}
+
+void *realloc(void *old, size_t size) {
+    if (refused()) return NULL;
+    void *made = __libc_realloc(old, size);
+    return old == NULL ? counted(made) : made;
+}
+
+void *memalign(size_t align, size_t size) {
+    return refused() ? NULL : counted(__libc_memalign(align, size));
+}
+
+void *aligned_alloc(size_t align, size_t size) {
+    return memalign(align, size);
+}
+
+int posix_memalign(void **out, size_t align, size_t size) {
+    *out = memalign(align, size);
+    return *out != NULL ? 0 : 12; /* ENOMEM */
+}
+
+void free(void *old) {
+    if (old != NULL && atomic_load(&counting)) atomic_fetch_sub(&live, 1);
+    __libc_free(old);
+}
+#pragma GCC visibility pop
+#endif
+
+static void begin_counting(long refuse) {
+    atomic_store(&allocated, 0);
+    atomic_store(&live, 0);
+    atomic_store(&refuse_at, refuse);
+    atomic_store(&counting, true);
+}
+
+static void end_counting(void) {
+    atomic_store(&counting, false);
+}
+
+static void skip_unguarded(void) {
+    if (GUARDED) return;
+    printf("skipped: a sanitizer has its own allocator, which cannot be replaced\n");
+    skip();
+}
+
+static void converse(rnl_session *s, const float *clip, float *sound, char *text) {
+    rnl_error error;
+    size_t got;
+    const rnl_mode modes[] = {RNL_MODE_INTERLEAVED, RNL_MODE_TEXT, RNL_MODE_SPEAK};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(rnl_session_add_audio(s, clip, 32000, i == 1 ? 44100 : 16000, &error),
+                         RNL_OK);
+        assert_int_equal(rnl_session_add_text(s, RNL_ROLE_USER, "and more", 8, &error), RNL_OK);
+        rig_begin(s, modes[i], 30);
+        rnl_status status;
+        do {
+            status = rnl_session_step(s, &error);
+            assert_true(status >= 0);
+            while (rnl_session_pull_text(s, text, 64, &got) == RNL_OK) continue;
+            while (rnl_session_pull_samples(s, sound, 4096, &got) == RNL_OK) continue;
+            if (status == RNL_OK && i == 0 && rnl_session_stage(s) == RNL_STAGE_GENERATE)
+                assert_int_equal(rnl_session_snapshot(s, 0, &error), RNL_OK);
+        } while (status != RNL_DONE);
+    }
+    assert_int_equal(rnl_session_restore(s, 0, &error), RNL_OK);
+    rnl_session_reset(s);
+}
+
+static void nothing_is_allocated_after_create(void **state) {
+    (void)state;
+    skip_unguarded();
+    static float sound[4096];
+    char text[64];
+    float *clip = rig_wav("audio/question.wav", 0, 32000);
+    rnl_model *model = rig_model("tiny");
+    rnl_session *s = rig_session(model, 3);
+    begin_counting(0);
+    converse(s, clip, sound, text);
+    end_counting();
+    assert_int_equal(atomic_load(&allocated), 0);
+    /* The guard itself works: this is counted. */
+    begin_counting(0);
+    free(rig_wav("audio/question.wav", 0, 10));
+    end_counting();
+    assert_true(atomic_load(&allocated) > 0);
+    free(clip);
+    rnl_session_destroy(&s);
+    rnl_model_close(&model);
+}
+
+/* Opens a model and a session with the n-th allocation refused; true when all was opened. */
+static bool open_all(const char *path, long n) {
+    rnl_session_config config = rnl_session_config_default();
+    config.context_cap = 64;
+    config.thread_count = 2;
+    rnl_model *model = NULL;
+    rnl_session *s = NULL;
+    rnl_error error = {0};
+    begin_counting(n);
+    rnl_status status = rnl_model_open(path, NULL, &model, &error);
+    if (status == RNL_OK) status = rnl_session_create(model, &config, &s, &error);
+    const bool open = status == RNL_OK;
+    const bool asked = atomic_load(&allocated) >= n;
+    rnl_session_destroy(&s);
+    rnl_model_close(&model);
+    end_counting();
+    if (!open && error.text[0] == '\0') fail_msg("allocation %ld: no sentence", n);
+    /* What a library keeps for itself (stdio, threads) shows as a few blocks, not as a leak that
+     * grows with the model. */
+    if (atomic_load(&live) > 8) fail_msg("allocation %ld: %ld blocks left", n, atomic_load(&live));
+    if (!asked && !open) fail_msg("%ld allocations and yet: %s", n, error.text);
+    return !asked;
+}
+
+/* Models without sound: FFTW ends the process when its planner finds no memory, and nothing can be
+ * done about that. */
+static void any_allocation_may_fail(void **state) {
+    (void)state;
+    skip_unguarded();
+    char alone[] = "/tmp/runnel-alloc-XXXXXX", file[64];
+    assert_non_null(mkdtemp(alone));
+    (void)snprintf(file, sizeof file, "%s/text.gguf", alone); /* the other three are not found */
+    assert_int_equal(symlink(TEST_DATA "/gguf/tiny-F16.gguf", file), 0);
+    const char *const paths[] = {TEST_DATA "/dense/tied", file};
+    for (size_t i = 0; i < 2; i++) {
+        /* Every allocation of the small folder; of the file with a vocabulary each 37th. */
+        const long step = i == 0 ? 1 : 37;
+        long n = 1;
+        while (!open_all(paths[i], n)) n += step;
+        printf("%s: %ld allocations\n", paths[i], n);
+        assert_true(n > 100);
+    }
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(alone), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_allocated_after_create),
+        cmocka_unit_test(any_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
