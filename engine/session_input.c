@@ -214,16 +214,16 @@ rnl_status rnl_session_push_audio(rnl_session *s, const float *samples, size_t c
     if (status == RNL_OK) status = check_samples(s, samples, count, rate, error);
     if (status == RNL_OK && !s->clip_open) status = finish_encoding(s, error);
     if (status != RNL_OK) return status;
+    const size_t before = s->clip_open ? s->clip_count : 0;
+    const double seconds = ((double)before + (double)count) / rate;
+    if (seconds > s->config.clip_seconds_max) return too_long(s, error);
     if (!s->clip_open) {
         resampler_begin(s->resampler, rate, RNL_RATE_IN);
         mel_reset(&s->mel);
         s->clip_open = true;
         s->clip_rate = rate;
-        s->clip_count = 0;
     }
-    const double seconds = (double)(s->clip_count + count) / rate;
-    if (seconds > s->config.clip_seconds_max) return too_long(s, error);
-    s->clip_count += count;
+    s->clip_count = before + count;
     while (count > 0) {
         size_t taken, made;
         resampler_push(s->resampler, samples, count, &taken, s->resampled, SESSION_BLOCK, &made);

@@ -94,6 +94,30 @@ static void bad_content_changes_nothing(void **state) {
     rnl_session_destroy(&s);
 }
 
+/* A push that is refused leaves things as they were: no clip, or the clip before it. */
+static void a_refused_push_opens_no_clip(void **state) {
+    (void)state;
+    rnl_session *s = rig_session(model, 1);
+    float *minutes = calloc(13 * 16000, sizeof *minutes);
+    assert_non_null(minutes);
+    assert_int_equal(rnl_session_push_audio(s, minutes, 13 * 16000, 16000, &error),
+                     RNL_ERR_TOO_LONG);
+    assert_int_equal(rnl_session_end_audio(s, &error), RNL_OK); /* there is none */
+    minutes[5] = NAN;
+    assert_int_equal(rnl_session_push_audio(s, minutes, 400, 16000, &error), RNL_ERR_DATA);
+    assert_int_equal(rnl_session_snapshot(s, 0, &error), RNL_OK);
+    minutes[5] = 0;
+    assert_int_equal(rnl_session_push_audio(s, minutes, 400, 8000, &error), RNL_OK);
+    assert_int_equal(rnl_session_push_audio(s, minutes, 13 * 16000, 8000, &error),
+                     RNL_ERR_TOO_LONG);
+    assert_int_equal(rnl_session_push_audio(s, minutes, 12 * 8000 - 400, 8000, &error), RNL_OK);
+    assert_int_equal(rnl_session_push_audio(s, minutes, 1, 8000, &error), RNL_ERR_TOO_LONG);
+    assert_int_equal(rnl_session_end_audio(s, &error), RNL_OK);
+    assert_true(rnl_session_position_count(s) > 12 * 12);
+    free(minutes);
+    rnl_session_destroy(&s);
+}
+
 static void calls_out_of_order_are_refused(void **state) {
     (void)state;
     rnl_session *s = rig_session(model, 1);
@@ -214,6 +238,7 @@ int main(void) {
         cmocka_unit_test(configurations_out_of_range_are_refused),
         cmocka_unit_test(the_plan_is_what_is_allowed),
         cmocka_unit_test(bad_content_changes_nothing),
+        cmocka_unit_test(a_refused_push_opens_no_clip),
         cmocka_unit_test(calls_out_of_order_are_refused),
         cmocka_unit_test(a_full_context_refuses_and_keeps_what_it_has),
         cmocka_unit_test(a_full_context_drops_the_oldest_turns_on_request),

@@ -1,119 +1,228 @@
-/* The two generation loops, row by row of audio.md 7.5 and 7.6. A script says what the model would
- * choose; the test says what the loop asks for. */
+/* The two generation loops: every row of audio.md 7.6, the sequential loop of 7.5, and random walks
+ * against a literal transcription of the specification's pseudo-code. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "backbone/generate.h"
+#include "core/random.h"
 
-enum { END = 7, AUDIO_START = 128, TEXT_END = 130, END_CODE = 2048, BOOKS = 3 };
+enum { CODEBOOKS = 8, IM_END = 7, AUDIO_START = 128, TEXT_END = 130, END_CODE = 2048 };
 
-/* What is chosen at each decision: 'x' a plain token, '7', 'A' (128), 'T' (130); 'f' a frame,
- * 'E' an end frame, 'e' a frame with the end code in the last book only. The loop must ask for a
- * token or a frame as the letter says, and the reply must end exactly with the script when it
- * ends in '.'; '|' marks nothing. */
-typedef struct row {
-    const char *name;
-    bool interleaved;
-    const char *script;
-} row;
-
-static const row rows[] = {
-    {"sequential: text until 7", false, "xxTx7."},
-    {"sequential: 128 starts frames, the end frame returns to text", false, "Afff|E7."},
-    {"sequential: 130 has no effect", false, "TxAfE|x7."},
-    {"sequential: text may go on after the audio", false, "AfEx|Aff|E7."},
-    {"sequential: the end code in a later book is no end", false, "Afe|f|E7."},
-    {"interleaved: 6 text, 12 frames, in turn", true, "xxxxxx|ffffffffffff|xxxxxx|ffffffffffff|xx"},
-    {"interleaved: 130 inside a chunk starts audio at once", true, "xxT|fff"},
-    {"interleaved: after 130 audio runs until an end frame", true,
-     "xxxT|ffffffffffff|ffffffffffff|fffff|E7."},
-    {"interleaved: a token other than 7 after 130 and the end gives audio again", true,
-     "T|ff|Ex|ffffffffffff|ffff|Ex|f"},
-    {"interleaved: an end frame before 130 leaves the rest of its counter to text", true,
-     "xxxxxx|ffffE|xxxxxxx|ffffffffffff|xxxxxx|f"},
-    {"interleaved: an end frame in the last slot gives a fresh text chunk", true,
-     "xxxxxx|fffffffffffE|xxxxxx|ffff"},
-    {"interleaved: 7 before 130 stops at once", true, "xxx7."},
-    {"interleaved: 128 is an ordinary token", true, "xAxxxA|ffffffffffff|xA7."},
-    {"interleaved: the end code in a later book is no end", true, "xxxxxx|fefffffffffe|xx"},
-};
-
-static int32_t token_of(char c) {
-    return c == '7' ? END : c == 'A' ? AUDIO_START : c == 'T' ? TEXT_END : 500;
+static generate_config config(bool interleaved, int text_run, int audio_run) {
+    return (generate_config){.interleaved = interleaved,
+                             .text_run = text_run,
+                             .audio_run = audio_run,
+                             .end_id = IM_END,
+                             .audio_start_id = AUDIO_START,
+                             .text_end_id = TEXT_END,
+                             .end_code = END_CODE,
+                             .codebook_count = CODEBOOKS};
 }
 
-static bool is_frame(char c) {
-    return c == 'f' || c == 'E' || c == 'e';
+/* A script is what the model decides, a letter each; the machine must ask for just these kinds.
+ *     t a text token   7 <|im_end|>   S <|audio_start|>   E <|text_end|>
+ *     f a frame        x an end frame                     b a frame with 2048 in codebook 3 */
+static bool is_frame(char letter) {
+    return letter == 'f' || letter == 'x' || letter == 'b';
 }
 
-static void check_frame(const row *r, generate *g, char c) {
-    int32_t codes[BOOKS] = {c == 'E' ? END_CODE : 5, 6, c == 'e' ? END_CODE : 7};
-    const int32_t last = codes[2];
+static int32_t id_of(char letter) {
+    return letter == '7' ? IM_END : letter == 'S' ? AUDIO_START : letter == 'E' ? TEXT_END : 300;
+}
+
+static void frame_of(char letter, int32_t *codes) {
+    for (int k = 0; k < CODEBOOKS; k++) codes[k] = 100 * k;
+    if (letter == 'x') codes[0] = END_CODE;
+    if (letter == 'b') codes[3] = END_CODE;
+}
+
+static void check_frame(generate *g, char letter) {
+    int32_t codes[CODEBOOKS + 1], want[CODEBOOKS];
+    frame_of(letter, codes);
+    frame_of(letter, want);
+    if (letter == 'x')
+        for (int k = 0; k < CODEBOOKS; k++) want[k] = END_CODE;
+    codes[CODEBOOKS] = -1; /* a fence */
     generate_frame(g, codes);
-    const bool whole = codes[0] == END_CODE && codes[1] == END_CODE && codes[2] == END_CODE;
-    if (c == 'E' && !whole) fail_msg("%s: an end frame keeps other codes", r->name);
-    if (c != 'E' && (codes[0] != 5 || codes[1] != 6 || codes[2] != last))
-        fail_msg("%s: a frame was changed", r->name);
+    assert_memory_equal(want, codes, sizeof want);
+    assert_int_equal(codes[CODEBOOKS], -1);
 }
 
-static void check_row(const row *r) {
-    const generate_config config = {.interleaved = r->interleaved,
-                                    .text_run = 6,
-                                    .audio_run = 12,
-                                    .end_id = END,
-                                    .audio_start_id = AUDIO_START,
-                                    .text_end_id = TEXT_END,
-                                    .end_code = END_CODE,
-                                    .codebook_count = BOOKS};
+static void play(const char *name, const generate_config *c, const char *script) {
     generate g;
-    generate_begin(&g, &config);
-    for (const char *p = r->script; *p != '\0'; p++) {
-        if (*p == '|') continue;
-        if (*p == '.') fail_msg("%s: it did not stop", r->name);
+    memset(&g, 0x5a, sizeof g); /* begin alone defines the start */
+    generate_begin(&g, c);
+    for (const char *p = script; *p != '\0'; p++) {
+        if (*p == ' ') continue;
         if (generate_wants_frame(&g) != is_frame(*p))
-            fail_msg("%s: asks for %s at '%s'", r->name,
-                     generate_wants_frame(&g) ? "a frame" : "a token", p);
+            fail_msg("%s: '%s' does not fit at %td", name, script, p - script);
         if (is_frame(*p)) {
-            check_frame(r, &g, *p);
+            check_frame(&g, *p);
             continue;
         }
-        const generate_result result = generate_text(&g, token_of(*p));
-        /* The sequential loop emits 7, the interleaved one does not. */
-        assert_int_equal(result.emit, !(r->interleaved && *p == '7'));
-        assert_int_equal(result.stop, *p == '7');
-        if (result.stop) {
-            assert_string_equal(p + 1, ".");
-            return;
-        }
+        const generate_result r = generate_text(&g, id_of(*p));
+        if (r.emit != (*p != '7' || !c->interleaved) || r.stop != (*p == '7'))
+            fail_msg("%s: '%c' at %td: emit %d, stop %d", name, *p, p - script, r.emit, r.stop);
     }
 }
 
-static void every_row_of_the_table(void **state) {
+typedef struct row {
+    const char *name, *script;
+} row;
+
+static void every_row_of_the_interleaved_table(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_row(&rows[i]);
+    const row rows[] = {
+        {"six and twelve", "tttttt ffffffffffff tttttt ffffffffffff t"},
+        {"text ends inside a chunk", "ttE ffff"},
+        {"text ends on the first token", "E ffff"},
+        {"text ends on the last token of a chunk", "tttttE ffffffffffff ffff"},
+        {"after the text audio runs on",
+         "tttttt ffffffffffff ttE ffffffffffff ffffffffffff fffffx 7"},
+        {"end frame after the text", "ttE fffx 7"},
+        {"end frame at once", "E x 7"},
+        {"then another token: audio again", "ttE ffx t ffffffffffff ffffffx 7"},
+        {"and again, after each one", "ttE x t x t fx t ffx 7"},
+        {"end frame after a negative counter", "E ffffffffffff fffx t ffffffffffff fffx 7"},
+        {"a second end of text", "E fx E ffx 7"},
+        {"leftover 11", "tttttt x ttttttttttt ffffffffffff tttttt f"},
+        {"leftover 7", "tttttt ffffx ttttttt ffffffffffff tttttt f"},
+        {"leftover 1", "tttttt ffffffffffx t ffffffffffff tttttt f"},
+        {"end of text within the leftover", "tttttt ffffx ttE ffffffffffff ffx 7"},
+        {"end frame on the last slot", "tttttt fffffffffffx tttttt ffffffffffff"},
+        {"end before the end of text", "tt7"},
+        {"end on the last token of a chunk", "ttttt7"},
+        {"end at once", "7"},
+        {"end within the leftover", "tttttt x tt7"},
+        {"audio start is ordinary", "SSSSSS ffffffffffff StStSt f"},
+        {"2048 elsewhere is ordinary", "tttttt bbbbbbbbbbbb t"},
+        {"the limit cuts anywhere", "tttttt fff"},
+    };
+    const generate_config c = config(true, 6, 12);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) play(rows[i].name, &c, rows[i].script);
 }
 
-/* A text model: 128 and 130 are no special tokens. */
-static void without_special_ids_everything_is_text(void **state) {
+static void other_lengths_of_chunks(void **state) {
     (void)state;
-    const generate_config config = {
-        .end_id = END, .audio_start_id = -1, .text_end_id = -1, .end_code = END_CODE};
-    generate g;
-    generate_begin(&g, &config);
-    for (int32_t id = 100; id < 200; id++) {
-        const generate_result result = generate_text(&g, id);
-        assert_true(result.emit && !result.stop && !generate_wants_frame(&g));
+    const generate_config japanese = config(true, 6, 9), one = config(true, 1, 1);
+    play("6:9", &japanese, "tttttt fffffffff tttttt fffffffff t");
+    play("6:9, leftover 4", &japanese, "tttttt ffffx tttt fffffffff t");
+    play("6:9, last slot", &japanese, "tttttt ffffffffx tttttt fffffffff t");
+    play("1:1", &one, "t f t f t x t f E f f f x t f x 7");
+}
+
+static void the_sequential_loop(void **state) {
+    (void)state;
+    const row rows[] = {
+        {"speech", "S fffffffffffff fffx 7"},
+        {"text first", "tttttttttttttttttttt S f x 7"},
+        {"no limit of chunks", "S ffffffffffff ffffffffffff ffffffffffff ffffffffffff x t"},
+        {"end of text has no effect", "tEt S fff x E t 7"},
+        {"two speeches", "S f x t S ff x t 7"},
+        {"an end frame at once", "S x 7"},
+        {"2048 elsewhere is ordinary", "S bbb x 7"},
+        {"only text", "ttttttttt7"},
+        {"end at once", "7"},
+    };
+    const generate_config c = config(false, 6, 12);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) play(rows[i].name, &c, rows[i].script);
+}
+
+/* Models without the audio tokens: absent ids are -1 and no sampled id equals them. */
+static void absent_tokens_never_match(void **state) {
+    (void)state;
+    generate_config c = config(false, 6, 12);
+    c.audio_start_id = c.text_end_id = -1;
+    play("text model", &c, "tStEt7");
+    c.interleaved = true;
+    play("no end of text", &c, "tEtttt ffffffffffff tttttt f");
+}
+
+/* The pseudo-code of audio.md 7.5 and 7.6, line by line. */
+typedef struct loop {
+    bool interleaved, audio, done;
+    int text_run, audio_run, left;
+} loop;
+
+static void loop_text(loop *l, int32_t id, bool *emit, bool *stop) {
+    *emit = true;
+    *stop = false;
+    if (!l->interleaved) {
+        if (id == AUDIO_START) l->audio = true;
+        if (id == IM_END) *stop = true;
+        return;
+    }
+    l->left = l->left - 1;
+    if (id == IM_END) {
+        *stop = true;
+        *emit = false;
+        return;
+    }
+    if (id == TEXT_END) l->done = true;
+    if (l->left == 0 || l->done) {
+        l->audio = true;
+        l->left = l->audio_run;
+    }
+}
+
+static void loop_frame(loop *l, int32_t first_code) {
+    if (l->interleaved) {
+        l->left = l->left - 1;
+        if (l->left == 0 && !l->done) {
+            l->audio = false;
+            l->left = l->text_run;
+        }
+    }
+    if (first_code == END_CODE) l->audio = false;
+}
+
+static void law_random_decisions_follow_the_pseudo_code(void **state) {
+    (void)state;
+    const char texts[] = "tttttttttSE", frames[] = "fffffffffbx";
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        random_state r;
+        random_seed(&r, seed);
+        loop l = {.interleaved = seed % 4 != 0,
+                  .text_run = 1 + (int)(random_unit(&r) * 8),
+                  .audio_run = 1 + (int)(random_unit(&r) * 14)};
+        l.left = l.text_run;
+        const generate_config c = config(l.interleaved, l.text_run, l.audio_run);
+        generate g;
+        generate_begin(&g, &c);
+        for (int i = 0; i < 300; i++) {
+            if (generate_wants_frame(&g) != l.audio)
+                fail_msg("seed %llu, decision %d", (unsigned long long)seed, i);
+            const size_t dice = (size_t)(random_unit(&r) * 11);
+            if (l.audio) {
+                int32_t codes[CODEBOOKS];
+                frame_of(frames[dice], codes);
+                loop_frame(&l, codes[0]);
+                generate_frame(&g, codes);
+                continue;
+            }
+            const char letter = random_unit(&r) < 0.01 ? '7' : texts[dice];
+            bool emit, stop;
+            loop_text(&l, id_of(letter), &emit, &stop);
+            const generate_result got = generate_text(&g, id_of(letter));
+            assert_int_equal(got.emit, emit);
+            assert_int_equal(got.stop, stop);
+            if (stop) break;
+        }
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_of_the_table),
-        cmocka_unit_test(without_special_ids_everything_is_text),
+        cmocka_unit_test(every_row_of_the_interleaved_table),
+        cmocka_unit_test(other_lengths_of_chunks),
+        cmocka_unit_test(the_sequential_loop),
+        cmocka_unit_test(absent_tokens_never_match),
+        cmocka_unit_test(law_random_decisions_follow_the_pseudo_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
