@@ -14,7 +14,10 @@ typedef struct convert_config {
     quant_type type;  /* F32, F16, BF16, Q8_0, Q4_0 (the text head then Q8_0), or CONVERT_KEEP */
     /* Called between tensors; done of total bytes written. False stops: RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
-    void *progress_context;
+    /* Called with the temporary name of each file that is begun; for a program that may be ended
+     * before it can tidy up. NULL: not called. */
+    void (*opened)(void *context, const char *temporary);
+    void *progress_context; /* of both */
 } convert_config;
 
 /* Files are written beside their targets and renamed when all of them are complete.
