@@ -14,6 +14,17 @@
 
 static char folder[] = "/tmp/runnel-hostile-XXXXXX";
 
+/* Damage is looked for by the address sanitizer: it gets all of it. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { ALL_ALWAYS = 1 };
+#else
+enum { ALL_ALWAYS = 0 };
+#endif
+
+static int rounds(int all, int few) {
+    return ALL_ALWAYS || rig_rounds(all) == all ? all : few;
+}
+
 typedef struct blob {
     unsigned char *data;
     size_t size;
@@ -95,7 +106,7 @@ static bool try_model(const char *path, const char *what) {
 }
 
 static void cut(const char *path, const char *model, const blob *b) {
-    const int count = rig_rounds(200) == 1 ? 20 : 200;
+    const int count = rounds(200, 20);
     int taken = 0;
     for (int i = 0; i < count; i++) {
         char what[64];
@@ -111,7 +122,7 @@ static void cut(const char *path, const char *model, const blob *b) {
 }
 
 static void flip(const char *path, const char *model, blob *b, size_t header, int long_count) {
-    const int count = rig_rounds(long_count) == 1 ? 60 : long_count;
+    const int count = rounds(long_count, 60);
     int taken = 0;
     random_state r;
     random_seed(&r, 20261124);
