@@ -89,7 +89,8 @@ if unshare -rm mount -t tmpfs -o size=16k small disk 2> err; then
         got=0
         on_small_disk "$runnel" $command || got=$?
         check "full disk, $command: exit code $got" [ "$got" -eq 1 ]
-        check "full disk, $command: the sentence" [ "$(grep -c '^runnel: .*No space left' err)" -eq 1 ]
+        check "full disk, $command: the sentence" \
+            [ "$(grep -c '^runnel: .*No space left' err)" -eq 1 ]
         case $command in *answers) continue ;; esac # the folder itself stays
         check "full disk, $command: $(grep left: err)" [ -z "$(grep left: err)" ]
     done

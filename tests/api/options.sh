@@ -48,13 +48,16 @@ for command in "reply $question -o a.wav" "transcribe $question" "say hello -o a
 done
 expect 0 "two turns" "$runnel" reply --json "$question" "$source/samples/questions/who.wav" -o two
 is "two turns: two objects" "len(all_of) == 2 and all_of[1]['text'].startswith('I am minnow')"
-is "two turns: files" "[x['audio'] for x in all_of] == ['two/light.answer.wav', 'two/who.answer.wav']"
+is "two turns: files" \
+    "[x['audio'] for x in all_of] == ['two/light.answer.wav', 'two/who.answer.wav']"
 expect 0 "say: specials are told" "$runnel" say --json "The kitchen light is on." -o a.wav
 is "say: specials are told" "o['text_tokens'][0] == 128 and o['frames'][-1] == [2048] * 8"
 is "say: seconds" "abs(o['times']['audio_seconds'] - 0.08 * (len(o['frames']) - 1)) < 1e-6"
 
 # ---- What each option changes
-tiny_reply() { expect 0 "$*" "$runnel" reply -q --json -m "$folder" --max-tokens 60 "$@" "$question" -o a.wav; }
+tiny_reply() {
+    expect 0 "$*" "$runnel" reply -q --json -m "$folder" --max-tokens 60 "$@" "$question" -o a.wav
+}
 tiny_reply --temp 0 --audio-temp 0
 keep
 is "6 text tokens, 12 frames" "o['modality'].startswith('t' * 6 + 'a' * 12 + 't' * 6)"
