@@ -1,4 +1,4 @@
-/* safetensors from strangers: an honest file, the same with one lie each, and the index of shards. */
+/* safetensors from strangers: an honest file, the same with one lie each; the index of shards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
