@@ -32,6 +32,7 @@ int exit_code(const rnl_error *error) {
     case RNL_ERR_DATA:
         return EXIT_INPUT;
     case RNL_ERR_UNSUPPORTED:
+    case RNL_ERR_FORMAT: /* of a model: it may show only when it computes */
         return EXIT_MODEL;
     case RNL_ERR_ARGUMENT:
         return EXIT_USAGE;
