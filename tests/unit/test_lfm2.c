@@ -1,5 +1,5 @@
-/* The layer stack by itself, on small random weights: what its header promises of positions, windows,
- * taps and rotary pairs. Its numbers against the reference: tests/golden. */
+/* The layer stack by itself, on small random weights: what its header promises of positions,
+ * windows, taps and rotary pairs. Its numbers against the reference: tests/golden. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

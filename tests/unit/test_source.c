@@ -1,5 +1,5 @@
-/* Where a model comes from: names of Hugging Face tensors, configurations with one lie each, shards,
- * kinds of model that are known and refused. All of it is made of tests/data/tiny. */
+/* Where a model comes from: names of Hugging Face tensors, configurations with one lie each,
+ * shards, kinds of model that are known and refused. All of it is made of tests/data/tiny. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
