@@ -9,6 +9,7 @@
 #include "engine/session.h"
 
 enum { CLIP_SECONDS = 10, REPEAT_CAP = 1000, DECODE_STEPS = 8 };
+static const double frame_ms = 80; /* audio.md 8.5: 1,920 samples at 24 kHz */
 
 typedef struct bench {
     const options *o;
@@ -63,11 +64,19 @@ static void report(bench *b, const result *r) {
         print_json(b, r, median, min, max);
         return;
     }
-    printf("%-12s %6d %6d  %10.2f %-12s %10.2f %10.2f", r->work, r->tokens, r->depth, median,
+    printf("%-12s %6d %6d  %10.3f %-16s %10.3f %10.3f", r->work, r->tokens, r->depth, median,
            r->unit, min, max);
-    if (r->limit > 0) printf("  %10.2f", r->limit);
+    if (r->limit > 0) printf("  %10.3f", r->limit);
     printf("\n");
     (void)fflush(stdout);
+}
+
+/* The values just reported in another unit. */
+static void report_as(bench *b, result r, const char *unit, double scale, double limit) {
+    for (int i = 0; i < b->repeat; i++) b->values[i] *= scale;
+    r.unit = unit;
+    r.limit = limit;
+    report(b, &r);
 }
 
 /* ---- Memory bandwidth: all threads sum a buffer that no cache holds ---- */
@@ -205,6 +214,7 @@ static void bench_prefill(bench *b, int tokens) {
         forward(b->s, tokens);
         b->values[i] = tokens / (now_seconds() - begin);
     }
+    if (interrupted()) return;
     report(b, &(result){.work = "prefill", .unit = "tokens/s", .tokens = tokens});
 }
 
@@ -221,11 +231,15 @@ static void bench_decode(bench *b, int depth) {
         }
         b->values[i] = DECODE_STEPS / (now_seconds() - begin);
     }
-    report(b, &(result){.work = "decode",
-                        .unit = "tokens/s",
-                        .tokens = DECODE_STEPS,
-                        .depth = depth,
-                        .limit = b->bandwidth / decode_bytes(b->model)});
+    if (interrupted()) return;
+    const double bytes = decode_bytes(b->model);
+    const result r = {.work = "decode",
+                      .unit = "tokens/s",
+                      .tokens = DECODE_STEPS,
+                      .depth = depth,
+                      .limit = b->bandwidth / bytes};
+    report(b, &r);
+    report_as(b, r, "GB/s", 1e-9 * bytes, 1e-9 * b->bandwidth);
 }
 
 static void bench_frame(bench *b) {
@@ -247,10 +261,13 @@ static void bench_frame(bench *b) {
             return;
         b->values[i] = 1e3 * (now_seconds() - begin);
     }
-    report(b, &(result){.work = "audio frame",
-                        .unit = "ms",
-                        .tokens = 1,
-                        .limit = 1e3 * frame_bytes(b->model) / b->bandwidth});
+    if (interrupted()) return;
+    const result r = {.work = "audio frame",
+                      .unit = "ms",
+                      .tokens = 1,
+                      .limit = 1e3 * frame_bytes(b->model) / b->bandwidth};
+    report(b, &r);
+    report_as(b, r, "real-time factor", 1 / frame_ms, r.limit / frame_ms);
 }
 
 static int measure(bench *b) {
@@ -259,7 +276,7 @@ static int measure(bench *b) {
         printf("%s, %s, kernels %s, %d threads, memory %.1f GB/s read\n\n", b->model->path,
                type_name(b->model), b->model->kernels.name, b->s->config.thread_count,
                b->bandwidth * 1e-9);
-        printf("%-12s %6s %6s  %10s %-12s %10s %10s  %10s\n", "work", "tokens", "depth", "median",
+        printf("%-12s %6s %6s  %10s %-16s %10s %10s  %10s\n", "work", "tokens", "depth", "median",
                "unit", "min", "max", "limit");
     }
     bench_load(b);
