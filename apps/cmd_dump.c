@@ -154,7 +154,9 @@ static int run(const options *o) {
     char name[64];
     (void)snprintf(name, sizeof name, "%s", o->arguments[0]);
     split_stage(&d, name);
-    rnl_model *model = open_model(o, &code);
+    options exact = *o;
+    exact.exact = true; /* for comparison with other implementations */
+    rnl_model *model = open_model(&exact, &code);
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
     if (session != NULL) code = dump_stage(o, model, session, &d);
     free(d.kept.values);

@@ -1,19 +1,20 @@
-/* AVX2: products with packed weights. A line of packed.h is two registers here, eight rows each; one
- * `vpmaddubsw` multiplies eight rows by four columns (codes unsigned, input signed) and adds pairs:
+/* AVX2: products with packed weights. A line of packed.h is two registers here, eight rows each;
+ * one `vpmaddubsw` multiplies eight rows by four columns (codes unsigned, input signed) and adds
+ * pairs:
  *
  *     line     | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... | r7: c0 c1 c2 c3 |   bytes
  *     input    | x0 x1 x2 x3     | x0 x1 x2 x3     | ... | x0 x1 x2 x3     |   broadcast
  *     sums     | c0x0+c1x1  c2x2+c3x3 | ...                                |   16 bits
  *
- * Codes of up to six bits are summed in 16 bits over as many groups as cannot overflow (CHAIN), then
- * widened to 32 bits by `vpmaddwd`, which multiplies by the integer scale of the sub-block on the
- * way. Offsets are taken off with the sums of the inputs. Codes of eight bits would overflow at
+ * Codes of up to six bits are summed in 16 bits over as many groups as cannot overflow (CHAIN),
+ * then widened to 32 bits by `vpmaddwd`, which multiplies by the integer scale of the sub-block on
+ * the way. Offsets are taken off with the sums of the inputs. Codes of eight bits would overflow at
  * once: alone they go through |w| * sign(x, w), in a batch through 16-bit products.
  *
- * One input reads the packed codes straight into registers (direct_*). Several inputs share the work
- * of unpacking: a piece of the slab goes through scratch, which stays in the first-level cache, and
- * tiles of four inputs are multiplied by it (tile_*). Both give the same bits: integers are exact,
- * and the float steps are those of scalar_packed.c. */
+ * One input reads the packed codes straight into registers (direct_*). Several inputs share the
+ * work of unpacking: a piece of the slab goes through scratch, which stays in the first-level
+ * cache, and tiles of four inputs are multiplied by it (tile_*). Both give the same bits: integers
+ * are exact, and the float steps are those of scalar_packed.c. */
 #include "kernels/levels.h"
 
 #if defined(__x86_64__)
@@ -48,6 +49,19 @@ INLINE __m256i spread(const void *p) {
     int32_t v;
     memcpy(&v, p, sizeof v);
     return _mm256_set1_epi32(v);
+}
+
+/* A step of a running sum, in this order: the compiler would rather have all products first and add
+ * them as a tree, which takes more registers than there are. */
+INLINE __m256i add_16(__m256i sum, __m256i v) {
+    sum = _mm256_add_epi16(sum, v);
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+INLINE __m256i add_32(__m256i sum, __m256i v) {
+    sum = _mm256_add_epi32(sum, v);
+    __asm__("" : "+x"(sum));
+    return sum;
 }
 
 /* ---- reading a slab ---- */
@@ -116,7 +130,7 @@ INLINE __m256i direct_bytes(const packed_info p, const unsigned char *block, int
         UNROLL for (int i = 0; i < 2; i++) {
             const __m256i signed_x = _mm256_sign_epi8(spread(x + 4 * j + 16 * i), v[i]);
             const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v[i]), signed_x);
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+            sum = add_32(sum, _mm256_madd_epi16(pairs, ones));
         }
     }
     return sum;
@@ -132,7 +146,7 @@ INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int
         off[i] = _mm256_setzero_si256();
         if (p.offset != 0) off[i] = _mm256_mullo_epi16(spread(sums + 2 * i), offset);
         acc[i] = late ? _mm256_setzero_si256() : off[i];
-        if (late) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(off[i], scales[i]));
+        if (late) sum = add_32(sum, _mm256_madd_epi16(off[i], scales[i]));
     }
     UNROLL for (int j = 0; j < 4; j++) {
         __m256i v[2];
@@ -141,14 +155,13 @@ INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int
             _mm256_add_epi16(acc[i], _mm256_maddubs_epi16(v[i], spread(x + 4 * j + 16 * i)));
         if (j != 1 || !late) continue;
         UNROLL for (int i = 0; i < 2; i++) {
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(acc[i], scales[i]));
+            sum = add_32(sum, _mm256_madd_epi16(acc[i], scales[i]));
             acc[i] = _mm256_setzero_si256();
         }
     }
     if (chain_of(p) == 8) /* one scale for both */
         return _mm256_madd_epi16(_mm256_add_epi16(acc[0], acc[1]), scales[0]);
-    UNROLL for (int i = 0; i < 2; i++) sum =
-        _mm256_add_epi32(sum, _mm256_madd_epi16(acc[i], scales[i]));
+    UNROLL for (int i = 0; i < 2; i++) sum = add_32(sum, _mm256_madd_epi16(acc[i], scales[i]));
     return sum;
 }
 
@@ -305,7 +318,7 @@ INLINE void tile_codes(const packed_info p, int count, const unsigned char (*lin
                 acc[t][h] = chain == 2 ? _mm256_setzero_si256() : off;
                 if (part == 0) out[t][h] = _mm256_setzero_si256();
                 if (chain == 2 && part % 2 == 0)
-                    out[t][h] = _mm256_add_epi32(out[t][h], _mm256_madd_epi16(off, scale[h]));
+                    out[t][h] = add_32(out[t][h], _mm256_madd_epi16(off, scale[h]));
             }
         }
         UNROLL for (int i = 0; i < chain; i++) {
@@ -314,11 +327,11 @@ INLINE void tile_codes(const packed_info p, int count, const unsigned char (*lin
             UNROLL for (int t = 0; t < count; t++) {
                 const __m256i xs = spread(x + t * stride + 4 * g);
                 UNROLL for (int h = 0; h < 2; h++) acc[t][h] =
-                    _mm256_add_epi16(acc[t][h], _mm256_maddubs_epi16(w[h], xs));
+                    add_16(acc[t][h], _mm256_maddubs_epi16(w[h], xs));
             }
         }
         UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-            _mm256_add_epi32(out[t][h], _mm256_madd_epi16(acc[t][h], scale[h]));
+            add_32(out[t][h], _mm256_madd_epi16(acc[t][h], scale[h]));
     }
 }
 
@@ -330,7 +343,7 @@ INLINE void tile_bytes(int count, const unsigned char (*lines)[PACKED_LINE], con
         UNROLL for (int t = 0; t < count; t++) {
             const __m256i xs = spread(x + t * stride + 2 * l);
             UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-                _mm256_add_epi32(out[t][h], _mm256_madd_epi16(w[h], xs));
+                add_32(out[t][h], _mm256_madd_epi16(w[h], xs));
         }
     }
 }
