@@ -3,14 +3,14 @@
  * A slab holds PACKED_ROWS rows of one matrix. Its codes come first, block of 32 columns after
  * block, then the scales of all blocks. One *line* is 64 bytes: four columns of sixteen rows,
  *
- *     line of columns 4g .. 4g+3     | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... | r15: c0 c1 c2 c3 |
+ *     line of columns 4g .. 4g+3    | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... | r15: c0 c1 c2 c3 |
  *
  * which is what one step of a dot-product instruction wants: every 32-bit lane is one row, and four
- * columns of the input, broadcast, meet all rows at once. The same line is a row of an AMX tile, one
- * register of AVX-512, two of AVX2, four of NEON; so all families share this layout.
+ * columns of the input, broadcast, meet all rows at once. The same line is a row of an AMX tile,
+ * one register of AVX-512, two of AVX2, four of NEON; so all families share this layout.
  *
- * A block of 32 columns has eight such groups g. Narrow codes share bytes (byte = row and column of
- * the line, as above):
+ * A block of 32 columns has eight such groups g. Narrow codes share bytes (byte = row and column
+ * of the line, as above):
  *
  *     8 bits: lines 0..7:  group g
  *     4 bits: lines 0..3:  low nibble group j, high nibble group j + 4

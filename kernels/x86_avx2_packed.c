@@ -51,17 +51,11 @@ INLINE __m256i spread(const void *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* A step of a running sum, in this order: the compiler would rather have all products first and add
- * them as a tree, which takes more registers than there are. */
-INLINE __m256i add_16(__m256i sum, __m256i v) {
-    sum = _mm256_add_epi16(sum, v);
-    __asm__("" : "+x"(sum));
-    return sum;
-}
-INLINE __m256i add_32(__m256i sum, __m256i v) {
-    sum = _mm256_add_epi32(sum, v);
-    __asm__("" : "+x"(sum));
-    return sum;
+/* Makes the compiler keep to the order in which this is called. It would rather have all products of
+ * a block first and add them afterwards, which takes more registers than there are. */
+INLINE __m256i in_turn(__m256i v) {
+    __asm__ volatile("" : "+x"(v));
+    return v;
 }
 
 /* ---- reading a slab ---- */
@@ -130,7 +124,7 @@ INLINE __m256i direct_bytes(const packed_info p, const unsigned char *block, int
         UNROLL for (int i = 0; i < 2; i++) {
             const __m256i signed_x = _mm256_sign_epi8(spread(x + 4 * j + 16 * i), v[i]);
             const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v[i]), signed_x);
-            sum = add_32(sum, _mm256_madd_epi16(pairs, ones));
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
         }
     }
     return sum;
@@ -146,7 +140,7 @@ INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int
         off[i] = _mm256_setzero_si256();
         if (p.offset != 0) off[i] = _mm256_mullo_epi16(spread(sums + 2 * i), offset);
         acc[i] = late ? _mm256_setzero_si256() : off[i];
-        if (late) sum = add_32(sum, _mm256_madd_epi16(off[i], scales[i]));
+        if (late) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(off[i], scales[i]));
     }
     UNROLL for (int j = 0; j < 4; j++) {
         __m256i v[2];
@@ -155,13 +149,14 @@ INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int
             _mm256_add_epi16(acc[i], _mm256_maddubs_epi16(v[i], spread(x + 4 * j + 16 * i)));
         if (j != 1 || !late) continue;
         UNROLL for (int i = 0; i < 2; i++) {
-            sum = add_32(sum, _mm256_madd_epi16(acc[i], scales[i]));
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(acc[i], scales[i]));
             acc[i] = _mm256_setzero_si256();
         }
     }
     if (chain_of(p) == 8) /* one scale for both */
         return _mm256_madd_epi16(_mm256_add_epi16(acc[0], acc[1]), scales[0]);
-    UNROLL for (int i = 0; i < 2; i++) sum = add_32(sum, _mm256_madd_epi16(acc[i], scales[i]));
+    UNROLL for (int i = 0; i < 2; i++) sum =
+        _mm256_add_epi32(sum, _mm256_madd_epi16(acc[i], scales[i]));
     return sum;
 }
 
@@ -318,20 +313,20 @@ INLINE void tile_codes(const packed_info p, int count, const unsigned char (*lin
                 acc[t][h] = chain == 2 ? _mm256_setzero_si256() : off;
                 if (part == 0) out[t][h] = _mm256_setzero_si256();
                 if (chain == 2 && part % 2 == 0)
-                    out[t][h] = add_32(out[t][h], _mm256_madd_epi16(off, scale[h]));
+                    out[t][h] = _mm256_add_epi32(out[t][h], _mm256_madd_epi16(off, scale[h]));
             }
         }
         UNROLL for (int i = 0; i < chain; i++) {
             const int g = part * chain + i;
             const __m256i w[2] = {load_32(lines[g]), load_32(lines[g] + 32)};
             UNROLL for (int t = 0; t < count; t++) {
-                const __m256i xs = spread(x + t * stride + 4 * g);
+                const __m256i xs = in_turn(spread(x + t * stride + 4 * g));
                 UNROLL for (int h = 0; h < 2; h++) acc[t][h] =
-                    add_16(acc[t][h], _mm256_maddubs_epi16(w[h], xs));
+                    in_turn(_mm256_add_epi16(acc[t][h], _mm256_maddubs_epi16(w[h], xs)));
             }
         }
         UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-            add_32(out[t][h], _mm256_madd_epi16(acc[t][h], scale[h]));
+            _mm256_add_epi32(out[t][h], _mm256_madd_epi16(acc[t][h], scale[h]));
     }
 }
 
@@ -341,9 +336,9 @@ INLINE void tile_bytes(int count, const unsigned char (*lines)[PACKED_LINE], con
     UNROLL for (int l = 0; l < 2 * PACKED_GROUPS; l++) {
         const __m256i w[2] = {load_32(lines[l]), load_32(lines[l] + 32)};
         UNROLL for (int t = 0; t < count; t++) {
-            const __m256i xs = spread(x + t * stride + 2 * l);
+            const __m256i xs = in_turn(spread(x + t * stride + 2 * l));
             UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-                add_32(out[t][h], _mm256_madd_epi16(w[h], xs));
+                in_turn(_mm256_add_epi32(out[t][h], _mm256_madd_epi16(w[h], xs)));
         }
     }
 }
