@@ -51,8 +51,8 @@ INLINE __m256i spread(const void *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* Makes the compiler keep to the order in which this is called. It would rather have all products of
- * a block first and add them afterwards, which takes more registers than there are. */
+/* Makes the compiler keep to the order in which this is called. It would rather have all products
+ * of a block first and add them afterwards, which takes more registers than there are. */
 INLINE __m256i in_turn(__m256i v) {
     __asm__ volatile("" : "+x"(v));
     return v;
