@@ -174,13 +174,18 @@ rnl_model *open_model(const options *o, int *code) {
     config.mmproj_path = o->mmproj;
     config.vocoder_path = o->vocoder;
     config.tokenizer_path = o->tokenizer;
+    config.exact = o->exact;
+    config.cpu = o->cpu;
     config.log = log_to_stderr;
     config.log_context = (void *)o;
     rnl_model *model = NULL;
     rnl_error error = {0};
     *code = EXIT_OK;
     if (rnl_model_open(path, &config, &model, &error) == RNL_OK) return model;
-    *code = complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_MODEL, "%s", error.text);
+    *code = EXIT_MODEL;
+    if (error.status == RNL_ERR_MEMORY) *code = EXIT_FAILED;
+    if (error.status == RNL_ERR_ARGUMENT) *code = EXIT_USAGE;
+    complain(*code, "%s", error.text);
     return NULL;
 }
 

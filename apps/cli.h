@@ -17,6 +17,7 @@ enum {
 
 typedef struct options {
     const char *model, *mmproj, *vocoder, *tokenizer;
+    const char *cpu;      /* kernel level */
     const char *output;   /* -o */
     const char *system;   /* system prompt */
     const char *voice;    /* say */
@@ -30,7 +31,7 @@ typedef struct options {
     double temperature, audio_temperature, seconds_max;   /* -1: not given */
     size_t memory_max;
     uint64_t seed;
-    bool json, quiet, drop_oldest, sound_off;
+    bool exact, json, quiet, drop_oldest, sound_off;
     char **arguments;
     int argument_count;
 } options;

@@ -57,6 +57,7 @@ static void print_json(const bench *b, const result *r, double median, double mi
 }
 
 static void report(bench *b, const result *r) {
+    if (interrupted()) return; /* not all was measured */
     qsort(b->values, (size_t)b->repeat, sizeof *b->values, by_value);
     const double median = b->values[b->repeat / 2];
     const double min = b->values[0], max = b->values[b->repeat - 1];
@@ -152,7 +153,7 @@ static double frame_bytes(const rnl_model *m) {
 /* ---- Work ---- */
 
 static void bench_load(bench *b) {
-    for (int i = 0; i < b->repeat; i++) {
+    for (int i = 0; i < b->repeat && !interrupted(); i++) {
         rnl_model *again = NULL;
         const double begin = now_seconds();
         if (rnl_model_open(b->model->path, NULL, &again, NULL) != RNL_OK) return;
@@ -214,7 +215,6 @@ static void bench_prefill(bench *b, int tokens) {
         forward(b->s, tokens);
         b->values[i] = tokens / (now_seconds() - begin);
     }
-    if (interrupted()) return;
     report(b, &(result){.work = "prefill", .unit = "tokens/s", .tokens = tokens});
 }
 
@@ -231,7 +231,6 @@ static void bench_decode(bench *b, int depth) {
         }
         b->values[i] = DECODE_STEPS / (now_seconds() - begin);
     }
-    if (interrupted()) return;
     const double bytes = decode_bytes(b->model);
     const result r = {.work = "decode",
                       .unit = "tokens/s",
@@ -261,7 +260,6 @@ static void bench_frame(bench *b) {
             return;
         b->values[i] = 1e3 * (now_seconds() - begin);
     }
-    if (interrupted()) return;
     const result r = {.work = "audio frame",
                       .unit = "ms",
                       .tokens = 1,

@@ -79,6 +79,7 @@ static int run(const options *o) {
     if (code != EXIT_OK) return code;
     options with_path = *o;
     with_path.model = o->arguments[0];
+    with_path.exact = true; /* weights as stored */
     rnl_model *model = open_model(&with_path, &code);
     if (model == NULL) return code;
     code = apply_sets(o, model);

@@ -176,7 +176,9 @@ static int run(const options *o) {
                         o->arguments[0]);
     int code = check_target(o->output);
     if (code != EXIT_OK) return code;
-    rnl_model *model = open_model(o, &code);
+    options exact = *o;
+    exact.exact = true; /* for comparison with other implementations */
+    rnl_model *model = open_model(&exact, &code);
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
     if (session != NULL) code = dump_stage(o, model, session, &d);
     free(d.kept.values);

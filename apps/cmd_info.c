@@ -126,6 +126,7 @@ static int run(const options *o) {
     options with_path = *o;
     if (o->argument_count == 1) with_path.model = o->arguments[0];
     int code;
+    with_path.exact = true; /* weights as stored */
     rnl_model *model = open_model(&with_path, &code);
     if (model == NULL) return code;
     printf("%s\n%s%s%s, kernels %s\n\n", model->path,

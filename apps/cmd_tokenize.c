@@ -59,7 +59,9 @@ static int print_lines(tokenizing *t) {
 
 static int run(const options *o) {
     int code;
-    rnl_model *model = open_model(o, &code);
+    options exact = *o;
+    exact.exact = true; /* nothing is computed */
+    rnl_model *model = open_model(&exact, &code);
     if (model == NULL) return code;
     tokenizing t = {.text = model->source.text};
     if (t.text == NULL)

@@ -83,6 +83,9 @@ typedef struct rnl_model_config {
     const char *mmproj_path;    /* encoder GGUF; NULL (default): found beside the first file */
     const char *vocoder_path;   /* depthformer GGUF; NULL: likewise */
     const char *tokenizer_path; /* detokenizer GGUF; NULL: likewise */
+    bool exact;                 /* float32 inputs and KV cache in every product: what meets the
+                                 * reference, slowly; default false: inputs of eight bits, KV F16 */
+    const char *cpu;            /* kernel level, "scalar", "avx2", ...; NULL (default): the best */
     rnl_log_fn log;             /* NULL (default): nothing is logged. Called while opening only */
     void *log_context;
 } rnl_model_config;
@@ -92,7 +95,8 @@ RNL_API rnl_model_config rnl_model_config_default(void);
 /* Opens a model: a GGUF bundle, the first file of an official GGUF set, or a Hugging Face
  * directory. Weights are mapped, not read; the files must not shrink while the model lives
  * (touching what is gone raises SIGBUS). config may be NULL (defaults).
- * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (mixture of experts, vision), RNL_ERR_MEMORY. */
+ * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (mixture of experts, vision), RNL_ERR_MEMORY,
+ * RNL_ERR_ARGUMENT: this machine has no such level. */
 RNL_API RNL_MUST_USE rnl_status rnl_model_open(const char *path, const rnl_model_config *config,
                                                rnl_model **model, rnl_error *error);
 /* Closes it; all its sessions must be gone. NULL is fine; sets NULL. */

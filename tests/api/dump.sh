@@ -9,7 +9,7 @@ with wave.open(sys.argv[1]) as whole, wave.open("a.wav", "wb") as clip: # clip A
     clip.setparams(whole.getparams())
     clip.writeframes(whole.readframes(32000))
 PY
-greedy=(-q -m "$folder" --temp 0 --audio-temp 0 --max-tokens 40)
+greedy=(-q -m "$folder" --exact --temp 0 --audio-temp 0 --max-tokens 40)
 expect 0 "reply" "$runnel" reply "${greedy[@]}" --json a.wav -o reply.wav
 cp out reply.json
 for stage in mel subsampling encoder.{0..2} adapter embeddings backbone.{0..5} hidden logits \

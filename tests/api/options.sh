@@ -54,9 +54,24 @@ expect 0 "say: specials are told" "$runnel" say --json "The kitchen light is on.
 is "say: specials are told" "o['text_tokens'][0] == 128 and o['frames'][-1] == [2048] * 8"
 is "say: seconds" "abs(o['times']['audio_seconds'] - 0.08 * (len(o['frames']) - 1)) < 1e-6"
 
+# ---- bench: what is measured, one object a line
+expect 0 "bench --json" "$runnel" bench --json --repeat 2
+is "bench: fields" "all(set(x) == {'work','type','level','threads','tokens','depth','unit', \
+    'median','min','max','n','limit'} for x in all_of)"
+is "bench: works" "{'load','mel','encoder','prefill','decode'} <= {x['work'] for x in all_of}"
+is "bench: units" "{'ms','tokens/s','GB/s','real-time factor'} <= {x['unit'] for x in all_of}"
+is "bench: order" "all(0 < x['min'] <= x['median'] <= x['max'] and x['n'] == 2 for x in all_of)"
+is "bench: decoding has a limit" \
+    "all((x['limit'] or 0) > 0 for x in all_of if x['work'] == 'decode')"
+expect 0 "bench of a text model" "$runnel" bench --json --repeat 1 --context 64 \
+    -m "$source/tests/data/dense/tied"
+is "bench of a text model" "{x['work'] for x in all_of} >= {'load','prefill','decode'}"
+refuse 2 "bench, an argument" "no arguments" "$runnel" bench "$model"
+
 # ---- What each option changes
 tiny_reply() {
-    expect 0 "$*" "$runnel" reply -q --json -m "$folder" --max-tokens 60 "$@" "$question" -o a.wav
+    expect 0 "$*" "$runnel" reply -q --json --exact -m "$folder" --max-tokens 60 "$@" \
+        "$question" -o a.wav
 }
 tiny_reply --temp 0 --audio-temp 0
 keep
@@ -66,7 +81,7 @@ tiny_reply --temp 0 --audio-temp 0 --interleave 2:3
 is "--interleave" "o['modality'].startswith('ttaaattaaa')"
 tiny_reply --temp 0 --audio-temp 0 --system "Something else."
 is "--system" "o['text_tokens'] != o2['text_tokens']"
-tiny_reply --temp 0 --audio-temp 0 --seed 9 --exact -t 2
+tiny_reply --temp 0 --audio-temp 0 --seed 9 -t 2
 is "greedy: no seed, no thread count" "all(o[k] == o2[k] for k in ('text_tokens', 'frames'))"
 tiny_reply --top-k 1 --audio-top-k 1
 is "top-k 1 is greedy" "all(o[k] == o2[k] for k in ('text_tokens', 'frames'))"
@@ -94,10 +109,10 @@ expect 0 "convert --set" "$runnel" convert -q "$folder" -o set.gguf --type keep 
     --set runnel.default.interleaved.audio_temperature=0 \
     --set runnel.default.interleaved.audio_top_k=1 --set runnel.default.interleaved.step_max=7 \
     --set "runnel.default.interleaved.system=Something else."
-expect 0 "a bundle's defaults" "$runnel" reply -q --json -m set.gguf "$question" -o a.wav
+expect 0 "a bundle's defaults" "$runnel" reply -q --json --exact -m set.gguf "$question" -o a.wav
 keep
 is "its step_max" "len(o['modality']) == 7"
-expect 0 "the folder, told the same" "$runnel" reply -q --json -m "$folder" --audio-temp 0 \
+expect 0 "the folder, told the same" "$runnel" reply -q --json --exact -m "$folder" --audio-temp 0 \
     --system "Something else." --max-tokens 7 "$question" -o a.wav
 is "its prompt and sampling" "all(o[k] == o2[k] for k in ('text_tokens', 'frames'))"
 for bad in x=1 runnel.default.talk.step_max=5 runnel.default.text.step_max=0 \

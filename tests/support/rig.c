@@ -8,14 +8,24 @@
 
 #include <cmocka.h>
 
-rnl_model *rig_model(const char *path) {
+static rnl_model *open_model(const char *path, bool exact) {
     char full[1024];
     (void)snprintf(full, sizeof full, "%s%s%s", path[0] == '/' ? "" : TEST_DATA,
                    path[0] == '/' ? "" : "/", path);
     rnl_model *model = NULL;
     rnl_error error = {0};
-    if (rnl_model_open(full, NULL, &model, &error) != RNL_OK) fail_msg("%s", error.text);
+    rnl_model_config config = rnl_model_config_default();
+    config.exact = exact;
+    if (rnl_model_open(full, &config, &model, &error) != RNL_OK) fail_msg("%s", error.text);
     return model;
+}
+
+rnl_model *rig_model(const char *path) {
+    return open_model(path, true);
+}
+
+rnl_model *rig_model_fast(const char *path) {
+    return open_model(path, false);
 }
 
 rnl_session *rig_session(rnl_model *model, int thread_count) {

@@ -6,7 +6,8 @@
 #include <runnel/runnel.h>
 
 /* path relative to tests/data, or absolute. */
-rnl_model *rig_model(const char *path);
+rnl_model *rig_model(const char *path);      /* exact: what meets the goldens */
+rnl_model *rig_model_fast(const char *path); /* as people open it: packed, KV F16 */
 /* Small: context 512, clips of 12 s, threads as given. */
 rnl_session *rig_session(rnl_model *model, int thread_count);
 
