@@ -54,6 +54,17 @@ expect 0 "say: specials are told" "$runnel" say --json "The kitchen light is on.
 is "say: specials are told" "o['text_tokens'][0] == 128 and o['frames'][-1] == [2048] * 8"
 is "say: seconds" "abs(o['times']['audio_seconds'] - 0.08 * (len(o['frames']) - 1)) < 1e-6"
 
+# ---- info and tokenize for programs
+expect 0 "info --json" "$runnel" info --json --context 1000 "$model"
+is "info: what it is" "o['kind'] == 'bundle' and o['codec'] == 'lfm' and o['codebooks'] == 8"
+is "info: what it can" "o['modes'] == ['interleaved', 'transcribe', 'speak', 'text']"
+is "info: bytes add up" "o['bytes'] == sum(p['bytes'] for p in o['parts'].values()) and \
+    all(p['bytes'] == sum(p['types'].values()) for p in o['parts'].values())"
+is "info: a session" "o['session']['context'] == 1000 and \
+    o['session']['bytes'] > o['session']['kv_cache'] > 0"
+expect 0 "tokenize --json" "$runnel" tokenize --json "<|im_start|>user" ""
+is "tokenize: arrays" "all_of[0][0] == 6 and len(all_of[0]) > 1 and all_of[1] == []"
+
 # ---- bench: what is measured, one object a line
 expect 0 "bench --json" "$runnel" bench --json --repeat 2
 is "bench: fields" "all(set(x) == {'work','type','level','threads','tokens','depth','unit', \
