@@ -32,7 +32,7 @@ typedef struct option_row {
 static const option_row rows[] = {
     {'m', true, true, "model", "PATH", "bundle, main GGUF of a set, or Hugging Face folder",
      KIND_TEXT, AT(model), 0, 0},
-    {'t', true, true, "threads", "N", "threads to compute with (default: all, at most 8)", KIND_INT,
+    {'t', true, true, "threads", "N", "threads to compute with (default: physical cores)", KIND_INT,
      AT(threads), 1, RNL_THREAD_CAP},
     {'q', true, true, "quiet", NULL, "no progress and no times", KIND_FLAG, AT(quiet), 0, 0},
     {'M', false, true, "memory", "SIZE", "most memory for the session (K, M, G)", KIND_SIZE,
