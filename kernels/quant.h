@@ -52,9 +52,9 @@ void quant_dequantise(quant_type type, const void *row, float *out, int64_t coun
 /* Every weight type but IQ4_XS and MXFP4, which are only read. */
 bool quant_is_written(quant_type type);
 
-/* The inverse, bit-equal to ggml's file quantisers without an importance matrix. False when the type
- * is not written. count is a multiple of block_len; row has count / block_len * block_size bytes.
- * K-quants search: some 20 to 100 ns an element. */
+/* The inverse, bit-equal to ggml's file quantisers without an importance matrix. False when the
+ * type is not written. count is a multiple of block_len; row has count / block_len * block_size
+ * bytes. Types that search for their scales (IQ4_NL, the K types) take tens of ns an element. */
 bool quant_quantise(quant_type type, const float *in, void *row, int64_t count);
 
 float quant_f16_to_f32(uint16_t half);

@@ -1,5 +1,5 @@
-/* Writing super-blocks of 256 elements, Q2_K to Q6_K: each sub-block gets a scale (and a minimum) by
- * a small search, the scales are rounded to a few bits, and the elements are then coded once more
+/* Writing super-blocks of 256 elements, Q2_K to Q6_K: each sub-block gets a scale (and a minimum)
+ * by a small search, the scales are rounded to a few bits, and the elements are then coded again
  * with what was stored. Layouts: backbone.md 6.1; formulas and order of operations: 6.4.
  *
  *     Q4_K Q5_K   8 sub-blocks of 32, scale and minimum of 6 bits     fit_range
@@ -32,9 +32,10 @@ static int nearest(float x) {
 
 typedef struct range_search {
     int count, top; /* elements, largest code */
+    /* The inverse scales (top + first + step * t) / (high - low), 0 <= t <= step_count. */
     float first, step;
-    int step_count; /* the inverse scales (top + first + step * t) / (high - low), t <= step_count */
-    bool uses_abs;  /* error: weighted magnitudes instead of squares */
+    int step_count;
+    bool uses_abs; /* error: weighted magnitudes instead of squares */
 } range_search;
 
 static const range_search search_q2_k = {16, 3, -0.5f, 0.1f, 15, true};
@@ -267,8 +268,8 @@ static void write_q6_k(const float *x, unsigned char *p) {
     }
 }
 
-/* One sweep of coordinate descent over a sub-block of Q3_K: each element takes the code that is best
- * while the others stay. False when none changed. */
+/* One sweep of coordinate descent over a sub-block of Q3_K: each element takes the code that is
+ * best while the others stay. False when none changed. */
 static bool sweep(const float *x, int *codes, float *sum_lx, float *sum_ll) {
     bool changed = false;
     for (int i = 0; i < 16; i++) {

@@ -1,4 +1,4 @@
-/* The rows that quantisers are compared on, for test_quant_write.c and tools/compare/quant_crc.c. */
+/* The rows that quantisers are compared on: test_quant_write.c and tools/compare/quant_crc.c. */
 #ifndef TESTS_SUPPORT_QUANT_ROWS_H
 #define TESTS_SUPPORT_QUANT_ROWS_H
 

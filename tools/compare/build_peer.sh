@@ -38,7 +38,8 @@ fi
 # instruction faults: a barrier keeps them.
 mmq=$source/ggml/src/ggml-cpu/amx/mmq.cpp
 if ! grep -q 'runnel: barrier' "$mmq"; then
-    sed -i 's|^\( *\)_tile_loadconfig(&tc);|\1__asm__ volatile("" : : "r"(\&tc) : "memory"); // runnel: barrier\n&|' "$mmq"
+    barrier='__asm__ volatile("" : : "r"(\&tc) : "memory"); // runnel: barrier'
+    sed -i "s|^\( *\)_tile_loadconfig(&tc);|\1$barrier\n&|" "$mmq"
     grep -q 'runnel: barrier' "$mmq" ||
         { echo "build_peer.sh: $mmq has no _tile_loadconfig(&tc) to patch" >&2 && exit 1; }
 fi
