@@ -69,7 +69,7 @@ static const option_row rows[] = {
      AT(drop_oldest), 0, 0},
     {'L', false, false, "max-seconds", "X", "longest sound of a turn (default 60)", KIND_REAL,
      AT(seconds_max), 0.1, 600},
-    {'y', false, false, "type", "TYPE", "keep (default), f32, f16, bf16, q8_0 or q4_0", KIND_TEXT,
+    {'y', false, false, "type", "TYPE", "of the matrices, as above (default keep)", KIND_TEXT,
      AT(type), 0, 0},
     {'f', false, false, "format", "KIND", "bundle (one file, default) or set (four files)",
      KIND_TEXT, AT(format), 0, 0},

@@ -134,6 +134,13 @@ cmp -s tiny-F16.gguf.frames bundle.gguf.frames && cmp -s bundle.gguf.frames set.
 expect 0 "folder to bundle" "$runnel" convert "$source/tests/data/tiny" -o q4.gguf --type q4_0
 expect 0 "the Q4_0 bundle runs" "$runnel" reply -q -m q4.gguf --max-tokens 20 "$question" -o a.wav
 
+expect 0 "folder to a mixture" "$runnel" convert "$model" -o mix.gguf --type Q4_K_M
+expect 0 "the mixture runs" "$runnel" reply -q -m mix.gguf --max-tokens 20 "$question" -o a.wav
+expect 0 "the mixture's types" "$runnel" info mix.gguf
+holds "the mixture falls back where rows are short" "encoder.*Q5_0"
+expect 0 "one thread" "$runnel" convert -t 1 "$model" -o mix1.gguf --type q4_k_m
+cmp -s mix.gguf mix1.gguf && pass || fail "convert: the number of threads shows in the file"
+
 # ---- Bench: chosen works only, one object a line
 expect 0 "bench --json" "$runnel" bench -m "$tiny" --json --repeat 2 --tokens 3,9 --depth 0,5 \
     --work bandwidth,peak,mel,encoder,prefill,decode,frame,detokenizer,load
