@@ -7,7 +7,8 @@
  *     Q6_K       16 sub-blocks of 16, signed scale of 8 bits          fit_signed
  *     Q3_K       16 sub-blocks of 16, signed scale of 6 bits          fit_by_sweeps
  *
- * All sums run in index order from element 0: another order is another file. */
+ * All sums run in index order from element 0: another order is another file. To be fast all the
+ * same, the searches take four sub-blocks at a time, one in each lane of a vector. */
 #include "kernels/quant_inner.h"
 
 #include <assert.h>
@@ -28,6 +29,37 @@ static int nearest(float x) {
     return (int)(bits & 0x007fffff) - 0x00400000;
 }
 
+/* ---- LANES sub-blocks at a time, so that their sums, each in its order, run side by side ---- */
+
+enum { LANES = 4 };
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef int32_t lane_mask __attribute__((vector_size(4 * LANES))); /* all bits or none */
+
+static lanes all(float v) {
+    return (lanes){v, v, v, v};
+}
+
+static lanes pick(lane_mask mask, lanes yes, lanes no) {
+    return (lanes)((mask & (lane_mask)yes) | (~mask & (lane_mask)no));
+}
+
+static lanes magnitude(lanes v) {
+    return (lanes)((lane_mask)v & 0x7fffffff);
+}
+
+/* nearest() as floats. */
+static lanes nearest_lanes(lanes x, float low, float high) {
+    const lanes whole = (x + all(12582912.0f)) - all(12582912.0f);
+    const lanes above = pick(whole < all(low), all(low), whole);
+    return pick(above > all(high), all(high), above);
+}
+
+/* out[i] gets element i of LANES neighbouring sub-blocks. */
+static void to_lanes(const float *x, int sub_len, lanes *out) {
+    for (int i = 0; i < sub_len; i++)
+        for (int l = 0; l < LANES; l++) out[i][l] = x[l * sub_len + i];
+}
+
 /* ---- Scale and minimum: x ~ scale * code - min, code in [0, top], min >= 0 ---- */
 
 typedef struct range_search {
@@ -42,80 +74,91 @@ static const range_search search_q2_k = {16, 3, -0.5f, 0.1f, 15, true};
 static const range_search search_q4_k = {32, 15, -1.0f, 0.1f, 20, false};
 static const range_search search_q5_k = {32, 31, -0.5f, 0.1f, 15, false};
 
-static float range_error(const range_search *s, const float *x, const float *w, float scale,
-                         float low, const unsigned char *codes) {
-    float error = 0;
-    for (int i = 0; i < s->count; i++) {
-        const float miss = scale * (float)codes[i] + low - x[i];
-        error += w[i] * (s->uses_abs ? fabsf(miss) : miss * miss);
+typedef struct range_input {
+    const range_search *s;
+    lanes x[SUB_MAX], w[SUB_MAX]; /* elements and their weights */
+    lanes sum_w, sum_x;           /* of w, of w x */
+} range_input;
+
+typedef struct range_fit {
+    lanes scale, low;               /* x ~ scale * code + low */
+    lanes coded_inverse, coded_low; /* the codes are those of (x - coded_low) * coded_inverse */
+    lanes error;
+} range_fit;
+
+static lanes range_code(const range_input *in, int i, const range_fit *f) {
+    return nearest_lanes(f->coded_inverse * (in->x[i] - f->coded_low), 0, (float)in->s->top);
+}
+
+static void range_error(const range_input *in, range_fit *f) {
+    f->error = all(0);
+    for (int i = 0; i < in->s->count; i++) {
+        const lanes miss = f->scale * range_code(in, i, f) + f->low - in->x[i];
+        f->error += in->w[i] * (in->s->uses_abs ? magnitude(miss) : miss * miss);
     }
-    return error;
 }
 
-static void range_codes(const range_search *s, const float *x, float inverse, float low,
-                        unsigned char *codes) {
-    for (int i = 0; i < s->count; i++)
-        codes[i] = (unsigned char)clamp(nearest(inverse * (x[i] - low)), 0, s->top);
-}
-
-/* Scale and offset of least squared error for these codes; the offset is never positive. False when
+/* Scale and offset of least squared error for the codes; the offset is never positive. False where
  * all codes are alike. */
-static bool range_solve(const range_search *s, const float *x, const float *w,
-                        const unsigned char *codes, float sum_w, float sum_x, float *scale,
-                        float *low) {
-    float sum_l = 0, sum_ll = 0, sum_xl = 0;
-    for (int i = 0; i < s->count; i++) {
-        const float l = (float)codes[i], wl = w[i] * l;
+static lane_mask range_solve(const range_input *in, range_fit *f) {
+    lanes sum_l = all(0), sum_ll = all(0), sum_xl = all(0);
+    for (int i = 0; i < in->s->count; i++) {
+        const lanes l = range_code(in, i, f), wl = in->w[i] * l;
         sum_l += wl;
         sum_ll += wl * l;
-        sum_xl += wl * x[i];
+        sum_xl += wl * in->x[i];
     }
-    const float divisor = sum_w * sum_ll - sum_l * sum_l;
-    if (!(divisor > 0)) return false;
-    *scale = (sum_w * sum_xl - sum_x * sum_l) / divisor;
-    *low = (sum_ll * sum_x - sum_l * sum_xl) / divisor;
-    if (*low > 0) {
-        *low = 0;
-        *scale = sum_xl / sum_ll;
-    }
-    return true;
+    const lanes divisor = in->sum_w * sum_ll - sum_l * sum_l;
+    f->scale = (in->sum_w * sum_xl - in->sum_x * sum_l) / divisor;
+    f->low = (sum_ll * in->sum_x - sum_l * sum_xl) / divisor;
+    const lane_mask positive = f->low > all(0);
+    f->low = pick(positive, all(0), f->low);
+    f->scale = pick(positive, sum_xl / sum_ll, f->scale);
+    return divisor > all(0);
 }
 
-/* Returns the scale; min and codes [count] by pointer. */
-static float fit_range(const range_search *s, const float *x, const float *w, float *min,
-                       unsigned char *codes) {
-    float low = x[0], high = x[0], sum_w = w[0], sum_x = w[0] * x[0];
+static void range_take(range_fit *best, const range_fit *f, lane_mask better) {
+    best->scale = pick(better, f->scale, best->scale);
+    best->low = pick(better, f->low, best->low);
+    best->coded_inverse = pick(better, f->coded_inverse, best->coded_inverse);
+    best->coded_low = pick(better, f->coded_low, best->coded_low);
+    best->error = pick(better, f->error, best->error);
+}
+
+/* scales, mins [LANES]; codes [LANES * count]. */
+static void fit_range(range_input *in, float *scales, float *mins, unsigned char *codes) {
+    const range_search *s = in->s;
+    lanes low = in->x[0], high = in->x[0];
+    in->sum_w = in->w[0];
+    in->sum_x = in->w[0] * in->x[0];
     for (int i = 1; i < s->count; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-        sum_w += w[i];
-        sum_x += w[i] * x[i];
+        low = pick(in->x[i] < low, in->x[i], low);
+        high = pick(in->x[i] > high, in->x[i], high);
+        in->sum_w += in->w[i];
+        in->sum_x += in->w[i] * in->x[i];
     }
-    if (low > 0) low = 0;
-    *min = -low;
-    if (high == low) {
-        memset(codes, 0, (size_t)s->count);
-        return 0;
-    }
-    float inverse = (float)s->top / (high - low), scale = 1 / inverse;
-    range_codes(s, x, inverse, low, codes);
-    float best = range_error(s, x, w, scale, low, codes);
+    low = pick(low > all(0), all(0), low);
+    const lane_mask flat = high == low; /* scale and codes are 0 */
+    range_fit best = {.coded_inverse = all((float)s->top) / (high - low), .coded_low = low};
+    best.scale = all(1) / best.coded_inverse;
+    best.low = low;
+    range_error(in, &best);
     for (int t = 0; t <= s->step_count; t++) {
-        unsigned char tried[SUB_MAX];
-        float tried_scale, tried_low;
-        /* low is the best offset so far, not the smallest element: the reference has it so. */
-        inverse = (s->first + s->step * (float)t + (float)s->top) / (high - low);
-        range_codes(s, x, inverse, low, tried);
-        if (!range_solve(s, x, w, tried, sum_w, sum_x, &tried_scale, &tried_low)) continue;
-        const float error = range_error(s, x, w, tried_scale, tried_low, tried);
-        if (!(error < best)) continue;
-        memcpy(codes, tried, (size_t)s->count);
-        best = error;
-        scale = tried_scale;
-        low = tried_low;
+        /* The offset is the best one so far, not the smallest element: the reference has it so. */
+        const lanes wanted = all(s->first + s->step * (float)t + (float)s->top);
+        range_fit f = {.coded_inverse = wanted / (high - best.low), .coded_low = best.low};
+        const lane_mask solved = range_solve(in, &f);
+        range_error(in, &f);
+        range_take(&best, &f, solved & (f.error < best.error));
     }
-    *min = -low;
-    return scale;
+    for (int l = 0; l < LANES; l++) {
+        scales[l] = flat[l] != 0 ? 0 : best.scale[l];
+        mins[l] = flat[l] != 0 ? -low[l] : -best.low[l];
+        for (int i = 0; i < s->count; i++)
+            codes[l * s->count + i] = (unsigned char)clamp(
+                nearest(best.coded_inverse[l] * (in->x[i][l] - best.coded_low[l])), 0,
+                flat[l] != 0 ? 0 : s->top);
+    }
 }
 
 /* Rounds values >= 0 to [0, top] by their maximum, as bytes; stores the unit as f16 and returns it
@@ -155,20 +198,21 @@ static void pack_scales(const unsigned char *scales, const unsigned char *mins, 
 }
 
 static void write_q45_k(const float *x, bool has_high, unsigned char *p) {
-    const range_search *s = has_high ? &search_q5_k : &search_q4_k;
+    range_input in = {.s = has_high ? &search_q5_k : &search_q4_k};
     unsigned char codes[SUPER], scales[8], mins[8];
     float sub_scales[8], sub_mins[8];
-    for (int j = 0; j < 8; j++) {
-        const float *sub = x + 32 * j;
-        float square_sum = 0, w[32];
-        for (int i = 0; i < 32; i++) square_sum += sub[i] * sub[i];
-        const float size = sqrtf(square_sum / 32);
-        for (int i = 0; i < 32; i++) w[i] = size + fabsf(sub[i]);
-        sub_scales[j] = fit_range(s, sub, w, &sub_mins[j], codes + 32 * j);
+    for (int j = 0; j < 8; j += LANES) {
+        lanes square_sum = all(0);
+        to_lanes(x + 32 * j, 32, in.x);
+        for (int i = 0; i < 32; i++) square_sum += in.x[i] * in.x[i];
+        lanes size = square_sum / all(32);
+        for (int l = 0; l < LANES; l++) size[l] = sqrtf(size[l]);
+        for (int i = 0; i < 32; i++) in.w[i] = size + magnitude(in.x[i]);
+        fit_range(&in, sub_scales + j, sub_mins + j, codes + 32 * j);
     }
     const float d = round_scales(sub_scales, 8, 63, scales, p);
     const float dmin = round_scales(sub_mins, 8, 63, mins, p + 2);
-    recode_range(s, x, d, dmin, scales, mins, codes);
+    recode_range(in.s, x, d, dmin, scales, mins, codes);
     pack_scales(scales, mins, p + 4);
     unsigned char *high = p + 16, *q = p + (has_high ? 48 : 16);
     for (int g = 0; g < 4; g++)
@@ -188,12 +232,13 @@ static void pack_pairs(const unsigned char *codes, unsigned char *q) {
 }
 
 static void write_q2_k(const float *x, unsigned char *p) {
+    range_input in = {.s = &search_q2_k};
     unsigned char codes[SUPER], scales[16], mins[16];
     float sub_scales[16], sub_mins[16];
-    for (int j = 0; j < 16; j++) {
-        float w[16];
-        for (int i = 0; i < 16; i++) w[i] = fabsf(x[16 * j + i]);
-        sub_scales[j] = fit_range(&search_q2_k, x + 16 * j, w, &sub_mins[j], codes + 16 * j);
+    for (int j = 0; j < 16; j += LANES) {
+        to_lanes(x + 16 * j, 16, in.x);
+        for (int i = 0; i < 16; i++) in.w[i] = magnitude(in.x[i]);
+        fit_range(&in, sub_scales + j, sub_mins + j, codes + 16 * j);
     }
     const float d = round_scales(sub_scales, 16, 15, scales, p + 80);
     const float dmin = round_scales(sub_mins, 16, 15, mins, p + 82);
@@ -204,39 +249,42 @@ static void write_q2_k(const float *x, unsigned char *p) {
 
 /* ---- Signed scale: x ~ scale * (code - half), code - half in [-half, half - 1] ---- */
 
-/* Codes (with half added) for x * inverse, and the sums of w x l and w l l, w = x^2. */
-static void signed_codes(const float *x, int half, float inverse, unsigned char *codes,
-                         float *sum_lx, float *sum_ll) {
-    *sum_lx = *sum_ll = 0;
+/* The sums of w x l and w l l, w = x^2, for the codes l of x * inverse. */
+static void signed_sums(const lanes *x, float half, lanes inverse, lanes *sum_lx, lanes *sum_ll) {
+    *sum_lx = *sum_ll = all(0);
     for (int i = 0; i < 16; i++) {
-        const int code = clamp(nearest(inverse * x[i]), -half, half - 1);
-        const float w = x[i] * x[i], l = (float)code;
-        codes[i] = (unsigned char)(code + half);
+        const lanes l = nearest_lanes(inverse * x[i], -half, half - 1), w = x[i] * x[i];
         *sum_lx += w * x[i] * l;
         *sum_ll += w * l * l;
     }
 }
 
-/* 19 inverse scales around the one that gives the extreme element the code -half. */
-static float fit_signed(const float *x, int half, unsigned char *codes) {
-    const float extreme = quant_extreme(x, 16);
-    if (fabsf(extreme) < QUANT_TINY) {
-        memset(codes, 0, 16);
-        return 0;
-    }
-    float sum_lx, sum_ll;
-    signed_codes(x, half, (float)-half / extreme, codes, &sum_lx, &sum_ll);
-    float scale = sum_ll != 0 ? sum_lx / sum_ll : 0.0f, best = scale * sum_lx;
+/* 19 inverse scales around the one that gives the extreme element the code -half. scales [LANES],
+ * codes [LANES * 16] with half added. */
+static void fit_signed(const float *values, int half, float *scales, unsigned char *codes) {
+    lanes x[16], extreme, sum_lx, sum_ll;
+    to_lanes(values, 16, x);
+    for (int l = 0; l < LANES; l++) extreme[l] = quant_extreme(values + 16 * l, 16);
+    lanes coded_inverse = all((float)-half) / extreme;
+    signed_sums(x, (float)half, coded_inverse, &sum_lx, &sum_ll);
+    lanes scale = pick(sum_ll != all(0), sum_lx / sum_ll, all(0)), best = scale * sum_lx;
     for (int t = -9; t <= 9; t++) {
         if (t == 0) continue;
-        unsigned char tried[16];
-        signed_codes(x, half, -((float)half + 0.1f * (float)t) / extreme, tried, &sum_lx, &sum_ll);
-        if (!(sum_ll > 0) || !(sum_lx * sum_lx > best * sum_ll)) continue;
-        memcpy(codes, tried, sizeof tried);
-        scale = sum_lx / sum_ll;
-        best = scale * sum_lx;
+        const lanes inverse = all(-((float)half + 0.1f * (float)t)) / extreme;
+        signed_sums(x, (float)half, inverse, &sum_lx, &sum_ll);
+        const lane_mask better = (sum_ll > all(0)) & (sum_lx * sum_lx > best * sum_ll);
+        scale = pick(better, sum_lx / sum_ll, scale);
+        best = pick(better, scale * sum_lx, best);
+        coded_inverse = pick(better, inverse, coded_inverse);
     }
-    return scale;
+    for (int l = 0; l < LANES; l++) {
+        const bool tiny = fabsf(extreme[l]) < QUANT_TINY;
+        scales[l] = tiny ? 0 : scale[l];
+        for (int i = 0; i < 16; i++) {
+            const int code = clamp(nearest(coded_inverse[l] * x[i][l]), -half, half - 1);
+            codes[16 * l + i] = (unsigned char)(tiny ? 0 : code + half);
+        }
+    }
 }
 
 /* Codes of sub-block j of 16 again, with its stored scale. */
@@ -249,7 +297,7 @@ static void recode_signed(const float *x, float scale, int half, unsigned char *
 static void write_q6_k(const float *x, unsigned char *p) {
     unsigned char codes[SUPER];
     float sub_scales[16];
-    for (int b = 0; b < 16; b++) sub_scales[b] = fit_signed(x + 16 * b, 32, codes + 16 * b);
+    for (int b = 0; b < 16; b += LANES) fit_signed(x + 16 * b, 32, sub_scales + b, codes + 16 * b);
     const float extreme = quant_extreme(sub_scales, 16);
     memset(p, 0, 210);
     if (fabsf(extreme) < QUANT_TINY) return;

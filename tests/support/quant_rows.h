@@ -20,7 +20,7 @@ static inline uint32_t quant_crc32(uint32_t crc, const unsigned char *p, size_t 
 
 /* Rows of many kinds from integers only, so that every machine makes the same bits: bell-shaped
  * noise at scales from 2^-30 to 2^30, with rows of zeros, of one value, of one sign, of few
- * non-zeros, of two values, and sub-blocks of very unlike size. */
+ * non-zeros, of two values, with sub-blocks of very unlike size, or flat beside others. */
 static inline uint32_t quant_next(uint32_t *s) {
     *s = *s * 1664525u + 1013904223u;
     return *s >> 8;
@@ -38,6 +38,7 @@ static inline void quant_make_row(float *x, int row, uint32_t *s) {
         if (kind == 3) v = sum > 0 ? 0.75f : -0.25f;
         if (kind == 4) v *= ldexpf(1.0f, -(i / 16 % 13));
         if (kind == 5) v = -0.5f;
+        if (kind == 7 && i / 16 % 3 == 0) v = i / 48 % 2 == 0 ? 0.0f : 0.25f;
         if (kind == 6) v = row % 16 == 6 ? 0.0f : v * v * v;
         x[i] = v * scale;
     }

@@ -2,7 +2,7 @@
  * the reference of tests/kernels/test_quant_write.c. After build_peer.sh, in the repository root:
  *
  *     p=/tmp/runnel-peer; s=$p/src/vendor/llama.cpp/ggml; b=$p/native/ggml/src
- *     gcc -O2 -I. -I$s/include tools/compare/quant_crc.c $b/libggml-base.a -lstdc++ -lpthread -lm \
+ *     gcc -O2 -I. -I$s/include tools/compare/quant_crc.c $b/libggml-base.a -lstdc++ -lgomp -lm \
  *         -o /tmp/quant_crc && /tmp/quant_crc */
 #include <stdio.h>
 
