@@ -26,12 +26,6 @@ enum {
 static const char *const works[WORK_COUNT] = {
     "load", "bandwidth", "peak", "mel", "encoder", "prefill", "decode", "frame", "detokenizer"};
 
-static const struct {
-    const char *name;
-    unsigned features;
-} levels[] = {{"scalar", 0}, {"avx2", KERNELS_CPU_AVX2}};
-enum { LEVEL_COUNT = sizeof levels / sizeof *levels };
-
 /* ---- Output ---- */
 
 static int by_value(const void *a, const void *b) {
@@ -148,17 +142,6 @@ static int parse_list(const char *option, const char *list, int min, bench_list 
     }
 }
 
-static int parse_level(const char *text, unsigned *features) {
-    for (int i = 0; i < LEVEL_COUNT; i++) {
-        if (strcmp(levels[i].name, text) != 0) continue;
-        if ((levels[i].features & ~*features) != 0)
-            return complain(EXIT_USAGE, "--cpu: this processor cannot do %s", text);
-        *features = levels[i].features;
-        return EXIT_OK;
-    }
-    return no_choice("cpu", text, strlen(text));
-}
-
 static int parse(bench *b) {
     const options *o = b->o;
     int code = EXIT_OK;
@@ -167,7 +150,8 @@ static int parse(bench *b) {
     if (o->work != NULL) code = parse_works(o->work, &b->works);
     if (code == EXIT_OK && o->tokens != NULL) code = parse_list("tokens", o->tokens, 1, &b->tokens);
     if (code == EXIT_OK && o->depth != NULL) code = parse_list("depth", o->depth, 0, &b->depths);
-    if (code == EXIT_OK && o->cpu != NULL) code = parse_level(o->cpu, &b->features);
+    /* A level that is not there is refused when the model is opened. */
+    if (o->cpu != NULL) (void)kernels_level(o->cpu, b->features, &b->features);
     if (b->depths.count == 0) b->depths = (bench_list){{0, 2048}, 2};
     return code;
 }
@@ -232,7 +216,6 @@ static int open_all(bench *b) {
     if (with_context.context > LENGTH_CAP)
         return complain(EXIT_USAGE, "--depth and --tokens: more than %d positions together",
                         LENGTH_CAP);
-    model_use_features(b->model, b->features);
     b->s = open_session(&with_context, b->model, &code);
     return code;
 }
@@ -300,6 +283,6 @@ const command command_bench = {
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
-    .own = "jrWNPU",
+    .own = "jrWNP",
     .run = run,
 };

@@ -83,8 +83,6 @@ static const option_row rows[] = {
      KIND_TEXT, AT(tokens), 0, 0},
     {'P', false, false, "depth", "LIST", "positions before a decoding (default 0,2048)", KIND_TEXT,
      AT(depth), 0, 0},
-    {'U', false, false, "cpu", "LEVEL", "scalar or avx2 (default: the best of this processor)",
-     KIND_TEXT, AT(cpu), 0, 0},
     {'r', false, false, "repeat", "N", "measurements of each kind (default 5)", KIND_INT,
      AT(repeat), 1, 1000},
 };
