@@ -23,15 +23,25 @@ enum {
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
 
-/* Inputs of a product rounded to eight bits, in blocks of 32 columns with one scale each:
- * x[c] ~ codes[c] * scales[c / 32]. Rows of all arrays follow each other without gaps. */
+/* Inputs of a product, rounded in blocks of 32 columns with one scale each. Codes of up to six bits
+ * meet eight bits, x[c] ~ codes[c] * scales[c / 32]; Q8_0, which is chosen for its precision, meets
+ * sixteen: x[c] ~ wide[c] * wide_scales[c / 32]. Rows of all arrays follow each other without gaps;
+ * what the type at hand does not read may be NULL. */
 typedef struct kernels_input {
     int64_t col_count;   /* a multiple of 32 */
     const int8_t *codes; /* [count, col_count] in [-127, 127] */
-    const int16_t *wide; /* the same numbers; within each four columns in the order 0 2 1 3 */
-    const int16_t *sums; /* [count, col_count / 16, 2] of codes with c % 4 < 2, and of the others */
+    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and of
+     * the others, then the same of all 32 columns */
+    const int16_t *sums;
     const float *scales; /* [count, col_count / 32] */
+    const int16_t
+        *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
+    const float *wide_scales; /* [count, col_count / 32] */
 } kernels_input;
+/* Whether products with this packed type read wide. */
+static inline bool kernels_is_wide(quant_type type) {
+    return type == QUANT_Q8_0;
+}
 
 /* How keys and values are kept. */
 typedef enum kernels_cache {
@@ -62,10 +72,11 @@ typedef struct kernels {
 
     /* One row of a kernels_input: code = x * (127 / largest) rounded to nearest even, scale =
      * largest / 127, of each block's largest magnitude. A block below 1e-30 everywhere becomes 0;
-     * one with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. wide may
-     * be NULL. */
-    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *wide, int16_t *sums,
+     * one with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. */
+    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
                      float *scales);
+    /* The same with 32767 for 127. */
+    void (*quantise_wide)(const float *x, int64_t col_count, int16_t *wide, float *scales);
 
     /* y[t * PACKED_ROWS + r] = row r of a packed slab times input t, t in [0, x_count); NULL for
      * types that are not packed. x is the first of the inputs. The law of these products: sums of

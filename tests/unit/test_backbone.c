@@ -1,4 +1,4 @@
-/* Embeddings, head, depthformer and sampler on the tiny model: the sums and offsets that are easy to
+/* Embeddings, head, depthformer and sampler on the tiny model: sums and offsets that are easy to
  * mix up, and what each leaves behind. Numbers against the reference: tests/golden. */
 #include <math.h>
 #include <setjmp.h>

@@ -47,7 +47,7 @@ static void codes_of(int frame, int32_t *codes) {
     for (int k = 0; k < 8; k++) codes[k] = (frame * 37 + k * 101) % 2048;
 }
 
-/* Frames [0, FRAMES) and the end; returns the samples. bad: a refused frame before each good one. */
+/* Frames [0, FRAMES) and the end; returns the samples. bad: a refused one before each good one. */
 static int run(float *out, bool bad) {
     int total = 0, count;
     for (int f = 0; f < FRAMES; f++) {
