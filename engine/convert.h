@@ -10,6 +10,7 @@ typedef struct convert_config {
     const char *path; /* the bundle, or the main file of the set; the others are named after it */
     bool as_set;      /* false: bundle */
     const recipe *recipe; /* NULL: every matrix as it is stored, nothing is lost */
+    bool packs;           /* a bundle only: matrices as slabs, so that loading is mapping */
     int thread_count;     /* to quantise with, [1, POOL_THREAD_CAP]; changes no bit */
     /* Called every few milliseconds of work; done of total bytes read. False stops:
      * RNL_ERR_STATE, no file. */
@@ -21,7 +22,8 @@ typedef struct convert_config {
 } convert_config;
 
 /* Files are written beside their targets and renamed when all of them are complete.
- * RNL_ERR_IO: full disk and the like; RNL_ERR_UNSUPPORTED: a Mimi model as a set;
+ * RNL_ERR_IO: full disk and the like; RNL_ERR_UNSUPPORTED: a Mimi model as a set, a packed set, a
+ * model that is packed already;
  * RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status convert_model(const rnl_model *m, const convert_config *config,
                                       rnl_error *error);

@@ -30,8 +30,8 @@ enum {
 typedef struct kernels_input {
     int64_t col_count;   /* a multiple of 32 */
     const int8_t *codes; /* [count, col_count] in [-127, 127] */
-    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and of
-     * the others, then the same of all 32 columns */
+    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and
+     * of the others, then the same of all 32 columns */
     const int16_t *sums;
     const float *scales; /* [count, col_count / 32] */
     const int16_t
