@@ -17,15 +17,16 @@ enum {
 
 typedef struct options {
     const char *model, *mmproj, *vocoder, *tokenizer;
-    const char *cpu;      /* kernel level */
-    const char *output;   /* -o */
-    const char *system;   /* system prompt */
-    const char *voice;    /* say */
-    const char *mode;     /* chat */
-    const char *type;     /* convert */
-    const char *format;   /* convert: bundle or set */
-    const char *pack;     /* convert: kernel level */
-    const char *sets[64]; /* convert: KEY=VALUE */
+    const char *cpu;          /* kernel level */
+    const char *output;       /* -o */
+    const char *system;       /* system prompt */
+    const char *voice;        /* say */
+    const char *mode;         /* chat */
+    const char *type;         /* convert */
+    const char *format;       /* convert: bundle or set */
+    const char *encoder_type; /* convert */
+    const char *pack;         /* convert: kernel level */
+    const char *sets[64];     /* convert: KEY=VALUE */
     int set_count;
     const char *work, *tokens, *depth;                    /* bench */
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */

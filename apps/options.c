@@ -75,6 +75,8 @@ static const option_row rows[] = {
      AT(type), 0, 0},
     {'f', false, false, "format", "KIND", "bundle (one file, default) or set (four files)",
      KIND_TEXT, AT(format), 0, 0},
+    {'Y', false, false, "encoder-type", "TYPE", "of encoder and adapter (default: as --type)",
+     KIND_TEXT, AT(encoder_type), 0, 0},
     {'p', false, false, "pack", "LEVEL", "store matrices packed for this kernel level", KIND_TEXT,
      AT(pack), 0, 0},
     {'=', false, false, "set", "KEY=VALUE", "a runnel.default.* key of the bundle", KIND_SET, 0, 0,
