@@ -63,6 +63,8 @@ int complain(int code, const char *format, ...) __attribute__((format(printf, 2,
 /* The exit code of a failed call; as is for things that go wrong while working. */
 int exit_code(const rnl_error *error);
 
+/* Nothing but white space. */
+bool is_blank(const char *text);
 /* Writes out what printf has gathered. EXIT_OK, or EXIT_FAILED after a complaint (a full disk, a
  * reader that went away). */
 int flush_output(void);
@@ -76,8 +78,8 @@ bool interrupted(void);
 /* Waits until standard input, a terminal, has a line or its end; false on Ctrl-C, however close to
  * the call it comes. */
 bool wait_for_input(void);
-/* The half-written file to remove when the program ends at once: a second Ctrl-C, a model file that
- * shrinks. Copied; NULL: none. */
+/* One more half-written file to remove when the program ends at once: a second Ctrl-C, SIGTERM or
+ * SIGHUP, a model file that shrinks. At most four, copied; NULL: none from now on. */
 void doomed_file(const char *path);
 
 /* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,

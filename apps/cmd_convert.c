@@ -16,6 +16,11 @@ static bool show(void *context, size_t done, size_t total) {
     return !interrupted();
 }
 
+static void begun(void *context, const char *temporary) {
+    (void)context;
+    doomed_file(temporary);
+}
+
 /* The runnel.default.* keys of --set. */
 static int apply_sets(const options *o, rnl_model *model) {
     for (int i = 0; i < o->set_count; i++) {
@@ -37,9 +42,11 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     job j;
     progress_begin(&j.progress, o);
     config.progress = show;
+    config.opened = begun;
     config.progress_context = &j;
     rnl_error error = {0};
     const rnl_status status = convert_model(model, &config, &error);
+    doomed_file(NULL);
     progress_clear(&j.progress);
     if (interrupted()) return EXIT_STOPPED;
     if (status != RNL_OK)

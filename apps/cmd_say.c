@@ -56,7 +56,7 @@ static char *read_text(const char *argument) {
 }
 
 static int speak(turn *t, const char *prompt, const char *text) {
-    if (*text == '\0') return complain(EXIT_INPUT, "say: there is no text to speak");
+    if (is_blank(text)) return complain(EXIT_INPUT, "say: there is no text to speak");
     int code = *prompt != '\0' ? turn_add_text(t, RNL_ROLE_SYSTEM, prompt) : EXIT_OK;
     if (code == EXIT_OK) code = turn_add_text(t, RNL_ROLE_USER, text);
     return code == EXIT_OK ? turn_run(t) : code;
@@ -89,6 +89,6 @@ const command command_say = {
     .summary = "speak a text",
     .synopsis = "[options] \"text\" | - [--voice NAME] [-o OUT.wav]",
     .about = "The sound goes to OUT.wav (default: say.wav).",
-    .own = "ojsvxTKAkSL",
+    .own = "ojsvxTKAkSiDL",
     .run = run,
 };

@@ -7,8 +7,9 @@
 enum { BAR = 30 };
 
 void progress_begin(progress *p, const options *o) {
+    const char *plain = getenv("NO_COLOR"); /* counts when it is not empty (no-color.org) */
     *p = (progress){.shown = !o->quiet && isatty(STDERR_FILENO) != 0,
-                    .colour = getenv("NO_COLOR") == NULL};
+                    .colour = plain == NULL || *plain == '\0'};
 }
 
 /* True when it is time to draw again. */

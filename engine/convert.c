@@ -404,6 +404,9 @@ static rnl_status open_files(writing *job, rnl_error *error) {
             return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", path);
         const rnl_status status = gguf_writer_create(full, &job->files[p], error);
         if (status != RNL_OK) return status;
+        if (job->config->opened != NULL)
+            job->config->opened(job->config->progress_context,
+                                gguf_writer_temporary(job->files[p]));
     }
     return RNL_OK;
 }
@@ -411,14 +414,17 @@ static rnl_status open_files(writing *job, rnl_error *error) {
 static rnl_status write_all(writing *job, rnl_error *error) {
     rnl_status status = open_files(job, error);
     if (status != RNL_OK) return status;
-    if (job->config->as_set)
-        put_set_keys(job);
-    else
-        put_bundle_keys(job);
+    status = job->config->as_set ? put_set_keys(job) : put_bundle_keys(job);
+    if (status != RNL_OK)
+        return status_fail(error, status, "%s: memory for the header is exhausted",
+                           job->config->path);
     declare_tensors(job);
     for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_begin_data(job->files[p], error);
     if (status == RNL_OK) status = write_tensors(job, error);
+    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+        if (job->files[p] != NULL) status = gguf_writer_complete(job->files[p], error);
+    /* A disk that is full shows above, before any file has its name. */
     for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_finish(&job->files[p], error);
     return status;

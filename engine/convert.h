@@ -16,7 +16,10 @@ typedef struct convert_config {
     /* Called every few milliseconds of work; done of total bytes read. False stops:
      * RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
-    void *progress_context;
+    /* Called with the temporary name of each file that is begun; for a program that may be ended
+     * before it can tidy up. NULL: not called. */
+    void (*opened)(void *context, const char *temporary);
+    void *progress_context; /* of both */
 } convert_config;
 
 /* Files are written beside their targets and renamed when all of them are complete.

@@ -37,8 +37,9 @@ static void emit(session_live *live, char *modality, char kind) {
 
 /* A weight file with NaN or infinity in it shows here at the latest. */
 static rnl_status not_finite(const rnl_session *s, rnl_error *error) {
-    return status_fail(error, RNL_ERR_DATA,
-                       "%s: the model computes values that are not numbers; the file is damaged",
+    return status_fail(error, RNL_ERR_FORMAT,
+                       "%s: the model computes values that are not numbers; the file is damaged, "
+                       "download it again",
                        s->model->path);
 }
 

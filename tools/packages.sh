@@ -2,3 +2,4 @@
 packages_build=(gcc libc6-dev make cmake pkg-config libfftw3-dev libsamplerate0-dev libjansson-dev
     libsndfile1-dev)
 packages_test=(g++ libcmocka-dev clang-format python3)
+packages_long=(clang) # libFuzzer

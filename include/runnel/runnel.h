@@ -228,7 +228,8 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_begin(rnl_session *session, const rn
 /* A bounded piece of work: a block of the encoder, up to 32 prefill positions, or one position with
  * its frame. Also valid before begin: it then encodes and prefills what was added.
  * RNL_OK: more waits. RNL_AGAIN: text or samples must be pulled first. RNL_DONE: nothing to do; the
- * reply, if one was begun, is complete. Negative: the reply is lost, only reset or destroy. */
+ * reply, if one was begun, is complete. Negative: the reply is lost, only reset or destroy
+ * (RNL_ERR_FORMAT: the weights give values that are not numbers). */
 RNL_API RNL_MUST_USE rnl_status rnl_session_step(rnl_session *session, rnl_error *error);
 
 /* What the next step works at. */

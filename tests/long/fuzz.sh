@@ -5,8 +5,10 @@ set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
+programs=(gguf safetensors tokenizer text)
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
-    > "$build/fuzz-build.log" 2>&1 || { tail "$build/fuzz-build.log"; exit 1; }
+    --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
+    { tail "$build/fuzz-build.log"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{gguf,safetensors,tokenizer,text} "$build/findings"
@@ -16,7 +18,7 @@ cp tests/data/tiny/variant-tts.safetensors "$work/safetensors/a"
 cp tests/data/tiny/tokenizer.json "$work/tokenizer/a"
 cp tests/data/text/cases.json "$work/text/a"
 passed=0 failed=0
-for name in gguf safetensors tokenizer text; do
+for name in "${programs[@]}"; do
     if "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -timeout=30 \
         -rss_limit_mb=4096 -artifact_prefix="$build/findings/$name-" "$work/$name" \
         > "$work/log" 2>&1; then
@@ -24,7 +26,8 @@ for name in gguf safetensors tokenizer text; do
     else
         failed=$((failed + 1))
     fi
-    echo "fuzz_$name: $(grep -c '^#' "$work/log") lines, $(tail -1 "$work/log")"
+    echo "fuzz_$name: $(grep '^Done' "$work/log" || tail -1 "$work/log")," \
+        "$(sed -n 's/.* \(cov: [0-9]*\).*/\1/p' "$work/log" | tail -1)"
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
