@@ -1,4 +1,4 @@
-/* The Silero network, step by step. Padded rows are zeroed once, in vad_reset, and never written. */
+/* The Silero network, step by step. Rows of padding are zeroed in vad_reset and never written. */
 #include "vad/vad.h"
 
 #include <math.h>
