@@ -1,10 +1,12 @@
 /* The voice activity network against the Silero package's own probabilities (golden vad/), with
- * every level of kernels. The time of a block is printed. */
+ * every level of kernels; the time of a block is printed. Then recordings through gate, network and
+ * turn logic. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -13,6 +15,8 @@
 #include "tests/support/npy.h"
 #include "tests/support/rig.h"
 #include "tests/support/vad_rig.h"
+#include "vad/energy.h"
+#include "vad/turn.h"
 
 static const double tolerance = 1e-4; /* issue 6 */
 
@@ -63,7 +67,61 @@ static void probabilities_are_the_packages(void **state) {
     npy_free(&noise);
 }
 
+/* A clip and a second of silence, as the live loop hears it; one letter and the time in ms of each
+ * event: O onset, R rejected, C confirmed, G guess, W withdrawn, E end. */
+static void hear(const char *path, char *text, size_t text_cap) {
+    const size_t count = rig_wav_count(path), block_count = (count + VAD_RATE) / VAD_BLOCK;
+    float *samples = rig_wav(path, 0, count);
+    kernels k;
+    kernels_select(&k, kernels_cpu_features());
+    vad_rig rig = vad_rig_open();
+    energy_gate gate;
+    energy_reset(&gate);
+    turn t;
+    const turn_config config = turn_config_default();
+    turn_reset(&t, &config);
+    text[0] = 0;
+    for (size_t b = 0; b < block_count; b++) {
+        float block[VAD_BLOCK];
+        for (size_t i = 0; i < VAD_BLOCK; i++)
+            block[i] = b * VAD_BLOCK + i < count ? samples[b * VAD_BLOCK + i] : 0;
+        const bool open = energy_push(&gate, block);
+        const float probability = vad_block(&rig.s, &k, block);
+        turn_events events;
+        turn_push(&t, open ? probability : 0, false, false, &events);
+        for (int e = 0; e < events.count; e++) {
+            const size_t used = strlen(text);
+            (void)snprintf(text + used, text_cap - used, "%s%c%d", used > 0 ? " " : "",
+                           "ORCGWE"[events.list[e].kind],
+                           (int)(events.list[e].position * 1000 / VAD_RATE));
+        }
+    }
+    vad_rig_close(&rig);
+    free(samples);
+}
+
+static void recordings_become_turns(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *want;
+    } rows[] = {
+        {"audio/question.wav", "O576 C800 G4416 E4800"},
+        {"audio/test_speech.wav", "O96 C320 G672 W800 G3808 E4192"}, /* Hello. This is a test ... */
+        /* An orator: 850 ms pass between his first words and the next, so patience grows. */
+        {"audio/jfk.wav", "O384 C608 G2368 E2752 O3328 C3552 G3968 W4032 G4544 E5088 O5440 C5664 "
+                          "G7776 W8256 G10656 W10976 G11136 E11808"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char got[1024];
+        hear(rows[i].path, got, sizeof got);
+        assert_string_equal(got, rows[i].want);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(probabilities_are_the_packages)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(probabilities_are_the_packages),
+        cmocka_unit_test(recordings_become_turns),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
