@@ -3,12 +3,12 @@
  *   device thread(s)                                 engine thread
  *   in  ─► [ring 4 s, device rate] ─► resample ─► 16 kHz blocks of 10 ms: mic ─┐
  *   out ─► [ring 4 s, as played]   ─► resample (steered) ─► reference ─────────┴─► duplex_pull
- *    ▲ gain, fade ◄─ [ring 1 s, device rate] ◄─ resample ◄─ 24 kHz ◄────────────── duplex_push
+ *    ▲ gain, fade ◄─ [ring 1 s, device rate] ◄─ resample ◄─ 24 kHz ◄──────────── duplex_push
  *
  * The callback copies, multiplies by a gain and stamps; it fills its whole output whatever happens.
  * Reference sample k is what the loudspeaker was given, after gain and fades, while microphone
- *    ▲ gain, fade ◄─ [ring 1 s, device rate] ◄─ resample ◄─ 24 kHz ◄──────────── duplex_push
- * ratio that follows their drift (drift.h), re-aligned when they jump.
+ * sample k was taken: in lockstep where the device has one clock; with two clocks it is resampled
+ * with a ratio that follows their drift (drift.h), re-aligned when they jump.
  *
  * Use, on one thread:
  *
