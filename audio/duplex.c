@@ -79,6 +79,7 @@ struct duplex {
 
     /* watchdog */
     int64_t calls_in, calls_out, calls_in_us, calls_out_us, lost_us;
+    bool searching; /* lost, and not found again so far */
     int64_t realign_count, reopen_count;
 };
 
@@ -516,9 +517,12 @@ rnl_status duplex_charge(duplex *d, int64_t us, rnl_error *error) {
 rnl_status duplex_reopen(duplex *d) {
     device *const v = d->device;
     v->verbs->stop(v);
+    if (!d->searching) duplex_cut(d);
+    d->searching = true;
     if (v->verbs->find(v, NULL) != RNL_OK || start(d, NULL) != RNL_OK) return RNL_AGAIN;
     d->lost_count += (duplex_now_us(d) - d->lost_us) * DUPLEX_RATE_MIC / 1000000;
     d->lost_us = 0;
+    d->searching = false;
     d->reopen_count++;
     return RNL_OK;
 }
