@@ -1,5 +1,5 @@
-/* The resampler of streams: tones stay tones in their place, counts are what the rates say, steering
- * stretches. */
+/* The resampler of streams: tones stay tones in their place, counts are what the rates say,
+ * steering stretches. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
