@@ -17,9 +17,12 @@ enum {
     WINDOW = 2 * ROOM_BLOCK,
     SPECTRUM = 336, /* WINDOW + 2, rounded up to 64 bytes */
     LINE = 1 << 15, /* samples of the loudspeaker's past */
-    TAPS = 32       /* of the interpolator */
+    TAPS = 32,      /* of the interpolator */
+    PINK_COUNT = 5  /* low-passes: 30, 120, 480, 1920, 7680 Hz */
 };
 static const double pi = 3.14159265358979323846, sound_m_s = 343.0;
+static const double high_t60 = 0.7;         /* of T60, above 2 kHz */
+static const double talker_directivity = 2; /* a mouth that faces the microphone */
 
 /* Convolution with a long response, block by block and without delay: the response in parts of a
  * block, each multiplied with the spectrum of the input as many blocks ago. */
@@ -38,7 +41,7 @@ struct room {
     float *line;          /* [LINE] samples handed to the loudspeaker, a ring */
     int64_t sample_index; /* of the next block */
     random_state noise;
-    double rumble;
+    double pink[PINK_COUNT], pink_rms;
 };
 
 static double between(random_state *s, double low, double high) {
@@ -55,7 +58,7 @@ room_config room_draw(uint64_t seed) {
     random_seed(&s, seed ^ 0x726f6f6dull);
     room_config c = {.seed = seed, .noise_db = -200};
     c.t60_s = between(&s, 0.2, 0.8);
-    c.volume_m3 = between(&s, 20, 60);
+    c.volume_m3 = between(&s, 30, 90);
     c.talker_m = between(&s, 0.5, 1.5);
     c.speaker_m = between(&s, 0.3, 1.0);
     c.speaker_db = between(&s, -12, -6);
@@ -63,6 +66,19 @@ room_config room_draw(uint64_t seed) {
     c.delay_ms = between(&s, 20, 300);
     c.drift_ppm = between(&s, -200, 200);
     return c;
+}
+
+/* Pink noise of no particular level: the same white noise through low-passes two octaves apart,
+ * each half as strong as the one below it: 3 dB less an octave from 30 Hz to 8 kHz, within 1 dB. */
+static double pink(random_state *s, double *low) {
+    const double white = gaussian(s);
+    double sum = 0;
+    for (int p = 0; p < PINK_COUNT; p++) {
+        const double share = 1 - exp(-2 * pi * 30 * pow(4, p) / ROOM_RATE);
+        low[p] += share * (white - low[p]);
+        sum += low[p] * pow(2, PINK_COUNT - p);
+    }
+    return sum;
 }
 
 static void *take(size_t count, size_t size) {
@@ -79,21 +95,28 @@ static void response_free(response *r) {
     free(r->work);
 }
 
+/* Energy of the diffuse field where the direct sound at 1 m is 1; the sum of a squared envelope
+ * 10^(-3 t / T60) is T60 / (6 ln 10) seconds. Above 2 kHz rooms absorb more. */
+static void add_tail(const room_config *c, float *h, int count, double gain, random_state *s) {
+    const double diffuse = c->t60_s / (0.057 * 0.057 * c->volume_m3);
+    const double scale = gain * sqrt(diffuse * 6.0 * log(10.0) / (c->t60_s * ROOM_RATE));
+    const double share = 1 - exp(-2 * pi * 2000 / ROOM_RATE);
+    double low = 0;
+    for (int i = 0; i < count; i++) {
+        const double white = gaussian(s), t = -3.0 * (i + 1) / count;
+        low += share * (white - low);
+        h[i] = (float)(scale * (low * pow(10, t) + (white - low) * pow(10, t / high_t60)));
+    }
+}
+
 static response response_make(const fft_plan *plan, const room_config *c, double distance_m,
-                              double gain, random_state *s) {
+                              double directivity, double gain, random_state *s) {
     const int direct = (int)lrint(distance_m / sound_m_s * ROOM_RATE);
     const int tail = (int)(c->t60_s * ROOM_RATE), length = direct + 1 + tail;
     response r = {.part_count = (length + ROOM_BLOCK - 1) / ROOM_BLOCK};
     float *h = take((size_t)(r.part_count * ROOM_BLOCK), sizeof *h);
     h[direct] = (float)(gain / distance_m);
-    if (tail > 0) {
-        /* Energy of the diffuse field where the direct sound at 1 m is 1; the sum of the squared
-         * envelope 10^(-3 t / T60) is T60 / (6 ln 10). */
-        const double diffuse = c->t60_s / (0.057 * 0.057 * c->volume_m3);
-        const double first = sqrt(diffuse * 6.0 * log(10.0) / (c->t60_s * ROOM_RATE));
-        for (int i = 1; i <= tail; i++)
-            h[direct + i] = (float)(gain * first * pow(10.0, -3.0 * i / tail) * gaussian(s));
-    }
+    if (tail > 0) add_tail(c, h + direct + 1, tail, gain / sqrt(directivity), s);
     r.parts = take((size_t)r.part_count * SPECTRUM, sizeof *r.parts);
     r.spectra = take((size_t)r.part_count * SPECTRUM, sizeof *r.spectra);
     r.work = take(2 * SPECTRUM, sizeof *r.work);
@@ -134,10 +157,16 @@ room *room_create(const room_config *c) {
     r->c = *c;
     assert_int_equal(fft_plan_create(WINDOW, &r->plan), RNL_OK);
     random_seed(&s, c->seed);
-    r->talker = response_make(r->plan, c, c->talker_m, 1, &s);
-    r->speaker = response_make(r->plan, c, c->speaker_m, pow(10, c->speaker_db / 20), &s);
+    r->talker = response_make(r->plan, c, c->talker_m, talker_directivity, 1, &s);
+    r->speaker = response_make(r->plan, c, c->speaker_m, 1, pow(10, c->speaker_db / 20), &s);
     r->line = take(LINE, sizeof *r->line);
     random_seed(&r->noise, c->seed + 1);
+    double power = 0;
+    for (int i = 0; i < 4 * ROOM_RATE; i++) {
+        const double x = pink(&r->noise, r->pink);
+        power += x * x / (4 * ROOM_RATE);
+    }
+    r->pink_rms = sqrt(power);
     return r;
 }
 
@@ -179,15 +208,9 @@ static void play(room *r, const float *speaker, float *out) {
     r->sample_index += ROOM_BLOCK;
 }
 
-/* Hiss, and rumble below 200 Hz, of equal power. */
 static void make_noise(room *r, float *out) {
-    const double scale = pow(10, r->c.noise_db / 20) * sqrt(0.5);
-    const double share = 1 - exp(-2 * pi * 200 / ROOM_RATE);
-    const double rumble_scale = sqrt((2 - share) / share);
-    for (int i = 0; i < ROOM_BLOCK; i++) {
-        r->rumble += share * (gaussian(&r->noise) - r->rumble);
-        out[i] = (float)(scale * (gaussian(&r->noise) + rumble_scale * r->rumble));
-    }
+    const double scale = pow(10, r->c.noise_db / 20) / r->pink_rms;
+    for (int i = 0; i < ROOM_BLOCK; i++) out[i] = (float)(scale * pink(&r->noise, r->pink));
 }
 
 void room_step(room *r, const float *speaker, const float *near, float *mic, room_parts *parts) {

@@ -4,9 +4,10 @@
  *     speaker ─► delay, drift ─► soft clip ─► room response ─┴─► + noise ─► clipped ─► mic
  *
  * 16 kHz, blocks of 10 ms, deterministic by its seed. A response is the direct sound (1/r, at the
- * speed of sound) and behind it Gaussian noise that decays by 60 dB in T60 (Polack's model), as
- * strong as the diffuse field of a room of that volume is (Sabine: critical distance
- * 0.057 sqrt(volume / T60)). The microphone block k holds what arrives while block k is handed to
+ * speed of sound) and behind it Gaussian noise that decays by 60 dB in T60 (Polack's model), above
+ * 2 kHz in 0.7 T60, as strong as the diffuse field of a room of that volume is (Sabine: critical
+ * distance 0.057 sqrt(directivity volume / T60); a talker faces the microphone, directivity 2, the
+ * loudspeaker does not, 1). The microphone block k holds what arrives while block k is handed to
  * the loudspeaker, so its echo comes delay_ms and the way through the air later.
  *
  * Every function fails the running test when memory is short. */
@@ -27,10 +28,10 @@ typedef struct room_config {
     double clip;       /* amplitude at which the loudspeaker saturates; 0: never */
     double delay_ms;   /* converters and buffers on the way out and in, [5, 500] */
     double drift_ppm;  /* the loudspeaker's clock is faster by this; delay_ms must not be used up */
-    double noise_db;   /* of full scale, rms; half hiss, half rumble; -200: none */
+    double noise_db;   /* of full scale, rms; pink (3 dB less an octave); -200: none */
 } room_config;
 
-/* A room drawn from the ranges of issue 6: T60 0.2 to 0.8 s, 20 to 60 m3, talker 0.5 to 1.5 m,
+/* A room drawn from the ranges of issue 6: T60 0.2 to 0.8 s, 30 to 90 m3, talker 0.5 to 1.5 m,
  * loudspeaker 0.3 to 1 m, saturation in half of them, delay 20 to 300 ms, drift +-200 ppm. The
  * noise is left at none: it is set against the talker's level. */
 room_config room_draw(uint64_t seed);
