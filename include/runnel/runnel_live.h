@@ -37,12 +37,12 @@ typedef struct rnl_live_config {
     int rate_in;  /* Hz of microphone and reference, [4000, 768000], default RNL_RATE_IN */
     int rate_out; /* Hz of what is pulled, [4000, 768000], default RNL_RATE_OUT */
 
-    bool speculation;   /* answer silently at the first guess of the end; default true. The answer is
+    bool speculation;  /* answer silently at the first guess of the end; default true. The answer is
                          * the same, bit for bit; it is there sooner and costs computing */
-    bool barge_in;      /* the user may interrupt a reply; default true */
-    bool push_to_talk;  /* rnl_live_hold says when a turn begins and ends; default false */
-    bool echo_cancel;   /* remove what is played from the microphone; default true. Costs 10 ms */
-    int echo_delay_ms;  /* loudspeaker to microphone, [0, 500]; -1 (default): estimated */
+    bool barge_in;     /* the user may interrupt a reply; default true */
+    bool push_to_talk; /* rnl_live_hold says when a turn begins and ends; default false */
+    bool echo_cancel;  /* remove what is played from the microphone; default true. Costs 10 ms */
+    int echo_delay_ms; /* loudspeaker to microphone, [0, 500]; -1 (default): estimated */
     bool volume_inside; /* duck, fade and cut are done to what is pulled; default true. false: the
                          * caller holds a queue and does them as the events say */
 
@@ -166,11 +166,11 @@ typedef struct rnl_live_turn {
     int64_t played_count;         /* of these, played; fewer after an interruption */
     int text_count, frame_count;  /* of the reply as it stands in the history */
     rnl_finish finish;
-    bool barged_in;      /* the user cut it off */
-    bool speculated;     /* it was begun at a guess */
-    int underrun_count;  /* times the sound ran out in mid-reply */
-    int64_t slack_us;    /* least reserve of sound while it played */
-    int64_t text_us_max; /* longest step without sound, */
+    bool barged_in;       /* the user cut it off */
+    bool speculated;      /* it was begun at a guess */
+    int underrun_count;   /* times the sound ran out in mid-reply */
+    int64_t slack_us;     /* least reserve of sound while it played */
+    int64_t text_us_max;  /* longest step without sound, */
     int64_t frame_us_max; /* and with */
 } rnl_live_turn;
 
@@ -208,8 +208,8 @@ typedef struct rnl_live_facts {
     float speech;                       /* probability of the last block */
     int64_t mic_count;                  /* samples heard, at RNL_RATE_IN */
     int64_t pulled_count;               /* samples pulled, at rate_out */
-    int64_t frame_count;                /* audible frames of replies generated and not withdrawn */
-    int64_t sample_count;               /* their samples at RNL_RATE_OUT: frames x 1920 */
+    int64_t frame_count;                /* audible frames of the replies that came to their end */
+    int64_t sample_count;               /* their samples at RNL_RATE_OUT: frames x frame size */
     int64_t work_count;                 /* pieces of the model's work done */
     int64_t turn_count;                 /* RNL_LIVE_TURN events so far */
     int position_count;                 /* of the conversation */
