@@ -178,7 +178,7 @@ rnl_status live_work_once(rnl_live *l, rnl_error *error);
 bool live_is_speaking(const rnl_live *l); /* our own speech can be heard */
 
 /* live_output.c */
-void live_output_reset(rnl_live *l);          /* no reply */
+void live_output_reset(rnl_live *l);          /* no reply; the texts of the last one stay */
 bool live_output_has_room(const rnl_live *l); /* for what a step makes */
 void live_output_collect(rnl_live *l);        /* the session's samples and text */
 void live_tell_text(rnl_live *l);             /* as events, as many as there is room for */

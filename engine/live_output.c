@@ -29,7 +29,6 @@ void live_output_reset(rnl_live *l) {
     l->reply = (live_reply){
         .holding = true, .audible = -1, .slack_us = INT64_MAX, .pulled_begin = l->pulled};
     l->play_in = l->play_out = 0;
-    l->said_size = l->heard_size = 0;
     gain_init(&l->volume, l->config.rate_out);
     if (l->out != NULL) resampler_begin(l->out, RNL_RATE_OUT, l->config.rate_out);
 }

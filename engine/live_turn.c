@@ -70,6 +70,7 @@ static rnl_status begin_reply(rnl_live *l, rnl_error *error) {
     if (status == RNL_OK) status = rnl_session_begin(l->session, &l->config.turn, error);
     if (status != RNL_OK) return status;
     live_output_reset(l);
+    l->said_size = l->heard_size = 0;
     l->reply.begun = true;
     l->reply.speculated = l->clip.guessed && !l->clip.ended;
     return RNL_OK;
@@ -186,6 +187,7 @@ static void cut_reply(rnl_live *l, const turn_event *e) {
     l->next = *e;
     l->continues = e->continues;
     l->cut_dropped = 0;
+    l->reply.ducked = false; /* a cut ends that, too */
     l->cut_done = live_output_cut(l);
     if (l->reply.started) (void)live_tell(l, RNL_LIVE_CUT);
 }

@@ -94,8 +94,7 @@ static void listen(world *w) {
     }
     w->at += got;
     w->held_back += got;
-    for (size_t piece; (piece = next_random(&w->cut_seed) % w->cut_cap) <= w->held_back;) {
-        if (piece == 0) break;
+    for (size_t piece; (piece = 1 + next_random(&w->cut_seed) % w->cut_cap) <= w->held_back;) {
         push(w, w->in->samples + w->at - w->held_back, piece, 0);
         w->held_back -= piece;
     }
