@@ -192,6 +192,7 @@ bool live_output_cut(rnl_live *l);
 void live_output_note_heard(rnl_live *l); /* heard_text, from what was played */
 /* All of the reply has been pulled and played. */
 bool live_output_is_over(const rnl_live *l);
+int64_t live_made_us(const rnl_live *l); /* sound of the reply so far */
 /* Samples of the reply that were played, at 24 kHz, those begun included. */
 size_t live_played(const rnl_live *l);
 

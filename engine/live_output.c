@@ -264,6 +264,10 @@ size_t live_played(const rnl_live *l) {
     return (size_t)((count * RNL_RATE_OUT + l->config.rate_out - 1) / l->config.rate_out);
 }
 
+int64_t live_made_us(const rnl_live *l) {
+    return us_of(l->reply.made);
+}
+
 bool live_output_is_over(const rnl_live *l) {
     const live_reply *r = &l->reply;
     if (!r->complete || (r->made > 0 && !r->finished)) return false;

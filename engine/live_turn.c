@@ -162,7 +162,7 @@ static void tell_turn(rnl_live *l, bool barged_in) {
     t->sound_count = l->reply.pulled;
     t->played_count = l->reply.pulled - l->reply.dropped;
     t->underrun_count = l->reply.underruns;
-    t->slack_us = l->reply.slack_us;
+    t->slack_us = l->reply.slack_us < INT64_MAX ? l->reply.slack_us : live_made_us(l);
     t->text_us_max = l->reply.text_us_max;
     t->frame_us_max = l->reply.frame_us_max;
     if (!barged_in) count_reply(l, &reply);

@@ -195,8 +195,8 @@ RNL_API RNL_MUST_USE rnl_status rnl_live_next_event(rnl_live *live, rnl_live_eve
 RNL_API void rnl_live_said(const rnl_live *live, const char **text, size_t *size);
 RNL_API void rnl_live_heard(rnl_live *live, const char **text, size_t *size);
 
-/* Copies the user's last clip as the model got it (RNL_RATE_IN, without echo): *count samples, at
- * most cap. From RNL_LIVE_THINKING on until the next turn has begun. */
+/* Copies the user's last clip as the model gets it (RNL_RATE_IN, without echo): *count samples, at
+ * most cap. When RNL_LIVE_THINKING is told, before the next step. */
 RNL_API void rnl_live_clip(const rnl_live *live, float *samples, size_t cap, size_t *count);
 
 typedef struct rnl_live_facts {
