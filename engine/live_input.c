@@ -2,6 +2,7 @@
  *
  *     push: rate_in -> 16 kHz -> rings of microphone and reference
  *     listen: 10 ms -> canceller -> heard; every 32 ms -> energy gate, VAD -> turn machine */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static size_t convert(rnl_live *l, const float *mic, const float *reference, siz
                       size_t *taken) {
     enum { PIECE = 1024 };
     float out[PIECE];
-    size_t made = 0, same;
+    size_t made = 0;
     const size_t cap = input_room(l) < PIECE ? input_room(l) : PIECE;
     if (l->in_mic == NULL) {
         *taken = made = count < cap ? count : cap;
@@ -45,8 +46,10 @@ static size_t convert(rnl_live *l, const float *mic, const float *reference, siz
         if (count > PIECE) count = PIECE;
         resampler_push(l->in_mic, mic, count, taken, out, cap, &made);
         put(l->mic, l->pushed, out, made);
-        resampler_push(l->in_reference, reference != NULL ? reference : silence, count, &same, out,
-                       cap, &same);
+        size_t same_taken, same_made;
+        resampler_push(l->in_reference, reference != NULL ? reference : silence, count, &same_taken,
+                       out, cap, &same_made);
+        assert(same_taken == *taken && same_made == made);
         put(l->reference, l->pushed, out, made);
     }
     if (reference == NULL && l->in_mic == NULL)
