@@ -46,7 +46,7 @@ typedef struct command {
 
 /* One per file. */
 extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
-    command_convert, command_bench, command_dump, command_tokenize;
+    command_convert, command_bench, command_dump, command_tokenize, command_devices;
 
 /* Parses what follows the command's name. Returns false when the program should end with *code:
  * help was shown, or a sentence about the mistake. */

@@ -43,8 +43,10 @@ typedef struct device_facts {
 typedef struct device device;
 
 typedef struct device_verbs {
-    /* Begins to call fn. Again after stop: the device is looked for anew (host API and name), as
-     * after a loss; facts may change. RNL_ERR_IO: not there, busy, rate or channels refused. */
+    /* After a loss, stopped: looks for the same device again (host API and name); facts may
+     * change. RNL_ERR_IO: not there. */
+    rnl_status (*find)(device *d, rnl_error *error);
+    /* Begins to call fn. RNL_ERR_IO: busy, or rate or channels refused. */
     rnl_status (*start)(device *d, device_fn fn, void *context, rnl_error *error);
     void (*stop)(device *d); /* no callback after it returns; not running is fine */
     int64_t (*now_us)(const device *d);
@@ -62,7 +64,7 @@ typedef struct device_verbs {
 
 struct device { /* the head of every kind */
     const device_verbs *verbs;
-    device_facts facts; /* valid once started */
+    device_facts facts; /* change with find only */
 };
 
 typedef struct device_config {
