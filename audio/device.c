@@ -340,9 +340,9 @@ static void set_facts(card *c) {
     }
 }
 
-/* One piece of hardware with one clock? ALSA's plugins (pulse, pipewire, default) are not: they lead
- * to any two devices behind a sound server, and a stream of both directions on them stalls within
- * seconds (PortAudio 19.6 waits for both descriptors of a plugin that signals them as one). */
+/* One piece of hardware with one clock? ALSA's plugins (pulse, pipewire, default) are not: they
+ * lead to any two devices behind a sound server, and PortAudio 19.6 stalls within seconds when it
+ * opens both directions of one as one stream. */
 static bool one_hardware(const end *in, const end *out) {
     if (in->index != out->index) return false;
     return strcmp(in->host, "ALSA") != 0 || contains(in->name, "hw:");

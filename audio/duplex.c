@@ -73,6 +73,9 @@ struct duplex {
     out_stamp sounds[SOUND_CAP]; /* stretches played, a ring */
     int64_t sound_count;         /* ever */
     int64_t pushed_count, played_count;
+    int64_t sound_end;         /* sample after the last one that sounded */
+    int64_t cut_from, cut_end; /* samples of the last cut: pushed since the one before it */
+    int64_t cut_sound_end;     /* sample after the last one that sounded before the cut */
 
     /* watchdog */
     int64_t calls_in, calls_out, calls_in_us, calls_out_us, lost_us;
@@ -207,9 +210,10 @@ static void collect_sounds(duplex *d) {
         if (s.sound_count == 0) continue;
         d->sounds[d->sound_count++ % SOUND_CAP] = s;
         const phrase *p = phrase_of(d, s.sound_index);
-        if (p != NULL)
-            d->played_count +=
-                sample_at(d, p, s.sound_index + s.sound_count) - sample_at(d, p, s.sound_index);
+        if (p == NULL) continue;
+        d->sound_end = sample_at(d, p, s.sound_index + s.sound_count);
+        d->played_count += d->sound_end - sample_at(d, p, s.sound_index);
+        if (s.sound_index < atomic_load(&d->side.cut_at)) d->cut_sound_end = d->sound_end;
     }
 }
 
@@ -293,10 +297,23 @@ void duplex_duck(duplex *d, bool ducked) {
 }
 
 void duplex_cut(duplex *d) {
+    collect_sounds(d);
+    d->cut_from = d->cut_end;
+    d->cut_end = d->pushed_count;
+    d->cut_sound_end = d->sound_end;
     d->phrase_open = false;
     atomic_store(&d->side.reply_open, false);
     atomic_store(&d->side.ducked, false);
     atomic_store(&d->side.cut_at, ring_written(d->side.speaker));
+}
+
+rnl_status duplex_cut_done(duplex *d, int64_t *dropped_count) {
+    *dropped_count = 0;
+    if (ring_taken(d->side.speaker) < atomic_load(&d->side.cut_at)) return RNL_AGAIN;
+    collect_sounds(d);
+    const int64_t kept = d->cut_sound_end > d->cut_from ? d->cut_sound_end : d->cut_from;
+    if (d->cut_end > kept) *dropped_count = d->cut_end - kept;
+    return RNL_OK;
 }
 
 rnl_status duplex_dac_us(duplex *d, int64_t sample_index, int64_t *dac_us) {

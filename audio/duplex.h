@@ -87,6 +87,9 @@ void duplex_duck(duplex *d, bool ducked);
 /* Barge-in: from the next callback on fade within 5 ms, then silence; what was queued is dropped.
  * Volume is full again for what is pushed afterwards. */
 void duplex_cut(duplex *d);
+/* RNL_OK: the fade of the last cut is over (or there was none), *dropped_count samples pushed
+ * before it were never played; RNL_AGAIN: not yet. */
+RNL_MUST_USE rnl_status duplex_cut_done(duplex *d, int64_t *dropped_count);
 /* Samples queued that will still be played, 24 kHz. 0: the loudspeaker has all of it. */
 size_t duplex_queued(const duplex *d);
 
