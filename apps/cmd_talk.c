@@ -26,8 +26,7 @@ typedef struct talk {
     bool fresh;             /* no sample of the reply was pushed yet */
     double step_ms_max;     /* of a step while speaking */
 
-    bool cutting;      /* duplex_cut was asked for */
-    int64_t cut_count; /* before it */
+    bool cutting; /* duplex_cut was asked for */
 
     /* Push-to-talk: a terminal tells presses and repeats, not releases. */
     bool key_down, key_held;
@@ -195,19 +194,10 @@ static void speak(talk *t) {
 
 /* The queue empties within a callback or two after duplex_cut. */
 static void finish_cut(talk *t) {
-    if (!t->cutting || duplex_queued(t->duplex) > 0) return;
-    duplex_counts counts;
-    duplex_get_counts(t->duplex, &counts);
+    int64_t dropped;
+    if (!t->cutting || duplex_cut_done(t->duplex, &dropped) != RNL_OK) return;
     t->cutting = false;
-    rnl_live_cut_done(t->live, (size_t)(counts.cut_count - t->cut_count));
-}
-
-static void begin_cut(talk *t) {
-    duplex_counts counts;
-    duplex_get_counts(t->duplex, &counts);
-    t->cut_count = counts.cut_count;
-    t->cutting = true;
-    duplex_cut(t->duplex);
+    rnl_live_cut_done(t->live, (size_t)dropped);
 }
 
 /* ---- Events ---- */
@@ -236,7 +226,8 @@ static int on_event(talk *t, rnl_live_event *e) {
         duplex_duck(t->duplex, e->kind == RNL_LIVE_DUCK);
         break;
     case RNL_LIVE_CUT:
-        begin_cut(t);
+        t->cutting = true;
+        duplex_cut(t->duplex);
         break;
     case RNL_LIVE_TURN:
         return end_turn(t, e);
@@ -309,7 +300,6 @@ static int wait_for_device(talk *t, const rnl_error *lost) {
     for (int i = 0; i < TRIES && !interrupted(); i++) {
         if (duplex_reopen(t->duplex) == RNL_OK) {
             view_say(&t->view, "the sound device is back");
-            if (t->cutting) t->cut_count = 0; /* all that was queued is gone */
             return EXIT_OK;
         }
         (void)sleep(1);

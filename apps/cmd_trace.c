@@ -152,7 +152,10 @@ static int print_table(const rows *all) {
     for (size_t i = 0; i < all->count; i++) {
         const row *r = &all->list[i];
         printf("%-6lld", (long long)r->turn);
-        for (int k = 0; k < PARTS; k++) print_value(part_ms(r, k, &ms), ms);
+        for (int k = 0; k < PARTS; k++) {
+            const bool known = part_ms(r, k, &ms);
+            print_value(known, ms);
+        }
         printf("  %s%s\n", r->heard, r->barged_in ? " -" : "");
     }
     static const struct {
@@ -161,8 +164,10 @@ static int print_table(const rows *all) {
     } lines[] = {{"p50", 0.5}, {"p95", 0.95}, {"max", 1.0}};
     for (int n = 0; n < 3; n++) {
         printf("%-6s", lines[n].name);
-        for (int k = 0; k < PARTS; k++)
-            print_value(percentile(all, k, lines[n].share, scratch, &ms), ms);
+        for (int k = 0; k < PARTS; k++) {
+            const bool known = percentile(all, k, lines[n].share, scratch, &ms);
+            print_value(known, ms);
+        }
         printf("\n");
     }
     free(scratch);
