@@ -57,11 +57,11 @@ struct duplex {
 
     /* reference with two clocks */
     drift drift;
-    double reference_at; /* device-rate position of the next reference sample */
-    double ppm;          /* in force */
-    bool aligned;
-    int64_t silence_count; /* 16 kHz zeros to give before the reference goes on */
-    int64_t drift_us;      /* of the last point */
+    double reference_at;       /* device-rate position of the next reference sample */
+    double ppm;                /* in force */
+    bool aligned, was_aligned; /* now; ever */
+    int64_t silence_count;     /* 16 kHz zeros to give before the reference goes on */
+    int64_t drift_us;          /* of the last point */
     out_stamp out_last;
     bool out_stamped;
 
@@ -79,6 +79,7 @@ struct duplex {
 
     /* watchdog */
     int64_t calls_in, calls_out, calls_in_us, calls_out_us, lost_us;
+    bool searching; /* lost, and not found again so far */
     int64_t realign_count, reopen_count;
 };
 
@@ -112,11 +113,22 @@ static rnl_status make_streams(duplex *d) {
     return RNL_OK;
 }
 
+/* 16 kHz samples that a resampler from rate holds back. */
+static int held_back(int rate) {
+    enum { FILTER = 48 }; /* core/resample.h: 46 samples of the lower rate, and rounding */
+    if (rate == DUPLEX_RATE_MIC) return 0;
+    return rate < DUPLEX_RATE_MIC ? FILTER * DUPLEX_RATE_MIC / rate : FILTER;
+}
+
 /* The state at the beginning of streams, after open and after reopen. */
 static void begin_streams(duplex *d) {
+    const int ahead = held_back(d->side.rate_in), behind = held_back(d->side.rate_out);
     d->mic.count = d->reference.count = 0;
+    /* A microphone block need not wait for the reference's filter: that comes so much later. */
+    memset(d->reference.samples, 0, sizeof d->reference.samples);
+    if (d->side.one_clock && behind > ahead) d->reference.count = (size_t)(behind - ahead);
     d->mic_taken = 0;
-    d->stamped = d->out_stamped = d->aligned = d->phrase_open = false;
+    d->stamped = d->out_stamped = d->aligned = d->was_aligned = d->phrase_open = false;
     d->zero_count = d->silence_count = 0;
     d->reference_at = d->ppm = 0.0;
     drift_reset(&d->drift);
@@ -426,7 +438,8 @@ static bool steer(duplex *d, int64_t now_us) {
         d->side.rate_out;
     const double error = wanted - at;
     if (!d->aligned || jumped || fabs(error) > 0.050) {
-        if (d->aligned) d->realign_count++;
+        if (d->was_aligned) d->realign_count++;
+        d->was_aligned = true;
         align(d, wanted);
     } else if (d->silence_count == 0) {
         d->ppm = drift_steer(&d->drift, error);
@@ -516,9 +529,12 @@ rnl_status duplex_charge(duplex *d, int64_t us, rnl_error *error) {
 rnl_status duplex_reopen(duplex *d) {
     device *const v = d->device;
     v->verbs->stop(v);
+    if (!d->searching) duplex_cut(d);
+    d->searching = true;
     if (v->verbs->find(v, NULL) != RNL_OK || start(d, NULL) != RNL_OK) return RNL_AGAIN;
     d->lost_count += (duplex_now_us(d) - d->lost_us) * DUPLEX_RATE_MIC / 1000000;
     d->lost_us = 0;
+    d->searching = false;
     d->reopen_count++;
     return RNL_OK;
 }

@@ -8,7 +8,9 @@
  * The callback copies, multiplies by a gain and stamps; it fills its whole output whatever happens.
  * Reference sample k is what the loudspeaker was given, after gain and fades, while microphone
  * sample k was taken: in lockstep where the device has one clock; with two clocks it is resampled
- * with a ratio that follows their drift (drift.h), re-aligned when they jump.
+ * with a ratio that follows their drift (drift.h), re-aligned when they jump. (Where the reference
+ * has to be resampled and the microphone has not, it comes 3 ms later: less than any device's way
+ * from its output to its input.)
  *
  * Use, on one thread:
  *

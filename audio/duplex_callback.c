@@ -47,13 +47,16 @@ static void run_out(callback_side *c, float *out, size_t n) {
 static size_t fade_out(callback_side *c, float *out, size_t n, int64_t cut_at) {
     const size_t left = (size_t)(cut_at - ring_taken(c->speaker));
     if (c->cut_seen != cut_at) {
-        const double ms = 1000.0 * (double)left / c->rate_out;
-        gain_to(&c->fade, 0.0f, ms < GAIN_FADE_MS ? ms : GAIN_FADE_MS);
+        const size_t line = (size_t)(GAIN_FADE_MS * c->rate_out / 1000);
+        c->fade_left = left < line ? left : line;
+        gain_to(&c->fade, 0.0f, 1000.0 * (double)c->fade_left / c->rate_out);
         c->cut_seen = cut_at;
     }
-    const size_t got = ring_read(c->speaker, out, n < left ? n : left);
+    const size_t got = ring_read(c->speaker, out, n < c->fade_left ? n : c->fade_left);
     gain_apply(&c->fade, out, got);
-    if (c->fade.now > 0.0f && got < left) return got;
+    c->fade_left -= got;
+    if (c->fade_left > 0) return got;
+    if (got > 0) out[got - 1] = 0.0f; /* the line ends there, whatever it was rounded to */
     (void)ring_drop(c->speaker, left - got);
     gain_init(&c->fade, c->rate_out);
     gain_init(&c->volume, c->rate_out);

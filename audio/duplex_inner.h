@@ -39,6 +39,7 @@ typedef struct callback_side {
     gain volume; /* duck and restore */
     gain fade;   /* to silence at a cut, from silence after a gap */
     int64_t cut_seen;
+    size_t fade_left;   /* samples of the line to silence at a cut */
     float last;         /* output sample */
     float decay;        /* per sample while running out, 0 when at rest */
     bool starved;       /* in mid-reply without sound */

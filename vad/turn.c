@@ -13,7 +13,7 @@ turn_config turn_config_default(void) {
                          .exit = 0.35f,
                          .mean_min = 0.6f,
                          .speech_ms_min = 250,
-                         .interrupt_ms_min = 160,
+                         .interrupt_ms_min = 128,
                          .gap_ms = 160,
                          .doubt_ms_max = 1000,
                          .resume_ms = 64,

@@ -30,7 +30,7 @@ typedef struct turn_config {
                        coughs and hum stay below it */
 
     int speech_ms_min;    /* speech that makes a turn, [32, 2000]; default 250 */
-    int interrupt_ms_min; /* the same while we speak, [32, 2000]; default 160 */
+    int interrupt_ms_min; /* the same while we speak, [32, 2000]; default 128 */
     int gap_ms;           /* silence that refutes a suspicion, [32, 1000]; default 160 */
     int doubt_ms_max;     /* longest suspicion, [100, 10000]; default 1000 */
     int resume_ms;        /* speech that ends a pause: shorter is a click, [32, 500]; default 64 */

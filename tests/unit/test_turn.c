@@ -123,8 +123,8 @@ static void listening(void **state) {
 static void interrupting(void **state) {
     (void)state;
     static const row rows[] = {
-        {"160 ms of speech interrupt", "> .10 S5 < S10 .20", "O10 C14 G28 E40"},
-        {"128 ms do not", "> .10 S4 .20", "O10 R18"},
+        {"128 ms of speech interrupt", "> .10 S4 < S10 .20", "O10 C13 G27 E39"},
+        {"96 ms do not", "> .10 S3 .20", "O10 R17"},
         {"what was suspected before we spoke counts", "S4 > S1 < S10 .20", "O0 C4 G18 E30"},
         {"our own speech that the gate lets through for a moment", "> S1 .10 S2 .10",
          "O0 R5 O11 R17"},
