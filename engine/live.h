@@ -104,7 +104,6 @@ struct rnl_live {
     int64_t heard_cap;
     int64_t position;   /* samples ever written to heard */
     int input_delay;    /* samples by which heard is later than mic */
-    int explained;      /* frames of the VAD block under way that our own sound explains */
     int64_t zero_count; /* the microphone's zeros in a row */
     bool muted, finished, held;
     echo_measure measure;

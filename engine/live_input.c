@@ -130,7 +130,6 @@ static void take_frame(rnl_live *l) {
     watch_zeros(l, mic);
     if (l->echo != NULL) {
         echo_cancel(l->echo, mic, reference, out, &l->measure);
-        l->explained += l->measure.explained;
     } else {
         memcpy(out, mic, sizeof out);
         l->measure.mic_db = l->measure.out_db = level_db(mic);
@@ -142,14 +141,12 @@ static void take_frame(rnl_live *l) {
 
 /* The next 32 ms of heard. The network hears every block, whatever may veto it. */
 static void take_block(rnl_live *l) {
-    enum { FRAMES = VAD_BLOCK / LIVE_FRAME };
     float block[VAD_BLOCK];
     const int64_t begin = l->turns.position;
     for (int i = 0; i < VAD_BLOCK; i++) block[i] = l->heard[(begin + i) % l->heard_cap];
     const bool loud = energy_push(&l->energy, block);
     const float probability = vad_block(&l->vad, &l->model->kernels, block);
-    const bool own = 2 * l->explained > FRAMES;
-    l->explained = 0;
+    const bool own = l->echo != NULL && echo_explains(&l->measure, probability);
     l->speech = loud && !own ? probability : 0.0f;
     const bool was_silent = l->turns.silent;
     turn_push(&l->turns, l->speech, live_is_speaking(l), l->held, &l->waiting);
