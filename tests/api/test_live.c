@@ -84,13 +84,15 @@ static script conversation(void) {
     script s = {0};
     script_silence(&s, 1);
     script_say(&s, "light");
-    script_silence(&s, 5);
+    if (rig_rounds(2) > 1) script_silence(&s, 5); /* else the turn goes on */
     script_say(&s, "sum");
     script_silence(&s, 0.3); /* a guess that is withdrawn */
     script_say(&s, "window");
     script_silence(&s, 6);
-    script_say(&s, "who");
-    script_silence(&s, 6);
+    if (rig_rounds(2) > 1) {
+        script_say(&s, "who");
+        script_silence(&s, 6);
+    }
     script_noise(&s, 0.0005f, 2);
     return s;
 }
@@ -109,13 +111,14 @@ static void speculation_changes_no_bit(void **state) {
     rnl_live_config c = plain();
     world *with = fresh(&c, &s);
     world_run(with);
-    assert_int_equal(world_count(with, RNL_LIVE_TURN), 3);
+    const int turns = rig_rounds(2) > 1 ? 3 : 1;
+    assert_int_equal(world_count(with, RNL_LIVE_TURN), turns);
     assert_true(world_count(with, RNL_LIVE_GUESS_WITHDRAWN) >= 1);
     c.speculation = false;
     world *without = fresh(&c, &s);
     world_run(without);
     assert_same_replies(with, without);
-    for (int n = 0; n < 3; n++) {
+    for (int n = 0; n < turns; n++) {
         const rnl_live_turn *x = &world_find(with, RNL_LIVE_TURN, n)->turn;
         const rnl_live_turn *y = &world_find(without, RNL_LIVE_TURN, n)->turn;
         assert_true(x->speculated && !y->speculated);
@@ -202,9 +205,8 @@ static void any_cut_of_the_microphone_gives_the_same(void **state) {
     const rnl_live_config c = plain();
     world *whole = fresh(&c, &s);
     world_run(whole);
-    const size_t caps[] = {2, 100, 700, 6000};
-    for (size_t k = 0; k < sizeof caps / sizeof *caps; k++) {
-        if (k > 0 && rig_rounds(2) == 1) break;
+    const size_t caps[4] = {2, 100, 700, 6000};
+    for (size_t k = 0; k < (size_t)rig_rounds(4); k++) {
         world *cut = fresh(&c, &s);
         cut->cut_seed = 77 + k;
         cut->cut_cap = caps[k];
@@ -274,8 +276,8 @@ static void keep_clip(world *w, const rnl_live_event *e) {
 
 static void an_interruption_leaves_what_was_heard(void **state) {
     (void)state;
-    const double later[] = {0.4, 0.9, 1.2};
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+    const double later[3] = {0.4, 0.9, 1.2};
+    for (size_t i = 0; i < (size_t)rig_rounds(3); i++) {
         script s = interruption(later[i]);
         rnl_live_config c = plain();
         clips *kept = calloc(1, sizeof *kept);
