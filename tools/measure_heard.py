@@ -169,7 +169,8 @@ def main():
             spoken = lambda count: sum(e <= count / 24000 for e in ends)
             known += [engine.heard(n) - spoken(n) for n in range(FRAME, len(sound), FRAME)]
             unknown += [estimate - spoken(n) for n, estimate in early]
-            print(f"{len(sound) / 24000:5.2f} s, {len(sound) / len(text):5.0f} samples a byte: {text}")
+            pace = len(sound) / len(text)
+            print(f"{len(sound) / 24000:5.2f} s, {pace:5.0f} samples a byte: {text}")
     print(f"\n{'error in words':32} {'n':>5} {'none':>8} {'<= 1':>8} {'mean':>8} {'most':>6}")
     report("end known", known)
     report("end unknown", unknown)

@@ -16,7 +16,7 @@ sound = array.array("h", [0] * 16000)
 for path in sorted(glob.glob(f"{sys.argv[1]}/*.wav")) * int(sys.argv[3]):
     with wave.open(path) as f:
         sound.frombytes(f.readframes(f.getnframes()))
-    sound.extend([0] * (5 * 16000 + random.randrange(512))) # not always at the same place of a block
+    sound.extend([0] * (5 * 16000 + random.randrange(512)))  # anywhere in a block
 sound = array.array("h", (max(-32768, min(32767, x + random.randint(-16, 16))) for x in sound))
 with wave.open(sys.argv[2], "wb") as f:
     f.setnchannels(1), f.setsampwidth(2), f.setframerate(16000)

@@ -1,5 +1,5 @@
-/* The live loop for hours of simulated time: an hour of silence, a dialogue of two hours. Memory must
- * not grow, counters must stay exact to the sample. */
+/* The live loop for hours of simulated time: an hour of silence, a dialogue of two hours. Memory
+ * must not grow, counters must stay exact to the sample. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
