@@ -180,9 +180,9 @@ static float follow(const echo_gate *g, float leak_db, float ratio_db, bool expl
 }
 
 /* Minimum statistics (Martin 2001): the noise of a band is the least power of the last 1.5 s,
- * corrected for being the least. It rises only on the word of pieces in which our own sound explains
- * less than half of it for a quarter of the time: else what the canceller leaves of a steady sound
- * would pass for noise. */
+ * corrected for being the least. It rises only on the word of pieces in which our own sound
+ * explains less than half of it for a quarter of the time: else what the canceller leaves of a
+ * steady sound would pass for noise. */
 static void follow_noise(echo_gate *g) {
     if (g->frame_index++ < WARM_FRAMES) return; /* the smoothing begins at 0 */
     const int64_t since = g->frame_index - WARM_FRAMES - 1, slot = since / SLOT_FRAMES;
