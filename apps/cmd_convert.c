@@ -73,6 +73,9 @@ static int run(const options *o) {
     const bool keep = o->type == NULL || strcmp(o->type, "keep") == 0;
     if (!keep && (config.recipe = recipe_find(o->type)) == NULL)
         return complain(EXIT_USAGE, "--type: '%s' is not keep, %s", o->type, recipe_names());
+    if (o->encoder_type != NULL && (config.encoder_recipe = recipe_find(o->encoder_type)) == NULL)
+        return complain(EXIT_USAGE, "--encoder-type: '%s' is not %s", o->encoder_type,
+                        recipe_names());
     if (o->format != NULL && strcmp(o->format, "bundle") != 0 && strcmp(o->format, "set") != 0)
         return complain(EXIT_USAGE, "--format: '%s' is not bundle or set", o->format);
     config.as_set = o->format != NULL && strcmp(o->format, "set") == 0;
@@ -107,7 +110,11 @@ const command command_convert = {
         "are those of llama-quantize in the backbone; the audio parts take the base type. Below\n"
         "8 bits the text head is q6_k. Rows too short for a type fall back to one that fits.\n"
         "\n"
+        "The encoder hears worse with few bits than the backbone talks: --encoder-type q8_0 "
+        "beside\n"
+        "--type q4_k_m costs little and keeps it sharp.\n"
+        "\n"
         "--pack stores the matrices as they are computed with, so that loading is mapping.",
-    .own = "oyf=p",
+    .own = "oyYf=p",
     .run = run,
 };

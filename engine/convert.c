@@ -90,8 +90,11 @@ static quant_type type_of(const writing *job, const tensor *t) {
         ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
         ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
         return QUANT_F32;
-    if (job->config->recipe == NULL) return t->type;
-    return recipe_type(job->config->recipe, &job->m->source.config.backbone,
+    const recipe *r = job->config->recipe;
+    if (part_of(t->name) == PART_ENCODER && job->config->encoder_recipe != NULL)
+        r = job->config->encoder_recipe;
+    if (r == NULL) return t->type;
+    return recipe_type(r, &job->m->source.config.backbone,
                        weights_find(job->m->source.w, "output.weight") != NULL, t->name, shape[1]);
 }
 

@@ -9,9 +9,10 @@
 typedef struct convert_config {
     const char *path; /* the bundle, or the main file of the set; the others are named after it */
     bool as_set;      /* false: bundle */
-    const recipe *recipe; /* NULL: every matrix as it is stored, nothing is lost */
-    bool packs;           /* a bundle only: matrices as slabs, so that loading is mapping */
-    int thread_count;     /* to quantise with, [1, POOL_THREAD_CAP]; changes no bit */
+    const recipe *recipe;         /* NULL: every matrix as it is stored, nothing is lost */
+    const recipe *encoder_recipe; /* of encoder and adapter; NULL: as recipe says */
+    bool packs;                   /* a bundle only: matrices as slabs, so that loading is mapping */
+    int thread_count;             /* to quantise with, [1, POOL_THREAD_CAP]; changes no bit */
     /* Called every few milliseconds of work; done of total bytes read. False stops:
      * RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
