@@ -130,7 +130,7 @@ refuse 2 "bench work" "'sleep' is not known" "$runnel" bench --work decode,sleep
 refuse 2 "bench list" "list of up to" "$runnel" bench --tokens 32,many
 refuse 2 "bench empty list" "list of up to" "$runnel" bench --depth 32,,64
 refuse 2 "bench trailing comma" "list of up to" "$runnel" bench --tokens 32,
-refuse 2 "bench level" "'mmx' is not known" "$runnel" bench --cpu mmx
+refuse 2 "bench level" '"mmx" is unknown' "$runnel" bench --cpu mmx
 refuse 2 "bench without the part" "no part for 'frame'" \
     "$runnel" bench -q -m "$source/tests/data/dense/tied" --work frame
 
