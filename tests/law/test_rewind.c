@@ -66,10 +66,10 @@ static void assert_same_state(rnl_session *a, rnl_session *b) {
             assert_memory_equal(x->backbone.tails[i], y->backbone.tails[i], tail * sizeof(float));
         }
         for (int h = 0; h < c->kv_head_count[i]; h++) {
-            const size_t row = (size_t)x->backbone.position_cap * (size_t)c->head_width;
-            const size_t used = (size_t)x->backbone.position * (size_t)c->head_width;
+            const size_t line = (size_t)c->head_width * sizeof(float); /* exact: F32 */
+            const size_t row = (size_t)x->backbone.position_cap * line;
             assert_memory_equal(x->backbone.keys[i] + h * row, y->backbone.keys[i] + h * row,
-                                used * sizeof(float));
+                                (size_t)x->backbone.position * line);
         }
     }
 }
