@@ -51,11 +51,14 @@ static const float gain_min = 0.01f;
  * interruption in ten (docs/LATENCY.md). */
 static const float oversubtraction_alone = 4.0f, oversubtraction_both = 1.0f;
 static const float alone_db = -1.0f, both_db = 2.0f; /* of excess */
-/* echo_explains(): what must stick out of our own sound for a voice that is just or very probable,
+/* echo_speech(): what must stick out of our own sound for a voice that is just or very probable,
  * how much more while the canceller learns, and what while the delay is unknown. */
 static const float need_unsure_db = 6.0f, need_sure_db = -2.0f, need_first_db = 6.0f;
 static const float need_unaligned_db = 14.0f;
 static const float unsure_probability = 0.5f, sure_probability = 0.95f;
+/* What sticks out so much is somebody's sound, and a hint of the network is enough to call it
+ * speech: bursts, claps and thumps reach 0.2 for at most one block (tests/golden/test_vad.c). */
+static const float obvious_db = 12.0f, hint_probability = 0.2f, obvious_probability = 0.65f;
 
 struct echo_gate {
     fft_plan *plan;
@@ -272,11 +275,14 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
     suppress(g, now, expected, out);
 }
 
-bool echo_explains(const echo_measure *m, float probability) {
-    if (!m->active) return false;
-    if (m->delay_ms < 0.0f) return m->excess_db < need_unaligned_db;
+float echo_speech(const echo_measure *m, float probability) {
+    if (!m->active) return probability;
+    if (m->delay_ms < 0.0f) return m->excess_db < need_unaligned_db ? 0.0f : probability;
     const float sure = (probability - unsure_probability) / (sure_probability - unsure_probability);
     const float share = fminf(1.0f, fmaxf(0.0f, sure));
     const float need = need_unsure_db + share * (need_sure_db - need_unsure_db);
-    return m->excess_db < need + (m->settled ? 0.0f : need_first_db);
+    if (m->excess_db < need + (m->settled ? 0.0f : need_first_db)) return 0.0f;
+    const bool obvious = m->settled && m->excess_db >= obvious_db;
+    return obvious && probability >= hint_probability ? fmaxf(probability, obvious_probability)
+                                                      : probability;
 }
