@@ -46,8 +46,14 @@ static const float noise_bias = 2.5f;
 static const float margin_settled_db = 3.5f, margin_first_db = 6.5f;
 /* The floor under which no band is suppressed: -40 dB. */
 static const float gain_min = 0.01f;
-/* What is taken away, in expected powers. */
-static const float oversubtraction = 3.0f;
+/* What is taken away, in expected powers. With twice as much, one interruption in ten loses so much
+ * that the network does not hear it; the residual hardly grows (docs/LATENCY.md). */
+static const float oversubtraction = 1.0f;
+/* echo_explains(): what must stick out of our own sound for a voice that is just or very probable,
+ * how much more while the canceller learns, and what while the delay is unknown. */
+static const float need_unsure_db = 6.0f, need_sure_db = -2.0f, need_first_db = 6.0f;
+static const float need_unaligned_db = 14.0f;
+static const float unsure_probability = 0.5f, sure_probability = 0.95f;
 
 struct echo_gate {
     fft_plan *plan;
@@ -174,9 +180,9 @@ static float follow(const echo_gate *g, float leak_db, float ratio_db, bool expl
 }
 
 /* Minimum statistics (Martin 2001): the noise of a band is the least power of the last 1.5 s,
- * corrected for being the least. It rises only on the word of pieces in which our own sound explains
- * less than half of it for a quarter of the time: else what the canceller leaves of a steady sound
- * would pass for noise. */
+ * corrected for being the least. It rises only on the word of pieces in which our own sound
+ * explains less than half of it for a quarter of the time: else what the canceller leaves of a
+ * steady sound would pass for noise. */
 static void follow_noise(echo_gate *g) {
     if (g->frame_index++ < WARM_FRAMES) return; /* the smoothing begins at 0 */
     const int64_t since = g->frame_index - WARM_FRAMES - 1, slot = since / SLOT_FRAMES;
@@ -266,4 +272,13 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
     m->excess_db = g->excess_db;
     m->explained = active && m->excess_db < m->margin_db;
     synthesise(g, gains, out);
+}
+
+bool echo_explains(const echo_measure *m, float probability) {
+    if (!m->active) return false;
+    if (m->delay_ms < 0.0f) return m->excess_db < need_unaligned_db;
+    const float sure = (probability - unsure_probability) / (sure_probability - unsure_probability);
+    const float share = fminf(1.0f, fmaxf(0.0f, sure));
+    const float need = need_unsure_db + share * (need_sure_db - need_unsure_db);
+    return m->excess_db < need + (m->settled ? 0.0f : need_first_db);
 }
