@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,9 +67,34 @@ void doomed_file(const char *path) {
     doomed = 1;
 }
 
+static volatile sig_atomic_t keys_on;
+static struct termios terminal; /* as it was; complete while keys_on is 1 */
+
+bool keys_begin(void) {
+    if (tcgetattr(STDIN_FILENO, &terminal) != 0) return false;
+    struct termios raw = terminal;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    atomic_signal_fence(memory_order_release);
+    keys_on = 1;
+    return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+void keys_end(void) {
+    if (keys_on) (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    keys_on = 0;
+}
+
+bool key_waits(void) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&input, 1, 0) == 1 && (input.revents & POLLIN) != 0;
+}
+
 /* From a signal handler: async-signal-safe calls only. */
 static void end_at_once(int code) {
     if (doomed) (void)unlink(doomed_path);
+    keys_end();
     _exit(code);
 }
 

@@ -75,6 +75,30 @@ static const option_row rows[] = {
      KIND_TEXT, AT(format), 0, 0},
     {'=', false, false, "set", "KEY=VALUE", "a runnel.default.* key of the bundle", KIND_SET, 0, 0,
      0},
+    {'<', false, false, "input", "DEVICE",
+     "microphone: a name or number of `runnel devices`, "
+     "file:IN.wav or null",
+     KIND_TEXT, AT(input), 0, 0},
+    {'#', false, false, "list-devices", NULL, "the same as `runnel devices`", KIND_FLAG,
+     AT(list_devices), 0, 0},
+    {'(', false, false, "record", "FILE", "a stereo WAV of what was heard (left) and said (right)",
+     KIND_TEXT, AT(record), 0, 0},
+    {'!', false, false, "push-to-talk", NULL, "the space key begins and ends a turn", KIND_FLAG,
+     AT(push_to_talk), 0, 0},
+    {'|', false, false, "no-barge-in", NULL, "an answer cannot be interrupted", KIND_FLAG,
+     AT(no_barge_in), 0, 0},
+    {'?', false, false, "no-speculation", NULL, "begin to answer only when the turn is over",
+     KIND_FLAG, AT(no_speculation), 0, 0},
+    {'+', false, false, "max-turn", "X", "longest turn of the user in seconds (default 30)",
+     KIND_REAL, AT(turn_seconds_max), 2, 600},
+    {'~', false, false, "trace", "FILE", "one JSON line a turn with its marks T0 to T11", KIND_TEXT,
+     AT(trace), 0, 0},
+    {'&', false, false, "transcribe", NULL, "write down what the user said, too", KIND_FLAG,
+     AT(transcribe), 0, 0},
+    {'$', false, false, "sim-cost", "MS",
+     "with file: a fixed cost of each step instead of the "
+     "measured one",
+     KIND_REAL, AT(sim_cost_ms), 0, 10000},
     {'r', false, false, "repeat", "N", "measurements of each kind (default 5)", KIND_INT,
      AT(repeat), 1, 1000},
 };
@@ -238,6 +262,8 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
                    .temperature = -1,
                    .audio_temperature = -1,
                    .seconds_max = -1,
+                   .turn_seconds_max = -1,
+                   .sim_cost_ms = -1,
                    .memory_max = SIZE_MAX};
     struct option long_options[ROW_COUNT + 3] = {0};
     char short_options[2 * ROW_COUNT + 8] = ":h"; /* ':' reports a missing value as such */

@@ -70,7 +70,9 @@ struct echo_gate {
     float cancelled[BAND_COUNT]; /* power, smoothed over 30 ms */
     float smeared[BAND_COUNT];   /* reference power, released like a room */
     float leak_db[BAND_COUNT];
+    float expected[BAND_COUNT];          /* residual power of the last frame */
     float least[SLOT_COUNT][BAND_COUNT]; /* least of cancelled in the last pieces of 0.3 s */
+    int telling[SLOT_COUNT][BAND_COUNT]; /* frames of these that tell of noise */
     float noise[BAND_COUNT];             /* power */
     int64_t frame_index;                 /* since reset */
     float excess_db;                     /* smoothed */
@@ -107,6 +109,7 @@ void echo_gate_reset(echo_gate *g) {
     memset(g->overlap, 0, sizeof g->overlap);
     memset(g->cancelled, 0, sizeof g->cancelled);
     memset(g->smeared, 0, sizeof g->smeared);
+    memset(g->expected, 0, sizeof g->expected);
     for (int b = 0; b < BAND_COUNT; b++) g->noise[b] = 1e-10f;
     g->frame_index = 0;
     g->mic_power = g->reference_power = 0.0f;
@@ -182,17 +185,29 @@ static float follow(const echo_gate *g, float leak_db, float ratio_db, bool expl
 }
 
 /* Minimum statistics (Martin 2001): the noise of a band is the least power of the last 1.5 s,
- * corrected for being the least. */
+ * corrected for being the least. It rises only on the word of pieces in which our own sound
+ * explains less than half of it for a quarter of the time: else what the canceller leaves of a
+ * steady sound would pass for noise. */
 static void follow_noise(echo_gate *g) {
     if (g->frame_index++ < WARM_FRAMES) return; /* the smoothing begins at 0 */
     const int64_t since = g->frame_index - WARM_FRAMES - 1, slot = since / SLOT_FRAMES;
     float *least = g->least[slot % SLOT_COUNT];
-    const bool opens = since % SLOT_FRAMES == 0;
+    int *telling = g->telling[slot % SLOT_COUNT];
     for (int b = 0; b < BAND_COUNT; b++) {
-        least[b] = opens ? g->cancelled[b] : fminf(least[b], g->cancelled[b]);
-        float all = least[b];
-        for (int i = 0; i < SLOT_COUNT && i <= slot; i++) all = fminf(all, g->least[i][b]);
-        g->noise[b] = fmaxf(1e-10f, noise_bias * all);
+        if (since % SLOT_FRAMES == 0) {
+            least[b] = INFINITY;
+            telling[b] = 0;
+        }
+        least[b] = fminf(least[b], g->cancelled[b]);
+        telling[b] += g->expected[b] < 0.5f * g->cancelled[b];
+        float all = INFINITY;
+        bool tells = false;
+        for (int i = 0; i < SLOT_COUNT && i <= slot; i++) {
+            all = fminf(all, g->least[i][b]);
+            tells |= g->telling[i][b] >= SLOT_FRAMES / 4;
+        }
+        const float noise = fmaxf(1e-10f, noise_bias * all);
+        if (noise < g->noise[b] || tells) g->noise[b] = noise;
     }
 }
 
@@ -226,7 +241,7 @@ static void synthesise(echo_gate *g, const float *gains, float *out) {
 }
 
 /* The frame's spectrum without what is expected of our own sound in it; out is the frame before. */
-static void suppress(echo_gate *g, const float *now, const float *expected, float *out) {
+static void suppress(echo_gate *g, const float *now, float *out) {
     const float both = (g->excess_db - alone_db) / (both_db - alone_db);
     const float share = fminf(1.0f, fmaxf(0.0f, both));
     const float over =
@@ -234,7 +249,7 @@ static void suppress(echo_gate *g, const float *now, const float *expected, floa
     float gains[BAND_COUNT];
     for (int b = 0; b < BAND_COUNT; b++) {
         const float power = fmaxf(now[b], 1e-12f);
-        const float left = 1.0f - over * expected[b] / power, hush = sqrtf(g->noise[b] / power);
+        const float left = 1.0f - over * g->expected[b] / power, hush = sqrtf(g->noise[b] / power);
         gains[b] = fminf(1.0f, fmaxf(fmaxf(left, hush), gain_min));
     }
     synthesise(g, gains, out);
@@ -242,7 +257,7 @@ static void suppress(echo_gate *g, const float *now, const float *expected, floa
 
 void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, const float *reference,
                     bool active, float *out, echo_measure *m) {
-    float now[BAND_COUNT], played[BAND_COUNT], excess[BAND_COUNT], expected[BAND_COUNT];
+    float now[BAND_COUNT], played[BAND_COUNT], excess[BAND_COUNT];
     float expected_sum = 0.0f;
     levels(g, mic, cancelled, reference, m);
     m->settled = g->played_frames >= SETTLE_FRAMES;
@@ -262,9 +277,9 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
             if (g->cancelled[b] > floor || ratio_db < g->leak_db[b])
                 g->leak_db[b] = follow(g, g->leak_db[b], ratio_db, explained);
         }
-        expected[b] = active ? from_db(g->leak_db[b]) * g->smeared[b] : 0.0f;
-        expected_sum += expected[b];
-        excess[b] = to_db(g->cancelled[b]) - to_db(expected[b] + floor);
+        g->expected[b] = active ? from_db(g->leak_db[b]) * g->smeared[b] : 0.0f;
+        expected_sum += g->expected[b];
+        excess[b] = to_db(g->cancelled[b]) - to_db(g->expected[b] + floor);
         excess[b] = fminf(20.0f, fmaxf(-10.0f, excess[b]));
     }
     g->excess_db += 0.3f * (best_mean(excess) - g->excess_db);
@@ -272,7 +287,7 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
     m->expected_db = to_db(expected_sum);
     m->excess_db = g->excess_db;
     m->explained = active && m->excess_db < m->margin_db;
-    suppress(g, now, expected, out);
+    suppress(g, now, out);
 }
 
 float echo_speech(const echo_measure *m, float probability) {

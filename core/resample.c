@@ -13,6 +13,7 @@ struct resampler {
     int rate_in, rate_out;
     int64_t in_count, out_count; /* of this clip */
     float block[BLOCK];          /* input waiting for a whole block */
+    size_t block_count;          /* samples that make it whole */
     size_t filled;               /* samples in it */
     size_t used;                 /* samples of a whole block that src has taken */
     bool flowing;                /* src is being fed the block */
@@ -22,6 +23,7 @@ rnl_status resampler_create(resampler **out) {
     int error = 0;
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return RNL_ERR_MEMORY;
+    (*out)->block_count = BLOCK;
     (*out)->src = src_new(SRC_SINC_BEST_QUALITY, 1, &error);
     if ((*out)->src != NULL) return RNL_OK;
     free(*out);
@@ -34,6 +36,11 @@ void resampler_destroy(resampler **r) {
     src_delete((*r)->src);
     free(*r);
     *r = NULL;
+}
+
+void resampler_set_block(resampler *r, size_t count) {
+    assert(count >= 1 && count <= BLOCK);
+    r->block_count = count;
 }
 
 void resampler_begin(resampler *r, int rate_in, int rate_out) {
@@ -86,12 +93,12 @@ void resampler_push(resampler *r, const float *samples, size_t count, size_t *ta
             r->filled = r->used = 0;
             r->flowing = false;
         }
-        const size_t room = BLOCK - r->filled, left = count - *taken;
+        const size_t room = r->block_count - r->filled, left = count - *taken;
         const size_t n = left < room ? left : room;
         memcpy(r->block + r->filled, samples + *taken, n * sizeof *samples);
         r->filled += n;
         *taken += n;
-        r->flowing = r->filled == BLOCK;
+        r->flowing = r->filled == r->block_count;
         if (!r->flowing) break;
     }
     r->in_count += (int64_t)*taken;

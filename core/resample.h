@@ -13,6 +13,10 @@ typedef struct resampler resampler;
 RNL_MUST_USE rnl_status resampler_create(resampler **out);
 void resampler_destroy(resampler **r); /* NULL is fine; sets NULL */
 
+/* Input samples that travel together, [1, 1024], default 1024: with fewer the first ones come out
+ * sooner. Before begin. */
+void resampler_set_block(resampler *r, size_t count);
+
 /* Starts a clip; what was before is forgotten. Both rates in [4000, 768000]. */
 void resampler_begin(resampler *r, int rate_in, int rate_out);
 
