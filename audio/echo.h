@@ -64,10 +64,12 @@ void echo_destroy(echo **e); /* NULL is fine; sets NULL */
 void echo_cancel(echo *e, const float *mic, const float *reference, float *out,
                  echo_measure *measure);
 
-/* The gate: is speech that a network finds in out with this probability, [0, 1], our own? measure:
- * of the latest frame in which it was found. The surer the network, the less must stick out of what
- * we play, because the suppressor leaves little of our own voice to be sure of; more must while the
- * canceller learns, and most before the delay is known. False when nothing is played. */
-bool echo_explains(const echo_measure *measure, float probability);
+/* The gate: a network finds speech in out with this probability, [0, 1]; returns what of it counts
+ * as somebody else's. measure: of the latest frame in which it was found. 0 when it is explained by
+ * what we play: the surer the network, the less must stick out, because the suppressor leaves
+ * little of our own voice to be sure of; more must while the canceller learns, and most before the
+ * delay is known. Raised when much sticks out and the network only hesitates, as it does with a
+ * voice that is half covered by ours. As it came when nothing is played. */
+float echo_speech(const echo_measure *measure, float probability);
 
 #endif

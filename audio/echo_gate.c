@@ -46,14 +46,19 @@ static const float noise_bias = 2.5f;
 static const float margin_settled_db = 3.5f, margin_first_db = 6.5f;
 /* The floor under which no band is suppressed: -40 dB. */
 static const float gain_min = 0.01f;
-/* What is taken away, in expected powers. With twice as much, one interruption in ten loses so much
- * that the network does not hear it; the residual hardly grows (docs/LATENCY.md). */
-static const float oversubtraction = 1.0f;
-/* echo_explains(): what must stick out of our own sound for a voice that is just or very probable,
+/* What is taken away, in expected powers: much while nothing sticks out of our own sound, once as
+ * much as expected while somebody else speaks. With twice as much, the network did not hear one
+ * interruption in ten (docs/LATENCY.md). */
+static const float oversubtraction_alone = 4.0f, oversubtraction_both = 1.0f;
+static const float alone_db = -1.0f, both_db = 2.0f; /* of excess */
+/* echo_speech(): what must stick out of our own sound for a voice that is just or very probable,
  * how much more while the canceller learns, and what while the delay is unknown. */
 static const float need_unsure_db = 6.0f, need_sure_db = -2.0f, need_first_db = 6.0f;
 static const float need_unaligned_db = 14.0f;
 static const float unsure_probability = 0.5f, sure_probability = 0.95f;
+/* What sticks out so much is somebody's sound, and a hint of the network is enough to call it
+ * speech: bursts, claps and thumps reach 0.2 for at most one block (tests/golden/test_vad.c). */
+static const float obvious_db = 12.0f, hint_probability = 0.2f, obvious_probability = 0.65f;
 
 struct echo_gate {
     fft_plan *plan;
@@ -235,9 +240,24 @@ static void synthesise(echo_gate *g, const float *gains, float *out) {
     }
 }
 
+/* The frame's spectrum without what is expected of our own sound in it; out is the frame before. */
+static void suppress(echo_gate *g, const float *now, float *out) {
+    const float both = (g->excess_db - alone_db) / (both_db - alone_db);
+    const float share = fminf(1.0f, fmaxf(0.0f, both));
+    const float over =
+        oversubtraction_alone + share * (oversubtraction_both - oversubtraction_alone);
+    float gains[BAND_COUNT];
+    for (int b = 0; b < BAND_COUNT; b++) {
+        const float power = fmaxf(now[b], 1e-12f);
+        const float left = 1.0f - over * g->expected[b] / power, hush = sqrtf(g->noise[b] / power);
+        gains[b] = fminf(1.0f, fmaxf(fmaxf(left, hush), gain_min));
+    }
+    synthesise(g, gains, out);
+}
+
 void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, const float *reference,
                     bool active, float *out, echo_measure *m) {
-    float now[BAND_COUNT], played[BAND_COUNT], excess[BAND_COUNT], gains[BAND_COUNT];
+    float now[BAND_COUNT], played[BAND_COUNT], excess[BAND_COUNT];
     float expected_sum = 0.0f;
     levels(g, mic, cancelled, reference, m);
     m->settled = g->played_frames >= SETTLE_FRAMES;
@@ -257,28 +277,27 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
             if (g->cancelled[b] > floor || ratio_db < g->leak_db[b])
                 g->leak_db[b] = follow(g, g->leak_db[b], ratio_db, explained);
         }
-        const float expected = active ? from_db(g->leak_db[b]) * g->smeared[b] : 0.0f;
-        g->expected[b] = expected;
-        expected_sum += expected;
-        excess[b] = to_db(g->cancelled[b]) - to_db(expected + floor);
+        g->expected[b] = active ? from_db(g->leak_db[b]) * g->smeared[b] : 0.0f;
+        expected_sum += g->expected[b];
+        excess[b] = to_db(g->cancelled[b]) - to_db(g->expected[b] + floor);
         excess[b] = fminf(20.0f, fmaxf(-10.0f, excess[b]));
-        const float left = 1.0f - oversubtraction * expected / fmaxf(now[b], 1e-12f);
-        const float hush = sqrtf(g->noise[b] / fmaxf(now[b], 1e-12f));
-        gains[b] = fminf(1.0f, fmaxf(fmaxf(left, hush), gain_min));
     }
     g->excess_db += 0.3f * (best_mean(excess) - g->excess_db);
     m->active = active;
     m->expected_db = to_db(expected_sum);
     m->excess_db = g->excess_db;
     m->explained = active && m->excess_db < m->margin_db;
-    synthesise(g, gains, out);
+    suppress(g, now, out);
 }
 
-bool echo_explains(const echo_measure *m, float probability) {
-    if (!m->active) return false;
-    if (m->delay_ms < 0.0f) return m->excess_db < need_unaligned_db;
+float echo_speech(const echo_measure *m, float probability) {
+    if (!m->active) return probability;
+    if (m->delay_ms < 0.0f) return m->excess_db < need_unaligned_db ? 0.0f : probability;
     const float sure = (probability - unsure_probability) / (sure_probability - unsure_probability);
     const float share = fminf(1.0f, fmaxf(0.0f, sure));
     const float need = need_unsure_db + share * (need_sure_db - need_unsure_db);
-    return m->excess_db < need + (m->settled ? 0.0f : need_first_db);
+    if (m->excess_db < need + (m->settled ? 0.0f : need_first_db)) return 0.0f;
+    const bool obvious = m->settled && m->excess_db >= obvious_db;
+    return obvious && probability >= hint_probability ? fmaxf(probability, obvious_probability)
+                                                      : probability;
 }

@@ -145,9 +145,9 @@ static void take_block(rnl_live *l) {
     const int64_t begin = l->turns.position;
     for (int i = 0; i < VAD_BLOCK; i++) block[i] = l->heard[(begin + i) % l->heard_cap];
     const bool loud = energy_push(&l->energy, block);
-    const float probability = vad_block(&l->vad, &l->model->kernels, block);
-    const bool own = l->echo != NULL && echo_explains(&l->measure, probability);
-    l->speech = loud && !own ? probability : 0.0f;
+    float probability = vad_block(&l->vad, &l->model->kernels, block);
+    if (l->echo != NULL) probability = echo_speech(&l->measure, probability);
+    l->speech = loud ? probability : 0.0f;
     const bool was_silent = l->turns.silent;
     turn_push(&l->turns, l->speech, live_is_speaking(l), l->held, &l->waiting);
     l->waiting_at = 0;

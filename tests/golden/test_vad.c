@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/random.h"
 #include "tests/support/golden.h"
 #include "tests/support/npy.h"
 #include "tests/support/rig.h"
@@ -118,10 +119,48 @@ static void recordings_become_turns(void **state) {
     }
 }
 
+/* Noise that dies away in length samples: hiss, a thump, claps, a cough-like buzz. */
+static float noise_at(int kind, int i, int length, random_state *s, float *low) {
+    const float white = (float)(2 * random_unit(s) - 1), at = (float)i;
+    *low += 0.1f * (white - *low);
+    const float shapes[] = {white, 4 * *low, sinf(at * 0.0314f) + 0.2f * white,
+                            i % 1600 < 160 ? white : 0,
+                            (0.5f * white + 2 * *low) * (1 + sinf(at * 0.0471f)) / 2};
+    return 0.3f * expf(-4 * at / (float)length) * shapes[kind];
+}
+
+/* The turn logic and the barge-in gate count on it: no two blocks in a row reach 0.2. */
+static void noises_are_no_speech(void **state) {
+    (void)state;
+    enum { KINDS = 5, BLOCKS = 30, BEGIN = 8000 };
+    kernels k;
+    kernels_select(&k, kernels_cpu_features());
+    random_state s;
+    random_seed(&s, 1);
+    for (int length = 800; length <= 6400; length *= 2)
+        for (int kind = 0; kind < KINDS; kind++) {
+            vad_rig rig = vad_rig_open();
+            float low = 0, last = 0;
+            for (int b = 0; b < BLOCKS; b++) {
+                float block[VAD_BLOCK];
+                for (int i = 0; i < VAD_BLOCK; i++) {
+                    const int at = b * VAD_BLOCK + i - BEGIN - 37 * kind;
+                    block[i] = 0.001f * (float)(2 * random_unit(&s) - 1);
+                    if (at >= 0 && at < length) block[i] += noise_at(kind, at, length, &s, &low);
+                }
+                const float probability = vad_block(&rig.s, &k, block);
+                assert_true(probability < 0.2f || last < 0.2f);
+                last = probability;
+            }
+            vad_rig_close(&rig);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_are_the_packages),
         cmocka_unit_test(recordings_become_turns),
+        cmocka_unit_test(noises_are_no_speech),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ void hearing_close(hearing *h) {
 static void hear_block(hearing *h, bool playing, turn_events *events) {
     const bool loud = energy_push(&h->gate, h->block);
     const float found = vad_block(&h->vad.s, &h->k, h->block);
-    h->probability = loud && !echo_explains(&h->measure, found) ? found : 0;
+    h->probability = loud ? echo_speech(&h->measure, found) : 0;
     turn_push(&h->turns, h->probability, playing, false, events);
 }
 
