@@ -80,8 +80,8 @@ bool wait_for_input(void);
 /* As wait_for_input for one byte of standard input that may already be there: whether one is. Never
  * waits. */
 bool key_waits(void);
-/* A terminal that gives single keys, until restored; also a second Ctrl-C restores it. False: this is
- * no terminal. */
+/* A terminal that gives single keys, until restored; also a second Ctrl-C restores it. False: this
+ * is no terminal. */
 bool keys_begin(void);
 void keys_end(void);
 /* The half-written file to remove when the program ends at once: a second Ctrl-C, a model file that

@@ -2,7 +2,8 @@
  *
  *     duplex ─► 10 ms blocks ─► rnl_live ─► 24 kHz ─► duplex
  *
- * One thread does all of it; the sound card's own threads only fill and empty the duplex's rings. */
+ * One thread does all of it; the sound card's own threads only fill and empty the duplex's
+ * rings. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

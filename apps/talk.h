@@ -1,5 +1,5 @@
-/* The parts of `runnel talk`: what is shown, what is traced, what is recorded. The loop itself is in
- * cmd_talk.c. */
+/* The parts of `runnel talk`: what is shown, what is traced, what is recorded. The loop itself is
+ * in cmd_talk.c. */
 #ifndef APPS_TALK_H
 #define APPS_TALK_H
 

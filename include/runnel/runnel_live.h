@@ -15,8 +15,8 @@
  *         if (status == RNL_AGAIN) wait for the microphone;
  *     }
  *
- * Nothing is allocated after create. One thread at a time per loop. The same pushes, pulls and times
- * give the same events and bits, every time. */
+ * Nothing is allocated after create. One thread at a time per loop. The same pushes, pulls and
+ * times give the same events and bits, every time. */
 #ifndef RUNNEL_RUNNEL_LIVE_H
 #define RUNNEL_RUNNEL_LIVE_H
 
@@ -190,8 +190,8 @@ RNL_API RNL_MUST_USE rnl_status rnl_live_next_event(rnl_live *live, rnl_live_eve
 
 /* ---- Looking around ---- */
 
-/* Text of the reply under way, after RNL_LIVE_TURN of the one that ended; valid until the next step.
- * said: all that was generated; heard: what was played of it, an estimate in whole words. */
+/* Text of the reply under way, after RNL_LIVE_TURN of the one that ended; valid until the next
+ * step. said: all that was generated; heard: what was played of it, an estimate in whole words. */
 RNL_API void rnl_live_said(const rnl_live *live, const char **text, size_t *size);
 RNL_API void rnl_live_heard(rnl_live *live, const char **text, size_t *size);
 
