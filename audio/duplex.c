@@ -459,9 +459,10 @@ static void steered_reference(duplex *d, float *block, int64_t now_us) {
     const size_t n = DUPLEX_BLOCK - silent;
     if (n == 0) return;
     fill(d, d->side.played, d->reference_in, &d->reference, false);
-    if (d->reference.count <
-        n) { /* its stream stalls: the microphone goes on, aligned anew later */
-        d->aligned = false;
+    if (d->reference.count < n) {
+        /* Its stream stalls: silence until it goes on, then aligned anew. */
+        d->aligned = d->out_stamped = false;
+        drift_reset(&d->drift);
         return;
     }
     take(&d->reference, block + silent, n);

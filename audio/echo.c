@@ -69,7 +69,13 @@ rnl_status echo_create(const echo_config *config, echo **out) {
         echo_destroy(out);
         return RNL_ERR_MEMORY;
     }
-    echo_reset(e);
+    e->delay = c.delay_ms < 0 ? -1.0 : samples_of_ms(c.delay_ms);
+    e->quiet_frames = INT32_MAX / 2;
+    e->last = (echo_measure){.mic_db = -100.0f,
+                             .out_db = -100.0f,
+                             .reference_db = -100.0f,
+                             .expected_db = -100.0f,
+                             .delay_ms = -1.0f};
     return RNL_OK;
 }
 
@@ -90,25 +96,6 @@ static void start_anew(echo *e) {
     speex_echo_state_reset(e->filter);
     speex_echo_ctl(e->filter, SPEEX_ECHO_SET_SAMPLING_RATE, &rate);
     echo_gate_relearn(e->gate);
-}
-
-void echo_reset(echo *e) {
-    start_anew(e);
-    echo_gate_reset(e->gate);
-    if (e->finder != NULL) delay_finder_reset(e->finder);
-    memset(e->history, 0, (size_t)e->history_count * sizeof *e->history);
-    memset(e->mic_last, 0, sizeof e->mic_last);
-    e->sample_index = 0;
-    e->delay = e->config.delay_ms < 0 ? -1.0 : samples_of_ms(e->config.delay_ms);
-    e->ppm = 0.0;
-    e->quiet_frames = INT32_MAX / 2;
-    e->running = false;
-    e->out_power = 0.0f;
-    e->last = (echo_measure){.mic_db = -100.0f,
-                             .out_db = -100.0f,
-                             .reference_db = -100.0f,
-                             .expected_db = -100.0f,
-                             .delay_ms = -1.0f};
 }
 
 static int16_t to_s16(float x) {

@@ -58,8 +58,6 @@ typedef struct echo echo;
  * of its range), RNL_ERR_MEMORY; *out is then NULL. */
 RNL_MUST_USE rnl_status echo_create(const echo_config *config, echo **out);
 void echo_destroy(echo **e); /* NULL is fine; sets NULL */
-/* As after create: filter, delay and levels forgotten. */
-void echo_reset(echo *e);
 
 /* One frame. mic, reference, out: [ECHO_FRAME]; out may be mic. measure may be NULL. Values must be
  * finite; beyond [-1, 1] the microphone is clipped in the cancelling path. */

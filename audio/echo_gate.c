@@ -65,7 +65,9 @@ struct echo_gate {
     float cancelled[BAND_COUNT]; /* power, smoothed over 30 ms */
     float smeared[BAND_COUNT];   /* reference power, released like a room */
     float leak_db[BAND_COUNT];
+    float expected[BAND_COUNT];          /* residual power of the last frame */
     float least[SLOT_COUNT][BAND_COUNT]; /* least of cancelled in the last pieces of 0.3 s */
+    int telling[SLOT_COUNT][BAND_COUNT]; /* frames of these that tell of noise */
     float noise[BAND_COUNT];             /* power */
     int64_t frame_index;                 /* since reset */
     float excess_db;                     /* smoothed */
@@ -102,6 +104,7 @@ void echo_gate_reset(echo_gate *g) {
     memset(g->overlap, 0, sizeof g->overlap);
     memset(g->cancelled, 0, sizeof g->cancelled);
     memset(g->smeared, 0, sizeof g->smeared);
+    memset(g->expected, 0, sizeof g->expected);
     for (int b = 0; b < BAND_COUNT; b++) g->noise[b] = 1e-10f;
     g->frame_index = 0;
     g->mic_power = g->reference_power = 0.0f;
@@ -177,17 +180,29 @@ static float follow(const echo_gate *g, float leak_db, float ratio_db, bool expl
 }
 
 /* Minimum statistics (Martin 2001): the noise of a band is the least power of the last 1.5 s,
- * corrected for being the least. */
+ * corrected for being the least. It rises only on the word of pieces in which our own sound
+ * explains less than half of it for a quarter of the time: else what the canceller leaves of a
+ * steady sound would pass for noise. */
 static void follow_noise(echo_gate *g) {
     if (g->frame_index++ < WARM_FRAMES) return; /* the smoothing begins at 0 */
     const int64_t since = g->frame_index - WARM_FRAMES - 1, slot = since / SLOT_FRAMES;
     float *least = g->least[slot % SLOT_COUNT];
-    const bool opens = since % SLOT_FRAMES == 0;
+    int *telling = g->telling[slot % SLOT_COUNT];
     for (int b = 0; b < BAND_COUNT; b++) {
-        least[b] = opens ? g->cancelled[b] : fminf(least[b], g->cancelled[b]);
-        float all = least[b];
-        for (int i = 0; i < SLOT_COUNT && i <= slot; i++) all = fminf(all, g->least[i][b]);
-        g->noise[b] = fmaxf(1e-10f, noise_bias * all);
+        if (since % SLOT_FRAMES == 0) {
+            least[b] = INFINITY;
+            telling[b] = 0;
+        }
+        least[b] = fminf(least[b], g->cancelled[b]);
+        telling[b] += g->expected[b] < 0.5f * g->cancelled[b];
+        float all = INFINITY;
+        bool tells = false;
+        for (int i = 0; i < SLOT_COUNT && i <= slot; i++) {
+            all = fminf(all, g->least[i][b]);
+            tells |= g->telling[i][b] >= SLOT_FRAMES / 4;
+        }
+        const float noise = fmaxf(1e-10f, noise_bias * all);
+        if (noise < g->noise[b] || tells) g->noise[b] = noise;
     }
 }
 
@@ -243,6 +258,7 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
                 g->leak_db[b] = follow(g, g->leak_db[b], ratio_db, explained);
         }
         const float expected = active ? from_db(g->leak_db[b]) * g->smeared[b] : 0.0f;
+        g->expected[b] = expected;
         expected_sum += expected;
         excess[b] = to_db(g->cancelled[b]) - to_db(expected + floor);
         excess[b] = fminf(20.0f, fmaxf(-10.0f, excess[b]));
