@@ -3,8 +3,8 @@
  * The burst law: text_run steps without sound come between runs of audio_run frames. The buffer
  * must hold their time when such a burst begins. So the reply is held back until what is there,
  * plus what the rest of the run gains (80 ms for each frame, less the time it takes to make),
- * covers the burst. On a machine that is fast enough this is the very first frame. On one that is not, the
- * loop says so once, and holds back more each time the sound has run out. */
+ * covers the burst. On a machine that is fast enough this is the very first frame. On one that is
+ * not, the loop says so once, and holds back more each time the sound has run out. */
 #include "engine/live.h"
 
 #include <math.h>
