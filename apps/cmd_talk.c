@@ -2,8 +2,8 @@
  *
  *     duplex ─► 10 ms blocks ─► rnl_live ─► 24 kHz ─► duplex
  *
- * One thread does all of it; the sound card's own threads only fill and empty the duplex's rings.
- * */
+ * One thread does all of it; the sound card's own threads only fill and empty the duplex's
+ * rings. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -281,7 +281,8 @@ static int step(talk *t, bool *again) {
     rnl_live_get_facts(t->live, &before);
     const double begin = now_seconds();
     const rnl_status status = rnl_live_step(t->live, duplex_now_us(t->duplex), &error);
-    const double seconds = now_seconds() - begin;
+    double seconds = now_seconds() - begin;
+    if (t->options->sim_cost_ms >= 0) seconds = 1e-3 * t->options->sim_cost_ms;
     if (status < 0) return failed(&error);
     rnl_live_get_facts(t->live, &after);
     *again = status == RNL_AGAIN;

@@ -20,7 +20,8 @@ enum {
     RESERVE_MS = 20,  /* of the loudspeaker's ring, for the tail of a reply */
     PHRASE_CAP = 64,  /* replies whose place in the ring is remembered */
     SOUND_CAP = 1024, /* stretches of sound remembered: 10 s of 10 ms */
-    LOST_AFTER_US = 500000,
+    LOST_AFTER_US = 1000000,
+    FIRST_AFTER_US = 4000000, /* a sound server may sleep for 2 s before it takes a new stream */
     WAIT_US = 10000,
     WAIT_STEP_US = 2000
 };
@@ -501,13 +502,14 @@ static rnl_status watch(duplex *d, rnl_error *error) {
     if (out != d->calls_out) d->calls_out_us = now;
     d->calls_in = in;
     d->calls_out = out;
-    const bool in_lost = now - d->calls_in_us > LOST_AFTER_US;
-    if (!in_lost && now - d->calls_out_us <= LOST_AFTER_US) return RNL_OK;
+    const bool in_lost = now - d->calls_in_us > (in > 0 ? LOST_AFTER_US : FIRST_AFTER_US);
+    const bool out_lost = now - d->calls_out_us > (out > 0 ? LOST_AFTER_US : FIRST_AFTER_US);
+    if (!in_lost && !out_lost) return RNL_OK;
     const device_facts *f = &d->device->facts;
     if (d->lost_us == 0) d->lost_us = now;
-    return status_fail(error, RNL_ERR_IO,
-                       "%s: the sound device has stopped; is it still plugged in?",
-                       in_lost ? f->name_in : f->name_out);
+    return status_fail(
+        error, RNL_ERR_IO, "%s: the sound device has stopped %s; is it still plugged in?",
+        in_lost ? f->name_in : f->name_out, in_lost ? "giving sound" : "taking sound");
 }
 
 static bool block_waits(const duplex *d) {

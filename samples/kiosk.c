@@ -73,8 +73,7 @@ static void look_at(rnl_live *live) {
     }
 }
 
-/* 10 ms of everything. The reference tells the loop what the microphone hears of the loudspeaker.
- * */
+/* 10 ms of everything. The reference tells the loop what the microphone may hear of itself. */
 static rnl_status tick(rnl_live *live, const float *heard, float *said, rnl_error *error) {
     const rnl_live_sound sound = {
         .mic = heard, .reference = said, .count = BLOCK, .adc_us = now_us() - 10000};

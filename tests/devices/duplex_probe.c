@@ -1,6 +1,6 @@
 /* A conversation without a model, for tests of real devices:
  *
- *     duplex_probe INPUT OUTPUT SECONDS HZ HEARD.wav [SAID.wav]
+ *     duplex_probe INPUT OUTPUT SECONDS HZ HEARD.wav [SAID.wav [LATENCY_MS]]
  *
  * plays a tone of HZ (0: nothing) for SECONDS from the device OUTPUT and writes what INPUT gives
  * meanwhile, and the reference beside it. Prints the counts as one JSON line. Ends with 4 and a
@@ -100,6 +100,7 @@ int main(int argc, char **argv) {
     rnl_error error = {0};
     config.input = argv[1];
     config.output = argv[2];
+    if (argc > 7) config.latency_ms = atof(argv[7]);
     probe p = {.seconds = atof(argv[3]), .hz = atof(argv[4])};
     if (duplex_open(&config, &p.d, &error) != RNL_OK) return fail(&error);
     int code = 0;
