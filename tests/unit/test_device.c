@@ -252,7 +252,7 @@ static void test_loss_and_return(void **state) {
     int64_t dropped;
     (void)run(d, 20, 0.1f);
     duplex_push(d, sound, 2400, &taken);
-    /* The callbacks stop: after four seconds, in a young stream, the wait says so, and names the device. */
+    /* The callbacks stop: within four seconds the wait says so, and names the device. */
     int waits = 0;
     while (duplex_wait(d, &error) == RNL_OK && waits < 600) waits++;
     assert_in_range(waits, 10, 600);
