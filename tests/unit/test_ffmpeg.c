@@ -1,5 +1,5 @@
-/* audio/ffmpeg.c, with a script in the place of ffmpeg: what it is asked, and what becomes of what it
- * answers. */
+/* audio/ffmpeg.c, with a script in the place of ffmpeg: what it is asked, and what becomes of what
+ * it answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #include "audio/file.h"
 #include "tests/support/folder.h"
 
-/* A folder that is PATH, the working directory, and holds talk.wav and ffmpeg, which does `what`. */
+/* A folder that is PATH and the working directory, with talk.wav and ffmpeg, which does `what`. */
 static void install(const folder *f, const char *what) {
     char path[PATH_CAP], script[1024];
     const float samples[4800] = {0.5f, -0.5f};

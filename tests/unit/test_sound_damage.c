@@ -1,5 +1,5 @@
 /* audio/: every decoder on damaged files. Bits are flipped, ends cut off, stretches overwritten; the
- * reader may refuse, but then with one sentence, and what it gives out are numbers. */
+ * reader may refuse, but with one sentence, and what it gives out are numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,12 +86,12 @@ static bool read_through(const char *path, bool each) {
     const int kept = dup(2), nowhere = open("/dev/null", O_WRONLY);
     (void)dup2(nowhere, 2);
     rnl_status status = sound_reader_open(path, &c, &r, &error);
-    const bool sound = status != RNL_OK || gives_sound(r, &status, &error);
+    const bool sane = status != RNL_OK || gives_sound(r, &status, &error);
     sound_reader_close(&r);
     (void)dup2(kept, 2);
     (void)close(kept);
     (void)close(nowhere);
-    assert_true(sound);
+    assert_true(sane);
     if (status == RNL_DONE) return true;
     assert_true(status < 0 && status == error.status);
     assert_non_null(strstr(error.text, path));
