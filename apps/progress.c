@@ -8,7 +8,7 @@
 
 #include "core/utf8.h"
 
-enum { BAR = 30, SHORT_BAR = 16, LINE_CAP = 256 };
+enum { BAR = 30, SHORT_BAR = 12, LINE_CAP = 256 };
 
 void progress_begin(progress *p, const options *o) {
     const bool terminal = isatty(STDERR_FILENO) != 0;

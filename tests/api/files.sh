@@ -214,7 +214,7 @@ while True:
     seen += part
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 text = seen.decode()
-assert "speaking [###" in text and "x real time" in text and "left" in text, text[-600:]
+assert "speaking [###" in text and "x real time, " in text and "left: " in text, text[-600:]
 lines = [line for line in text.split("\r") if line.startswith("speaking")]
 assert lines and all(len(line.replace("\033[K", "")) <= 80 for line in lines)
 PY
