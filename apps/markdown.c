@@ -190,6 +190,7 @@ static void put(strip *s, char c) {
 static size_t closing(const strip *s, size_t open, char opener, char closer) {
     int depth = 0;
     const size_t end = s->size - open > SPAN_CAP ? open + SPAN_CAP : s->size;
+    if (memchr(s->text + open, closer, end - open) == NULL) return 0; /* quick, for "[[[[[[" */
     for (size_t i = open; i < end; i++) {
         if (s->text[i] == '\\')
             i++;

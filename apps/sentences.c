@@ -210,7 +210,9 @@ static int cost_of(uint32_t c) {
 size_t sentence_cut(const char *text, size_t size, size_t char_max) {
     uint32_t c, before = 0;
     size_t total = 0, count = 0, best = 0, last = 0;
-    for (size_t at = 0; at < size; total++) at += utf8_next(text + at, size - at, &c);
+    /* Of a text without sentences only what matters is counted, else each piece would count it. */
+    for (size_t at = 0; at < size && total <= 4 * char_max; total++)
+        at += utf8_next(text + at, size - at, &c);
     if (total <= char_max) return size;
     const size_t pieces = (total + char_max - 1) / char_max;
     const long goal = (long)((total + pieces - 1) / pieces);

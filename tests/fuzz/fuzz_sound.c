@@ -7,6 +7,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* See tests/unit/test_sound_damage.c. */
+RNL_API const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+    return "leak:vorbis_info_init";
+}
+
 enum { BLOCK = 2048, FRAME_MAX = 1 << 21 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
