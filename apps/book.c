@@ -59,12 +59,15 @@ static char *settings_line(const book *b) {
     rnl_model_info info;
     rnl_model_get_info(b->model, &info);
     const rnl_turn_config t = turn_config(b->o, b->model, RNL_MODE_SPEAK);
+    const char *cpu = b->o->cpu != NULL ? b->o->cpu : "";
     json *o = json_new_object();
     json_set(o, "runnel", json_new_string("say", 3));
     json_set(o, "format", json_new_int(1));
     json_set(o, "model", json_new_string(info.name, strlen(info.name)));
     json_set(o, "weight_bytes", json_new_int((int64_t)info.weight_size));
     json_set(o, "prompt", json_new_string(b->prompt, strlen(b->prompt)));
+    json_set(o, "exact", json_new_bool(b->o->exact));
+    json_set(o, "cpu", json_new_string(cpu, strlen(cpu)));
     json_set(o, "seed", json_new_int((int64_t)b->o->seed));
     json_set(o, "text_temperature", json_new_number((double)t.text.temperature));
     json_set(o, "text_top_k", json_new_int(t.text.top_k));

@@ -60,7 +60,7 @@ static int speak(const options *o, rnl_model *model, rnl_session *session, const
     const char *prompt = find_prompt(o, model);
     if (prompt == NULL) return EXIT_USAGE;
     if (o->text_file != NULL) return book_speak(o, model, session, prompt);
-    if (*text == '\0') return complain(EXIT_INPUT, "say: there is no text to speak");
+    if (is_blank(text)) return complain(EXIT_INPUT, "say: there is no text to speak");
     turn t = {.options = o,
               .model = model,
               .session = session,
@@ -112,6 +112,6 @@ const command command_say = {
         "With -f a text of any length, Markdown or plain, is spoken sentence by sentence, with\n"
         "pauses. What is done lies in the folder OUT.parts until all of it is; after Ctrl-C or a\n"
         "crash the same command with --resume goes on. --json gives one object a sentence.",
-    .own = "ojsvxTKAkSLfnN567R",
+    .own = "ojsvxTKAkSiDLfn4567R",
     .run = run,
 };

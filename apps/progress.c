@@ -12,9 +12,10 @@ enum { BAR = 30, SHORT_BAR = 12, LINE_CAP = 256 };
 
 void progress_begin(progress *p, const options *o) {
     const bool terminal = isatty(STDERR_FILENO) != 0;
+    const char *plain = getenv("NO_COLOR"); /* counts when it is not empty (no-color.org) */
     *p = (progress){.shown = !o->quiet && terminal,
                     .told = !o->quiet && !terminal,
-                    .colour = getenv("NO_COLOR") == NULL,
+                    .colour = plain == NULL || *plain == '\0',
                     .last = now_seconds()};
 }
 

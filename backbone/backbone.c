@@ -8,7 +8,7 @@
 static void load_audio_embedding(loader *l, backbone_weights *w, int codebook_count) {
     if (codebook_count == 0) return;
     w->audio_embedding =
-        load_matrix(l, 0, w->stack.config.width, "audio_embedding.embedding.weight");
+        load_table(l, 0, w->stack.config.width, "audio_embedding.embedding.weight");
     if (l->status != RNL_OK) return;
     const int64_t rows = w->audio_embedding.row_count;
     if (rows % codebook_count != 0 || rows / codebook_count < 2) {
@@ -26,10 +26,9 @@ void backbone_load(loader *l, const lfm2_config *config, int codebook_count,
                    backbone_weights *out) {
     *out = (backbone_weights){0};
     lfm2_load(l, config, &out->stack);
-    out->text_embedding = load_matrix(l, 0, config->width, "token_embd.weight");
-    out->head = out->text_embedding;
-    if (load_has(l, "output.weight"))
-        out->head = load_matrix(l, out->text_embedding.row_count, config->width, "output.weight");
+    out->text_embedding = load_table(l, 0, config->width, "token_embd.weight");
+    const char *head = load_has(l, "output.weight") ? "output.weight" : "token_embd.weight";
+    out->head = load_matrix(l, out->text_embedding.row_count, config->width, "%s", head);
     load_audio_embedding(l, out, codebook_count);
 }
 

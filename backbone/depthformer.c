@@ -75,11 +75,10 @@ static void load_codebooks(loader *l, depth_weights *w, bool tied) {
     const int64_t dim = w->stack.config.width;
     for (int k = 0; k < w->codebook_count; k++) {
         w->embedding[k] =
-            load_matrix(l, w->code_count, dim, "depth_embeddings.%d.embedding.weight", k);
+            load_table(l, w->code_count, dim, "depth_embeddings.%d.embedding.weight", k);
         if (k == 0) w->code_count = (int)w->embedding[0].row_count;
-        w->head[k] =
-            tied ? w->embedding[k]
-                 : load_matrix(l, w->code_count, dim, "depth_embeddings.%d.to_logits.weight", k);
+        const char *head = tied ? "embedding" : "to_logits";
+        w->head[k] = load_matrix(l, w->code_count, dim, "depth_embeddings.%d.%s.weight", k, head);
         w->norm[k] = load_vector(l, dim, "depth_embeddings.%d.embedding_norm.weight", k);
     }
 }

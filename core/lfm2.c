@@ -17,6 +17,7 @@ static void layout_layers(lfm2_state *s, arena *kept, arena *cache) {
     const lfm2_config *c = &s->w->config;
     const size_t layer_count = (size_t)c->layer_count;
     const size_t row = (size_t)s->position_cap * (size_t)c->head_width;
+    const size_t value_size = kernels_cache_size(s->w->cache);
     arena *kv = c->window > 0 ? kept : cache;
     s->keys = arena_take(kept, layer_count, sizeof *s->keys);
     s->values = arena_take(kept, layer_count, sizeof *s->values);
@@ -24,8 +25,8 @@ static void layout_layers(lfm2_state *s, arena *kept, arena *cache) {
     for (int i = 0; i < c->layer_count; i++) {
         const size_t kv_heads = (size_t)c->kv_head_count[i];
         const size_t tail = kv_heads > 0 ? 0 : (size_t)(c->conv_taps - 1) * (size_t)c->width;
-        float *k = arena_take(kv, kv_heads * row, sizeof *k);
-        float *v = arena_take(kv, kv_heads * row, sizeof *v);
+        unsigned char *k = arena_take(kv, kv_heads * row, value_size);
+        unsigned char *v = arena_take(kv, kv_heads * row, value_size);
         float *t = arena_take(kept, tail, sizeof *t);
         if (s->keys == NULL) continue; /* measuring */
         s->keys[i] = k;
@@ -42,8 +43,12 @@ void lfm2_layout(lfm2_state *s, const lfm2_weights *w, int position_cap, int bat
     s->position_cap = c->window > 0 ? c->window - 1 + batch_cap : position_cap;
     layout_layers(s, kept, cache);
     const size_t batch = (size_t)batch_cap;
-    int kv_max = 0;
-    for (int i = 0; i < c->layer_count; i++) kv_max = max_int(kv_max, c->kv_head_count[i]);
+    int kv_max = 0, group_max = 0;
+    for (int i = 0; i < c->layer_count; i++) {
+        const int kv_heads = c->kv_head_count[i];
+        kv_max = max_int(kv_max, kv_heads);
+        if (kv_heads > 0) group_max = max_int(group_max, c->head_count / kv_heads);
+    }
     const int heads = c->head_count * c->head_width;
     const int projected = max_int(3 * c->width, heads + 2 * kv_max * c->head_width);
     s->normed = arena_take(scratch, batch * (size_t)c->width, sizeof(float));
@@ -52,7 +57,8 @@ void lfm2_layout(lfm2_state *s, const lfm2_weights *w, int position_cap, int bat
     s->gated = arena_take(scratch, batch * (size_t)w->ff_width_max, sizeof(float));
     s->raised = arena_take(scratch, batch * (size_t)w->ff_width_max, sizeof(float));
     s->rotary = arena_take(scratch, batch * (size_t)c->head_width, sizeof(float));
-    s->scores = arena_take(scratch, (size_t)thread_count * (size_t)s->position_cap, sizeof(float));
+    s->score_cap = (size_t)group_max * (size_t)s->position_cap;
+    s->scores = arena_take(scratch, (size_t)thread_count * s->score_cap, sizeof(float));
 }
 
 void lfm2_reset(lfm2_state *s) {
@@ -98,45 +104,47 @@ static void turn_head(const lfm2_config *c, const kernels *k, float *head, const
 typedef struct attend_job {
     const lfm2_state *s;
     const kernels *k;
-    const float *keys, *values; /* of the layer */
-    const float *q;             /* [count, head_count * head_width] */
-    float *out;                 /* likewise */
-    int group;                  /* query heads per KV head */
+    const unsigned char *keys, *values; /* of the layer */
+    const float *q;                     /* [count, head_count * head_width] */
+    float *out;                         /* likewise */
+    int group;                          /* query heads per KV head */
+    int kv_head_count;
 } attend_job;
 
-/* One query head at one position: scores over the keys it may see, oldest first, softmax, mix. A
- * ring wraps at most once, so the keys are two runs of rows. */
-static void attend_one(const attend_job *job, int64_t position, int head, const float *q,
+/* The query heads of one KV head at one position: scores over the keys they may see, oldest first,
+ * softmax, mix. A ring wraps at most once, so the keys are two runs of rows. */
+static void attend_one(const attend_job *job, int64_t position, int kv_head, const float *q,
                        float *scores, float *out) {
     const lfm2_config *c = &job->s->w->config;
-    const int64_t cap = job->s->position_cap;
-    const int64_t width = c->head_width;
+    const kernels_cache cache = job->s->w->cache;
+    const int64_t cap = job->s->position_cap, width = c->head_width, group = job->group;
     const int64_t first = c->window > 0 && position >= c->window ? position - c->window + 1 : 0;
     const int64_t key_count = position - first + 1;
     const int64_t run_count = first % cap + key_count > cap ? cap - first % cap : key_count;
-    const size_t base = (size_t)(head / job->group) * (size_t)(cap * width);
-    const float *keys = job->keys + base, *values = job->values + base;
-    const size_t row_size = (size_t)width * sizeof(float);
-    job->k->gemv[QUANT_F32](scores, keys + (first % cap) * width, row_size, run_count, q, width);
-    job->k->gemv[QUANT_F32](scores + run_count, keys, row_size, key_count - run_count, q, width);
+    const size_t row_size = (size_t)width * kernels_cache_size(cache);
+    const size_t base = (size_t)kv_head * (size_t)cap * row_size;
+    const size_t run = base + (size_t)(first % cap) * row_size;
+    const size_t stride = (size_t)key_count;
+    job->k->scores[cache](scores, stride, q, group, job->keys + run, run_count, width);
+    job->k->scores[cache](scores + run_count, stride, q, group, job->keys + base,
+                          key_count - run_count, width);
     const float scale = 1.0f / sqrtf((float)width);
-    for (int64_t j = 0; j < key_count; j++) scores[j] *= scale;
-    job->k->softmax(scores, key_count);
-    memset(out, 0, (size_t)width * sizeof(float));
-    for (int64_t j = 0; j < key_count; j++)
-        job->k->axpy(out, scores[j], values + ((first + j) % cap) * width, width);
+    for (int64_t j = 0; j < group * key_count; j++) scores[j] *= scale;
+    for (int64_t g = 0; g < group; g++) job->k->softmax(scores + g * key_count, key_count);
+    memset(out, 0, (size_t)(group * width) * sizeof(float));
+    job->k->mix[cache](out, scores, stride, group, job->values + run, run_count, width);
+    job->k->mix[cache](out, scores + run_count, stride, group, job->values + base,
+                       key_count - run_count, width);
 }
 
 static void attend_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const attend_job *job = context;
-    const lfm2_config *c = &job->s->w->config;
-    float *scores = job->s->scores + (size_t)thread_index * (size_t)job->s->position_cap;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t t = item / c->head_count;
-        const int head = (int)(item % c->head_count);
-        const size_t at = (size_t)item * (size_t)c->head_width;
-        attend_one(job, job->s->position + t, head, job->q + at, scores, job->out + at);
-    }
+    float *scores = job->s->scores + (size_t)thread_index * job->s->score_cap;
+    const size_t width = (size_t)(job->group * job->s->w->config.head_width);
+    for (int64_t item = begin; item < end; item++)
+        attend_one(job, job->s->position + item / job->kv_head_count,
+                   (int)(item % job->kv_head_count), job->q + (size_t)item * width, scores,
+                   job->out + (size_t)item * width);
 }
 
 /* Puts the normed, rotated keys and the values of the batch into the cache. */
@@ -144,14 +152,15 @@ static void store_keys(lfm2_state *s, const compute *c, const lfm2_layer *l, int
                        const float *v, int count) {
     const lfm2_config *config = &s->w->config;
     const size_t width = (size_t)config->head_width;
+    const size_t row_size = width * kernels_cache_size(s->w->cache);
     for (int t = 0; t < count; t++) {
         const size_t slot = (size_t)((s->position + t) % s->position_cap);
         for (int head = 0; head < l->kv_head_count; head++) {
             const size_t from = ((size_t)t * (size_t)l->kv_head_count + (size_t)head) * width;
-            const size_t to = ((size_t)head * (size_t)s->position_cap + slot) * width;
+            const size_t to = ((size_t)head * (size_t)s->position_cap + slot) * row_size;
             turn_head(config, c->k, k + from, l->k_norm, s->rotary + (size_t)t * width);
-            memcpy(s->keys[layer] + to, k + from, width * sizeof(float));
-            memcpy(s->values[layer] + to, v + from, width * sizeof(float));
+            c->k->store[s->w->cache](s->keys[layer] + to, k + from, (int64_t)width);
+            c->k->store[s->w->cache](s->values[layer] + to, v + from, (int64_t)width);
         }
     }
 }
@@ -165,9 +174,9 @@ static void attention(lfm2_state *s, const compute *c, const lfm2_layer *l, int 
     float *q = s->projected;
     float *k = q + (size_t)count * heads;
     float *v = k + (size_t)count * kv;
-    linear(c, &l->q, NULL, s->normed, width, q, heads, count);
-    linear(c, &l->k, NULL, s->normed, width, k, kv, count);
-    linear(c, &l->v, NULL, s->normed, width, v, kv, count);
+    const linear_task tasks[] = {
+        {&l->q, NULL, q, heads}, {&l->k, NULL, k, kv}, {&l->v, NULL, v, kv}};
+    linear_all(c, tasks, 3, s->normed, width, count);
     for (int t = 0; t < count; t++)
         for (int head = 0; head < config->head_count; head++)
             turn_head(config, c->k, q + (size_t)t * heads + (size_t)head * head_width, l->q_norm,
@@ -179,8 +188,9 @@ static void attention(lfm2_state *s, const compute *c, const lfm2_layer *l, int 
                       .values = s->values[layer],
                       .q = q,
                       .out = s->mixed,
-                      .group = config->head_count / l->kv_head_count};
-    pool_run(c->pool, (int64_t)count * config->head_count, 1, attend_part, &job);
+                      .group = config->head_count / l->kv_head_count,
+                      .kv_head_count = l->kv_head_count};
+    pool_run(c->pool, (int64_t)count * l->kv_head_count, 1, attend_part, &job);
     linear_add(c, &l->attention_out, NULL, s->mixed, heads, x, width, count);
 }
 
@@ -227,9 +237,7 @@ static void feed_forward(lfm2_state *s, const compute *c, const lfm2_layer *l, f
                          int count) {
     const size_t width = (size_t)s->w->config.width;
     const size_t ff = (size_t)l->gate.row_count;
-    linear(c, &l->gate, NULL, s->normed, width, s->gated, ff, count);
-    linear(c, &l->up, NULL, s->normed, width, s->raised, ff, count);
-    c->k->silu_mul(s->gated, s->gated, s->raised, (int64_t)((size_t)count * ff));
+    linear_gated(c, &l->gate, &l->up, s->normed, width, s->gated, s->raised, count);
     linear_add(c, &l->down, NULL, s->gated, ff, x, width, count);
 }
 

@@ -52,6 +52,7 @@ typedef struct lfm2_weights {
     lfm2_layer *layers;      /* [layer_count] */
     const float *final_norm; /* [width] or NULL: none */
     int64_t ff_width_max;
+    kernels_cache cache; /* how a state keeps keys and values */
 } lfm2_weights;
 
 /* RNL_ERR_FORMAT with a sentence when a field is out of its range (hostile.md). */
@@ -64,18 +65,19 @@ void lfm2_load(loader *l, const lfm2_config *c, lfm2_weights *out);
 
 typedef struct lfm2_state {
     const lfm2_weights *w;
-    int64_t position; /* positions since reset; the clock of this stack */
-    int position_cap; /* rows of each KV cache; a ring when the stack has a window */
-    int batch_cap;    /* most positions of one forward call */
-    float **keys;     /* [layer] -> [kv_head, position_cap, head_width], normed and rotated */
-    float **values;   /* [layer] -> [kv_head, position_cap, head_width] */
-    float **tails;    /* [layer] -> [conv_taps - 1, width] last B * X, oldest first */
-    float *normed;    /* [batch_cap, width] scratch, as all below */
-    float *projected; /* [batch_cap, max(3 * width, all heads)] */
-    float *mixed;     /* [batch_cap, max(width, heads)] operator output before its projection */
+    int64_t position;       /* positions since reset; the clock of this stack */
+    int position_cap;       /* rows of each KV cache; a ring when the stack has a window */
+    int batch_cap;          /* most positions of one forward call */
+    unsigned char **keys;   /* [layer] -> [kv_head, position_cap, head_width], normed, rotated */
+    unsigned char **values; /* [layer] -> [kv_head, position_cap, head_width] */
+    float **tails;          /* [layer] -> [conv_taps - 1, width] last B * X, oldest first */
+    float *normed;          /* [batch_cap, width] scratch, as all below */
+    float *projected;       /* [batch_cap, max(3 * width, all heads)] */
+    float *mixed; /* [batch_cap, max(width, heads)] operator output before its projection */
     float *gated, *raised; /* [batch_cap, ff_width_max] */
     float *rotary;         /* [batch_cap, head_width]: cosines, then sines */
-    float *scores;         /* [thread_count, position_cap] */
+    float *scores;         /* [thread_count, heads per KV head, position_cap] */
+    size_t score_cap;      /* floats of one thread */
     void (*tap)(void *context, int layer, const float *x, int count); /* or NULL: sees each layer */
     void *tap_context;
 } lfm2_state;

@@ -75,6 +75,8 @@ static void load_convolution(loader *l, const lfm2_config *c, int i, lfm2_layer 
 
 void lfm2_load(loader *l, const lfm2_config *c, lfm2_weights *out) {
     lfm2_weights_create(l, c, out);
+    /* A window is short: its cache costs no bandwidth, and float32 needs no rounding. */
+    out->cache = l->pack && c->window == 0 ? KERNELS_CACHE_F16 : KERNELS_CACHE_F32;
     for (int i = 0; i < c->layer_count && l->status == RNL_OK; i++) {
         lfm2_layer *layer = &out->layers[i];
         layer->kv_head_count = c->kv_head_count[i];

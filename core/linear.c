@@ -1,18 +1,19 @@
-/* y = W x + bias. The rows of W are cut over the threads; each output is made whole by one kernel
- * call, and kernels give an output the same bits alone or in a batch (the law of kernels.h), so
- * neither the cut nor the batch shows in the result. Two ways to the same bits:
+/* y = W x + bias: which way a product goes, and the exact way. The rows of W are cut over the
+ * threads; each output is made whole by one kernel call, and kernels give an output the same bits
+ * alone or in a batch (the law of kernels.h), so neither the cut nor the batch shows in the result.
  *
+ *   packed:                      linear_packed.c
  *   one input, a direct kernel:  stored rows -> gemv
- *   otherwise:                   stored rows -> panel of KERNELS_ROWS float32 rows -> gemm with a
- *                                block of inputs that stays in the cache, panel after panel
+ *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
+ *                                inputs that stays in the cache, panel after panel
  *
- * Sums first land in a small scratch on the stack; bias and residual join them there, always in the
- * order y + (bias + sum). */
+ * Sums first land in a small scratch on the stack; bias and residual join them there. */
 #include "core/linear.h"
 
 #include <assert.h>
 
 #include "core/checked.h"
+#include "core/linear_inner.h"
 
 enum {
     /* Rows per part: their outputs fill whole cache lines, so that threads seldom share one. */
@@ -37,39 +38,31 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     }
     c->panel_cols = cols;
     c->panel = arena_take(a, (size_t)thread_count * KERNELS_ROWS, size);
+    if (!c->exact) linear_packed_layout(c, thread_count, col_cap, a);
 }
 
+/* One matrix of a product, the exact way. */
 typedef struct job {
-    const compute *c;
-    const matrix *w;
-    const float *bias;
-    const float *x;
-    float *y;
-    size_t x_stride, y_stride;
-    int64_t count, block_len; /* inputs; inputs per block */
-    bool adds;                /* y += instead of y = */
+    const product *p;
+    const linear_task *task;
+    int64_t block_len; /* inputs per block */
 } job;
 
-/* y[r] for count rows from row on; sums are theirs. y points at the outputs of one input. */
-static void store(const job *j, float *y, const float *sums, int64_t row, int64_t count) {
-    const float *bias = j->bias != NULL ? j->bias + row : NULL;
-    y += row;
-    for (int64_t i = 0; i < count; i++) {
-        const float v = bias != NULL ? bias[i] + sums[i] : sums[i];
-        y[i] = j->adds ? y[i] + v : v;
-    }
+static void store(const job *j, int64_t t, const float *sums, int64_t row, int64_t count) {
+    const float *bias = j->task->bias != NULL ? j->task->bias + row : NULL;
+    product_store(j->task->y + (size_t)t * j->task->y_stride + row, sums, bias, count, j->p->adds);
 }
 
 static void direct_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const job *j = context;
-    const matrix *w = j->w;
+    const matrix *w = j->task->w;
     (void)thread_index;
     float sums[DIRECT_ROWS];
     for (int64_t r = begin; r < end; r += DIRECT_ROWS) {
         const int64_t count = end - r < DIRECT_ROWS ? end - r : DIRECT_ROWS;
-        j->c->k->gemv[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, count, j->x,
-                               w->col_count);
-        store(j, j->y, sums, r, count);
+        j->p->c->k->gemv[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, count,
+                                  j->p->x, w->col_count);
+        store(j, 0, sums, r, count);
     }
 }
 
@@ -81,62 +74,126 @@ static bool is_plain(const matrix *w) {
 
 static void panel_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const job *j = context;
-    const compute *c = j->c;
-    const matrix *w = j->w;
+    const product *p = j->p;
+    const compute *c = p->c;
+    const matrix *w = j->task->w;
     float *own = c->panel + (size_t)thread_index * KERNELS_ROWS * c->panel_cols;
     float sums[INPUT_CAP * KERNELS_ROWS];
-    for (int64_t t = 0; t < j->count; t += j->block_len) {
-        const int64_t inputs = j->count - t < j->block_len ? j->count - t : j->block_len;
+    for (int64_t t = 0; t < p->count; t += j->block_len) {
+        const int64_t inputs = p->count - t < j->block_len ? p->count - t : j->block_len;
         for (int64_t r = begin; r < end; r += KERNELS_ROWS) {
             const int64_t rows = end - r < KERNELS_ROWS ? end - r : KERNELS_ROWS;
-            const unsigned char *stored = w->data + (size_t)r * w->row_size;
             const float *panel = own;
             size_t panel_stride = c->panel_cols;
             if (is_plain(w)) {
-                panel = (const float *)(const void *)stored;
+                panel = (const float *)(const void *)(w->data + (size_t)r * w->row_size);
                 panel_stride = w->row_size / sizeof *panel;
             } else {
                 for (int64_t i = 0; i < rows; i++)
-                    c->k->dequantise(w->type, stored + (size_t)i * w->row_size,
-                                     own + (size_t)i * c->panel_cols, w->col_count);
+                    matrix_row(c, w, r + i, own + (size_t)i * c->panel_cols);
             }
             c->k->gemm(sums, KERNELS_ROWS, panel, panel_stride, rows,
-                       j->x + (size_t)t * j->x_stride, j->x_stride, inputs, w->col_count);
-            for (int64_t i = 0; i < inputs; i++)
-                store(j, j->y + (size_t)(t + i) * j->y_stride, sums + i * KERNELS_ROWS, r, rows);
+                       p->x + (size_t)t * p->x_stride, p->x_stride, inputs, w->col_count);
+            for (int64_t i = 0; i < inputs; i++) store(j, t + i, sums + i * KERNELS_ROWS, r, rows);
         }
     }
 }
 
-static void multiply(const compute *c, const matrix *w, const float *bias, const float *x,
-                     size_t x_stride, float *y, size_t y_stride, int64_t count, bool adds) {
+static void multiply_exact(const product *p, const linear_task *task) {
+    const compute *c = p->c;
+    const matrix *w = task->w;
     assert((size_t)w->col_count <= c->panel_cols);
-    if (count == 0) return;
-    job j = {.c = c, .w = w, .bias = bias, .x = x, .y = y, .count = count, .adds = adds};
-    j.x_stride = x_stride;
-    j.y_stride = y_stride;
-    if (count == 1 && c->k->gemv[w->type] != NULL) {
+    job j = {.p = p, .task = task};
+    if (p->count == 1 && w->data != NULL && c->k->gemv[w->type] != NULL) {
         pool_run(c->pool, w->row_count, GRAIN, direct_part, &j);
         return;
     }
-    const int64_t input_size = (w->col_count + 1) * (int64_t)sizeof *x;
+    const int64_t input_size = (w->col_count + 1) * (int64_t)sizeof *p->x;
     j.block_len = INPUT_SIZE / input_size;
     if (j.block_len > INPUT_CAP) j.block_len = INPUT_CAP;
     if (j.block_len < INPUT_MIN) j.block_len = INPUT_MIN;
     pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
 }
 
+static bool is_packed(const compute *c, const matrix *w) {
+    return w->packed != NULL && !c->exact && c->k->multiply[w->type] != NULL;
+}
+
+static void multiply(const product *p) {
+    if (p->count == 0) return;
+    bool packed = true;
+    for (int i = 0; i < p->task_count; i++) packed = packed && is_packed(p->c, p->tasks[i].w);
+    if (packed) {
+        linear_packed(p);
+        return;
+    }
+    for (int i = 0; i < p->task_count; i++) {
+        product one = *p;
+        one.tasks[0] = p->tasks[i];
+        one.task_count = 1;
+        one.gates = false;
+        if (is_packed(p->c, p->tasks[i].w))
+            linear_packed(&one);
+        else
+            multiply_exact(&one, &one.tasks[0]);
+    }
+    if (!p->gates) return;
+    const size_t size = (size_t)p->count * p->tasks[0].y_stride;
+    p->c->k->silu_mul(p->tasks[0].y, p->tasks[0].y, p->tasks[1].y, (int64_t)size);
+}
+
 void linear(const compute *c, const matrix *w, const float *bias, const float *x, size_t x_stride,
             float *y, size_t y_stride, int64_t count) {
-    multiply(c, w, bias, x, x_stride, y, y_stride, count, false);
+    const product p = {.c = c,
+                       .tasks = {{w, bias, y, y_stride}},
+                       .task_count = 1,
+                       .x = x,
+                       .x_stride = x_stride,
+                       .count = count};
+    multiply(&p);
 }
 
 void linear_add(const compute *c, const matrix *w, const float *bias, const float *x,
                 size_t x_stride, float *y, size_t y_stride, int64_t count) {
-    multiply(c, w, bias, x, x_stride, y, y_stride, count, true);
+    const product p = {.c = c,
+                       .tasks = {{w, bias, y, y_stride}},
+                       .task_count = 1,
+                       .x = x,
+                       .x_stride = x_stride,
+                       .count = count,
+                       .adds = true};
+    multiply(&p);
+}
+
+void linear_all(const compute *c, const linear_task *tasks, int task_count, const float *x,
+                size_t x_stride, int64_t count) {
+    assert(task_count >= 1 && task_count <= LINEAR_TASK_CAP);
+    product p = {.c = c, .task_count = task_count, .x = x, .x_stride = x_stride, .count = count};
+    for (int i = 0; i < task_count; i++) p.tasks[i] = tasks[i];
+    multiply(&p);
+}
+
+void linear_gated(const compute *c, const matrix *gate, const matrix *up, const float *x,
+                  size_t x_stride, float *y, float *raised, int64_t count) {
+    const size_t rows = (size_t)gate->row_count;
+    assert(gate->row_count == up->row_count);
+    const product p = {.c = c,
+                       .tasks = {{gate, NULL, y, rows}, {up, NULL, raised, rows}},
+                       .task_count = 2,
+                       .x = x,
+                       .x_stride = x_stride,
+                       .count = count,
+                       .gates = true};
+    multiply(&p);
 }
 
 void matrix_row(const compute *c, const matrix *w, int64_t row, float *out) {
     assert(row >= 0 && row < w->row_count);
-    c->k->dequantise(w->type, w->data + (size_t)row * w->row_size, out, w->col_count);
+    if (w->data != NULL) {
+        c->k->dequantise(w->type, w->data + (size_t)row * w->row_size, out, w->col_count);
+        return;
+    }
+    const size_t slab = (size_t)(w->slab + row / PACKED_ROWS) * w->packed->slab_size;
+    packed_dequantise(w->type, w->packed->slabs + slab, w->col_count, (int)(row % PACKED_ROWS),
+                      out);
 }

@@ -1,4 +1,11 @@
-/* Matrix products over the pool: kernels + stored weights + threads. */
+/* Matrix products over the pool: kernels + weights + threads. Two ways of computing:
+ *
+ *   packed   weights in slabs, inputs rounded to integers, integer products (kernels/packed.h)
+ *   exact    weights as stored, inputs in float32
+ *
+ * The first is taken for every matrix that was packed, unless compute.exact; float types are always
+ * exact. In both, the bits of an output depend neither on count, nor on its place in the batch, nor
+ * on the number of threads. */
 #ifndef CORE_LINEAR_H
 #define CORE_LINEAR_H
 
@@ -11,22 +18,44 @@
 typedef struct compute {
     pool *pool;
     const kernels *k;
+    bool exact;        /* float32 inputs for every matrix; set before compute_layout */
     float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
     size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
+
+    /* Scratch of packed products; none with exact. */
+    unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
+    int8_t *codes;         /* a block of rounded inputs, as all below: see kernels_input */
+    int16_t *sums, *wide;
+    float *scales, *wide_scales;
 } compute;
 
 /* Places the scratch. col_cap: the largest col_count that linear() will meet. */
 void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 
 /* y[t * y_stride + r] = bias[r] + sum_c w[r, c] x[t * x_stride + c], t < count.
- * bias [row_count] or NULL. x and y do not overlap. The bits of an output do not depend on count,
- * on its place in the batch, or on the number of threads. */
+ * bias [row_count] or NULL. x and y do not overlap. */
 void linear(const compute *c, const matrix *w, const float *bias, const float *x, size_t x_stride,
             float *y, size_t y_stride, int64_t count);
 
 /* The same, added to y (a residual): y += bias + W x. */
 void linear_add(const compute *c, const matrix *w, const float *bias, const float *x,
                 size_t x_stride, float *y, size_t y_stride, int64_t count);
+
+/* Several matrices on one input: rounded once, shared out once. */
+typedef struct linear_task {
+    const matrix *w;
+    const float *bias; /* or NULL */
+    float *y;
+    size_t y_stride;
+} linear_task;
+enum { LINEAR_TASK_CAP = 4 };
+void linear_all(const compute *c, const linear_task *tasks, int task_count, const float *x,
+                size_t x_stride, int64_t count);
+
+/* y = silu(gate x) * (up x): the wide half of a gated feed-forward part. y [count, gate rows];
+ * raised: scratch of the same shape. */
+void linear_gated(const compute *c, const matrix *gate, const matrix *up, const float *x,
+                  size_t x_stride, float *y, float *raised, int64_t count);
 
 /* out[0 .. col_count) = row r of the matrix as float32 (an embedding). */
 void matrix_row(const compute *c, const matrix *w, int64_t row, float *out);

@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* madvise, MAP_ANONYMOUS */
 #include "core/mapped.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static rnl_status map(int fd, const char *path, mapped *out, rnl_error *error) {
 
 rnl_status mapped_open(const char *path, mapped *out, rnl_error *error) {
     *out = (mapped){0};
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a pipe of that name must not make us wait for a writer. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     const rnl_status status = map(fd, path, out, error);
@@ -36,4 +38,19 @@ rnl_status mapped_open(const char *path, mapped *out, rnl_error *error) {
 void mapped_close(mapped *m) {
     if (m->data != NULL) munmap((void *)m->data, m->size);
     *m = (mapped){0};
+}
+
+rnl_status mapped_memory(size_t size, mapped *out) {
+    *out = (mapped){0};
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return RNL_ERR_MEMORY;
+    (void)madvise(data, size, MADV_HUGEPAGE); /* a wish: without it small pages serve as well */
+    *out = (mapped){.data = data, .size = size};
+    return RNL_OK;
+}
+
+void mapped_forget(const void *data, size_t size) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
+    const uintptr_t begin = (at + page - 1) / page * page, end = (at + size) / page * page;
+    if (begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }

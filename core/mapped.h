@@ -1,4 +1,4 @@
-/* A file mapped read-only. */
+/* A file mapped read-only, and large memory. */
 #ifndef CORE_MAPPED_H
 #define CORE_MAPPED_H
 
@@ -14,5 +14,12 @@ typedef struct mapped {
  * a handler that says so; an embedding program should do the same). */
 RNL_MUST_USE rnl_status mapped_open(const char *path, mapped *out, rnl_error *error);
 void mapped_close(mapped *m); /* twice is fine */
+
+/* Memory of our own for large arrays, zero, in huge pages where the system offers them. To be
+ * closed like a file. RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status mapped_memory(size_t size, mapped *out);
+/* Gives the whole pages of a part of a mapped file back to the system; they are read again when
+ * touched. */
+void mapped_forget(const void *data, size_t size);
 
 #endif

@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/quant.h"
+#include "kernels/packed.h"
 
 enum { TENSOR_RANK_CAP = 4 };
+
+typedef struct packed_rows packed_rows;
 
 typedef struct tensor {
     const char *name;               /* terminated; owned by the file or set that lists it */
@@ -18,22 +20,34 @@ typedef struct tensor {
     int rank;                       /* 0 .. TENSOR_RANK_CAP; 0 is a single element */
     int64_t shape[TENSOR_RANK_CAP]; /* outermost first, as PyTorch prints it; unused entries 1 */
     size_t size;                    /* bytes */
+    const unsigned char *slabs;     /* a packed matrix instead of data; else NULL */
 } tensor;
 
 /* A weight matrix y = W x: what linear() multiplies by. Rows may be any stored type. */
 typedef struct matrix {
-    const unsigned char *data;
+    const unsigned char *data; /* rows as the file has them; NULL when it has slabs only */
     quant_type type;
-    int64_t row_count; /* outputs */
-    int64_t col_count; /* inputs */
-    size_t row_size;   /* bytes from row to row */
+    int64_t row_count;         /* outputs */
+    int64_t col_count;         /* inputs */
+    size_t row_size;           /* bytes from row to row */
+    const packed_rows *packed; /* the same rows as slabs, or NULL */
+    int64_t slab;              /* the slab of row 0 */
 } matrix;
 
-/* Rows [begin, begin + count) of m as a matrix of its own (a fused qkv projection, say). */
+/* Slabs of a whole tensor (kernels/packed.h); filled after the stages are loaded. */
+struct packed_rows {
+    const unsigned char *slabs;
+    size_t slab_size;
+};
+
+/* Rows [begin, begin + count) of m as a matrix of its own (a fused qkv projection, say). A part
+ * that begins within a slab is used as the file has it. */
 static inline matrix matrix_rows(const matrix *m, int64_t begin, int64_t count) {
     matrix part = *m;
-    part.data = m->data + (size_t)begin * m->row_size;
+    if (m->data != NULL) part.data = m->data + (size_t)begin * m->row_size;
     part.row_count = count;
+    part.slab = m->slab + begin / PACKED_ROWS;
+    if (begin % PACKED_ROWS != 0) part.packed = NULL;
     return part;
 }
 

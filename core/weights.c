@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/mapped.h"
+#include "core/pool.h"
 #include "core/status.h"
 
 enum { NAME_CAP = 512, SIDE_CAP = 1 << 24 /* rows or columns of a matrix */ };
@@ -18,8 +20,9 @@ typedef struct owned {
 } owned;
 
 typedef struct entry {
-    tensor t;      /* t.name is ours */
-    float *vector; /* converted by load_vector, or NULL */
+    tensor t;            /* t.name is ours */
+    float *vector;       /* converted by load_vector, or NULL */
+    packed_rows *packed; /* wanted by load_matrix, filled by weights_pack; or NULL */
 } entry;
 
 struct weights {
@@ -29,6 +32,7 @@ struct weights {
     size_t slot_count;
     owned *owns;
     size_t own_count, own_cap;
+    mapped slabs; /* of all packed matrices */
 };
 
 rnl_status weights_create(weights **out) {
@@ -44,7 +48,9 @@ void weights_destroy(weights **w) {
     for (size_t i = 0; i < q->count; i++) {
         free((char *)q->entries[i].t.name);
         free(q->entries[i].vector);
+        free(q->entries[i].packed);
     }
+    mapped_close(&q->slabs);
     free(q->entries);
     free(q->slots);
     free(q->owns);
@@ -177,6 +183,10 @@ static bool is_readable(loader *l, const tensor *t) {
 static const float *as_vector(loader *l, entry *e, int64_t count) {
     const tensor *t = &e->t;
     if (!is_readable(l, t)) return NULL;
+    if (t->data == NULL) {
+        fail(l, RNL_ERR_FORMAT, t->name, "is packed, which only matrices are; the file is damaged");
+        return NULL;
+    }
     if (element_count(t) != count) {
         char shape[96], what[192];
         shape_text(t, shape, sizeof shape);
@@ -251,10 +261,27 @@ static void wrong_shape(loader *l, const tensor *t, int64_t row_count, int64_t c
     fail(l, RNL_ERR_FORMAT, t->name, what);
 }
 
-matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
+/* Remembers that a matrix has slabs; where they lie is settled in weights_pack, unless the file
+ * holds them. */
+static void want_packed(loader *l, const char *name, matrix *m) {
+    entry *e = find(l->w, name);
+    if (packed_describe(m->type)->low_bits == 0) return;
+    if (e->packed == NULL) {
+        e->packed = calloc(1, sizeof *e->packed);
+        if (e->packed == NULL) {
+            fail(l, RNL_ERR_MEMORY, name, "does not fit into memory");
+            return;
+        }
+        e->packed->slabs = e->t.slabs;
+        e->packed->slab_size = packed_slab_size(m->type, m->col_count);
+    }
+    m->packed = e->packed;
+}
+
+/* The matrix as it lies in the file. */
+static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_t col_count,
+                          bool pack) {
     const matrix none = {0};
-    char name[NAME_CAP];
-    FULL_NAME(l, format, name);
     if (l->status != RNL_OK) return none;
     const entry *e = find(l->w, name);
     if (e == NULL) {
@@ -274,9 +301,75 @@ matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *
         fail(l, RNL_ERR_FORMAT, name, "has rows of no whole number of blocks; the file is damaged");
         return none;
     }
-    return (matrix){.data = t->data,
-                    .type = t->type,
-                    .row_count = rows,
-                    .col_count = cols,
-                    .row_size = (size_t)cols / info->block_len * info->block_size};
+    matrix m = {.data = t->data,
+                .type = t->type,
+                .row_count = rows,
+                .col_count = cols,
+                .row_size = (size_t)cols / info->block_len * info->block_size};
+    if (t->slabs != NULL || pack) want_packed(l, name, &m);
+    return l->status == RNL_OK ? m : none;
+}
+
+matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    return find_matrix(l, name, row_count, col_count, l->pack);
+}
+
+matrix load_table(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    return find_matrix(l, name, row_count, col_count, false);
+}
+
+/* ---- Packing ---- */
+
+static int64_t slab_count_of(const entry *e) {
+    const int64_t rows = e->t.rank > 0 ? e->t.shape[0] : 1;
+    return (rows + PACKED_ROWS - 1) / PACKED_ROWS;
+}
+
+typedef struct pack_job {
+    const entry *e;
+    unsigned char *slabs;
+} pack_job;
+
+static void pack_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const pack_job *j = context;
+    const tensor *t = &j->e->t;
+    const int64_t rows = t->rank > 0 ? t->shape[0] : 1;
+    const int64_t cols = element_count(t) / rows;
+    const size_t row_size = t->size / (size_t)rows;
+    (void)thread_index;
+    for (int64_t s = begin; s < end; s++) {
+        const int64_t row = s * PACKED_ROWS;
+        const int64_t count = rows - row < PACKED_ROWS ? rows - row : PACKED_ROWS;
+        packed_write(t->type, t->data + (size_t)row * row_size, row_size, count, cols,
+                     j->slabs + (size_t)s * j->e->packed->slab_size);
+    }
+}
+
+rnl_status weights_pack(weights *w, pool *p) {
+    size_t total = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        const entry *e = &w->entries[i];
+        size_t size;
+        if (e->packed == NULL || e->t.slabs != NULL) continue;
+        if (!checked_mul((size_t)slab_count_of(e), e->packed->slab_size, &size) ||
+            !checked_add(total, size, &total))
+            return RNL_ERR_MEMORY;
+    }
+    if (total == 0) return RNL_OK;
+    if (mapped_memory(total, &w->slabs) != RNL_OK) return RNL_ERR_MEMORY;
+    unsigned char *at = (unsigned char *)w->slabs.data;
+    for (size_t i = 0; i < w->count; i++) {
+        const entry *e = &w->entries[i];
+        if (e->packed == NULL || e->t.slabs != NULL) continue;
+        pack_job job = {.e = e, .slabs = at};
+        e->packed->slabs = at;
+        pool_run(p, slab_count_of(e), 1, pack_part, &job);
+        at += (size_t)slab_count_of(e) * e->packed->slab_size;
+        mapped_forget(e->t.data, e->t.size);
+    }
+    return RNL_OK;
 }

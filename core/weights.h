@@ -12,6 +12,7 @@
 #include "core/tensor.h"
 
 typedef struct weights weights;
+struct pool;
 
 RNL_MUST_USE rnl_status weights_create(weights **out);
 void weights_destroy(weights **w); /* also runs every closer given to weights_own */
@@ -31,6 +32,10 @@ const tensor *weights_find(const weights *w, const char *name);
 size_t weights_count(const weights *w);
 const tensor *weights_at(const weights *w, size_t index); /* in the order of adding */
 
+/* Packs the matrices that were loaded with loader.pack, into memory of the set, and gives their
+ * pages of the file back. Call once, after loading and before computing. RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status weights_pack(weights *w, struct pool *p);
+
 /* Loading with a sticky error: after the first failure every call returns empty and changes
  * nothing; check status once at the end. Names are printf formats. */
 typedef struct loader {
@@ -39,6 +44,7 @@ typedef struct loader {
     const char *file;   /* named in the sentence of a missing tensor */
     rnl_error *error;
     rnl_status status; /* RNL_OK until the first failure */
+    bool pack;         /* matrices are to be packed (weights_pack), not computed with as stored */
 } loader;
 
 /* count float32 values; the tensor may have any rank and any readable type. NULL on failure. */
@@ -48,8 +54,11 @@ const float *load_vector(loader *l, int64_t count, const char *format, ...)
 const float *load_vector_if(loader *l, int64_t count, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A matrix as stored: [row_count, col_count], trailing dimensions of 1 allowed. 0 for either: taken
- * from the file (at least 1, at most 2^24). data == NULL on failure. */
+ * from the file (at least 1, at most 2^24). row_count == 0 on failure. */
 matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A matrix that is only read by rows (an embedding): never packed. */
+matrix load_table(loader *l, int64_t row_count, int64_t col_count, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 bool load_has(const loader *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -51,7 +51,7 @@ void lfm_load(loader *l, const lfm2_config *config, int codebook_count, lfm_weig
     out->out = load_matrix(l, 0, config->width, "dense_2.weight");
     out->out_bias = load_vector(l, out->out.row_count, "dense_2.bias");
     l->prefix = outer;
-    out->embedding = load_matrix(l, 0, config->width, "emb.emb.weight");
+    out->embedding = load_table(l, 0, config->width, "emb.emb.weight");
     if (l->status != RNL_OK) return;
     const int64_t rows = out->embedding.row_count, spectra = out->out.row_count;
     if (codebook_count < 1 || rows % codebook_count != 0 || spectra % 2 != 0) {

@@ -15,7 +15,7 @@ static void fail(loader *l, const char *what) {
 
 /* Centroids: embedding_sum / max(cluster_usage, 1e-5). */
 static const float *load_book(loader *l, const char *part, int layer, int dim, int *code_count) {
-    const matrix sums = load_matrix(
+    const matrix sums = load_table(
         l, *code_count, dim, "quantizer.%s.vq.layers.%d._codebook.embedding_sum", part, layer);
     if (l->status != RNL_OK) return NULL;
     *code_count = (int)sums.row_count;

@@ -8,14 +8,20 @@
  * In a bundle all of it is one file and the detokenizer's names carry "detok.". audio.md 10.3. */
 #include "engine/convert.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/pool.h"
 #include "core/status.h"
+#include "engine/packed_file.h"
 #include "tokenizer/bpe_file.h"
 
-enum { PATH_CAP = 4096 };
+enum {
+    PATH_CAP = 4096,
+    BATCH = 1 << 18 /* elements converted between two calls of progress: some 10 ms */
+};
 
 typedef enum part { PART_MAIN, PART_ENCODER, PART_VOCODER, PART_DETOKENIZER, PART_COUNT } part;
 
@@ -25,9 +31,12 @@ typedef struct writing {
     const rnl_model *m;
     const convert_config *config;
     gguf_writer *files[PART_COUNT]; /* of a bundle only the first */
-    float *values;                  /* one row */
-    unsigned char *row;             /* the same, quantised */
-    size_t done, total;
+    pool *pool;
+    float *values;       /* [thread_count, row_cap] one row for each thread */
+    size_t row_cap;      /* elements of the longest row */
+    unsigned char *rows; /* a batch of rows, or of slabs, as they are written */
+    unsigned char *own;  /* packing: [thread_count, PACKED_ROWS, row_cap * 2 bytes] of one slab */
+    size_t done, total;  /* bytes read */
 } writing;
 
 static bool starts(const char *name, const char *prefix) {
@@ -72,7 +81,8 @@ static int shape_of(const tensor *t, int64_t *shape) {
     return rank;
 }
 
-quant_type convert_type(const tensor *t, quant_type type) {
+/* The type a tensor is written in. */
+static quant_type type_of(const writing *job, const tensor *t) {
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
     /* Vectors, norms, positions and convolutions stay float32 (backbone.md 6.6, audio.md 10.3). */
@@ -80,11 +90,24 @@ quant_type convert_type(const tensor *t, quant_type type) {
         ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
         ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
         return QUANT_F32;
-    if (type == CONVERT_KEEP) return t->type;
-    const bool is_head =
-        strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
-    if (is_head && type == QUANT_Q4_0) type = QUANT_Q8_0;
-    return shape[1] % quant_describe((uint32_t)type)->block_len == 0 ? type : QUANT_F16;
+    const recipe *r = job->config->recipe;
+    if (part_of(t->name) == PART_ENCODER && job->config->encoder_recipe != NULL)
+        r = job->config->encoder_recipe;
+    if (r == NULL) return t->type;
+    return recipe_type(r, &job->m->source.config.backbone,
+                       weights_find(job->m->source.w, "output.weight") != NULL, t->name, shape[1]);
+}
+
+/* Matrices that are multiplied by; tables are only read by rows. */
+static bool is_packed(const writing *job, const tensor *t) {
+    int64_t shape[TENSOR_RANK_CAP];
+    if (!job->config->packs || shape_of(t, shape) != 2) return false;
+    if (packed_describe(type_of(job, t))->low_bits == 0) return false;
+    if (strcmp(t->name, "token_embd.weight") == 0)
+        return weights_find(job->m->source.w, "output.weight") == NULL;
+    if (starts(t->name, "depth_embeddings.") && ends(t->name, ".embedding.weight"))
+        return job->m->source.config.depth_tied;
+    return !starts(t->name, "audio_embedding.") && !starts(t->name, "emb.emb.");
 }
 
 static int64_t elements_of(const tensor *t) {
@@ -118,24 +141,11 @@ static void put_text(gguf_writer *w, const char *key, const char *text) {
     gguf_put_string(w, key, text, strlen(text));
 }
 
-/* Informational; files of mixed types go by their feed-forward matrices. */
+/* Informational; files of mixed types that are kept go by their feed-forward matrices. */
 static uint32_t file_type(const writing *job) {
-    quant_type type = job->config->type;
-    if (type == CONVERT_KEEP) type = job->m->backbone.stack.layers[0].gate.type;
-    switch (type) { /* backbone.md 5.2 */
-    case QUANT_F32:
-        return 0;
-    case QUANT_F16:
-        return 1;
-    case QUANT_Q4_0:
-        return 2;
-    case QUANT_Q8_0:
-        return 7;
-    case QUANT_Q6_K:
-        return 18;
-    default:
-        return 32; /* BF16 */
-    }
+    const recipe *r = job->config->recipe;
+    if (r == NULL) r = recipe_of_type(job->m->backbone.stack.layers[0].gate.type);
+    return r != NULL ? r->file_type : 1; /* a type that is only read: F16, as good as any */
 }
 
 static void put_general(const writing *job, gguf_writer *w, const char *architecture) {
@@ -197,6 +207,7 @@ static rnl_status put_bundle_keys(const writing *job) {
     gguf_writer *w = job->files[PART_MAIN];
     put_general(job, w, "runnel");
     gguf_put_u32(w, "runnel.bundle", 1);
+    if (job->config->packs) put_text(w, PACKED_LAYOUT_KEY, PACKED_LAYOUT);
     if (c->has_encoder) put_encoder(job, w);
     if (c->codebook_count > 0) put_vocoder(job, w);
     if (c->codec == CODEC_LFM) put_detokenizer(job, w, "detok.");
@@ -242,7 +253,10 @@ static void declare_tensors(writing *job) {
         const char *name;
         const int rank = shape_of(t, shape);
         gguf_writer *w = target(job, t, &name);
-        gguf_put_tensor(w, name, convert_type(t, job->config->type), rank, shape);
+        if (is_packed(job, t))
+            packed_file_put(w, name, type_of(job, t), shape[0], shape[1]);
+        else
+            gguf_put_tensor(w, name, type_of(job, t), rank, shape);
         job->total += t->size;
     }
     /* llama.cpp counts the rows of this table and crashes without it (audio.md 10.3). */
@@ -251,25 +265,97 @@ static void declare_tensors(writing *job) {
     if (table->data == NULL) return;
     const int64_t shape[] = {table->row_count, table->col_count};
     gguf_put_tensor(job->files[PART_ENCODER], "a.position_embd.weight", QUANT_F32, 2, shape);
+    job->total += (size_t)table->row_count * table->row_size;
 }
 
-/* Rows of cols elements, in their stored type or through float32. */
+/* A batch of rows through float32, cut over the threads. */
+typedef struct batch {
+    const writing *job;
+    const unsigned char *data;
+    quant_type from, to;
+    size_t from_size, to_size; /* bytes of a row */
+    int64_t cols;
+    int64_t rows; /* packing: how many there are */
+} batch;
+
+static void convert_rows(void *context, int64_t begin, int64_t end, int thread_index) {
+    const batch *b = context;
+    float *values = b->job->values + (size_t)thread_index * b->job->row_cap;
+    for (int64_t r = begin; r < end; r++) {
+        quant_dequantise(b->from, b->data + (size_t)r * b->from_size, values, b->cols);
+        const bool written =
+            quant_quantise(b->to, values, b->job->rows + (size_t)r * b->to_size, b->cols);
+        assert(written); /* recipes name no other types */
+        (void)written;
+    }
+}
+
+static size_t row_size(quant_type type, int64_t cols) {
+    const quant_info *info = quant_describe((uint32_t)type);
+    return (size_t)cols / info->block_len * info->block_size;
+}
+
+/* Some rows of a batch's tensor, of cols elements each, in their stored type or another. */
+static rnl_status write_batch(gguf_writer *w, batch *b, int64_t rows, rnl_error *error) {
+    if (b->from == b->to) return gguf_writer_data(w, b->data, (size_t)rows * b->from_size, error);
+    pool_run(b->job->pool, rows, 1, convert_rows, b);
+    return gguf_writer_data(w, b->job->rows, (size_t)rows * b->to_size, error);
+}
+
+/* Rows that fit into the buffer; at least one, as it was made for the longest. */
+static int64_t batch_of(const writing *job, int64_t cols) {
+    return (int64_t)(job->row_cap > BATCH ? job->row_cap : BATCH) / cols;
+}
+
+/* Slabs of a batch: each row in its new type, then the sixteen together. */
+static void pack_slabs(void *context, int64_t begin, int64_t end, int thread_index) {
+    const batch *b = context;
+    const writing *job = b->job;
+    const size_t slab_size = packed_slab_size(b->to, b->cols);
+    float *values = job->values + (size_t)thread_index * job->row_cap;
+    unsigned char *own = job->own + (size_t)thread_index * PACKED_ROWS * 2 * job->row_cap;
+    for (int64_t s = begin; s < end; s++) {
+        const int64_t row = s * PACKED_ROWS, left = b->rows - row;
+        const int64_t count = left < PACKED_ROWS ? left : PACKED_ROWS;
+        const unsigned char *stored = b->data + (size_t)row * b->from_size;
+        for (int64_t r = 0; r < count && b->from != b->to; r++) {
+            quant_dequantise(b->from, stored + (size_t)r * b->from_size, values, b->cols);
+            const bool written =
+                quant_quantise(b->to, values, own + (size_t)r * b->to_size, b->cols);
+            assert(written);
+            (void)written;
+        }
+        packed_write(b->to, b->from == b->to ? stored : own, b->to_size, count, b->cols,
+                     job->rows + (size_t)s * slab_size);
+    }
+}
+
+static rnl_status write_slabs(gguf_writer *w, batch *b, int64_t rows, rnl_error *error) {
+    const int64_t slabs = (rows + PACKED_ROWS - 1) / PACKED_ROWS;
+    b->rows = rows;
+    pool_run(b->job->pool, slabs, 1, pack_slabs, b);
+    return gguf_writer_data(w, b->job->rows, (size_t)slabs * packed_slab_size(b->to, b->cols),
+                            error);
+}
+
 static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *data,
                              quant_type from, quant_type to, int64_t rows, int64_t cols,
-                             rnl_error *error) {
-    const quant_info *stored = quant_describe((uint32_t)from), *goal = quant_describe((uint32_t)to);
-    const size_t stored_size = (size_t)cols / stored->block_len * stored->block_size;
-    const size_t goal_size = (size_t)cols / goal->block_len * goal->block_size;
-    if (from == to) return gguf_writer_data(w, data, (size_t)rows * stored_size, error);
-    for (int64_t r = 0; r < rows; r++) {
-        quant_dequantise(from, data + (size_t)r * stored_size, job->values, cols);
-        if (!quant_quantise(to, job->values, job->row, cols))
-            return status_fail(
-                error, RNL_ERR_UNSUPPORTED,
-                "type %s is read, but not written; choose F32, F16, BF16, Q8_0 or Q4_0",
-                goal->name);
-        const rnl_status status = gguf_writer_data(w, job->row, goal_size, error);
+                             bool packed, rnl_error *error) {
+    batch b = {.job = job, .data = data, .from = from, .to = to, .cols = cols};
+    b.from_size = row_size(from, cols);
+    b.to_size = row_size(to, cols);
+    const convert_config *c = job->config;
+    int64_t most = batch_of(job, cols);
+    if (packed) most = most < PACKED_ROWS ? PACKED_ROWS : most / PACKED_ROWS * PACKED_ROWS;
+    for (int64_t at = 0; at < rows; at += most) {
+        const int64_t count = rows - at < most ? rows - at : most;
+        b.data = data + (size_t)at * b.from_size;
+        const rnl_status status =
+            packed ? write_slabs(w, &b, count, error) : write_batch(w, &b, count, error);
         if (status != RNL_OK) return status;
+        job->done += (size_t)count * b.from_size;
+        if (c->progress != NULL && !c->progress(c->progress_context, job->done, job->total))
+            return status_fail(error, RNL_ERR_STATE, "%s: stopped, nothing was written", c->path);
     }
     return RNL_OK;
 }
@@ -277,18 +363,11 @@ static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *
 static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) {
     const char *name;
     gguf_writer *w = target(job, t, &name);
-    const quant_type to = convert_type(t, job->config->type);
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
     const int64_t cols = row_of(shape, rank);
-    const rnl_status status =
-        write_rows(job, w, t->data, t->type, to, elements_of(t) / cols, cols, error);
-    job->done += t->size;
-    const convert_config *c = job->config;
-    if (status == RNL_OK && c->progress != NULL &&
-        !c->progress(c->progress_context, job->done, job->total))
-        return status_fail(error, RNL_ERR_STATE, "%s: stopped, nothing was written", c->path);
-    return status;
+    return write_rows(job, w, t->data, t->type, type_of(job, t), elements_of(t) / cols, cols,
+                      is_packed(job, t), error);
 }
 
 static rnl_status write_tensors(writing *job, rnl_error *error) {
@@ -302,7 +381,7 @@ static rnl_status write_tensors(writing *job, rnl_error *error) {
     if (!job->config->as_set || job->files[PART_ENCODER] == NULL || table->data == NULL)
         return RNL_OK;
     return write_rows(job, job->files[PART_ENCODER], table->data, table->type, QUANT_F32,
-                      table->row_count, table->col_count, error);
+                      table->row_count, table->col_count, false, error);
 }
 
 /* ---- Files ---- */
@@ -325,6 +404,9 @@ static rnl_status open_files(writing *job, rnl_error *error) {
             return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", path);
         const rnl_status status = gguf_writer_create(full, &job->files[p], error);
         if (status != RNL_OK) return status;
+        if (job->config->opened != NULL)
+            job->config->opened(job->config->progress_context,
+                                gguf_writer_temporary(job->files[p]));
     }
     return RNL_OK;
 }
@@ -332,14 +414,17 @@ static rnl_status open_files(writing *job, rnl_error *error) {
 static rnl_status write_all(writing *job, rnl_error *error) {
     rnl_status status = open_files(job, error);
     if (status != RNL_OK) return status;
-    if (job->config->as_set)
-        put_set_keys(job);
-    else
-        put_bundle_keys(job);
+    status = job->config->as_set ? put_set_keys(job) : put_bundle_keys(job);
+    if (status != RNL_OK)
+        return status_fail(error, status, "%s: memory for the header is exhausted",
+                           job->config->path);
     declare_tensors(job);
     for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_begin_data(job->files[p], error);
     if (status == RNL_OK) status = write_tensors(job, error);
+    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+        if (job->files[p] != NULL) status = gguf_writer_complete(job->files[p], error);
+    /* A disk that is full shows above, before any file has its name. */
     for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_finish(&job->files[p], error);
     return status;
@@ -349,15 +434,30 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
     if (config->as_set && m->source.config.codec == CODEC_MIMI)
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "%s: a model with the Mimi codec fits only into a bundle", m->path);
-    writing job = {.m = m, .config = config};
-    const size_t row = longest_row(m);
-    job.values = malloc(row * sizeof *job.values);
-    job.row = malloc(row * sizeof *job.values);
-    rnl_status status = job.values != NULL && job.row != NULL
-                            ? write_all(&job, error)
-                            : status_fail(error, RNL_ERR_MEMORY, "memory for a row is exhausted");
+    if (config->as_set && config->packs)
+        return status_fail(error, RNL_ERR_UNSUPPORTED, "only a bundle can hold packed matrices");
+    for (size_t i = 0; i < weights_count(m->source.w); i++)
+        if (weights_at(m->source.w, i)->data == NULL)
+            return status_fail(error, RNL_ERR_UNSUPPORTED,
+                               "%s: this bundle is packed; convert the model it was made from",
+                               m->path);
+    writing job = {.m = m, .config = config, .row_cap = longest_row(m)};
+    /* A slab takes less than 2 bytes for each of its elements. */
+    size_t rows = job.row_cap > BATCH ? job.row_cap : BATCH;
+    if (config->packs && rows < PACKED_ROWS * job.row_cap) rows = PACKED_ROWS * job.row_cap;
+    if (config->packs)
+        job.own = malloc((size_t)config->thread_count * PACKED_ROWS * 2 * job.row_cap);
+    job.values = calloc((size_t)config->thread_count * job.row_cap, sizeof *job.values);
+    job.rows = malloc(rows * sizeof(float)); /* no type takes more bytes than float32 */
+    rnl_status status = RNL_ERR_MEMORY;
+    if (job.values != NULL && job.rows != NULL && (job.own != NULL || !config->packs))
+        status = pool_create(config->thread_count, &job.pool);
+    status = status == RNL_OK ? write_all(&job, error)
+                              : status_fail(error, status, "memory for rows is exhausted");
     for (int p = 0; p < PART_COUNT; p++) gguf_writer_abort(&job.files[p]);
+    pool_destroy(&job.pool);
     free(job.values);
-    free(job.row);
+    free(job.rows);
+    free(job.own);
     return status;
 }

@@ -71,6 +71,26 @@ static rnl_status open_files(rnl_model *m, const char *path, const rnl_model_con
     return source_open_gguf(&m->source, path, config != NULL ? config : &defaults, error);
 }
 
+static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
+    unsigned features = kernels_cpu_features();
+    if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, features, &features))
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "kernel level \"%s\" is unknown or needs what this machine lacks; the "
+                           "levels are scalar and avx2",
+                           config->cpu);
+    kernels_select(&m->kernels, features);
+    return RNL_OK;
+}
+
+static rnl_status pack(rnl_model *m, rnl_error *error) {
+    pool *p;
+    rnl_status status = pool_create(rnl_session_config_default().thread_count, &p);
+    if (status == RNL_OK) status = weights_pack(m->source.w, p);
+    pool_destroy(&p);
+    if (status == RNL_OK) return RNL_OK;
+    return status_fail(error, status, "%s: memory for the packed weights is exhausted", m->path);
+}
+
 static rnl_status open_model(rnl_model *m, const char *path, const rnl_model_config *config,
                              rnl_error *error) {
     m->path = strdup(path);
@@ -79,11 +99,14 @@ static rnl_status open_model(rnl_model *m, const char *path, const rnl_model_con
     if (config != NULL) m->source.log = config->log, m->source.log_context = config->log_context;
     rnl_status status = open_files(m, path, config, error);
     if (status != RNL_OK) return status;
-    kernels_select(&m->kernels, kernels_cpu_features());
-    loader l = {.w = m->source.w, .prefix = "", .file = m->path, .error = error};
+    status = select_level(m, config, error);
+    if (status != RNL_OK) return status;
+    m->exact = config != NULL && config->exact;
+    loader l = {.w = m->source.w, .prefix = "", .file = m->path, .error = error, .pack = !m->exact};
     load_stages(m, &l);
     if (l.status != RNL_OK) return l.status;
     status = check_fit(m, error);
+    if (status == RNL_OK && !m->exact) status = pack(m, error);
     if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
     if (status == RNL_OK) measure(m);
     return status;

@@ -23,15 +23,35 @@ enum {
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
 
-/* Inputs of a product rounded to eight bits, in blocks of 32 columns with one scale each:
- * x[c] ~ codes[c] * scales[c / 32]. Rows of all arrays follow each other without gaps. */
+/* Inputs of a product, rounded in blocks of 32 columns with one scale each. Codes of up to six bits
+ * meet eight bits, x[c] ~ codes[c] * scales[c / 32]; Q8_0, which is chosen for its precision, meets
+ * sixteen: x[c] ~ wide[c] * wide_scales[c / 32]. Rows of all arrays follow each other without gaps;
+ * what the type at hand does not read may be NULL. */
 typedef struct kernels_input {
     int64_t col_count;   /* a multiple of 32 */
     const int8_t *codes; /* [count, col_count] in [-127, 127] */
-    const int16_t *wide; /* the same numbers; within each four columns in the order 0 2 1 3 */
-    const int16_t *sums; /* [count, col_count / 16, 2] of codes with c % 4 < 2, and of the others */
+    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and
+     * of the others, then the same of all 32 columns */
+    const int16_t *sums;
     const float *scales; /* [count, col_count / 32] */
+    const int16_t
+        *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
+    const float *wide_scales; /* [count, col_count / 32] */
 } kernels_input;
+/* Whether products with this packed type read wide. */
+static inline bool kernels_is_wide(quant_type type) {
+    return type == QUANT_Q8_0;
+}
+
+/* How keys and values are kept. */
+typedef enum kernels_cache {
+    KERNELS_CACHE_F32,
+    KERNELS_CACHE_F16,
+    KERNELS_CACHE_COUNT
+} kernels_cache;
+static inline size_t kernels_cache_size(kernels_cache type) { /* bytes of a value */
+    return type == KERNELS_CACHE_F32 ? 4 : 2;
+}
 
 typedef struct kernels {
     const char *name; /* "scalar", "avx2" */
@@ -51,11 +71,12 @@ typedef struct kernels {
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count);
 
     /* One row of a kernels_input: code = x * (127 / largest) rounded to nearest even, scale =
-     * largest / 127, of each block's largest magnitude. A block below 1e-30 everywhere becomes 0; one
-     * with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. wide may be
-     * NULL. */
-    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *wide, int16_t *sums,
+     * largest / 127, of each block's largest magnitude. A block below 1e-30 everywhere becomes 0;
+     * one with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. */
+    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
                      float *scales);
+    /* The same with 32767 for 127. */
+    void (*quantise_wide)(const float *x, int64_t col_count, int16_t *wide, float *scales);
 
     /* y[t * PACKED_ROWS + r] = row r of a packed slab times input t, t in [0, x_count); NULL for
      * types that are not packed. x is the first of the inputs. The law of these products: sums of
@@ -68,6 +89,19 @@ typedef struct kernels {
      * KERNELS_SCRATCH_SIZE bytes aligned to 64, dead between calls. */
     void (*multiply[QUANT_TYPE_CAP])(float *y, const unsigned char *slab, const kernels_input *x,
                                      int64_t x_count, unsigned char *scratch);
+
+    /* Attention of q_count query heads that share a key/value head, over rows of a cache:
+     *     scores[g * stride + j] = sum_i q[g * width + i] * keys[j * width + i], as dot() sums
+     *     out[g * width + i] += sum_j weights[g * stride + j] * values[j * width + i], j ascending
+     * A head's bits do not depend on its neighbours. */
+    void (*scores[KERNELS_CACHE_COUNT])(float *scores, size_t stride, const float *q,
+                                        int64_t q_count, const void *keys, int64_t key_count,
+                                        int64_t width);
+    void (*mix[KERNELS_CACHE_COUNT])(float *out, const float *weights, size_t stride,
+                                     int64_t q_count, const void *values, int64_t value_count,
+                                     int64_t width);
+    /* out[i] = x[i] as a row of the cache. */
+    void (*store[KERNELS_CACHE_COUNT])(void *out, const float *x, int64_t count);
 
     /* sum_c a[c] * b[c], in the lanes and tree of the law above. */
     float (*dot)(const float *a, const float *b, int64_t count);
@@ -91,6 +125,12 @@ extern const kernels kernels_scalar;
 /* What this CPU and its system can run: bits of KERNELS_CPU_*. */
 enum { KERNELS_CPU_AVX2 = 1u << 0 /* AVX2 + FMA + F16C */ };
 unsigned kernels_cpu_features(void);
+
+/* The features of a level by name ("scalar", "avx2", ...) among those given: what remains when all
+ * higher levels are taken away. False when there is no such level or a feature of it is missing. */
+bool kernels_level(const char *name, unsigned available, unsigned *features);
+/* Every level's name, NULL-terminated, lowest first. */
+extern const char *const kernels_level_names[];
 
 /* Fills the table with the best entries for the features given, lowest level first. */
 void kernels_select(kernels *k, unsigned features);

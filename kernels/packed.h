@@ -3,14 +3,14 @@
  * A slab holds PACKED_ROWS rows of one matrix. Its codes come first, block of 32 columns after
  * block, then the scales of all blocks. One *line* is 64 bytes: four columns of sixteen rows,
  *
- *     line of columns 4g .. 4g+3     | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... | r15: c0 c1 c2 c3 |
+ *     line of columns 4g .. 4g+3    | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... | r15: c0 c1 c2 c3 |
  *
  * which is what one step of a dot-product instruction wants: every 32-bit lane is one row, and four
- * columns of the input, broadcast, meet all rows at once. The same line is half a tile of AMX, one
- * register of AVX-512, two of AVX2, four of NEON; so all families share this layout.
+ * columns of the input, broadcast, meet all rows at once. The same line is a row of an AMX tile,
+ * one register of AVX-512, two of AVX2, four of NEON; so all families share this layout.
  *
- * A block of 32 columns has eight such groups g. Narrow codes share bytes (byte = row and column of
- * the line, as above):
+ * A block of 32 columns has eight such groups g. Narrow codes share bytes (byte = row and column
+ * of the line, as above):
  *
  *     8 bits: lines 0..7:  group g
  *     4 bits: lines 0..3:  low nibble group j, high nibble group j + 4
@@ -22,8 +22,8 @@
  *
  *     [sub-blocks, 16] int8 scales, [sub-blocks, 16] uint8 minima, [16] F16 d, [16] F16 minimum
  *
- * of which a type has what backbone.md 6.1 gives it. Six-bit scales become bytes of their own (2.8 %
- * of a Q4_K); everything else takes the room that it has in the file. Nothing is rounded: packed
+ * of which a type has what backbone.md 6.1 gives it. Six-bit scales become bytes of their own (2.8
+ * % of a Q4_K); everything else takes the room that it has in the file. Nothing is rounded: packed
  * weights are the same numbers. */
 #ifndef KERNELS_PACKED_H
 #define KERNELS_PACKED_H
@@ -79,7 +79,8 @@ void packed_dequantise(quant_type type, const unsigned char *slab, int64_t col_c
                        float *out);
 
 /* One block of one row, as integers: code c counts scales[c / 16] times, mins likewise. Types
- * without integer scales have scale 1; without minima, minimum 0. For the scalar level and tests. */
+ * without integer scales have scale 1; without minima, minimum 0. For the scalar level and tests.
+ * */
 typedef struct packed_block {
     int codes[PACKED_BLOCK]; /* offset subtracted, table looked up */
     int scales[2], mins[2];  /* of columns 0..15 and 16..31 */

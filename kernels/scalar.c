@@ -3,6 +3,7 @@
 #include "kernels/kernels.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "kernels/quant_inner.h"
 
@@ -62,6 +63,56 @@ GEMV(gemv_q4_0, QUANT_Q4_0)
 GEMV(gemv_q6_k, QUANT_Q6_K)
 #undef GEMV
 
+static float cached(kernels_cache type, const void *row, int64_t i) {
+    if (type == KERNELS_CACHE_F32) return ((const float *)row)[i];
+    return quant_f16_to_f32(((const uint16_t *)row)[i]);
+}
+
+static void scores_any(kernels_cache type, float *scores, size_t stride, const float *q,
+                       int64_t q_count, const unsigned char *keys, int64_t key_count,
+                       int64_t width) {
+    const size_t row_size = (size_t)width * kernels_cache_size(type);
+    for (int64_t j = 0; j < key_count; j++, keys += row_size)
+        for (int64_t g = 0; g < q_count; g++) {
+            float lanes[KERNELS_LANES] = {0};
+            for (int64_t i = 0; i < width; i++)
+                lanes[i % KERNELS_LANES] += q[g * width + i] * cached(type, keys, i);
+            scores[(size_t)g * stride + (size_t)j] = lane_total(lanes);
+        }
+}
+
+static void mix_any(kernels_cache type, float *out, const float *weights, size_t stride,
+                    int64_t q_count, const unsigned char *values, int64_t value_count,
+                    int64_t width) {
+    const size_t row_size = (size_t)width * kernels_cache_size(type);
+    for (int64_t j = 0; j < value_count; j++, values += row_size)
+        for (int64_t g = 0; g < q_count; g++)
+            for (int64_t i = 0; i < width; i++)
+                out[g * width + i] +=
+                    weights[(size_t)g * stride + (size_t)j] * cached(type, values, i);
+}
+
+#define CACHE(name, type)                                                                          \
+    static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
+                              const void *keys, int64_t key_count, int64_t width) {                \
+        scores_any(type, scores, stride, q, q_count, keys, key_count, width);                      \
+    }                                                                                              \
+    static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
+                           const void *values, int64_t value_count, int64_t width) {               \
+        mix_any(type, out, weights, stride, q_count, values, value_count, width);                  \
+    }
+CACHE(f32, KERNELS_CACHE_F32)
+CACHE(f16, KERNELS_CACHE_F16)
+#undef CACHE
+
+static void store_f32(void *out, const float *x, int64_t count) {
+    memcpy(out, x, (size_t)count * sizeof *x);
+}
+static void store_f16(void *out, const float *x, int64_t count) {
+    uint16_t *halves = out;
+    for (int64_t i = 0; i < count; i++) halves[i] = quant_f32_to_f16(x[i]);
+}
+
 static void axpy(float *y, float s, const float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] += s * x[i];
 }
@@ -113,6 +164,9 @@ const kernels kernels_scalar = {
             [QUANT_Q6_K] = gemv_q6_k,
         },
     .gemm = gemm,
+    .scores = {scores_f32, scores_f16},
+    .mix = {mix_f32, mix_f16},
+    .store = {store_f32, store_f16},
     .dot = dot,
     .axpy = axpy,
     .rms_norm = rms_norm,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sound files and long texts from outside: files.sh PROGRAM SOURCE. Every format in and out, standard
-# input, books that are stopped and go on. Ends with `N passed, N failed`.
+# Sound files and long texts from outside: files.sh PROGRAM SOURCE. Every format in and out,
+# standard input, books that are stopped and go on. Ends with `N passed, N failed`.
 set -uo pipefail
 runnel=$(realpath "$1") source=$(realpath "$2")
 work=$(mktemp -d)
@@ -33,7 +33,8 @@ refuse() { # refuse CODE NAME PATTERN COMMAND...: the code, and exactly one sent
     if [ -n "$(find . -name '*.tmp-*')" ]; then fail "$name: left a temporary file"; fi
 }
 seconds_of() { # of a WAV file of 24 kHz, to a hundredth
-    python3 -c 'import sys, wave; w = wave.open(sys.argv[1]); print(round(w.getnframes() / 24000, 2))' "$1"
+    python3 -c 'import sys, wave
+print(round(wave.open(sys.argv[1]).getnframes() / 24000, 2))' "$1"
 }
 
 # ---- Every format out, and in again with the same words
@@ -181,7 +182,8 @@ done_before=$(wc -l < stopped.opus.parts/done.jsonl)
 stop_at KILL $((done_before + 3)) --resume
 check "a crash keeps what was done" \
     [ "$(wc -l < stopped.opus.parts/done.jsonl)" -gt "$done_before" ]
-(ulimit -f 1000; trap '' XFSZ; "$runnel" say -q -t 1 -f long.md -o stopped.opus --resume > out 2> err)
+(ulimit -f 1000; trap '' XFSZ; "$runnel" say -q -t 1 -f long.md -o stopped.opus --resume \
+    > out 2> err)
 check "a full disk" [ $? -eq 1 ]
 check "a full disk: a sentence" grep -q "cannot be written" err
 expect 0 "the rest" "$runnel" say -t 1 -f long.md -o stopped.opus --resume

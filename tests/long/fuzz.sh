@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Every fuzz program (or those of RUNNEL_FUZZ_NAMES) for RUNNEL_FUZZ_SECONDS each (600): fuzz.sh
-# SOURCE BUILD. Corpora begin with the reference data, sounds with what the program says. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
+# SOURCE BUILD. Corpora begin with the reference data, sounds with what the program says. Ends with
+# `N passed, N failed`; a finding is left in BUILD/findings.
 set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
+all="gguf safetensors tokenizer text sound stream inputs script"
+read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
-    > "$build/fuzz-build.log" 2>&1 || { tail "$build/fuzz-build.log"; exit 1; }
+    --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
+    { tail "$build/fuzz-build.log"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{gguf,safetensors,tokenizer,text,sound,stream,inputs,script} "$build/findings"
@@ -27,15 +31,16 @@ printf '# list\r\none.wav\n-\n\ntwo.opus\none.wav' > "$work/inputs/a"
 { printf '\074'; cat README.md; } > "$work/script/a"
 { printf '\075'; cat docs/ARCHITECTURE.md; } > "$work/script/b"
 passed=0 failed=0
-for name in ${RUNNEL_FUZZ_NAMES:-gguf safetensors tokenizer text sound stream inputs script}; do
+for name in "${programs[@]}"; do
     if "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -timeout=30 \
-        -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix="$build/findings/$name-" "$work/$name" \
-        > "$work/log" 2>&1; then
+        -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix="$build/findings/$name-" \
+        "$work/$name" > "$work/log" 2>&1; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
     fi
-    echo "fuzz_$name: $(grep -c '^#' "$work/log") lines, $(tail -1 "$work/log")"
+    echo "fuzz_$name: $(grep '^Done' "$work/log" || tail -1 "$work/log")," \
+        "$(sed -n 's/.* \(cov: [0-9]*\).*/\1/p' "$work/log" | tail -1)"
 done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,4 +1,4 @@
-/* apps/parts.c: speech that is stopped anywhere and goes on is the speech that was never stopped. */
+/* apps/parts.c: speech that is stopped anywhere and goes on is speech that was never stopped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

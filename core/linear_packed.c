@@ -1,0 +1,145 @@
+/* Products with packed weights. Inputs are rounded to integers, a block of rows at a time that
+ * stays in the second-level cache; then the slabs of all tasks are shared out over the threads, and
+ * each slab meets every row of the block while its piece is in the first-level cache:
+ *
+ *     x [count, cols] -> codes, sums, scales (compute.codes ...) -> slabs -> sums [rows, 16] -> y
+ *
+ * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. */
+#include <assert.h>
+
+#include "core/checked.h"
+#include "core/linear_inner.h"
+
+enum {
+    BLOCK_ROWS = 128, /* most inputs of a block: bounds the sums on the stack */
+    /* Codes of a block: half of a second-level cache of 512 KiB; but at least so many rows that
+     * unpacking a slab once per block is cheap. */
+    BLOCK_SIZE = 256 * 1024,
+    BLOCK_ROWS_MIN = 32,
+    ROUND_GRAIN = 4 /* rows rounded per part */
+};
+
+static int64_t block_rows(int64_t col_count) {
+    const int64_t rows = BLOCK_SIZE / col_count;
+    return rows > BLOCK_ROWS ? BLOCK_ROWS : rows < BLOCK_ROWS_MIN ? BLOCK_ROWS_MIN : rows;
+}
+
+void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
+    /* The most codes a block can have: wide rows come at least BLOCK_ROWS_MIN at a time. */
+    size_t size;
+    if (!checked_mul((size_t)col_cap, BLOCK_ROWS_MIN, &size)) {
+        a->overflowed = true;
+        return;
+    }
+    if (size < BLOCK_SIZE) size = BLOCK_SIZE;
+    c->pieces = arena_take(a, (size_t)thread_count, KERNELS_SCRATCH_SIZE);
+    c->codes = arena_take(a, size, sizeof *c->codes);
+    c->wide = arena_take(a, size, sizeof *c->wide);
+    c->sums = arena_take(a, size / 8, sizeof *c->sums);
+    c->scales = arena_take(a, size / PACKED_BLOCK, sizeof *c->scales);
+    c->wide_scales = arena_take(a, size / PACKED_BLOCK, sizeof *c->wide_scales);
+}
+
+typedef struct block_job {
+    const product *p;
+    int64_t first, count; /* rows of x */
+    kernels_input input;
+    bool rounds, rounds_wide; /* which of the two inputs the tasks' types read */
+} block_job;
+
+static void round_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const block_job *j = context;
+    const compute *c = j->p->c;
+    const int64_t cols = j->input.col_count;
+    (void)thread_index;
+    for (int64_t t = begin; t < end; t++) {
+        const float *x = j->p->x + (size_t)(j->first + t) * j->p->x_stride;
+        const int64_t at = t * cols;
+        if (j->rounds)
+            c->k->quantise(x, cols, c->codes + at, c->sums + at / 8, c->scales + at / PACKED_BLOCK);
+        if (j->rounds_wide)
+            c->k->quantise_wide(x, cols, c->wide + at, c->wide_scales + at / PACKED_BLOCK);
+    }
+}
+
+static void multiply_slab(const block_job *j, const matrix *w, int64_t slab, int thread_index,
+                          float *sums) {
+    const compute *c = j->p->c;
+    const size_t at = (size_t)(w->slab + slab) * w->packed->slab_size;
+    c->k->multiply[w->type](sums, w->packed->slabs + at, &j->input, j->count,
+                            c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE);
+}
+
+static int64_t slab_count(const matrix *w) {
+    return (w->row_count + PACKED_ROWS - 1) / PACKED_ROWS;
+}
+
+static void store_slab(const block_job *j, const linear_task *task, int64_t slab,
+                       const float *sums) {
+    const int64_t row = slab * PACKED_ROWS, left = task->w->row_count - row;
+    const int64_t rows = left < PACKED_ROWS ? left : PACKED_ROWS;
+    const float *bias = task->bias != NULL ? task->bias + row : NULL;
+    float *y = task->y + (size_t)j->first * task->y_stride + row;
+    for (int64_t t = 0; t < j->count; t++, y += task->y_stride, sums += PACKED_ROWS) {
+        if (rows == PACKED_ROWS) /* a count that the compiler knows */
+            product_store(y, sums, bias, PACKED_ROWS, j->p->adds);
+        else
+            product_store(y, sums, bias, rows, j->p->adds);
+    }
+}
+
+/* Slabs are numbered through all tasks. */
+static void slab_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const block_job *j = context;
+    float sums[BLOCK_ROWS * PACKED_ROWS];
+    int64_t base = 0;
+    for (int i = 0; i < j->p->task_count; i++) {
+        const linear_task *task = &j->p->tasks[i];
+        const int64_t count = slab_count(task->w);
+        const int64_t from = begin > base ? begin - base : 0;
+        const int64_t to = end - base < count ? end - base : count;
+        for (int64_t slab = from; slab < to; slab++) {
+            multiply_slab(j, task->w, slab, thread_index, sums);
+            store_slab(j, task, slab, sums);
+        }
+        base += count;
+    }
+}
+
+static void gated_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const block_job *j = context;
+    const linear_task *gate = &j->p->tasks[0], *up = &j->p->tasks[1];
+    float sums[BLOCK_ROWS * PACKED_ROWS], raised[BLOCK_ROWS * PACKED_ROWS];
+    for (int64_t slab = begin; slab < end; slab++) {
+        multiply_slab(j, gate->w, slab, thread_index, sums);
+        multiply_slab(j, up->w, slab, thread_index, raised);
+        j->p->c->k->silu_mul(sums, sums, raised, j->count * PACKED_ROWS);
+        store_slab(j, gate, slab, sums);
+    }
+}
+
+void linear_packed(const product *p) {
+    const compute *c = p->c;
+    block_job j = {.p = p};
+    j.input = (kernels_input){.col_count = p->tasks[0].w->col_count,
+                              .codes = c->codes,
+                              .sums = c->sums,
+                              .scales = c->scales,
+                              .wide = c->wide,
+                              .wide_scales = c->wide_scales};
+    int64_t slabs = 0;
+    for (int i = 0; i < p->task_count; i++) {
+        const matrix *w = p->tasks[i].w;
+        if (i == 0 || !p->gates) slabs += slab_count(w);
+        if (kernels_is_wide(w->type))
+            j.rounds_wide = true;
+        else
+            j.rounds = true;
+    }
+    const int64_t rows = block_rows(j.input.col_count);
+    for (; j.first < p->count; j.first += rows) {
+        j.count = p->count - j.first < rows ? p->count - j.first : rows;
+        pool_run(c->pool, j.count, ROUND_GRAIN, round_part, &j);
+        pool_run(c->pool, slabs, 1, p->gates ? gated_part : slab_part, &j);
+    }
+}

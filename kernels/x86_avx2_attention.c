@@ -1,0 +1,144 @@
+/* AVX2: attention over a cache of float32 or half rows. Up to four query heads share each key and
+ * value that is loaded:
+ *
+ *     keys [j, width] x q [4, width]        -> one register of sums per head, added up in the tree
+ *                                              of lane_total (x86_avx2.c)
+ *     weights [4, j] x values [j, 16 cols]  -> two registers per head, j ascending */
+#include "kernels/levels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 4")
+
+enum { HEADS = 4 };
+
+/* Eight values of a cached row; fewer, with the rest 0. */
+INLINE __m256 load8(bool half, const unsigned char *row, int64_t i) {
+    if (!half) return _mm256_loadu_ps((const float *)(const void *)row + i);
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(row + 2 * i)));
+}
+INLINE __m256 load_tail(bool half, const unsigned char *row, int64_t i, int64_t count) {
+    const size_t size = half ? 2 : 4;
+    unsigned char bytes[32] = {0};
+    memcpy(bytes, row + size * (size_t)i, size * (size_t)count);
+    return load8(half, bytes, 0);
+}
+
+INLINE __m128 totals(const __m256 s[HEADS]) {
+    const __m256 h = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+}
+
+/* `heads` queries against all keys. */
+INLINE void score(bool half, int heads, float *scores, size_t stride, const float *q,
+                  const unsigned char *keys, int64_t key_count, int64_t width) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    for (int64_t j = 0; j < key_count; j++, keys += row_size) {
+        __m256 sums[HEADS];
+        UNROLL for (int g = 0; g < HEADS; g++) sums[g] = _mm256_setzero_ps();
+        int64_t i = 0;
+        for (; i + 8 <= width; i += 8) {
+            const __m256 key = load8(half, keys, i);
+            UNROLL for (int g = 0; g < heads; g++) sums[g] =
+                _mm256_fmadd_ps(_mm256_loadu_ps(q + g * width + i), key, sums[g]);
+        }
+        if (i < width) {
+            const __m256 key = load_tail(half, keys, i, width - i);
+            UNROLL for (int g = 0; g < heads; g++) {
+                const unsigned char *row = (const unsigned char *)(q + g * width);
+                sums[g] = _mm256_fmadd_ps(load_tail(false, row, i, width - i), key, sums[g]);
+            }
+        }
+        float all[4];
+        _mm_storeu_ps(all, totals(sums));
+        UNROLL for (int g = 0; g < heads; g++) scores[(size_t)g * stride + (size_t)j] = all[g];
+    }
+}
+
+/* Columns i .. i + 8 * parts - 1 of `heads` outputs. */
+INLINE void mix_columns(bool half, int heads, int parts, float *out, const float *weights,
+                        size_t stride, const unsigned char *values, int64_t value_count,
+                        int64_t width, int64_t i) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    __m256 sums[HEADS][2];
+    UNROLL for (int g = 0; g < heads; g++) UNROLL for (int p = 0; p < parts; p++) sums[g][p] =
+        _mm256_loadu_ps(out + g * width + i + 8 * p);
+    for (int64_t j = 0; j < value_count; j++, values += row_size) {
+        __m256 v[2];
+        UNROLL for (int p = 0; p < parts; p++) v[p] = load8(half, values, i + 8 * p);
+        UNROLL for (int g = 0; g < heads; g++) {
+            const __m256 weight = _mm256_broadcast_ss(weights + (size_t)g * stride + j);
+            UNROLL for (int p = 0; p < parts; p++) sums[g][p] =
+                _mm256_fmadd_ps(weight, v[p], sums[g][p]);
+        }
+    }
+    UNROLL for (int g = 0; g < heads; g++) UNROLL for (int p = 0; p < parts; p++)
+        _mm256_storeu_ps(out + g * width + i + 8 * p, sums[g][p]);
+}
+
+INLINE void mix(bool half, int heads, float *out, const float *weights, size_t stride,
+                const unsigned char *values, int64_t value_count, int64_t width) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    int64_t i = 0;
+    for (; i + 16 <= width; i += 16)
+        mix_columns(half, heads, 2, out, weights, stride, values, value_count, width, i);
+    for (; i + 8 <= width; i += 8)
+        mix_columns(half, heads, 1, out, weights, stride, values, value_count, width, i);
+    for (int64_t j = 0; i < width && j < value_count; j++) {
+        float tail[8];
+        _mm256_storeu_ps(tail, load_tail(half, values + (size_t)j * row_size, i, width - i));
+        for (int g = 0; g < heads; g++)
+            for (int64_t c = i; c < width; c++)
+                out[g * width + c] =
+                    fmaf(weights[(size_t)g * stride + (size_t)j], tail[c - i], out[g * width + c]);
+    }
+}
+
+#define CACHE(name, half)                                                                          \
+    static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
+                              const void *keys, int64_t key_count, int64_t width) {                \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= q_count; g += 4)                                                           \
+            score(half, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+                  width);                                                                          \
+        for (; g < q_count; g++)                                                                   \
+            score(half, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+                  width);                                                                          \
+    }                                                                                              \
+    static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
+                           const void *values, int64_t value_count, int64_t width) {               \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= q_count; g += 4)                                                           \
+            mix(half, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
+                value_count, width);                                                               \
+        for (; g < q_count; g++)                                                                   \
+            mix(half, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
+                value_count, width);                                                               \
+    }
+CACHE(f32, false)
+CACHE(f16, true)
+#undef CACHE
+
+static void store_f16(void *out, const float *x, int64_t count) {
+    uint16_t *halves = out;
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        _mm_storeu_si128((__m128i *)(void *)(halves + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < count; i++) halves[i] = quant_f32_to_f16(x[i]);
+}
+
+void kernels_fill_avx2_attention(kernels *k) {
+    k->scores[KERNELS_CACHE_F32] = scores_f32;
+    k->scores[KERNELS_CACHE_F16] = scores_f16;
+    k->mix[KERNELS_CACHE_F32] = mix_f32;
+    k->mix[KERNELS_CACHE_F16] = mix_f16;
+    k->store[KERNELS_CACHE_F16] = store_f16;
+}
+
+#endif
