@@ -115,6 +115,6 @@ const command command_convert = {
         "--type q4_k_m costs little and keeps it sharp.\n"
         "\n"
         "--pack stores the matrices as they are computed with, so that loading is mapping.",
-    .own = "oyYf=p",
+    .own = "oyYF=p",
     .run = run,
 };

@@ -166,7 +166,7 @@ rnl_status device_file_open(const device_config *config, device **out, rnl_error
     f->cost_us = config->sim_cost_ms < 0.0 ? -1 : (int64_t)(config->sim_cost_ms * 1000.0);
     rnl_status status = RNL_OK;
     if (f->has_input)
-        status = sound_read(config->input + prefix, input_seconds_max, &f->input, error);
+        status = sound_read(config->input + prefix, input_seconds_max, NULL, &f->input, error);
     if (status == RNL_OK && writes)
         status = sound_writer_create(config->output + prefix, RATE_OUT, &f->output, error);
     if (status != RNL_OK) {

@@ -141,7 +141,7 @@ static void test_same_every_time(void **state) {
         small_talk(d, traces[k], &counts[k]);
         assert_int_equal(access(f->out, F_OK), -1); /* nothing half-written is ever seen */
         assert_int_equal(duplex_close(&d, false, NULL), RNL_OK);
-        assert_int_equal(sound_read(f->out, 10.0, &heard[k], NULL), RNL_OK);
+        assert_int_equal(sound_read(f->out, 10.0, NULL, &heard[k], NULL), RNL_OK);
         assert_int_equal(unlink(f->out), 0);
     }
     assert_int_equal(counts[0], counts[1]);
