@@ -31,6 +31,7 @@ void kernels_select(kernels *k, unsigned features) {
     if (features & KERNELS_CPU_AVX2) {
         kernels_fill_avx2(k);
         kernels_fill_avx2_packed(k);
+        kernels_fill_avx2_round(k);
         kernels_fill_avx2_attention(k);
     }
 #else

@@ -3,10 +3,10 @@
 
     make_gguf.py SHAPE OUT.gguf [--type f16|bf16|f32] [--seed N]
 
-SHAPE is 230m, 350m, 700m, 1.2b, 2.6b or mini. Both engines read the file: llama.cpp, and runnel as a
-text model. The weights are bell-shaped noise, scaled so that activations stay tame; the vocabulary
-has the official special tokens at their ids, one token a byte, and fillers. Quantised files come
-from the F16 file by llama-quantize or `runnel convert`. Needs numpy.
+SHAPE is 230m, 350m, 700m, 1.2b, 2.6b or mini. Both engines read the file: llama.cpp, and runnel as
+a text model. The weights are bell-shaped noise, scaled so that activations stay tame; the
+vocabulary has the official special tokens at their ids, one token a byte, and fillers. Quantised
+files come from the F16 file by llama-quantize or `runnel convert`. Needs numpy.
 """
 import argparse
 import struct
