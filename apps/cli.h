@@ -26,6 +26,7 @@ typedef struct options {
     const char *format;   /* convert: bundle or set */
     const char *sets[64]; /* convert: KEY=VALUE */
     int set_count;
+    const char *work, *tokens, *depth; /* bench */
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
     int text_run, audio_run, repeat;                      /* -1: not given */
     double temperature, audio_temperature, seconds_max;   /* -1: not given */

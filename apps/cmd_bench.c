@@ -1,290 +1,267 @@
-/* runnel bench: how fast each kind of work is on this machine, beside what its memory allows. */
+/* runnel bench: how fast each kind of work is on this machine, beside what the machine allows. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#include "apps/cli.h"
+#include "apps/bench.h"
 #include "core/json.h"
-#include "engine/session.h"
 
-enum { CLIP_SECONDS = 10, REPEAT_CAP = 1000, DECODE_STEPS = 8 };
+enum { LENGTH_CAP = 1 << 20 };
 
-typedef struct bench {
-    const options *o;
-    rnl_model *model;
-    rnl_session *s;
-    int repeat;
-    double bandwidth; /* bytes a second, measured */
-    double values[REPEAT_CAP];
-} bench;
+/* In the order they are done. */
+enum {
+    WORK_LOAD,
+    WORK_BANDWIDTH,
+    WORK_PEAK,
+    WORK_MEL,
+    WORK_ENCODER,
+    WORK_PREFILL,
+    WORK_DECODE,
+    WORK_FRAME,
+    WORK_DETOKENIZER,
+    WORK_COUNT
+};
+static const char *const works[WORK_COUNT] = {
+    "load", "bandwidth", "peak", "mel", "encoder", "prefill", "decode", "frame", "detokenizer"};
 
-typedef struct result {
-    const char *work, *unit;
-    int tokens, depth;
-    double limit; /* what the memory bandwidth allows, in the same unit; 0: no such law */
-} result;
+/* ---- Output ---- */
 
 static int by_value(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
 }
 
-static const char *type_name(const rnl_model *m) {
+static double median_of(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* Bytes resident at the most so far, without the buffer of the limits, which is always there. */
+static int64_t high_water(const bench *b) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+    return (int64_t)usage.ru_maxrss * 1024 - (int64_t)b->memory_size;
+}
+
+const char *bench_type(const rnl_model *m) {
     return quant_describe((uint32_t)m->backbone.stack.layers[0].gate.type)->name;
 }
 
-static void print_json(const bench *b, const result *r, double median, double min, double max) {
+static void set_text(json *o, const char *key, const char *text) {
+    json_set(o, key, json_new_string(text, strlen(text)));
+}
+
+static void print_json(const bench *b, const bench_row *row, double median, double limit) {
     json *o = json_new_object();
-    const char *type = type_name(b->model), *level = b->model->kernels.name;
-    json_set(o, "work", json_new_string(r->work, strlen(r->work)));
-    json_set(o, "type", json_new_string(type, strlen(type)));
-    json_set(o, "level", json_new_string(level, strlen(level)));
+    set_text(o, "work", row->work);
+    set_text(o, "type", row->type);
+    set_text(o, "level", row->level);
     json_set(o, "threads", json_new_int(b->s->config.thread_count));
-    json_set(o, "tokens", json_new_int(r->tokens));
-    json_set(o, "depth", json_new_int(r->depth));
-    json_set(o, "unit", json_new_string(r->unit, strlen(r->unit)));
+    json_set(o, "tokens", json_new_int(row->tokens));
+    json_set(o, "depth", json_new_int(row->depth));
+    set_text(o, "unit", row->unit);
     json_set(o, "median", json_new_number(median));
-    json_set(o, "min", json_new_number(min));
-    json_set(o, "max", json_new_number(max));
-    json_set(o, "n", json_new_int(b->repeat));
-    json_set(o, "limit", r->limit > 0 ? json_new_number(r->limit) : json_new_number(NAN));
+    json_set(o, "min", json_new_number(b->values[0]));
+    json_set(o, "max", json_new_number(b->values[b->count - 1]));
+    json_set(o, "n", json_new_int(b->count));
+    json_set(o, "limit", json_new_number(limit > 0 ? limit : NAN));
+    json_set(o, "memory", json_new_int(high_water(b)));
     char *line = json_text(o);
     json_destroy(&o);
     if (line != NULL) puts(line);
     free(line);
-}
-
-static void report(bench *b, const result *r) {
-    qsort(b->values, (size_t)b->repeat, sizeof *b->values, by_value);
-    const double median = b->values[b->repeat / 2];
-    const double min = b->values[0], max = b->values[b->repeat - 1];
-    if (b->o->json) {
-        print_json(b, r, median, min, max);
-        return;
-    }
-    printf("%-12s %6d %6d  %10.2f %-12s %10.2f %10.2f", r->work, r->tokens, r->depth, median,
-           r->unit, min, max);
-    if (r->limit > 0) printf("  %10.2f", r->limit);
-    printf("\n");
     (void)fflush(stdout);
 }
 
-/* ---- Memory bandwidth: all threads sum a buffer that no cache holds ---- */
-
-enum { STREAM_FLOATS = 64 << 20 }; /* 256 MiB */
-
-typedef struct stream {
-    const kernels *k;
-    const float *data;
-    volatile float sink[RNL_THREAD_CAP];
-} stream;
-
-static void stream_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    stream *s = context;
-    /* A row of a matrix against a short vector: the pattern of decoding. */
-    float x[4096], y[16];
-    for (int i = 0; i < 4096; i++) x[i] = 1.0f;
-    for (int64_t at = begin; at + 4096 * 16 <= end; at += 4096 * 16) {
-        s->k->gemv[QUANT_F32](y, s->data + at, 4096 * sizeof(float), 16, x, 4096);
-        s->sink[thread_index] += y[0];
-    }
-}
-
-static bool measure_bandwidth(bench *b) {
-    float *data = malloc((size_t)STREAM_FLOATS * sizeof *data);
-    if (data == NULL) return false;
-    for (size_t i = 0; i < STREAM_FLOATS; i++) data[i] = (float)(i & 7);
-    stream s = {.k = b->s->compute.k, .data = data};
-    double best = 0;
-    for (int i = 0; i < 5; i++) {
-        const double begin = now_seconds();
-        pool_run(b->s->pool, STREAM_FLOATS, 4096 * 16, stream_part, &s);
-        const double rate = (double)STREAM_FLOATS * sizeof *data / (now_seconds() - begin);
-        if (rate > best) best = rate;
-    }
-    free(data);
-    b->bandwidth = best;
-    return true;
-}
-
-/* ---- Bytes that one step reads ---- */
-
-static double bytes_of(const matrix *m) {
-    return (double)m->row_size * (double)m->row_count;
-}
-
-static double stack_bytes(const lfm2_weights *w) {
-    double sum = 0;
-    for (int i = 0; i < w->config.layer_count; i++) {
-        const lfm2_layer *l = &w->layers[i];
-        sum += bytes_of(&l->gate) + bytes_of(&l->up) + bytes_of(&l->down);
-        sum += l->kv_head_count > 0 ? bytes_of(&l->q) + bytes_of(&l->k) + bytes_of(&l->v) +
-                                          bytes_of(&l->attention_out)
-                                    : bytes_of(&l->conv_in) + bytes_of(&l->conv_out);
-    }
-    return sum;
-}
-
-static double decode_bytes(const rnl_model *m) {
-    return stack_bytes(&m->backbone.stack) + bytes_of(&m->backbone.head);
-}
-
-/* Each weight of the frame once: the depthformer's steps after the first may find it in a cache. */
-static double frame_bytes(const rnl_model *m) {
-    double sum =
-        stack_bytes(&m->backbone.stack) + stack_bytes(&m->depth.stack) + bytes_of(&m->depth.split);
-    for (int k = 0; k < m->depth.codebook_count; k++) sum += bytes_of(&m->depth.head[k]);
-    if (m->codec.kind == CODEC_LFM)
-        sum += stack_bytes(&m->codec.lfm.stack) + bytes_of(&m->codec.lfm.out);
-    return sum;
-}
-
-/* ---- Work ---- */
-
-static void bench_load(bench *b) {
-    for (int i = 0; i < b->repeat; i++) {
-        rnl_model *again = NULL;
-        const double begin = now_seconds();
-        if (rnl_model_open(b->model->path, NULL, &again, NULL) != RNL_OK) return;
-        b->values[i] = 1e3 * (now_seconds() - begin);
-        rnl_model_close(&again);
-    }
-    report(b, &(result){.work = "load", .unit = "ms"});
-}
-
-static void make_clip(float *samples, size_t count) {
-    random_state r;
-    random_seed(&r, 1);
-    for (size_t i = 0; i < count; i++) samples[i] = (float)(0.2 * (random_unit(&r) - 0.5));
-}
-
-static void bench_encoder(bench *b) {
-    rnl_session *s = b->s;
-    const size_t count = (size_t)CLIP_SECONDS * RNL_RATE_IN;
-    float *clip = malloc(count * sizeof *clip);
-    double *encode = calloc((size_t)b->repeat, sizeof *encode);
-    if (clip != NULL && encode != NULL) {
-        make_clip(clip, count);
-        for (int i = 0; i < b->repeat && !interrupted(); i++) {
-            double begin = now_seconds();
-            mel_reset(&s->mel);
-            if (mel_push(&s->mel, clip, count) != RNL_OK) break;
-            mel_finish(&s->mel);
-            b->values[i] = CLIP_SECONDS / (now_seconds() - begin);
-            begin = now_seconds();
-            encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
-            while (encoder_step(&s->encoder, &s->compute) == RNL_OK) continue;
-            encode[i] = 1e3 * (now_seconds() - begin);
+void bench_report(bench *b, const bench_row *row) {
+    if (b->count > 0) {
+        bench_row r = *row;
+        if (r.type == NULL) r.type = bench_type(b->model);
+        if (r.level == NULL) r.level = b->model->kernels.name;
+        const double limit = median_of(b->limits, b->count);
+        const double median = median_of(b->values, b->count);
+        if (b->o->json) {
+            print_json(b, &r, median, limit);
+        } else {
+            printf("%-11s %-8s %-6s %6d %6d %10.2f %-6s %10.2f %10.2f", r.work, r.type, r.level,
+                   r.tokens, r.depth, median, r.unit, b->values[0], b->values[b->count - 1]);
+            /* Times are best when small, rates when large: either way 100 % is the limit. */
+            if (limit > 0)
+                printf(" %10.2f %4.0f %%", limit,
+                       100 * (strcmp(r.unit, "ms") == 0 ? limit / median : median / limit));
+            printf("\n");
+            (void)fflush(stdout);
         }
-        report(b, &(result){.work = "mel", .unit = "x real time", .tokens = CLIP_SECONDS});
-        memcpy(b->values, encode, (size_t)b->repeat * sizeof *encode);
-        report(b, &(result){.work = "encoder", .unit = "ms", .tokens = CLIP_SECONDS});
     }
-    free(clip);
-    free(encode);
+    b->count = 0;
 }
 
-/* count positions of some text through the backbone, from where it stands. */
-static void forward(rnl_session *s, int count) {
-    const size_t width = (size_t)backbone_width(&s->model->backbone);
-    for (int at = 0; at < count; at += SESSION_BATCH) {
-        const int batch = count - at < SESSION_BATCH ? count - at : SESSION_BATCH;
-        for (int t = 0; t < batch; t++)
-            backbone_embed_text(&s->model->backbone, &s->compute,
-                                (at + t) % backbone_vocab_count(&s->model->backbone),
-                                s->x + (size_t)t * width);
-        lfm2_forward(&s->live->backbone, &s->compute, s->x, batch);
+static void print_head(const bench *b) {
+    printf("%s, %s, kernels %s, %d threads\n\n", b->model->path, bench_type(b->model),
+           b->model->kernels.name, b->s->config.thread_count);
+    printf("%-11s %-8s %-6s %6s %6s %10s %-6s %10s %10s %10s\n", "work", "type", "level", "tokens",
+           "depth", "median", "unit", "min", "max", "limit");
+}
+
+/* ---- Options ---- */
+
+static int no_choice(const char *option, const char *word, size_t size) {
+    return complain(EXIT_USAGE, "--%s: '%.*s' is not known here; see `runnel bench --help`", option,
+                    (int)size, word);
+}
+
+static int parse_works(const char *text, unsigned *chosen) {
+    for (;; text++) {
+        const size_t size = strcspn(text, ",");
+        int i = 0;
+        while (i < WORK_COUNT && (strlen(works[i]) != size || strncmp(works[i], text, size) != 0))
+            i++;
+        if (i == WORK_COUNT) return no_choice("work", text, size);
+        *chosen |= 1u << i;
+        text += size;
+        if (*text == '\0') return EXIT_OK;
     }
 }
 
-static void bench_prefill(bench *b, int tokens) {
-    for (int i = 0; i < b->repeat && !interrupted(); i++) {
-        lfm2_reset(&b->s->live->backbone);
-        const double begin = now_seconds();
-        forward(b->s, tokens);
-        b->values[i] = tokens / (now_seconds() - begin);
+/* "32,128,512" */
+static int parse_list(const char *option, const char *list, int min, bench_list *out) {
+    for (const char *text = list;; text++) {
+        char *end;
+        const long value = strtol(text, &end, 10);
+        const bool is_number = *text >= '0' && *text <= '9' && (*end == ',' || *end == '\0');
+        if (!is_number || value < min || value > LENGTH_CAP || out->count == BENCH_LIST_CAP)
+            return complain(EXIT_USAGE,
+                            "--%s: '%s' is not a list of up to %d whole numbers from %d to %d, "
+                            "such as 32,128",
+                            option, list, BENCH_LIST_CAP, min, LENGTH_CAP);
+        out->values[out->count++] = (int)value;
+        text = end;
+        if (*text == '\0') return EXIT_OK;
     }
-    report(b, &(result){.work = "prefill", .unit = "tokens/s", .tokens = tokens});
 }
 
-static void bench_decode(bench *b, int depth) {
-    rnl_session *s = b->s;
-    lfm2_reset(&s->live->backbone);
-    forward(s, depth);
-    for (int i = 0; i < b->repeat && !interrupted(); i++) {
-        s->live->backbone.position = depth;
-        const double begin = now_seconds();
-        for (int step = 0; step < DECODE_STEPS; step++) {
-            forward(s, 1);
-            backbone_logits(&s->model->backbone, &s->compute, s->x, s->logits);
-        }
-        b->values[i] = DECODE_STEPS / (now_seconds() - begin);
-    }
-    report(b, &(result){.work = "decode",
-                        .unit = "tokens/s",
-                        .tokens = DECODE_STEPS,
-                        .depth = depth,
-                        .limit = b->bandwidth / decode_bytes(b->model)});
+static int parse(bench *b) {
+    const options *o = b->o;
+    int code = EXIT_OK;
+    b->repeat = o->repeat > 0 ? o->repeat : 5;
+    b->features = kernels_cpu_features();
+    if (o->work != NULL) code = parse_works(o->work, &b->works);
+    if (code == EXIT_OK && o->tokens != NULL) code = parse_list("tokens", o->tokens, 1, &b->tokens);
+    if (code == EXIT_OK && o->depth != NULL) code = parse_list("depth", o->depth, 0, &b->depths);
+    /* A level that is not there is refused when the model is opened. */
+    if (o->cpu != NULL) (void)kernels_level(o->cpu, b->features, &b->features);
+    if (b->depths.count == 0) b->depths = (bench_list){{0, 2048}, 2};
+    return code;
 }
 
-static void bench_frame(bench *b) {
-    rnl_session *s = b->s;
-    session_live *live = s->live;
-    const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
-    int32_t codes[RNL_CODEBOOK_CAP];
-    if (b->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
-    for (int i = 0; i < b->repeat && !interrupted(); i++) {
-        lfm2_reset(&live->backbone);
-        const double begin = now_seconds();
-        forward(s, 1);
-        depth_frame(&live->depth, &s->compute, s->x, greedy, &live->random, codes);
-        for (int k = 0; k < b->model->backbone.codebook_count; k++) codes[k] &= 1023;
-        backbone_embed_frame(&b->model->backbone, &s->compute, codes, s->x, s->row);
-        int count = 0;
-        if (b->model->codec.kind != CODEC_NONE &&
-            codec_push(&live->codec, &s->compute, codes, live->samples, &count) != RNL_OK)
-            return;
-        b->values[i] = 1e3 * (now_seconds() - begin);
-    }
-    report(b, &(result){.work = "audio frame",
-                        .unit = "ms",
-                        .tokens = 1,
-                        .limit = 1e3 * frame_bytes(b->model) / b->bandwidth});
+static bool wants(const bench *b, int work) {
+    return (b->works & 1u << work) != 0;
 }
 
-static int measure(bench *b) {
-    if (!measure_bandwidth(b)) return complain(EXIT_FAILED, "memory is exhausted");
-    if (!b->o->json) {
-        printf("%s, %s, kernels %s, %d threads, memory %.1f GB/s read\n\n", b->model->path,
-               type_name(b->model), b->model->kernels.name, b->s->config.thread_count,
-               b->bandwidth * 1e-9);
-        printf("%-12s %6s %6s  %10s %-12s %10s %10s  %10s\n", "work", "tokens", "depth", "median",
-               "unit", "min", "max", "limit");
+static bool can(const rnl_model *m, int work) {
+    if (work == WORK_MEL || work == WORK_ENCODER) return m->source.config.has_encoder;
+    if (work == WORK_FRAME) return m->source.config.codebook_count > 0;
+    return work != WORK_DETOKENIZER || m->codec.kind != CODEC_NONE;
+}
+
+/* Without --work everything that the model has a part for. */
+static int check_works(bench *b) {
+    const bool chosen = b->works != 0;
+    for (int i = 0; i < WORK_COUNT; i++) {
+        if (!chosen && can(b->model, i)) b->works |= 1u << i;
+        if (wants(b, i) && !can(b->model, i))
+            return complain(EXIT_USAGE, "--work: %s has no part for '%s'", b->model->path,
+                            works[i]);
     }
-    bench_load(b);
-    if (b->model->source.config.has_encoder) bench_encoder(b);
-    const int prefills[] = {32, 128, 512}, depths[] = {0, 1024};
-    for (size_t i = 0; i < 3 && !interrupted(); i++)
-        if (prefills[i] <= b->s->config.context_cap) bench_prefill(b, prefills[i]);
-    for (size_t i = 0; i < 2 && !interrupted(); i++)
-        if (depths[i] + DECODE_STEPS <= b->s->config.context_cap) bench_decode(b, depths[i]);
-    if (b->model->source.config.codebook_count > 0 && !interrupted()) bench_frame(b);
     return EXIT_OK;
+}
+
+/* ---- Order of work ---- */
+
+static int largest(const bench_list *list, int otherwise) {
+    int most = list->count > 0 ? list->values[0] : otherwise;
+    for (int i = 1; i < list->count; i++) most = list->values[i] > most ? list->values[i] : most;
+    return most;
+}
+
+/* Positions that the deepest decoding and the longest prefill need, at least the usual 4096. */
+static int context_needed(const bench *b) {
+    const int needed = largest(&b->depths, 0) + largest(&b->tokens, 512);
+    return needed < 4096 ? 4096 : needed;
+}
+
+/* Opens the model as often as it is timed; the last one stays. */
+static int open_repeatedly(bench *b, int times) {
+    int code = EXIT_OK;
+    for (b->count = 0; b->count < times && !interrupted(); b->count++) {
+        rnl_model_close(&b->model);
+        const double begin = now_seconds();
+        b->model = open_model(b->o, &code);
+        if (b->model == NULL) return code;
+        b->values[b->count] = 1e3 * (now_seconds() - begin);
+        b->limits[b->count] = 0;
+    }
+    return b->model != NULL ? EXIT_OK : EXIT_STOPPED;
+}
+
+static int open_all(bench *b) {
+    int code = open_repeatedly(b, b->works == 0 || wants(b, WORK_LOAD) ? b->repeat : 1);
+    if (code != EXIT_OK) return code;
+    code = check_works(b);
+    if (code != EXIT_OK) return code;
+    options with_context = *b->o;
+    if (with_context.context < context_needed(b)) with_context.context = context_needed(b);
+    if (with_context.context > LENGTH_CAP)
+        return complain(EXIT_USAGE, "--depth and --tokens: more than %d positions together",
+                        LENGTH_CAP);
+    b->s = open_session(&with_context, b->model, &code);
+    return code;
+}
+
+static void measure_backbone(bench *b, bool prefill, bool decode) {
+    const bench_list prefills = b->tokens.count > 0 ? b->tokens : (bench_list){{32, 128, 512}, 3};
+    const bench_list steps =
+        b->tokens.count > 0 ? b->tokens : (bench_list){{BENCH_DECODE_STEPS}, 1};
+    for (int i = 0; prefill && i < prefills.count; i++) bench_prefill(b, prefills.values[i]);
+    for (int d = 0; decode && d < b->depths.count; d++)
+        for (int i = 0; i < steps.count; i++) bench_decode(b, steps.values[i], b->depths.values[d]);
+}
+
+static void measure(bench *b) {
+    if (!b->o->json) print_head(b);
+    if (wants(b, WORK_LOAD)) bench_report(b, &(bench_row){.work = "load", .unit = "ms"});
+    b->count = 0;
+    bench_limit_choose(b);
+    if (wants(b, WORK_BANDWIDTH)) bench_bandwidth_rows(b);
+    if (wants(b, WORK_PEAK)) bench_peak_rows(b);
+    if (wants(b, WORK_MEL) || wants(b, WORK_ENCODER))
+        bench_encoder(b, wants(b, WORK_MEL), wants(b, WORK_ENCODER));
+    measure_backbone(b, wants(b, WORK_PREFILL), wants(b, WORK_DECODE));
+    if (wants(b, WORK_FRAME)) bench_frame(b);
+    if (wants(b, WORK_DETOKENIZER)) bench_detokenizer(b);
+    if (!b->o->json)
+        printf("\nmemory at the most %.0f MB, mapped weights included\n",
+               1e-6 * (double)high_water(b));
 }
 
 static int run(const options *o) {
     if (o->argument_count > 0) return complain(EXIT_USAGE, "bench takes no arguments; see --help");
-    int code;
     bench *b = calloc(1, sizeof *b);
     if (b == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     b->o = o;
-    b->repeat = o->repeat > 0 ? o->repeat : 5;
-    b->model = open_model(o, &code);
-    if (b->model != NULL) b->s = open_session(o, b->model, &code);
-    if (b->s != NULL) code = measure(b);
+    int code = parse(b);
+    if (code == EXIT_OK && !bench_limit_create(b))
+        code = complain(EXIT_FAILED, "memory is exhausted");
+    if (code == EXIT_OK) code = open_all(b);
+    if (code == EXIT_OK) {
+        measure(b);
+        code = interrupted() ? EXIT_STOPPED : flush_output();
+    }
     rnl_session_destroy(&b->s);
     rnl_model_close(&b->model);
+    bench_limit_destroy(b);
     free(b);
     return code;
 }
@@ -292,11 +269,20 @@ static int run(const options *o) {
 const command command_bench = {
     .name = "bench",
     .summary = "how fast this machine runs a model",
-    .synopsis = "[options] [--repeat N]",
+    .synopsis = "[options] [--work LIST] [--tokens LIST] [--depth LIST] [--repeat N]",
     .about =
-        "Loads the model anew, then times mel and encoder (10 s of sound), prefill, decoding and\n"
-        "one audio frame. limit is what the measured memory bandwidth allows. --json: one\n"
-        "object a line.",
-    .own = "jr",
+        "Times the work of a model; a text model without sound will do. Works, in this order:\n"
+        "  load         open the model\n"
+        "  bandwidth    GB/s that all threads read from memory, plain and with prefetch\n"
+        "  peak         arithmetic of each level, operands in registers\n"
+        "  mel, encoder 10 s of sound, the adapter included\n"
+        "  prefill      of --tokens positions (32,128,512) and the logits of the last\n"
+        "  decode       of --tokens positions (32) with their logits, behind --depth (0,2048)\n"
+        "  frame        80 ms of speech: backbone, depthformer, detokenizer\n"
+        "  detokenizer  80 ms of speech from its codes\n"
+        "limit is what this machine allows, measured right before each repetition: memory for\n"
+        "decode, frame and detokenizer (the same bytes read), arithmetic for the others.\n"
+        "--json: one object a line; memory is the high-water mark so far, in bytes.",
+    .own = "jrWNP",
     .run = run,
 };

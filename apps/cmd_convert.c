@@ -48,23 +48,17 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     return EXIT_OK;
 }
 
-static bool parse_type(const char *text, quant_type *out) {
-    if (strcmp(text, "keep") == 0) {
-        *out = CONVERT_KEEP;
-        return true;
-    }
-    if (!quant_parse(text, out)) return false;
-    return *out == QUANT_F32 || *out == QUANT_F16 || *out == QUANT_BF16 || *out == QUANT_Q8_0 ||
-           *out == QUANT_Q4_0;
+static int threads(const options *o) {
+    return o->threads > 0 ? o->threads : rnl_session_config_default().thread_count;
 }
 
 static int run(const options *o) {
     if (o->argument_count != 1 || o->output == NULL)
         return complain(EXIT_USAGE, "convert: name one model and the target with -o");
-    convert_config config = {.path = o->output, .type = CONVERT_KEEP};
-    if (o->type != NULL && !parse_type(o->type, &config.type))
-        return complain(EXIT_USAGE, "--type: '%s' is not keep, f32, f16, bf16, q8_0 or q4_0",
-                        o->type);
+    convert_config config = {.path = o->output, .thread_count = threads(o)};
+    const bool keep = o->type == NULL || strcmp(o->type, "keep") == 0;
+    if (!keep && (config.recipe = recipe_find(o->type)) == NULL)
+        return complain(EXIT_USAGE, "--type: '%s' is not keep, %s", o->type, recipe_names());
     if (o->format != NULL && strcmp(o->format, "bundle") != 0 && strcmp(o->format, "set") != 0)
         return complain(EXIT_USAGE, "--format: '%s' is not bundle or set", o->format);
     config.as_set = o->format != NULL && strcmp(o->format, "set") == 0;
@@ -87,7 +81,12 @@ const command command_convert = {
     .synopsis = "[options] MODEL -o TARGET.gguf [--type TYPE] [--format bundle|set]",
     .about =
         "MODEL is a Hugging Face folder, a GGUF set or a bundle. The files of a set are TARGET\n"
-        "and mmproj-, vocoder- and tokenizer-TARGET beside it.",
+        "and mmproj-, vocoder- and tokenizer-TARGET beside it.\n"
+        "\n"
+        "TYPE is keep (as it is stored), f32, f16, bf16, q8_0, q6_k, q5_k_m, q5_k_s, q5_1, q5_0,\n"
+        "q4_k_m, q4_k_s, q4_k, q4_1, q4_0, iq4_nl, q3_k_l, q3_k_m or q2_k. Mixtures (_m, _s, _l)\n"
+        "are those of llama-quantize in the backbone; the audio parts take the base type. Below\n"
+        "8 bits the text head is q6_k. Rows too short for a type fall back to one that fits.",
     .own = "oyf=",
     .run = run,
 };

@@ -1,6 +1,6 @@
 /* Matrix products over the pool: kernels + weights + threads. Two ways of computing:
  *
- *   packed   weights in slabs, inputs rounded to eight bits, integer products (kernels/packed.h)
+ *   packed   weights in slabs, inputs rounded to integers, integer products (kernels/packed.h)
  *   exact    weights as stored, inputs in float32
  *
  * The first is taken for every matrix that was packed, unless compute.exact; float types are always
@@ -24,9 +24,9 @@ typedef struct compute {
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
-    int8_t *codes;         /* [LINEAR_BLOCK_SIZE] a block of rounded inputs, see kernels_input */
-    int16_t *wide, *sums;
-    float *scales;
+    int8_t *codes;         /* a block of rounded inputs, as all below: see kernels_input */
+    int16_t *sums, *wide;
+    float *scales, *wide_scales;
 } compute;
 
 /* Places the scratch. col_cap: the largest col_count that linear() will meet. */

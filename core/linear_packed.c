@@ -1,4 +1,4 @@
-/* Products with packed weights. Inputs are rounded to eight bits, a block of rows at a time that
+/* Products with packed weights. Inputs are rounded to integers, a block of rows at a time that
  * stays in the second-level cache; then the slabs of all tasks are shared out over the threads, and
  * each slab meets every row of the block while its piece is in the first-level cache:
  *
@@ -37,24 +37,29 @@ void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *
     c->wide = arena_take(a, size, sizeof *c->wide);
     c->sums = arena_take(a, size / 8, sizeof *c->sums);
     c->scales = arena_take(a, size / PACKED_BLOCK, sizeof *c->scales);
+    c->wide_scales = arena_take(a, size / PACKED_BLOCK, sizeof *c->wide_scales);
 }
 
 typedef struct block_job {
     const product *p;
     int64_t first, count; /* rows of x */
     kernels_input input;
-    int64_t col_count;
+    bool rounds, rounds_wide; /* which of the two inputs the tasks' types read */
 } block_job;
 
 static void round_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const block_job *j = context;
     const compute *c = j->p->c;
-    const size_t cols = (size_t)j->col_count;
+    const int64_t cols = j->input.col_count;
     (void)thread_index;
-    for (size_t t = (size_t)begin; t < (size_t)end; t++)
-        c->k->quantise(j->p->x + ((size_t)j->first + t) * j->p->x_stride, j->col_count,
-                       c->codes + t * cols, j->count > 1 ? c->wide + t * cols : NULL,
-                       c->sums + t * (cols / 8), c->scales + t * (cols / PACKED_BLOCK));
+    for (int64_t t = begin; t < end; t++) {
+        const float *x = j->p->x + (size_t)(j->first + t) * j->p->x_stride;
+        const int64_t at = t * cols;
+        if (j->rounds)
+            c->k->quantise(x, cols, c->codes + at, c->sums + at / 8, c->scales + at / PACKED_BLOCK);
+        if (j->rounds_wide)
+            c->k->quantise_wide(x, cols, c->wide + at, c->wide_scales + at / PACKED_BLOCK);
+    }
 }
 
 static void multiply_slab(const block_job *j, const matrix *w, int64_t slab, int thread_index,
@@ -111,15 +116,23 @@ static void gated_part(void *context, int64_t begin, int64_t end, int thread_ind
 
 void linear_packed(const product *p) {
     const compute *c = p->c;
-    block_job j = {.p = p, .col_count = p->tasks[0].w->col_count};
-    j.input = (kernels_input){.col_count = j.col_count,
+    block_job j = {.p = p};
+    j.input = (kernels_input){.col_count = p->tasks[0].w->col_count,
                               .codes = c->codes,
-                              .wide = c->wide,
                               .sums = c->sums,
-                              .scales = c->scales};
-    int64_t slabs = slab_count(p->tasks[0].w);
-    for (int i = 1; i < p->task_count && !p->gates; i++) slabs += slab_count(p->tasks[i].w);
-    const int64_t rows = block_rows(j.col_count);
+                              .scales = c->scales,
+                              .wide = c->wide,
+                              .wide_scales = c->wide_scales};
+    int64_t slabs = 0;
+    for (int i = 0; i < p->task_count; i++) {
+        const matrix *w = p->tasks[i].w;
+        if (i == 0 || !p->gates) slabs += slab_count(w);
+        if (kernels_is_wide(w->type))
+            j.rounds_wide = true;
+        else
+            j.rounds = true;
+    }
+    const int64_t rows = block_rows(j.input.col_count);
     for (; j.first < p->count; j.first += rows) {
         j.count = p->count - j.first < rows ? p->count - j.first : rows;
         pool_run(c->pool, j.count, ROUND_GRAIN, round_part, &j);

@@ -8,14 +8,19 @@
  * In a bundle all of it is one file and the detokenizer's names carry "detok.". audio.md 10.3. */
 #include "engine/convert.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/pool.h"
 #include "core/status.h"
 #include "tokenizer/bpe_file.h"
 
-enum { PATH_CAP = 4096 };
+enum {
+    PATH_CAP = 4096,
+    BATCH = 1 << 18 /* elements converted between two calls of progress: some 10 ms */
+};
 
 typedef enum part { PART_MAIN, PART_ENCODER, PART_VOCODER, PART_DETOKENIZER, PART_COUNT } part;
 
@@ -25,9 +30,11 @@ typedef struct writing {
     const rnl_model *m;
     const convert_config *config;
     gguf_writer *files[PART_COUNT]; /* of a bundle only the first */
-    float *values;                  /* one row */
-    unsigned char *row;             /* the same, quantised */
-    size_t done, total;
+    pool *pool;
+    float *values;       /* [thread_count, row_cap] one row for each thread */
+    size_t row_cap;      /* elements of the longest row */
+    unsigned char *rows; /* a batch of rows as they are written */
+    size_t done, total;  /* bytes read */
 } writing;
 
 static bool starts(const char *name, const char *prefix) {
@@ -72,7 +79,8 @@ static int shape_of(const tensor *t, int64_t *shape) {
     return rank;
 }
 
-quant_type convert_type(const tensor *t, quant_type type) {
+/* The type a tensor is written in. */
+static quant_type type_of(const writing *job, const tensor *t) {
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
     /* Vectors, norms, positions and convolutions stay float32 (backbone.md 6.6, audio.md 10.3). */
@@ -80,11 +88,9 @@ quant_type convert_type(const tensor *t, quant_type type) {
         ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
         ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
         return QUANT_F32;
-    if (type == CONVERT_KEEP) return t->type;
-    const bool is_head =
-        strcmp(t->name, "token_embd.weight") == 0 || strcmp(t->name, "output.weight") == 0;
-    if (is_head && type == QUANT_Q4_0) type = QUANT_Q8_0;
-    return shape[1] % quant_describe((uint32_t)type)->block_len == 0 ? type : QUANT_F16;
+    if (job->config->recipe == NULL) return t->type;
+    return recipe_type(job->config->recipe, &job->m->source.config.backbone,
+                       weights_find(job->m->source.w, "output.weight") != NULL, t->name, shape[1]);
 }
 
 static int64_t elements_of(const tensor *t) {
@@ -118,24 +124,11 @@ static void put_text(gguf_writer *w, const char *key, const char *text) {
     gguf_put_string(w, key, text, strlen(text));
 }
 
-/* Informational; files of mixed types go by their feed-forward matrices. */
+/* Informational; files of mixed types that are kept go by their feed-forward matrices. */
 static uint32_t file_type(const writing *job) {
-    quant_type type = job->config->type;
-    if (type == CONVERT_KEEP) type = job->m->backbone.stack.layers[0].gate.type;
-    switch (type) { /* backbone.md 5.2 */
-    case QUANT_F32:
-        return 0;
-    case QUANT_F16:
-        return 1;
-    case QUANT_Q4_0:
-        return 2;
-    case QUANT_Q8_0:
-        return 7;
-    case QUANT_Q6_K:
-        return 18;
-    default:
-        return 32; /* BF16 */
-    }
+    const recipe *r = job->config->recipe;
+    if (r == NULL) r = recipe_of_type(job->m->backbone.stack.layers[0].gate.type);
+    return r != NULL ? r->file_type : 1; /* a type that is only read: F16, as good as any */
 }
 
 static void put_general(const writing *job, gguf_writer *w, const char *architecture) {
@@ -242,7 +235,7 @@ static void declare_tensors(writing *job) {
         const char *name;
         const int rank = shape_of(t, shape);
         gguf_writer *w = target(job, t, &name);
-        gguf_put_tensor(w, name, convert_type(t, job->config->type), rank, shape);
+        gguf_put_tensor(w, name, type_of(job, t), rank, shape);
         job->total += t->size;
     }
     /* llama.cpp counts the rows of this table and crashes without it (audio.md 10.3). */
@@ -251,25 +244,63 @@ static void declare_tensors(writing *job) {
     if (table->data == NULL) return;
     const int64_t shape[] = {table->row_count, table->col_count};
     gguf_put_tensor(job->files[PART_ENCODER], "a.position_embd.weight", QUANT_F32, 2, shape);
+    job->total += (size_t)table->row_count * table->row_size;
 }
 
-/* Rows of cols elements, in their stored type or through float32. */
+/* A batch of rows through float32, cut over the threads. */
+typedef struct batch {
+    const writing *job;
+    const unsigned char *data;
+    quant_type from, to;
+    size_t from_size, to_size; /* bytes of a row */
+    int64_t cols;
+} batch;
+
+static void convert_rows(void *context, int64_t begin, int64_t end, int thread_index) {
+    const batch *b = context;
+    float *values = b->job->values + (size_t)thread_index * b->job->row_cap;
+    for (int64_t r = begin; r < end; r++) {
+        quant_dequantise(b->from, b->data + (size_t)r * b->from_size, values, b->cols);
+        const bool written =
+            quant_quantise(b->to, values, b->job->rows + (size_t)r * b->to_size, b->cols);
+        assert(written); /* recipes name no other types */
+        (void)written;
+    }
+}
+
+static size_t row_size(quant_type type, int64_t cols) {
+    const quant_info *info = quant_describe((uint32_t)type);
+    return (size_t)cols / info->block_len * info->block_size;
+}
+
+/* Some rows of a batch's tensor, of cols elements each, in their stored type or another. */
+static rnl_status write_batch(gguf_writer *w, batch *b, int64_t rows, rnl_error *error) {
+    if (b->from == b->to) return gguf_writer_data(w, b->data, (size_t)rows * b->from_size, error);
+    pool_run(b->job->pool, rows, 1, convert_rows, b);
+    return gguf_writer_data(w, b->job->rows, (size_t)rows * b->to_size, error);
+}
+
+/* Rows that fit into the buffer; at least one, as it was made for the longest. */
+static int64_t batch_of(const writing *job, int64_t cols) {
+    return (int64_t)(job->row_cap > BATCH ? job->row_cap : BATCH) / cols;
+}
+
 static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *data,
                              quant_type from, quant_type to, int64_t rows, int64_t cols,
                              rnl_error *error) {
-    const quant_info *stored = quant_describe((uint32_t)from), *goal = quant_describe((uint32_t)to);
-    const size_t stored_size = (size_t)cols / stored->block_len * stored->block_size;
-    const size_t goal_size = (size_t)cols / goal->block_len * goal->block_size;
-    if (from == to) return gguf_writer_data(w, data, (size_t)rows * stored_size, error);
-    for (int64_t r = 0; r < rows; r++) {
-        quant_dequantise(from, data + (size_t)r * stored_size, job->values, cols);
-        if (!quant_quantise(to, job->values, job->row, cols))
-            return status_fail(
-                error, RNL_ERR_UNSUPPORTED,
-                "type %s is read, but not written; choose F32, F16, BF16, Q8_0 or Q4_0",
-                goal->name);
-        const rnl_status status = gguf_writer_data(w, job->row, goal_size, error);
+    batch b = {.job = job, .data = data, .from = from, .to = to, .cols = cols};
+    b.from_size = row_size(from, cols);
+    b.to_size = row_size(to, cols);
+    const convert_config *c = job->config;
+    const int64_t most = batch_of(job, cols);
+    for (int64_t at = 0; at < rows; at += most) {
+        const int64_t count = rows - at < most ? rows - at : most;
+        b.data = data + (size_t)at * b.from_size;
+        const rnl_status status = write_batch(w, &b, count, error);
         if (status != RNL_OK) return status;
+        job->done += (size_t)count * b.from_size;
+        if (c->progress != NULL && !c->progress(c->progress_context, job->done, job->total))
+            return status_fail(error, RNL_ERR_STATE, "%s: stopped, nothing was written", c->path);
     }
     return RNL_OK;
 }
@@ -277,18 +308,11 @@ static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *
 static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) {
     const char *name;
     gguf_writer *w = target(job, t, &name);
-    const quant_type to = convert_type(t, job->config->type);
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
     const int64_t cols = row_of(shape, rank);
-    const rnl_status status =
-        write_rows(job, w, t->data, t->type, to, elements_of(t) / cols, cols, error);
-    job->done += t->size;
-    const convert_config *c = job->config;
-    if (status == RNL_OK && c->progress != NULL &&
-        !c->progress(c->progress_context, job->done, job->total))
-        return status_fail(error, RNL_ERR_STATE, "%s: stopped, nothing was written", c->path);
-    return status;
+    return write_rows(job, w, t->data, t->type, type_of(job, t), elements_of(t) / cols, cols,
+                      error);
 }
 
 static rnl_status write_tensors(writing *job, rnl_error *error) {
@@ -349,15 +373,18 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
     if (config->as_set && m->source.config.codec == CODEC_MIMI)
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "%s: a model with the Mimi codec fits only into a bundle", m->path);
-    writing job = {.m = m, .config = config};
-    const size_t row = longest_row(m);
-    job.values = malloc(row * sizeof *job.values);
-    job.row = malloc(row * sizeof *job.values);
-    rnl_status status = job.values != NULL && job.row != NULL
-                            ? write_all(&job, error)
-                            : status_fail(error, RNL_ERR_MEMORY, "memory for a row is exhausted");
+    writing job = {.m = m, .config = config, .row_cap = longest_row(m)};
+    const size_t rows = job.row_cap > BATCH ? job.row_cap : BATCH;
+    job.values = calloc((size_t)config->thread_count * job.row_cap, sizeof *job.values);
+    job.rows = malloc(rows * sizeof(float)); /* no type takes more bytes than float32 */
+    rnl_status status = RNL_ERR_MEMORY;
+    if (job.values != NULL && job.rows != NULL)
+        status = pool_create(config->thread_count, &job.pool);
+    status = status == RNL_OK ? write_all(&job, error)
+                              : status_fail(error, status, "memory for rows is exhausted");
     for (int p = 0; p < PART_COUNT; p++) gguf_writer_abort(&job.files[p]);
+    pool_destroy(&job.pool);
     free(job.values);
-    free(job.row);
+    free(job.rows);
     return status;
 }

@@ -1,29 +1,26 @@
 /* Writing a model: any source -> one bundle, or the official set of four GGUF files, every
- * matrix in the type asked for. Used by `runnel convert`. */
+ * matrix in the type that the recipe says. Used by `runnel convert`. */
 #ifndef ENGINE_CONVERT_H
 #define ENGINE_CONVERT_H
 
 #include "engine/model.h"
-
-/* Every matrix in the type it is stored in: nothing is lost. */
-#define CONVERT_KEEP ((quant_type)QUANT_TYPE_CAP)
+#include "engine/recipe.h"
 
 typedef struct convert_config {
     const char *path; /* the bundle, or the main file of the set; the others are named after it */
     bool as_set;      /* false: bundle */
-    quant_type type;  /* F32, F16, BF16, Q8_0, Q4_0 (the text head then Q8_0), or CONVERT_KEEP */
-    /* Called between tensors; done of total bytes written. False stops: RNL_ERR_STATE, no file. */
+    const recipe *recipe; /* NULL: every matrix as it is stored, nothing is lost */
+    int thread_count;     /* to quantise with, [1, POOL_THREAD_CAP]; changes no bit */
+    /* Called every few milliseconds of work; done of total bytes read. False stops:
+     * RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
     void *progress_context;
 } convert_config;
 
 /* Files are written beside their targets and renamed when all of them are complete.
- * RNL_ERR_IO: full disk and the like; RNL_ERR_UNSUPPORTED: a Mimi model as a set, a type that is
- * only read. */
+ * RNL_ERR_IO: full disk and the like; RNL_ERR_UNSUPPORTED: a Mimi model as a set;
+ * RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status convert_model(const rnl_model *m, const convert_config *config,
                                       rnl_error *error);
-
-/* The type a tensor is written in, and its shape. */
-quant_type convert_type(const tensor *t, quant_type type);
 
 #endif

@@ -3,17 +3,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/checked.h"
 #include "core/status.h"
+#include "core/threads.h"
 
 rnl_session_config rnl_session_config_default(void) {
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
     return (rnl_session_config){.context_cap = 4096,
-                                .thread_count = online < 1   ? 1
-                                                : online > 8 ? 8
-                                                             : (int)online,
+                                .thread_count = threads_default(""),
                                 .clip_seconds_max = 60.0,
                                 .snapshot_cap = 1,
                                 .memory_size_max = SIZE_MAX};

@@ -35,8 +35,8 @@ unsigned kernels_cpu_decode(const kernels_cpu_words *w) {
     if (!has(w->leaf1_c, LEAF1_C) || !has(w->leaf7_b, AVX2_B) || !has(w->xcr0, SAVES_YMM)) return 0;
     features |= KERNELS_CPU_AVX2;
     if (has(w->leaf7_1_a, AVXVNNI_A1)) features |= KERNELS_CPU_AVXVNNI;
-    if (!has(w->leaf7_b, AVX512_B) || w->leaf7_b >> VL_SHIFT == 0 ||
-        !has(w->leaf7_c, VNNI_C) || !has(w->xcr0, SAVES_ZMM))
+    if (!has(w->leaf7_b, AVX512_B) || w->leaf7_b >> VL_SHIFT == 0 || !has(w->leaf7_c, VNNI_C) ||
+        !has(w->xcr0, SAVES_ZMM))
         return features;
     features |= KERNELS_CPU_AVX512;
     if (has(w->leaf7_d, AMX_D) && has(w->leaf7_1_a, BF16_A1) && has(w->xcr0, SAVES_TILES))

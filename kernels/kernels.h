@@ -23,18 +23,24 @@ enum {
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
 
-/* Inputs of a product rounded to eight bits, in blocks of 32 columns with one scale each:
- * x[c] ~ codes[c] * scales[c / 32]. Rows of all arrays follow each other without gaps. */
+/* Inputs of a product, rounded in blocks of 32 columns with one scale each. Codes of up to six bits
+ * meet eight bits, x[c] ~ codes[c] * scales[c / 32]; Q8_0, which is chosen for its precision, meets
+ * sixteen: x[c] ~ wide[c] * wide_scales[c / 32]. Rows of all arrays follow each other without gaps;
+ * what the type at hand does not read may be NULL. */
 typedef struct kernels_input {
     int64_t col_count;   /* a multiple of 32 */
     const int8_t *codes; /* [count, col_count] in [-127, 127] */
-    /* A second form of the inputs, of the level's own choice, made and read by its functions only:
-     * scalar, avx2: the codes as 16 bits, within each four columns in the order 0 2 1 3;
-     * amx: x itself as BF16. */
-    const int16_t *wide;
     const int16_t *sums; /* [count, col_count / 16, 2] of codes with c % 4 < 2, and of the others */
     const float *scales; /* [count, col_count / 32] */
+    const int16_t
+        *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
+    const float *wide_scales; /* [count, col_count / 32] */
+    const uint16_t *brains;   /* [count, col_count] the inputs in BF16, for multiply_tiles */
 } kernels_input;
+/* Whether products with this packed type read wide. */
+static inline bool kernels_is_wide(quant_type type) {
+    return type == QUANT_Q8_0;
+}
 
 /* How keys and values are kept. */
 typedef enum kernels_cache {
@@ -65,10 +71,11 @@ typedef struct kernels {
 
     /* One row of a kernels_input: code = x * (127 / largest) rounded to nearest even, scale =
      * largest / 127, of each block's largest magnitude. A block below 1e-30 everywhere becomes 0;
-     * one with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. wide may
-     * be NULL. */
-    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *wide, int16_t *sums,
+     * one with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. */
+    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
                      float *scales);
+    /* The same with 32767 for 127. */
+    void (*quantise_wide)(const float *x, int64_t col_count, int16_t *wide, float *scales);
 
     /* y[t * PACKED_ROWS + r] = row r of a packed slab times input t, t in [0, x_count); NULL for
      * types that are not packed. x is the first of the inputs. The law of these products: sums of
@@ -82,9 +89,13 @@ typedef struct kernels {
     void (*multiply[QUANT_TYPE_CAP])(float *y, const unsigned char *slab, const kernels_input *x,
                                      int64_t x_count, unsigned char *scratch);
 
+    /* One row of brains: x rounded to nearest even, subnormal numbers to 0. NULL where
+     * multiply_tiles is. */
+    void (*quantise_tiles)(const float *x, int64_t col_count, uint16_t *brains);
+
     /* The same products by matrix tiles, for batches long enough to pay for unpacking; NULL where
-     * there are none (all levels but amx). y[s][t * PACKED_ROWS + r] for slabs s < slab_count, 1 or
-     * 2, of one type and width; x.wide must be there. Another arithmetic than multiply: weights
+     * there are none (all levels but amx). Reads x.brains alone. y[s][t * PACKED_ROWS + r] for slabs s < slab_count, 1 or
+     * 2, of one type and width. Another arithmetic than multiply: weights
      * and inputs are rounded to BF16 and their products summed in float32, so that
      *
      *     |y - sum_c w[c] x[c]| <= (2^-7 + 2^-16 + (cols / 2 + 2) 2^-23) sum_c |w[c] x[c]| + tiny

@@ -1,9 +1,9 @@
-/* Block formats: the table of types, the formats with blocks of up to 32 elements, and the two
- * quantisers. Super-blocks of 256 are in quant_k.c. Formulas: backbone.md 6.1 to 6.4. */
+/* Block formats: the table of types and reading the formats with blocks of up to 32 elements.
+ * Super-blocks of 256 are in quant_k.c, writers in quant_write.c and quant_write_k.c. Formulas:
+ * backbone.md 6.1 to 6.3. */
 #include "kernels/quant.h"
 
 #include <assert.h>
-#include <math.h>
 
 #include "kernels/quant_inner.h"
 
@@ -211,63 +211,4 @@ void quant_dequantise(quant_type type, const void *row, float *out, int64_t coun
             break;
         }
     }
-}
-
-/* A float to an integer, truncated. What does not fit (a block with NaN, infinities, or a scale so
- * small that its inverse overflows) gives 0: what x86 leaves in the low byte, without the undefined
- * behaviour of the cast. */
-static int to_int(float v) {
-    return v > -1e9f && v < 1e9f ? (int)v : 0;
-}
-
-static void quantise_q4_0(const float *x, unsigned char *p) {
-    float largest = 0, extreme = 0; /* the element of largest magnitude, first on ties, signed */
-    for (int j = 0; j < 32; j++) {
-        if (fabsf(x[j]) <= largest || isnan(x[j])) continue;
-        largest = fabsf(x[j]);
-        extreme = x[j];
-    }
-    const float d = extreme / -8; /* -0 for a block of zeros: the sign is stored */
-    const float inverse = d != 0 ? 1.0f / d : 0.0f;
-    const uint16_t half = quant_f32_to_f16(d);
-    memcpy(p, &half, sizeof half);
-    for (int j = 0; j < 16; j++) {
-        const int a = to_int(x[j] * inverse + 8.5f), b = to_int(x[j + 16] * inverse + 8.5f);
-        p[2 + j] = (unsigned char)((a < 15 ? a : 15) | (b < 15 ? b : 15) << 4);
-    }
-}
-
-static void quantise_q8_0(const float *x, unsigned char *p) {
-    float largest = 0;
-    for (int j = 0; j < 32; j++) largest = fabsf(x[j]) > largest ? fabsf(x[j]) : largest;
-    const float d = largest / 127;
-    const float inverse = d != 0 ? 1.0f / d : 0.0f;
-    const uint16_t half = quant_f32_to_f16(d);
-    memcpy(p, &half, sizeof half);
-    for (int j = 0; j < 32; j++) p[2 + j] = (unsigned char)to_int(roundf(x[j] * inverse));
-}
-
-bool quant_quantise(quant_type type, const float *in, void *row, int64_t count) {
-    unsigned char *p = row;
-    if (type == QUANT_F32) {
-        memcpy(p, in, (size_t)count * sizeof *in);
-        return true;
-    }
-    if (type == QUANT_F16 || type == QUANT_BF16) {
-        for (int64_t i = 0; i < count; i++) {
-            const uint16_t v =
-                type == QUANT_F16 ? quant_f32_to_f16(in[i]) : quant_f32_to_bf16(in[i]);
-            memcpy(p + 2 * i, &v, sizeof v);
-        }
-        return true;
-    }
-    if (type != QUANT_Q4_0 && type != QUANT_Q8_0) return false;
-    assert(count % 32 == 0);
-    for (int64_t i = 0; i < count; i += 32, p += quant_describe((uint32_t)type)->block_size) {
-        if (type == QUANT_Q4_0)
-            quantise_q4_0(in + i, p);
-        else
-            quantise_q8_0(in + i, p);
-    }
-    return true;
 }

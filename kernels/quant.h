@@ -1,5 +1,5 @@
-/* Block formats of weights: sizes, dequantisation, and the two we write. Formulas: backbone.md 6.1,
- * 6.2, 6.4. Bit-exact by contract: float arithmetic in the order written there, no contraction. */
+/* Block formats of weights: sizes, reading and writing. Formulas: backbone.md 6.1 to 6.4. Bit-exact
+ * by contract: float arithmetic in the order written there, no contraction. */
 #ifndef KERNELS_QUANT_H
 #define KERNELS_QUANT_H
 
@@ -49,8 +49,12 @@ bool quant_parse(const char *name, quant_type *out);
 /* out[0 .. count) from one stored row. count is a multiple of block_len. type must be is_weight. */
 void quant_dequantise(quant_type type, const void *row, float *out, int64_t count);
 
-/* The inverse for F32, F16, BF16, Q8_0, Q4_0 (bit-equal to ggml's reference quantisers). False when
- * the type is not one of these. row has count / block_len * block_size bytes. */
+/* Every weight type but IQ4_XS and MXFP4, which are only read. */
+bool quant_is_written(quant_type type);
+
+/* The inverse, bit-equal to ggml's file quantisers without an importance matrix. False when the
+ * type is not written. count is a multiple of block_len; row has count / block_len * block_size
+ * bytes. Types that search for their scales (IQ4_NL, the K types) take tens of ns an element. */
 bool quant_quantise(quant_type type, const float *in, void *row, int64_t count);
 
 float quant_f16_to_f32(uint16_t half);

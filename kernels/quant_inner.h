@@ -1,8 +1,9 @@
-/* What the files of this folder share about block formats: loads from unaligned bytes and the rows
- * that quant_k.c reads. Private to kernels/. */
+/* What the files of this folder share about block formats: loads and stores of unaligned bytes, and
+ * the super-blocks that quant_k.c reads and quant_write_k.c writes. Private to kernels/. */
 #ifndef KERNELS_QUANT_INNER_H
 #define KERNELS_QUANT_INNER_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,6 +25,25 @@ static inline float quant_load_f16(const unsigned char *p) {
     return quant_f16_to_f32(quant_load_u16(p));
 }
 
+static inline void quant_store_f16(unsigned char *p, float value) {
+    const uint16_t half = quant_f32_to_f16(value);
+    memcpy(p, &half, sizeof half);
+}
+
+/* The signed value of largest magnitude, the first of equals; 0 for NaNs only. */
+static inline float quant_extreme(const float *x, int count) {
+    float largest = 0, extreme = 0;
+    for (int i = 0; i < count; i++) {
+        if (!(fabsf(x[i]) > largest)) continue;
+        largest = fabsf(x[i]);
+        extreme = x[i];
+    }
+    return extreme;
+}
+
+/* The quantisers take a block whose largest magnitude is below this for zeros (backbone.md 6.4). */
+#define QUANT_TINY 1e-15f
+
 /* The codes of IQ4_NL and IQ4_XS stand for these values (backbone.md 6.2). */
 extern const int8_t quant_iq4_values[16];
 
@@ -34,5 +54,8 @@ void quant_scale_and_min(const unsigned char *s, int j, int *scale, int *min);
 
 /* One super-block of 256 elements (Q2_K to Q6_K, IQ4_XS) to out[0 .. 256). type is one of these. */
 void quant_super_block(quant_type type, const unsigned char *block, float *out);
+
+/* The inverse for Q2_K to Q6_K: x[0 .. 256) to one super-block, all bytes of it. */
+void quant_write_super_block(quant_type type, const float *x, unsigned char *block);
 
 #endif

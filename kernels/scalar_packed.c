@@ -5,7 +5,8 @@
 
 #include "kernels/levels.h"
 
-static void quantise_block(const float *x, int8_t *codes, float *scale) {
+/* The factor that takes a block to integers up to `most`, and the scale that takes them back. */
+static float find_scale(const float *x, float most, float *scale) {
     float largest = 0;
     bool finite = true;
     for (int c = 0; c < PACKED_BLOCK; c++) {
@@ -13,9 +14,8 @@ static void quantise_block(const float *x, int8_t *codes, float *scale) {
         largest = fabsf(x[c]) > largest ? fabsf(x[c]) : largest;
     }
     const bool none = !finite || largest < KERNELS_TINY;
-    *scale = !finite ? NAN : none ? 0.0f : largest / 127.0f;
-    const float inverse = none ? 0.0f : 127.0f / largest;
-    for (int c = 0; c < PACKED_BLOCK; c++) codes[c] = none ? 0 : (int8_t)lrintf(x[c] * inverse);
+    *scale = !finite ? NAN : none ? 0.0f : largest / most;
+    return none ? 0.0f : most / largest;
 }
 
 static void sum_half(const int8_t *codes, int16_t sums[2]) {
@@ -24,16 +24,24 @@ static void sum_half(const int8_t *codes, int16_t sums[2]) {
         sums[c % 4 / 2] = (int16_t)(sums[c % 4 / 2] + codes[c]);
 }
 
-static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *wide, int16_t *sums,
+static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
                      float *scales) {
-    static const int order[4] = {0, 2, 1, 3};
-    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++, codes += PACKED_BLOCK, sums += 4) {
-        quantise_block(x + b * PACKED_BLOCK, codes, scales + b);
+    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++, x += PACKED_BLOCK, sums += 4) {
+        const float factor = find_scale(x, 127.0f, scales + b);
+        for (int c = 0; c < PACKED_BLOCK; c++)
+            codes[c] = factor == 0 ? 0 : (int8_t)lrintf(x[c] * factor);
         sum_half(codes, sums);
         sum_half(codes + PACKED_BLOCK / 2, sums + 2);
-        if (wide == NULL) continue;
+        codes += PACKED_BLOCK;
+    }
+}
+
+static void quantise_wide(const float *x, int64_t col_count, int16_t *wide, float *scales) {
+    static const int order[4] = {0, 2, 1, 3};
+    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++, x += PACKED_BLOCK) {
+        const float factor = find_scale(x, 32767.0f, scales + b);
         for (int c = 0; c < PACKED_BLOCK; c++)
-            wide[b * PACKED_BLOCK + c] = codes[c / 4 * 4 + order[c % 4]];
+            *wide++ = factor == 0 ? 0 : (int16_t)lrintf(x[c / 4 * 4 + order[c % 4]] * factor);
     }
 }
 
@@ -46,20 +54,31 @@ static void dot_block(const packed_block *w, const int8_t *x, const int16_t *sum
     *min_sum = (sums[0] + sums[1]) * w->mins[0] + (sums[2] + sums[3]) * w->mins[1];
 }
 
+static int32_t dot_wide(const packed_block *w, const int16_t *x) {
+    static const int order[4] = {0, 2, 1, 3};
+    int32_t sum = 0;
+    for (int c = 0; c < PACKED_BLOCK; c++) sum += w->codes[c / 4 * 4 + order[c % 4]] * x[c];
+    return sum;
+}
+
 static float dot_row(quant_type type, const unsigned char *slab, const kernels_input *x, int64_t t,
                      int row) {
     const packed_info *info = packed_describe(type);
+    const bool wide = kernels_is_wide(type);
     const int64_t blocks = x->col_count / PACKED_BLOCK, of_super = info->super_len / PACKED_BLOCK;
-    const int8_t *codes = x->codes + t * x->col_count;
-    const float *scales = x->scales + t * blocks;
+    const float *scales = (wide ? x->wide_scales : x->scales) + t * blocks;
     float y = 0;
     for (int64_t b = 0; b < blocks; b += of_super) {
         packed_block w;
         float p = 0, m = 0;
         for (int64_t i = b; i < b + of_super; i++) {
-            int32_t sum, min_sum;
+            const int64_t at = t * blocks + i;
+            int32_t sum, min_sum = 0;
             packed_read(type, slab, x->col_count, row, i, &w);
-            dot_block(&w, codes + i * PACKED_BLOCK, x->sums + (t * blocks + i) * 4, &sum, &min_sum);
+            if (wide)
+                sum = dot_wide(&w, x->wide + at * PACKED_BLOCK);
+            else
+                dot_block(&w, x->codes + at * PACKED_BLOCK, x->sums + at * 4, &sum, &min_sum);
             p = fmaf((float)sum, scales[i], p);
             m = fmaf((float)min_sum, scales[i], m);
         }
@@ -98,6 +117,7 @@ MULTIPLY(multiply_iq4_xs, QUANT_IQ4_XS)
 
 void kernels_fill_scalar_packed(kernels *k) {
     k->quantise = quantise;
+    k->quantise_wide = quantise_wide;
     k->multiply[QUANT_Q4_0] = multiply_q4_0;
     k->multiply[QUANT_Q4_1] = multiply_q4_1;
     k->multiply[QUANT_Q5_0] = multiply_q5_0;

@@ -6,10 +6,11 @@
  *     input    | x0 x1 x2 x3     | x0 x1 x2 x3     | ... | x0 x1 x2 x3     |   broadcast
  *     sums     | c0x0+c1x1  c2x2+c3x3 | ...                                |   16 bits
  *
- * Codes of up to six bits are summed in 16 bits over as many groups as cannot overflow (CHAIN),
+ * Codes of up to six bits are summed in 16 bits over as many groups as cannot overflow (chain_of),
  * then widened to 32 bits by `vpmaddwd`, which multiplies by the integer scale of the sub-block on
- * the way. Offsets are taken off with the sums of the inputs. Codes of eight bits would overflow at
- * once: alone they go through |w| * sign(x, w), in a batch through 16-bit products.
+ * the way. Offsets are taken off with the sums of the inputs. The signed codes of tables would
+ * overflow at once and go through |w| * sign(x, w). Q8_0 meets inputs of 16 bits: its codes are
+ * widened too, columns 0 and 2 of a group, then 1 and 3, and `vpmaddwd` does the rest.
  *
  * One input reads the packed codes straight into registers (direct_*). Several inputs share the
  * work of unpacking: a piece of the slab goes through scratch, which stays in the first-level
@@ -34,8 +35,8 @@ INLINE int chain_of(const packed_info p) {
     if (bits == 6) return 2;
     return bits == 4 && p.sub_len == 32 ? 8 : 4;
 }
-INLINE bool is_byte(const packed_info p) { /* signed bytes: Q8_0 and the tables */
-    return p.low_bits == 8 || p.is_table;
+INLINE bool is_wide(const packed_info p) { /* Q8_0 */
+    return p.low_bits == 8;
 }
 INLINE int subs_of(const packed_info p) {
     return p.super_len / p.sub_len;
@@ -114,18 +115,37 @@ INLINE __m256 read_halves(const unsigned char *p) {
 
 /* ---- one input: straight from the slab ---- */
 
-INLINE __m256i direct_bytes(const packed_info p, const unsigned char *block, int h,
+/* Products of a signed byte each with eight bits of input, added up in fours. */
+INLINE __m256i signed_products(__m256i w, __m256i x) {
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+/* A line as 16 bits: columns 0 and 2 of the group, and columns 1 and 3. */
+INLINE __m256i even_columns(__m256i w) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+}
+INLINE __m256i odd_columns(__m256i w) {
+    return _mm256_srai_epi16(w, 8);
+}
+
+INLINE __m256i direct_table(const packed_info p, const unsigned char *block, int h,
                             const int8_t *x) {
-    const __m256i ones = _mm256_set1_epi16(1);
     __m256i sum = _mm256_setzero_si256();
     UNROLL for (int j = 0; j < 4; j++) {
         __m256i v[2];
         read_pair(p, block, j, h, v);
-        UNROLL for (int i = 0; i < 2; i++) {
-            const __m256i signed_x = _mm256_sign_epi8(spread(x + 4 * j + 16 * i), v[i]);
-            const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(v[i]), signed_x);
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-        }
+        UNROLL for (int i = 0; i < 2; i++) sum =
+            _mm256_add_epi32(sum, signed_products(v[i], spread(x + 4 * j + 16 * i)));
+    }
+    return sum;
+}
+
+INLINE __m256i direct_wide(const unsigned char *block, int h, const int16_t *x) {
+    __m256i sum = _mm256_setzero_si256();
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        const __m256i w = load_32(block + PACKED_LINE * g + 32 * h);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(even_columns(w), spread(x + 4 * g)));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(odd_columns(w), spread(x + 4 * g + 2)));
     }
     return sum;
 }
@@ -173,48 +193,54 @@ INLINE __m256i min_sum(const packed_info p, const __m256i mins[2], const int16_t
     return _mm256_add_epi32(_mm256_madd_epi16(mins[0], a), _mm256_madd_epi16(mins[1], b));
 }
 
+/* The scales or minima of one block: of columns 0 .. 15 and 16 .. 31, rows 8h .. 8h + 7. */
+INLINE void read_subs(const packed_info p, const unsigned char *bytes, int block, int h,
+                      __m256i v[2]) {
+    v[0] = v[1] = _mm256_set1_epi16(1);
+    if (!p.has_scale) return;
+    const unsigned char *at = bytes + PACKED_ROWS * (block * PACKED_BLOCK / p.sub_len) + 8 * h;
+    v[0] = read_scales(at);
+    v[1] = p.sub_len == 16 ? read_scales(at + PACKED_ROWS) : v[0];
+}
+
+/* Block i of a super-block: products and minima as float, to be scaled by d. */
+INLINE void direct_block(const packed_info p, const unsigned char *codes, const unsigned char *meta,
+                         int i, const kernels_input *x, int64_t block, __m256 products[2],
+                         __m256 minima[2]) {
+    const int8_t *xc = x->codes + block * PACKED_BLOCK;
+    const int16_t *sums = x->sums + 4 * block;
+    const __m256 xs = _mm256_broadcast_ss((is_wide(p) ? x->wide_scales : x->scales) + block);
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i scales[2], sum;
+        read_subs(p, meta, i, h, scales);
+        if (is_wide(p))
+            sum = direct_wide(codes, h, x->wide + block * PACKED_BLOCK);
+        else if (p.is_table)
+            sum = direct_table(p, codes, h, xc);
+        else
+            sum = direct_codes(p, codes, h, xc, sums, scales);
+        if (p.is_table && p.has_scale)
+            sum = _mm256_mullo_epi32(sum, _mm256_srai_epi32(scales[0], 16));
+        products[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), xs, products[h]);
+        if (!p.has_min) continue;
+        __m256i mins[2];
+        read_subs(p, meta + PACKED_ROWS * subs_of(p), i, h, mins);
+        minima[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(min_sum(p, mins, sums)), xs, minima[h]);
+    }
+}
+
 INLINE void direct(const packed_info p, float *y, const unsigned char *slab,
                    const kernels_input *x) {
     const int64_t blocks = x->col_count / PACKED_BLOCK;
     const int of_super = p.super_len / PACKED_BLOCK;
     const size_t code_size = packed_code_size(&p), meta_size = packed_meta_size(&p);
     const unsigned char *codes = slab, *meta = slab + (size_t)blocks * code_size;
-    const int8_t *xc = x->codes;
-    const int16_t *sums = x->sums;
     __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (int64_t b = 0; b < blocks; b += of_super, meta += meta_size) {
         __m256 products[2], minima[2];
         UNROLL for (int h = 0; h < 2; h++) products[h] = minima[h] = _mm256_setzero_ps();
-        for (int i = 0; i < of_super; i++) {
-            const __m256 xs = _mm256_broadcast_ss(x->scales + b + i);
-            UNROLL for (int h = 0; h < 2; h++) {
-                const unsigned char *sub = meta + PACKED_ROWS * (i * 32 / p.sub_len) + 8 * h;
-                const int second = p.sub_len == 16 ? PACKED_ROWS : 0;
-                __m256i scales[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)}, sum;
-                if (p.has_scale) {
-                    scales[0] = read_scales(sub);
-                    scales[1] = second > 0 ? read_scales(sub + second) : scales[0];
-                }
-                if (is_byte(p)) {
-                    sum = direct_bytes(p, codes, h, xc);
-                    if (p.has_scale)
-                        sum = _mm256_mullo_epi32(sum, _mm256_srai_epi32(scales[0], 16));
-                } else {
-                    sum = direct_codes(p, codes, h, xc, sums, scales);
-                }
-                products[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), xs, products[h]);
-                if (!p.has_min) continue;
-                const unsigned char *min = sub + PACKED_ROWS * subs_of(p);
-                __m256i mins[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-                if (p.has_scale) {
-                    mins[0] = read_scales(min);
-                    mins[1] = second > 0 ? read_scales(min + second) : mins[0];
-                }
-                minima[h] =
-                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(min_sum(p, mins, sums)), xs, minima[h]);
-            }
-            codes += code_size, xc += PACKED_BLOCK, sums += 4;
-        }
+        for (int i = 0; i < of_super; i++, codes += code_size)
+            direct_block(p, codes, meta, i, x, b + i, products, minima);
         const unsigned char *d = halves_of(p, meta);
         UNROLL for (int h = 0; h < 2; h++) {
             acc[h] = _mm256_fmadd_ps(read_halves(d + 16 * h), products[h], acc[h]);
@@ -233,8 +259,7 @@ enum { PIECE_BLOCKS = 16, TILE_INPUTS = 4 };
 
 /* One piece, unpacked: as many blocks as fit the first-level cache beside the inputs. */
 typedef struct piece {
-    /* Codes: a line per group. Signed bytes as 16 bits: two lines per group, columns 0 and 2 of it,
-     * then 1 and 3. */
+    /* Codes: a line per group; of Q8_0 two, even and odd columns as 16 bits. */
     _Alignas(32) unsigned char lines[PIECE_BLOCKS][PACKED_GROUPS * 2][PACKED_LINE];
     _Alignas(32) unsigned char scales[PIECE_BLOCKS * 2][PACKED_LINE]; /* 16 bits, both halves */
     _Alignas(32) unsigned char mins[PIECE_BLOCKS * 2][PACKED_LINE];
@@ -250,14 +275,14 @@ INLINE void unpack_block(const packed_info p, const unsigned char *block,
         read_pair(p, block, j, h, v);
         UNROLL for (int i = 0; i < 2; i++) {
             const int g = j + 4 * i;
-            if (!is_byte(p)) {
+            if (!is_wide(p)) {
                 _mm256_store_si256((__m256i *)(void *)(lines[g] + 32 * h), v[i]);
                 continue;
             }
-            const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(v[i], 8), 8);
-            const __m256i odd = _mm256_srai_epi16(v[i], 8);
-            _mm256_store_si256((__m256i *)(void *)(lines[2 * g] + 32 * h), even);
-            _mm256_store_si256((__m256i *)(void *)(lines[2 * g + 1] + 32 * h), odd);
+            __m256i *even = (__m256i *)(void *)(lines[2 * g] + 32 * h);
+            __m256i *odd = (__m256i *)(void *)(lines[2 * g + 1] + 32 * h);
+            _mm256_store_si256(even, even_columns(v[i]));
+            _mm256_store_si256(odd, odd_columns(v[i]));
         }
     }
 }
@@ -330,8 +355,8 @@ INLINE void tile_codes(const packed_info p, int count, const unsigned char (*lin
     }
 }
 
-INLINE void tile_bytes(int count, const unsigned char (*lines)[PACKED_LINE], const int16_t *x,
-                       int64_t stride, __m256i out[TILE_INPUTS][2]) {
+INLINE void tile_wide(int count, const unsigned char (*lines)[PACKED_LINE], const int16_t *x,
+                      int64_t stride, __m256i out[TILE_INPUTS][2]) {
     UNROLL for (int t = 0; t < count; t++) out[t][0] = out[t][1] = _mm256_setzero_si256();
     UNROLL for (int l = 0; l < 2 * PACKED_GROUPS; l++) {
         const __m256i w[2] = {load_32(lines[l]), load_32(lines[l] + 32)};
@@ -343,51 +368,83 @@ INLINE void tile_bytes(int count, const unsigned char (*lines)[PACKED_LINE], con
     }
 }
 
-/* A piece times `count` inputs, added to y [count][16]; first: the column it begins at. */
+INLINE void tile_table(const packed_info p, int count, const unsigned char (*lines)[PACKED_LINE],
+                       const unsigned char *scales, const int8_t *x, int64_t stride,
+                       __m256i out[TILE_INPUTS][2]) {
+    UNROLL for (int t = 0; t < count; t++) out[t][0] = out[t][1] = _mm256_setzero_si256();
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        const __m256i w[2] = {load_32(lines[g]), load_32(lines[g] + 32)};
+        UNROLL for (int t = 0; t < count; t++) {
+            const __m256i xs = in_turn(spread(x + t * stride + 4 * g));
+            UNROLL for (int h = 0; h < 2; h++) out[t][h] =
+                in_turn(_mm256_add_epi32(out[t][h], signed_products(w[h], xs)));
+        }
+    }
+    if (!p.has_scale) return;
+    UNROLL for (int h = 0; h < 2; h++) {
+        const __m256i scale = _mm256_srai_epi32(load_32(scales + 32 * h), 16);
+        UNROLL for (int t = 0; t < count; t++) out[t][h] = _mm256_mullo_epi32(out[t][h], scale);
+    }
+}
+
+/* The minima of one block times the sums of the inputs. */
+INLINE void tile_minima(const packed_info p, int count, const unsigned char (*mins)[PACKED_LINE],
+                        const int16_t *sums, int64_t stride, const float *scales, int64_t blocks,
+                        __m256 minima[TILE_INPUTS][2]) {
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i v[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
+        if (p.has_scale) {
+            v[0] = load_32(mins[0] + 32 * h);
+            v[1] = load_32(mins[p.sub_len == 16] + 32 * h);
+        }
+        UNROLL for (int t = 0; t < count; t++) {
+            const __m256i m = min_sum(p, v, sums + t * (stride / 8));
+            const __m256 xs = _mm256_broadcast_ss(scales + t * blocks);
+            minima[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(m), xs, minima[t][h]);
+        }
+    }
+}
+
+/* A piece times `count` inputs from input t on, added to y [count][16]; first: its column. */
 INLINE void tile(const packed_info p, int count, float *y, const piece *w, int block_count,
                  const kernels_input *x, int64_t t, int64_t first) {
     const int64_t stride = x->col_count, blocks = stride / PACKED_BLOCK;
     const int of_super = p.super_len / PACKED_BLOCK;
-    const int8_t *codes = x->codes + t * stride + first;
-    const int16_t *wide = x->wide + t * stride + first, *sums = x->sums + (t * stride + first) / 8;
-    const float *scales = x->scales + t * blocks + first / PACKED_BLOCK;
+    const int64_t at = t * stride + first;
+    const int16_t *sums = x->sums + at / 8;
+    const float *scales = (is_wide(p) ? x->wide_scales : x->scales) + at / PACKED_BLOCK;
     for (int b = 0; b < block_count; b += of_super) {
         __m256 products[TILE_INPUTS][2], minima[TILE_INPUTS][2];
-        UNROLL for (int t4 = 0; t4 < count; t4++) UNROLL for (int h = 0; h < 2; h++)
-            products[t4][h] = minima[t4][h] = _mm256_setzero_ps();
+        UNROLL for (int i = 0; i < count; i++) UNROLL for (int h = 0; h < 2; h++) products[i][h] =
+            minima[i][h] = _mm256_setzero_ps();
         for (int i = b; i < b + of_super; i++) {
             const int sub = i * PACKED_BLOCK / p.sub_len;
             __m256i out[TILE_INPUTS][2];
-            if (is_byte(p))
-                tile_bytes(count, w->lines[i], wide + i * PACKED_BLOCK, stride, out);
+            if (is_wide(p))
+                tile_wide(count, w->lines[i], x->wide + at + i * PACKED_BLOCK, stride, out);
+            else if (p.is_table)
+                tile_table(p, count, w->lines[i], w->scales[sub], x->codes + at + i * PACKED_BLOCK,
+                           stride, out);
             else
-                tile_codes(p, count, w->lines[i], w->scales + sub, codes + i * PACKED_BLOCK, stride,
-                           sums + 4 * i, out);
-            UNROLL for (int t4 = 0; t4 < count; t4++) UNROLL for (int h = 0; h < 2; h++) {
-                const __m256 xs = _mm256_broadcast_ss(scales + t4 * blocks + i);
-                if (is_byte(p) && p.has_scale)
-                    out[t4][h] = _mm256_mullo_epi32(
-                        out[t4][h], _mm256_srai_epi32(load_32(w->scales[sub] + 32 * h), 16));
-                products[t4][h] =
-                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(out[t4][h]), xs, products[t4][h]);
-                if (!p.has_min) continue;
-                __m256i mins[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-                if (p.has_scale) {
-                    mins[0] = load_32(w->mins[sub] + 32 * h);
-                    mins[1] = load_32(w->mins[sub + (p.sub_len == 16)] + 32 * h);
-                }
-                const __m256i m = min_sum(p, mins, sums + t4 * (stride / 8) + 4 * i);
-                minima[t4][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(m), xs, minima[t4][h]);
+                tile_codes(p, count, w->lines[i], w->scales + sub, x->codes + at + i * PACKED_BLOCK,
+                           stride, sums + 4 * i, out);
+            UNROLL for (int j = 0; j < count; j++) {
+                const __m256 xs = _mm256_broadcast_ss(scales + j * blocks + i);
+                UNROLL for (int h = 0; h < 2; h++) products[j][h] =
+                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(out[j][h]), xs, products[j][h]);
             }
-        }
-        UNROLL for (int t4 = 0; t4 < count; t4++) UNROLL for (int h = 0; h < 2; h++) {
-            float *at = y + t4 * PACKED_ROWS + 8 * h;
-            const int s = b / of_super;
-            __m256 acc = _mm256_loadu_ps(at);
-            acc = _mm256_fmadd_ps(_mm256_load_ps(w->d[s] + 8 * h), products[t4][h], acc);
             if (p.has_min)
-                acc = _mm256_fmadd_ps(_mm256_load_ps(w->min[s] + 8 * h), minima[t4][h], acc);
-            _mm256_storeu_ps(at, acc);
+                tile_minima(p, count, w->mins + sub, sums + 4 * i, stride, scales + i, blocks,
+                            minima);
+        }
+        UNROLL for (int j = 0; j < count; j++) UNROLL for (int h = 0; h < 2; h++) {
+            float *to = y + j * PACKED_ROWS + 8 * h;
+            const int s = b / of_super;
+            __m256 acc = _mm256_loadu_ps(to);
+            acc = _mm256_fmadd_ps(_mm256_load_ps(w->d[s] + 8 * h), products[j][h], acc);
+            if (p.has_min)
+                acc = _mm256_fmadd_ps(_mm256_load_ps(w->min[s] + 8 * h), minima[j][h], acc);
+            _mm256_storeu_ps(to, acc);
         }
     }
 }
@@ -447,48 +504,60 @@ INLINE uint32_t largest_bits(const __m256 v[4]) {
     return (uint32_t)_mm_cvtsi128_si32(s);
 }
 
-static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *wide, int16_t *sums,
+/* A block as integers up to `most`, eight to a register. */
+INLINE void round_block(const float *x, float most, __m256i q[4], float *scale) {
+    __m256 v[4];
+    UNROLL for (int i = 0; i < 4; i++) v[i] = _mm256_loadu_ps(x + 8 * i);
+    const uint32_t bits = largest_bits(v);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    const bool finite = bits < 0x7f800000, none = !finite || largest < KERNELS_TINY;
+    *scale = !finite ? NAN : none ? 0.0f : largest / most;
+    const __m256 factor = _mm256_set1_ps(none ? 0.0f : most / largest);
+    UNROLL for (int i = 0; i < 4; i++) {
+        q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], factor));
+        if (none) q[i] = _mm256_setzero_si256(); /* infinity times 0 is no number */
+    }
+}
+
+static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
                      float *scales) {
     const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m256i ones8 = _mm256_set1_epi8(1);
-    const __m256i even_odd = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15,
-                                              0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++, x += PACKED_BLOCK) {
-        __m256 v[4];
-        UNROLL for (int i = 0; i < 4; i++) v[i] = _mm256_loadu_ps(x + 8 * i);
-        const uint32_t bits = largest_bits(v);
-        float largest;
-        memcpy(&largest, &bits, sizeof largest);
-        const bool finite = bits < 0x7f800000, none = !finite || largest < KERNELS_TINY;
-        scales[b] = !finite ? NAN : none ? 0.0f : largest / 127.0f;
-        const __m256 inverse = _mm256_set1_ps(none ? 0.0f : 127.0f / largest);
+    const __m256i ones = _mm256_set1_epi8(1);
+    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++) {
         __m256i q[4];
-        UNROLL for (int i = 0; i < 4; i++) {
-            q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
-            if (none) q[i] = _mm256_setzero_si256(); /* infinity times 0 is no number */
-        }
+        round_block(x + b * PACKED_BLOCK, 127.0f, q, scales + b);
         const __m256i low = _mm256_packs_epi32(q[0], q[1]), high = _mm256_packs_epi32(q[2], q[3]);
-        const __m256i packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), in_order);
-        _mm256_storeu_si256((__m256i *)(void *)(codes + b * PACKED_BLOCK), packed);
+        const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), in_order);
+        _mm256_storeu_si256((__m256i *)(void *)(codes + b * PACKED_BLOCK), bytes);
         /* Pairs of neighbours, then groups 0 .. 3 and 4 .. 7 each added up: lanes of 128 bits. */
-        __m256i s = _mm256_maddubs_epi16(ones8, packed);
+        __m256i s = _mm256_maddubs_epi16(ones, bytes);
         s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0x4e));
         s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0xb1));
         const int32_t a = _mm256_extract_epi32(s, 0), c = _mm256_extract_epi32(s, 4);
         memcpy(sums + 4 * b, &a, sizeof a);
         memcpy(sums + 4 * b + 2, &c, sizeof c);
-        if (wide == NULL) continue;
+    }
+}
+
+static void quantise_wide(const float *x, int64_t col_count, int16_t *wide, float *scales) {
+    const __m256i even_odd = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15,
+                                              0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
+    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++) {
+        __m256i q[4];
+        round_block(x + b * PACKED_BLOCK, 32767.0f, q, scales + b);
         UNROLL for (int i = 0; i < 2; i++) {
-            const __m128i part =
-                i == 0 ? _mm256_castsi256_si128(packed) : _mm256_extracti128_si256(packed, 1);
-            const __m256i w = _mm256_shuffle_epi8(_mm256_cvtepi8_epi16(part), even_odd);
-            _mm256_storeu_si256((__m256i *)(void *)(wide + b * PACKED_BLOCK + 16 * i), w);
+            __m256i v = _mm256_packs_epi32(q[2 * i], q[2 * i + 1]); /* fours 0 2 1 3 */
+            v = _mm256_permute4x64_epi64(v, 0xd8);
+            v = _mm256_shuffle_epi8(v, even_odd);
+            _mm256_storeu_si256((__m256i *)(void *)(wide + b * PACKED_BLOCK + 16 * i), v);
         }
     }
 }
 
 void kernels_fill_avx2_packed(kernels *k) {
     k->quantise = quantise;
+    k->quantise_wide = quantise_wide;
     k->multiply[QUANT_Q4_0] = multiply_q4_0;
     k->multiply[QUANT_Q4_1] = multiply_q4_1;
     k->multiply[QUANT_Q5_0] = multiply_q5_0;

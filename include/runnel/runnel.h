@@ -137,7 +137,8 @@ typedef struct rnl_session rnl_session;
 
 typedef struct rnl_session_config {
     int context_cap;         /* positions the conversation may hold: [64, 1048576], default 4096 */
-    int thread_count;        /* [1, RNL_THREAD_CAP], default: processors online, at most 8 */
+    int thread_count;        /* [1, RNL_THREAD_CAP], default: physical cores this process may use,
+                              * no more than its control group's quota */
     double clip_seconds_max; /* longest clip of a turn: [0.1, 600], default 60 */
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
     size_t memory_size_max;  /* bytes of session memory allowed, default SIZE_MAX (no limit) */

@@ -134,6 +134,43 @@ cmp -s tiny-F16.gguf.frames bundle.gguf.frames && cmp -s bundle.gguf.frames set.
 expect 0 "folder to bundle" "$runnel" convert "$source/tests/data/tiny" -o q4.gguf --type q4_0
 expect 0 "the Q4_0 bundle runs" "$runnel" reply -q -m q4.gguf --max-tokens 20 "$question" -o a.wav
 
+expect 0 "folder to a mixture" "$runnel" convert "$model" -o mix.gguf --type Q4_K_M
+expect 0 "the mixture runs" "$runnel" reply -q -m mix.gguf --max-tokens 20 "$question" -o a.wav
+expect 0 "the mixture's types" "$runnel" info mix.gguf
+holds "the mixture falls back where rows are short" "encoder.*Q5_0"
+expect 0 "one thread" "$runnel" convert -t 1 "$model" -o mix1.gguf --type q4_k_m
+cmp -s mix.gguf mix1.gguf && pass || fail "convert: the number of threads shows in the file"
+
+# ---- Bench: chosen works only, one object a line
+expect 0 "bench --json" "$runnel" bench -m "$tiny" --json --repeat 2 --tokens 3,9 --depth 0,5 \
+    --work bandwidth,peak,mel,encoder,prefill,decode,frame,detokenizer,load
+python3 - "$work/out" <<'PY' && pass || fail "bench --json: not the objects they should be"
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+keys = "work type level threads tokens depth unit median min max n limit memory".split()
+units = dict(load="ms", bandwidth="GB/s", peak="Gop/s", mel="ms", encoder="ms", prefill="tok/s",
+             decode="tok/s", frame="ms", detokenizer="ms")
+for r in rows:
+    assert list(r) == keys and r["unit"] == units[r["work"]] and r["n"] == 2, r
+    assert 0 < r["min"] <= r["median"] <= r["max"], r
+    limited = r["work"] not in ("load", "bandwidth", "peak", "mel")
+    assert (r["limit"] is not None) == limited and (not limited or r["limit"] > 0), r
+shapes = [(r["work"], r["tokens"], r["depth"]) for r in rows if r["work"] in ("prefill", "decode")]
+assert shapes == [("prefill", 3, 0), ("prefill", 9, 0), ("decode", 3, 0), ("decode", 9, 0),
+                  ("decode", 3, 5), ("decode", 9, 5)], shapes
+assert {r["work"] for r in rows} == set(units), rows
+PY
+expect 0 "bench of a text model" "$runnel" bench -m "$source/tests/data/dense/tied" \
+    --repeat 1 --tokens 2 --depth 0
+holds "bench of a text model" "^decode"
+refuse 2 "bench work" "'sleep' is not known" "$runnel" bench --work decode,sleep
+refuse 2 "bench list" "list of up to" "$runnel" bench --tokens 32,many
+refuse 2 "bench empty list" "list of up to" "$runnel" bench --depth 32,,64
+refuse 2 "bench trailing comma" "list of up to" "$runnel" bench --tokens 32,
+refuse 2 "bench level" "'mmx' is not known" "$runnel" bench --cpu mmx
+refuse 2 "bench without the part" "no part for 'frame'" \
+    "$runnel" bench -q -m "$source/tests/data/dense/tied" --work frame
+
 # ---- Models that are refused: code 3, one sentence
 refuse 3 "missing model" "no such model" "$runnel" info nowhere.gguf
 echo "this is no model" > text.gguf

@@ -80,9 +80,9 @@ static void folder_and_bundle_give_the_same_answer(void **state) {
     rnl_model_info info;
     rnl_model_get_info(model, &info);
     assert_string_equal(info.codec, "mimi");
-    const convert_config config = {.path = bundle, .type = CONVERT_KEEP};
+    const convert_config config = {.path = bundle, .thread_count = 2};
     assert_int_equal(convert_model(model, &config, NULL), RNL_OK);
-    const convert_config as_set = {.path = bundle, .as_set = true, .type = CONVERT_KEEP};
+    const convert_config as_set = {.path = bundle, .as_set = true, .thread_count = 1};
     rnl_error error;
     assert_int_equal(convert_model(model, &as_set, &error), RNL_ERR_UNSUPPORTED);
     rnl_model_close(&model);

@@ -26,9 +26,15 @@ typedef struct outcome {
 
 static rnl_model *model;
 
-static int setup(void **state) {
+static int open_exact(void **state) {
     (void)state;
     model = rig_model("tiny");
+    return 0;
+}
+
+static int open_packed(void **state) {
+    (void)state;
+    model = rig_model_fast("gguf/tiny-Q4_0.gguf");
     return 0;
 }
 
@@ -506,5 +512,6 @@ int main(void) {
         cmocka_unit_test(nothing_pushed_changes_nothing),
         cmocka_unit_test(disturbances_do_not_show),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const int exact = cmocka_run_group_tests_name("laws, exact", tests, open_exact, teardown);
+    return exact + cmocka_run_group_tests_name("laws, packed", tests, open_packed, teardown);
 }

@@ -1,0 +1,91 @@
+/* The parts of `runnel bench`: cmd_bench.c chooses and prints, bench_work.c times the stages,
+ * bench_limit.c measures what the machine would allow, right before each repetition, because
+ * shared machines change within seconds. */
+#ifndef APPS_BENCH_H
+#define APPS_BENCH_H
+
+#include "apps/cli.h"
+#include "engine/session.h"
+
+enum {
+    BENCH_REPEAT_CAP = 1000,
+    BENCH_LIST_CAP = 16,
+    BENCH_PASS_CAP = 4,
+    BENCH_CLIP_SECONDS = 10,
+    BENCH_DECODE_STEPS = 32 /* of a repetition, unless --tokens says otherwise */
+};
+
+typedef struct bench_list {
+    int values[BENCH_LIST_CAP];
+    int count; /* 0: not given */
+} bench_list;
+
+typedef struct bench {
+    const options *o;
+    rnl_model *model;
+    rnl_session *s;
+    unsigned features; /* kernels_cpu_features, or less with --cpu */
+    unsigned works;    /* bits, by the numbers of cmd_bench.c */
+    bench_list tokens, depths;
+    int repeat;
+
+    unsigned char *memory; /* read for the limits; larger than any cache */
+    size_t memory_size, cursor;
+    size_t ahead;  /* prefetch distance that reads fastest here, 0: none */
+    uint64_t sink; /* of results that nobody wants */
+
+    int count;                       /* repetitions done, of the row under way */
+    double values[BENCH_REPEAT_CAP]; /* in the unit of the row */
+    double limits[BENCH_REPEAT_CAP]; /* likewise; 0: no limit is known */
+} bench;
+
+typedef struct bench_row {
+    const char *work, *unit;
+    const char *type, *level; /* NULL: the model's */
+    int tokens, depth;
+} bench_row;
+
+/* cmd_bench.c: prints the row of b->count repetitions and forgets them. */
+void bench_report(bench *b, const bench_row *row);
+/* The type of the backbone's feed-forward matrices, for a file of mixed types. */
+const char *bench_type(const rnl_model *m);
+
+/* ---- bench_limit.c */
+
+/* False when there is no memory for it. */
+bool bench_limit_create(bench *b);
+void bench_limit_destroy(bench *b);
+/* Finds the prefetch distance; needs the session. */
+void bench_limit_choose(bench *b);
+
+/* Reads `size` bytes `times` times over. */
+typedef struct bench_pass {
+    double size;
+    int times;
+} bench_pass;
+/* Seconds that all threads together need to read these, one pass after the other, each from memory
+ * that was not read lately, as far as the caches allow. */
+double bench_read(bench *b, const bench_pass *passes, int count);
+/* What a decoding step, a frame, the detokenizer's part of it read; returns the passes filled. */
+int bench_decode_passes(const bench *b, int depth, bench_pass *passes);
+int bench_frame_passes(const bench *b, bench_pass *passes);
+int bench_detokenizer_passes(const bench *b, bench_pass *passes);
+
+/* Operations a second of the instruction that the level's matrix products use, all threads. */
+double bench_peak(bench *b);
+/* Multiply-adds count as two. Without attention and convolutions, some per cent of the whole. */
+double bench_prefill_ops(const bench *b, int tokens);
+double bench_encoder_ops(const bench *b, int positions);
+
+/* The rows "bandwidth" and "peak". */
+void bench_bandwidth_rows(bench *b);
+void bench_peak_rows(bench *b);
+
+/* ---- bench_work.c: each prints its rows */
+void bench_encoder(bench *b, bool wants_mel, bool wants_encoder);
+void bench_prefill(bench *b, int tokens);
+void bench_decode(bench *b, int steps, int depth);
+void bench_frame(bench *b);
+void bench_detokenizer(bench *b);
+
+#endif

@@ -1,0 +1,223 @@
+/* What memory and arithmetic of this machine allow, measured beside the work.
+ *
+ * Memory: the same number of bytes that the work reads is read from a large buffer by all threads,
+ * in the same order of passes: a part that is read again (the depthformer, eight times a frame)
+ * is read again here too and finds in the caches what they can hold. Arithmetic: the peak of the
+ * instruction in use (kernels/limit.h). */
+#include "apps/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/limit.h"
+
+enum {
+    MEMORY_SIZE = 256 << 20,
+    LINE = 64,
+    AHEAD = 1024,      /* bytes; the other choice is no prefetch at all */
+    CHOOSE_ROUNDS = 5, /* alternately */
+    PEAK_MS = 8        /* of one sample */
+};
+
+bool bench_limit_create(bench *b) {
+    b->memory_size = MEMORY_SIZE;
+    b->memory = aligned_alloc(LINE, b->memory_size);
+    if (b->memory == NULL) return false;
+    memset(b->memory, 1, b->memory_size);
+    return true;
+}
+
+void bench_limit_destroy(bench *b) {
+    free(b->memory);
+    b->memory = NULL;
+}
+
+/* ---- Memory ---- */
+
+typedef struct reading {
+    const bench *b;
+    const unsigned char *data;
+    size_t ahead;
+    uint64_t sums[RNL_THREAD_CAP];
+} reading;
+
+static void read_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    reading *r = context;
+    r->sums[thread_index] += limit_read(r->b->features, r->data + (size_t)begin * LINE,
+                                        (size_t)(end - begin) * LINE, r->ahead);
+}
+
+static void read_region(bench *b, size_t begin, size_t size, size_t ahead) {
+    reading r = {.b = b, .data = b->memory + begin, .ahead = ahead};
+    pool_run(b->s->pool, (int64_t)(size / LINE), 1, read_part, &r);
+    for (int i = 0; i < RNL_THREAD_CAP; i++) b->sink += r.sums[i];
+}
+
+/* From the cursor on, wrapping at the end of the buffer. */
+static void read_once(bench *b, size_t begin, size_t size) {
+    while (size >= LINE) {
+        const size_t left = b->memory_size - begin, part = size < left ? size / LINE * LINE : left;
+        read_region(b, begin, part, b->ahead);
+        begin = (begin + part) % b->memory_size;
+        size -= part;
+    }
+    b->cursor = begin;
+}
+
+double bench_read(bench *b, const bench_pass *passes, int count) {
+    const double start = now_seconds();
+    b->cursor = 0; /* a model that fits into the caches is read from the same place each time */
+    for (int i = 0; i < count; i++) {
+        const size_t begin = b->cursor;
+        for (int t = 0; t < passes[i].times; t++) read_once(b, begin, (size_t)passes[i].size);
+    }
+    return now_seconds() - start;
+}
+
+static double bandwidth_of(bench *b, size_t ahead) {
+    const double start = now_seconds();
+    read_region(b, 0, b->memory_size, ahead);
+    return (double)b->memory_size / (now_seconds() - start);
+}
+
+void bench_limit_choose(bench *b) {
+    double plain = 0, prefetched = 0; /* the best: what others take only makes it less */
+    for (int i = 0; i < CHOOSE_ROUNDS; i++) {
+        plain = fmax(plain, bandwidth_of(b, 0));
+        prefetched = fmax(prefetched, bandwidth_of(b, AHEAD));
+    }
+    b->ahead = prefetched > plain ? AHEAD : 0;
+}
+
+void bench_bandwidth_rows(bench *b) {
+    const size_t aheads[] = {0, AHEAD};
+    const char *const names[] = {"plain", "prefetch"};
+    for (int which = 0; which < 2; which++) {
+        for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
+            b->values[b->count] = 1e-9 * bandwidth_of(b, aheads[which]);
+            b->limits[b->count] = 0;
+        }
+        bench_report(
+            b,
+            &(bench_row){.work = "bandwidth", .unit = "GB/s", .type = names[which], .tokens = 0});
+    }
+}
+
+/* ---- Bytes ---- */
+
+static double bytes_of(const matrix *m) {
+    return (double)m->row_size * (double)m->row_count;
+}
+
+static double elements_of(const matrix *m) {
+    return (double)m->col_count * (double)m->row_count;
+}
+
+/* Sum over the matrices that every position multiplies by. */
+static double stack_sum(const lfm2_weights *w, double (*of)(const matrix *m)) {
+    double sum = 0;
+    for (int i = 0; i < w->config.layer_count; i++) {
+        const lfm2_layer *l = &w->layers[i];
+        sum += of(&l->gate) + of(&l->up) + of(&l->down);
+        sum += l->kv_head_count > 0 ? of(&l->q) + of(&l->k) + of(&l->v) + of(&l->attention_out)
+                                    : of(&l->conv_in) + of(&l->conv_out);
+    }
+    return sum;
+}
+
+int bench_decode_passes(const bench *b, int depth, bench_pass *passes) {
+    rnl_memory_plan plan;
+    double cache = 0;
+    if (rnl_session_plan(b->model, &b->s->config, &plan, NULL) == RNL_OK)
+        cache = (double)plan.kv_cache / b->s->config.context_cap * depth;
+    const double layers = stack_sum(&b->model->backbone.stack, bytes_of);
+    passes[0] = (bench_pass){layers + bytes_of(&b->model->backbone.head) + cache, 1};
+    return 1;
+}
+
+int bench_detokenizer_passes(const bench *b, bench_pass *passes) {
+    const codec_weights *c = &b->model->codec;
+    if (c->kind != CODEC_LFM) return 0;
+    passes[0] = (bench_pass){stack_sum(&c->lfm.stack, bytes_of) + bytes_of(&c->lfm.out), 1};
+    return 1;
+}
+
+int bench_frame_passes(const bench *b, bench_pass *passes) {
+    const depth_weights *d = &b->model->depth;
+    double once = bytes_of(&d->split); /* the steps share the stack, each has its own head */
+    for (int k = 0; k < d->codebook_count; k++) once += bytes_of(&d->head[k]);
+    passes[0] = (bench_pass){stack_sum(&b->model->backbone.stack, bytes_of), 1};
+    passes[1] = (bench_pass){once, 1};
+    passes[2] = (bench_pass){stack_sum(&d->stack, bytes_of), d->codebook_count};
+    return 3 + bench_detokenizer_passes(b, passes + 3);
+}
+
+/* ---- Arithmetic ---- */
+
+typedef struct probing {
+    const limit_probe *probe;
+    int64_t round_count;
+    float results[RNL_THREAD_CAP];
+} probing;
+
+static void probe_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    probing *p = context;
+    for (int64_t i = begin; i < end; i++) p->results[thread_index] += p->probe->run(p->round_count);
+}
+
+/* Operations a second of all threads, in a sample of PEAK_MS or more. */
+static double peak_of(bench *b, const limit_probe *probe) {
+    const int64_t items =
+        4 * (int64_t)b->s->config.thread_count; /* two for each part of the pool */
+    probing p = {.probe = probe, .round_count = 1000};
+    for (;;) {
+        const double start = now_seconds();
+        pool_run(b->s->pool, items, 1, probe_part, &p);
+        const double seconds = now_seconds() - start;
+        b->sink += p.results[0] > 0;
+        if (seconds * 1e3 >= PEAK_MS)
+            return (double)items * (double)p.round_count * probe->op_count / seconds;
+        p.round_count *= 2;
+    }
+}
+
+double bench_peak(bench *b) {
+    const limit_probe *probe;
+    for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++)
+        if (strcmp(probe->level, b->model->kernels.name) == 0) return peak_of(b, probe);
+    return 0;
+}
+
+void bench_peak_rows(bench *b) {
+    const limit_probe *probe;
+    for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++) {
+        if ((probe->needs & ~b->features) != 0) continue;
+        for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
+            b->values[b->count] = 1e-9 * peak_of(b, probe);
+            b->limits[b->count] = 0;
+        }
+        bench_report(
+            b, &(bench_row){
+                   .work = "peak", .unit = "Gop/s", .type = probe->type, .level = probe->level});
+    }
+}
+
+double bench_prefill_ops(const bench *b, int tokens) {
+    return 2 * (stack_sum(&b->model->backbone.stack, elements_of) * tokens +
+                elements_of(&b->model->backbone.head));
+}
+
+double bench_encoder_ops(const bench *b, int positions) {
+    const encoder_weights *e = &b->model->encoder;
+    double sum = elements_of(&b->model->adapter.up) + elements_of(&b->model->adapter.out);
+    for (int i = 0; i < e->layer_count; i++) {
+        const encoder_layer *l = &e->layers[i];
+        sum += elements_of(&l->ff1.up) + elements_of(&l->ff1.down) + elements_of(&l->ff2.up) +
+               elements_of(&l->ff2.down) + elements_of(&l->q) + elements_of(&l->k) +
+               elements_of(&l->v) + elements_of(&l->out) + elements_of(&l->point1) +
+               elements_of(&l->point2);
+        sum += 2 * elements_of(&l->position); /* 2 * positions - 1 distances */
+    }
+    return 2 * sum * positions;
+}

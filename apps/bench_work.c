@@ -1,0 +1,175 @@
+/* Each kind of work, timed as a session does it. A repetition measures the limit first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/bench.h"
+
+static void add(bench *b, double value, double limit) {
+    b->values[b->count] = value;
+    b->limits[b->count] = limit;
+    b->count++;
+}
+
+/* True while repetitions are left. */
+static bool more(const bench *b) {
+    return b->count < b->repeat && !interrupted();
+}
+
+/* ---- Sound in ---- */
+
+static void make_clip(float *samples, size_t count) {
+    random_state r;
+    random_seed(&r, 1);
+    for (size_t i = 0; i < count; i++) samples[i] = (float)(0.2 * (random_unit(&r) - 0.5));
+}
+
+static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
+    const double begin = now_seconds();
+    mel_reset(&s->mel);
+    if (mel_push(&s->mel, clip, count) != RNL_OK) return 0; /* a clip of its length always fits */
+    mel_finish(&s->mel);
+    return now_seconds() - begin;
+}
+
+/* With the adapter; its rows go where the session would put them. */
+static double encoder_seconds(rnl_session *s) {
+    const double begin = now_seconds();
+    encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
+    while (encoder_step(&s->encoder, &s->compute) == RNL_OK) continue;
+    adapter_forward(&s->adapter, &s->compute, encoder_output(&s->encoder),
+                    s->encoder.position_count, s->embeddings);
+    return now_seconds() - begin;
+}
+
+void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
+    rnl_session *s = b->s;
+    const size_t count = (size_t)BENCH_CLIP_SECONDS * RNL_RATE_IN;
+    float *clip = malloc(count * sizeof *clip);
+    if (clip == NULL) return;
+    make_clip(clip, count);
+    if (wants_mel) {
+        while (more(b)) add(b, 1e3 * mel_seconds(s, clip, count), 0);
+        bench_report(b, &(bench_row){.work = "mel", .unit = "ms"});
+    }
+    if (wants_encoder) {
+        (void)mel_seconds(s, clip, count);
+        const int positions = encoder_position_count(mel_frame_count(&s->mel));
+        const double op_count = bench_encoder_ops(b, positions);
+        while (more(b)) {
+            const double limit = 1e3 * op_count / bench_peak(b);
+            add(b, 1e3 * encoder_seconds(s), limit);
+        }
+        bench_report(b, &(bench_row){.work = "encoder", .unit = "ms", .tokens = positions});
+    }
+    free(clip);
+}
+
+/* ---- Backbone ---- */
+
+/* count positions of some text, from where the backbone stands. */
+static void forward(rnl_session *s, int count) {
+    const backbone_weights *w = &s->model->backbone;
+    const size_t width = (size_t)backbone_width(w);
+    for (int at = 0; at < count && !interrupted(); at += SESSION_BATCH) {
+        const int batch = count - at < SESSION_BATCH ? count - at : SESSION_BATCH;
+        for (int t = 0; t < batch; t++)
+            backbone_embed_text(w, &s->compute, (at + t) % backbone_vocab_count(w),
+                                s->x + (size_t)t * width);
+        lfm2_forward(&s->live->backbone, &s->compute, s->x, batch);
+    }
+}
+
+static void logits(rnl_session *s, int position_in_batch) {
+    const backbone_weights *w = &s->model->backbone;
+    backbone_logits(w, &s->compute, s->x + (size_t)position_in_batch * backbone_width(w),
+                    s->logits);
+}
+
+/* As the peer counts: the prompt, and the logits of its last position. */
+void bench_prefill(bench *b, int tokens) {
+    const double op_count = bench_prefill_ops(b, tokens);
+    while (more(b)) {
+        const double limit = tokens * bench_peak(b) / op_count;
+        lfm2_reset(&b->s->live->backbone);
+        const double begin = now_seconds();
+        forward(b->s, tokens);
+        logits(b->s, (tokens - 1) % SESSION_BATCH);
+        add(b, tokens / (now_seconds() - begin), limit);
+    }
+    bench_report(b, &(bench_row){.work = "prefill", .unit = "tok/s", .tokens = tokens});
+}
+
+void bench_decode(bench *b, int steps, int depth) {
+    rnl_session *s = b->s;
+    bench_pass passes[BENCH_PASS_CAP];
+    const int pass_count = bench_decode_passes(b, depth + steps / 2, passes);
+    lfm2_reset(&s->live->backbone);
+    forward(s, depth);
+    while (more(b)) {
+        (void)bench_read(b, passes, pass_count); /* a small model finds its copy in the caches */
+        const double limit = 1 / bench_read(b, passes, pass_count);
+        s->live->backbone.position = depth;
+        const double begin = now_seconds();
+        for (int step = 0; step < steps; step++) {
+            forward(s, 1);
+            logits(s, 0);
+        }
+        add(b, steps / (now_seconds() - begin), limit);
+    }
+    bench_report(b,
+                 &(bench_row){.work = "decode", .unit = "tok/s", .tokens = steps, .depth = depth});
+}
+
+/* ---- Sound out ---- */
+
+/* Some codes that have a sound. */
+static void sounding(const bench *b, int32_t *codes) {
+    const int count = codec_code_count(&b->model->codec);
+    for (int k = 0; k < b->model->backbone.codebook_count; k++)
+        codes[k] = (codes[k] + 7 * k) % (count > 0 ? count : 1);
+}
+
+static bool to_sound(bench *b, const int32_t *codes) {
+    session_live *live = b->s->live;
+    int count = 0;
+    return b->model->codec.kind == CODEC_NONE ||
+           codec_push(&live->codec, &b->s->compute, codes, live->samples, &count) == RNL_OK;
+}
+
+/* Backbone step without text head, depthformer, embedding of the frame, codec. */
+void bench_frame(bench *b) {
+    rnl_session *s = b->s;
+    session_live *live = s->live;
+    const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
+    int32_t codes[RNL_CODEBOOK_CAP] = {0};
+    bench_pass passes[BENCH_PASS_CAP];
+    const int pass_count = bench_frame_passes(b, passes);
+    if (b->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
+    while (more(b)) {
+        const double limit = 1e3 * bench_read(b, passes, pass_count);
+        lfm2_reset(&live->backbone);
+        const double begin = now_seconds();
+        forward(s, 1);
+        depth_frame(&live->depth, &s->compute, s->x, greedy, &live->random, codes);
+        sounding(b, codes);
+        backbone_embed_frame(&b->model->backbone, &s->compute, codes, s->x, s->row);
+        if (!to_sound(b, codes)) return;
+        add(b, 1e3 * (now_seconds() - begin), limit);
+    }
+    bench_report(b, &(bench_row){.work = "frame", .unit = "ms", .tokens = 1});
+}
+
+void bench_detokenizer(bench *b) {
+    int32_t codes[RNL_CODEBOOK_CAP] = {0};
+    bench_pass passes[BENCH_PASS_CAP];
+    const int pass_count = bench_detokenizer_passes(b, passes);
+    codec_reset(&b->s->live->codec);
+    while (more(b)) {
+        const double limit = 1e3 * bench_read(b, passes, pass_count);
+        const double begin = now_seconds();
+        sounding(b, codes);
+        if (!to_sound(b, codes)) return;
+        add(b, 1e3 * (now_seconds() - begin), pass_count > 0 ? limit : 0);
+    }
+    bench_report(b, &(bench_row){.work = "detokenizer", .unit = "ms", .tokens = 1});
+}

@@ -1,0 +1,12 @@
+/* How many threads this process should compute with. */
+#ifndef CORE_THREADS_H
+#define CORE_THREADS_H
+
+/* Physical cores among the processors this process may run on, but no more than the processor time
+ * its control group (v1 or v2) grants, rounded up; in [1, RNL_THREAD_CAP]. Two hardware threads of
+ * a core share the units that matter here, so a core counts once. root: "" for this machine; tests
+ * name a folder that holds /proc/self/cgroup and /sys instead. What cannot be read sets no limit.
+ * */
+int threads_default(const char *root);
+
+#endif

@@ -1,0 +1,115 @@
+/* Probes of arithmetic and memory: loops that do one thing as fast as the machine lets them.
+ *
+ *     arithmetic   CHAINS independent chains of one instruction, enough to cover its latency on
+ *                  every port; no loads in the loop
+ *     memory       one load for each 32 bytes, added into four sums
+ *
+ * Probes of a level are compiled for its instructions by an attribute, not by flags of the file, so
+ * that all of them stand beside each other. */
+#include "kernels/limit.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+enum { CHAINS = 12, LINE = 64 };
+
+/* What portable C gives: a product and a sum, in whatever vectors the compiler's default allows. */
+static float run_scalar(int64_t round_count) {
+    float sums[CHAINS][4];
+    for (int c = 0; c < CHAINS; c++)
+        for (int i = 0; i < 4; i++) sums[c][i] = (float)(c + i);
+    for (int64_t r = 0; r < round_count; r++)
+        for (int c = 0; c < CHAINS; c++)
+            for (int i = 0; i < 4; i++) sums[c][i] = sums[c][i] * 0.9999f + 0.5f;
+    float total = 0;
+    for (int c = 0; c < CHAINS; c++)
+        for (int i = 0; i < 4; i++) total += sums[c][i];
+    return total;
+}
+
+static uint64_t read_scalar(const unsigned char *p, size_t size, size_t ahead) {
+    uint64_t sums[4] = {0};
+    for (size_t at = 0; at < size; at += LINE) {
+        const uint64_t *q = (const uint64_t *)(const void *)(p + at);
+        if (ahead > 0) __builtin_prefetch(p + at + ahead);
+        for (int i = 0; i < 8; i++) sums[i % 4] += q[i];
+    }
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+#if defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2,fma")))
+
+AVX2 static float run_avx2_f32(int64_t round_count) {
+    __m256 sums[CHAINS];
+    const __m256 a = _mm256_set1_ps(0.9999f), b = _mm256_set1_ps(0.5f);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_ps((float)c);
+    for (int64_t r = 0; r < round_count; r++)
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_fmadd_ps(sums[c], a, b);
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm256_add_ps(sums[0], sums[c]);
+    return _mm256_cvtss_f32(sums[0]);
+}
+
+/* 32 products of bytes to 8 sums: vpmaddubsw, vpmaddwd, vpaddd, as a product of quantised rows. */
+AVX2 static float run_avx2_i8(int64_t round_count) {
+    __m256i sums[CHAINS];
+    __m256i a = _mm256_set1_epi8(3), b = _mm256_set1_epi8(5);
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm256_set1_epi32(c);
+    for (int64_t r = 0; r < round_count; r++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) {
+            __asm__("" : "+x"(a), "+x"(b)); /* new operands as far as the compiler knows */
+            const __m256i pairs = _mm256_maddubs_epi16(a, b);
+            sums[c] = _mm256_add_epi32(sums[c], _mm256_madd_epi16(pairs, ones));
+        }
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm256_add_epi32(sums[0], sums[c]);
+    return (float)_mm_cvtsi128_si32(_mm256_castsi256_si128(sums[0]));
+}
+
+AVX2 static uint64_t read_avx2(const unsigned char *p, size_t size, size_t ahead) {
+    __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
+                       _mm256_setzero_si256()};
+    for (size_t at = 0; at + 2 * LINE <= size; at += 2 * LINE) {
+        const __m256i *q = (const __m256i *)(const void *)(p + at);
+        if (ahead > 0) {
+            _mm_prefetch((const char *)p + at + ahead, _MM_HINT_T0);
+            _mm_prefetch((const char *)p + at + ahead + LINE, _MM_HINT_T0);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) sums[i] = _mm256_add_epi64(sums[i], _mm256_load_si256(q + i));
+    }
+    if (size % (2 * LINE) != 0) {
+        const __m256i *q = (const __m256i *)(const void *)(p + size - LINE);
+        sums[0] = _mm256_add_epi64(sums[0], _mm256_load_si256(q));
+        sums[1] = _mm256_add_epi64(sums[1], _mm256_load_si256(q + 1));
+    }
+    sums[0] =
+        _mm256_add_epi64(_mm256_add_epi64(sums[0], sums[1]), _mm256_add_epi64(sums[2], sums[3]));
+    return (uint64_t)_mm256_extract_epi64(sums[0], 0) + (uint64_t)_mm256_extract_epi64(sums[0], 1) +
+           (uint64_t)_mm256_extract_epi64(sums[0], 2) + (uint64_t)_mm256_extract_epi64(sums[0], 3);
+}
+#endif
+
+static const limit_probe probes[] = {
+    {"scalar", "F32", 0, 2.0 * CHAINS * 4, run_scalar},
+#if defined(__x86_64__)
+    {"avx2", "F32", KERNELS_CPU_AVX2, 2.0 * CHAINS * 8, run_avx2_f32},
+    {"avx2", "I8", KERNELS_CPU_AVX2, 2.0 * CHAINS * 32, run_avx2_i8},
+#endif
+};
+
+const limit_probe *limit_probe_at(size_t index) {
+    return index < sizeof probes / sizeof probes[0] ? &probes[index] : NULL;
+}
+
+uint64_t limit_read(unsigned features, const void *data, size_t size, size_t ahead) {
+#if defined(__x86_64__)
+    if (features & KERNELS_CPU_AVX2) return read_avx2(data, size, ahead);
+#endif
+    (void)features;
+    return read_scalar(data, size, ahead);
+}
