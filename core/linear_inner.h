@@ -19,10 +19,14 @@ typedef struct product {
 /* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum). */
 static inline void product_store(float *y, const float *sums, const float *bias, int64_t count,
                                  bool adds) {
-    for (int64_t i = 0; i < count; i++) {
-        const float v = bias != NULL ? bias[i] + sums[i] : sums[i];
-        y[i] = adds ? y[i] + v : v;
-    }
+    if (bias != NULL && adds)
+        for (int64_t i = 0; i < count; i++) y[i] += bias[i] + sums[i];
+    else if (bias != NULL)
+        for (int64_t i = 0; i < count; i++) y[i] = bias[i] + sums[i];
+    else if (adds)
+        for (int64_t i = 0; i < count; i++) y[i] += sums[i];
+    else
+        for (int64_t i = 0; i < count; i++) y[i] = sums[i];
 }
 
 /* Scratch of the packed half. */

@@ -79,9 +79,13 @@ static void store_slab(const block_job *j, const linear_task *task, int64_t slab
     const int64_t row = slab * PACKED_ROWS, left = task->w->row_count - row;
     const int64_t rows = left < PACKED_ROWS ? left : PACKED_ROWS;
     const float *bias = task->bias != NULL ? task->bias + row : NULL;
-    for (int64_t t = 0; t < j->count; t++)
-        product_store(task->y + (size_t)(j->first + t) * task->y_stride + row,
-                      sums + t * PACKED_ROWS, bias, rows, j->p->adds);
+    float *y = task->y + (size_t)j->first * task->y_stride + row;
+    for (int64_t t = 0; t < j->count; t++, y += task->y_stride, sums += PACKED_ROWS) {
+        if (rows == PACKED_ROWS) /* a count that the compiler knows */
+            product_store(y, sums, bias, PACKED_ROWS, j->p->adds);
+        else
+            product_store(y, sums, bias, rows, j->p->adds);
+    }
 }
 
 /* Slabs are numbered through all tasks. */

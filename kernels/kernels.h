@@ -30,7 +30,9 @@ enum {
 typedef struct kernels_input {
     int64_t col_count;   /* a multiple of 32 */
     const int8_t *codes; /* [count, col_count] in [-127, 127] */
-    const int16_t *sums; /* [count, col_count / 16, 2] of codes with c % 4 < 2, and of the others */
+    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and of
+     * the others, then the same of all 32 columns */
+    const int16_t *sums;
     const float *scales; /* [count, col_count / 32] */
     const int16_t
         *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */

@@ -18,10 +18,13 @@ static float find_scale(const float *x, float most, float *scale) {
     return none ? 0.0f : most / largest;
 }
 
-static void sum_half(const int8_t *codes, int16_t sums[2]) {
-    sums[0] = sums[1] = 0;
-    for (int c = 0; c < PACKED_BLOCK / 2; c++)
-        sums[c % 4 / 2] = (int16_t)(sums[c % 4 / 2] + codes[c]);
+static void sum_block(const int8_t *codes, int16_t sums[4]) {
+    int of[4] = {0, 0, 0, 0};
+    for (int c = 0; c < PACKED_BLOCK; c++) of[c / 16 * 2 + c % 4 / 2] += codes[c];
+    sums[0] = (int16_t)of[0];
+    sums[1] = (int16_t)of[1];
+    sums[2] = (int16_t)(of[0] + of[2]);
+    sums[3] = (int16_t)(of[1] + of[3]);
 }
 
 static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
@@ -30,8 +33,7 @@ static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *
         const float factor = find_scale(x, 127.0f, scales + b);
         for (int c = 0; c < PACKED_BLOCK; c++)
             codes[c] = factor == 0 ? 0 : (int8_t)lrintf(x[c] * factor);
-        sum_half(codes, sums);
-        sum_half(codes + PACKED_BLOCK / 2, sums + 2);
+        sum_block(codes, sums);
         codes += PACKED_BLOCK;
     }
 }
@@ -51,7 +53,8 @@ static void dot_block(const packed_block *w, const int8_t *x, const int16_t *sum
     int32_t halves[2] = {0, 0};
     for (int c = 0; c < PACKED_BLOCK; c++) halves[c / 16] += w->codes[c] * x[c];
     *sum = halves[0] * w->scales[0] + halves[1] * w->scales[1];
-    *min_sum = (sums[0] + sums[1]) * w->mins[0] + (sums[2] + sums[3]) * w->mins[1];
+    const int first = sums[0] + sums[1], second = sums[2] + sums[3] - first;
+    *min_sum = first * w->mins[0] + second * w->mins[1];
 }
 
 static int32_t dot_wide(const packed_block *w, const int16_t *x) {

@@ -150,6 +150,12 @@ INLINE __m256i direct_wide(const unsigned char *block, int h, const int16_t *x) 
     return sum;
 }
 
+/* Sums of the input over columns 0 .. 15 (half 0), 16 .. 31 (half 1) or all of them (half 2). */
+INLINE __m256i input_sums(const int16_t *sums, int half) {
+    if (half == 0) return spread(sums);
+    return half == 2 ? spread(sums + 2) : _mm256_sub_epi16(spread(sums + 2), spread(sums));
+}
+
 /* Codes of up to six bits; scales: of columns 0 .. 15 and 16 .. 31. */
 INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int h, const int8_t *x,
                             const int16_t *sums, const __m256i scales[2]) {
@@ -158,7 +164,7 @@ INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int
     __m256i off[2], acc[2], sum = _mm256_setzero_si256();
     UNROLL for (int i = 0; i < 2; i++) {
         off[i] = _mm256_setzero_si256();
-        if (p.offset != 0) off[i] = _mm256_mullo_epi16(spread(sums + 2 * i), offset);
+        if (p.offset != 0) off[i] = _mm256_mullo_epi16(input_sums(sums, i), offset);
         acc[i] = late ? _mm256_setzero_si256() : off[i];
         if (late) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(off[i], scales[i]));
     }
@@ -188,9 +194,9 @@ INLINE const unsigned char *halves_of(const packed_info p, const unsigned char *
 
 /* sum of minima times sums of inputs, of one block, as integers. */
 INLINE __m256i min_sum(const packed_info p, const __m256i mins[2], const int16_t *sums) {
-    const __m256i a = spread(sums), b = spread(sums + 2);
-    if (p.sub_len == 32) return _mm256_madd_epi16(mins[0], _mm256_add_epi16(a, b));
-    return _mm256_add_epi32(_mm256_madd_epi16(mins[0], a), _mm256_madd_epi16(mins[1], b));
+    if (p.sub_len == 32) return _mm256_madd_epi16(mins[0], input_sums(sums, 2));
+    return _mm256_add_epi32(_mm256_madd_epi16(mins[0], input_sums(sums, 0)),
+                            _mm256_madd_epi16(mins[1], input_sums(sums, 1)));
 }
 
 /* The scales or minima of one block: of columns 0 .. 15 and 16 .. 31, rows 8h .. 8h + 7. */
@@ -328,12 +334,10 @@ INLINE void tile_codes(const packed_info p, int count, const unsigned char (*lin
             p.has_scale ? load_32(scales[p.sub_len == 16 ? sub : 0] + 32 * h)
                         : _mm256_set1_epi16(1);
         UNROLL for (int t = 0; t < count; t++) {
-            const int16_t *s = sums + t * (stride / 8) + 2 * sub;
             __m256i off = _mm256_setzero_si256();
-            if (p.offset != 0 && chain == 8)
-                off = _mm256_mullo_epi16(_mm256_add_epi16(spread(s), spread(s + 2)), offset);
-            else if (p.offset != 0 && (chain == 4 || part % 2 == 0))
-                off = _mm256_mullo_epi16(spread(s), offset);
+            if (p.offset != 0 && (chain >= 4 || part % 2 == 0))
+                off = _mm256_mullo_epi16(input_sums(sums + t * (stride / 8), chain == 8 ? 2 : sub),
+                                         offset);
             UNROLL for (int h = 0; h < 2; h++) {
                 acc[t][h] = chain == 2 ? _mm256_setzero_si256() : off;
                 if (part == 0) out[t][h] = _mm256_setzero_si256();
@@ -387,65 +391,77 @@ INLINE void tile_table(const packed_info p, int count, const unsigned char (*lin
     }
 }
 
-/* The minima of one block times the sums of the inputs. */
-INLINE void tile_minima(const packed_info p, int count, const unsigned char (*mins)[PACKED_LINE],
-                        const int16_t *sums, int64_t stride, const float *scales, int64_t blocks,
-                        __m256 minima[TILE_INPUTS][2]) {
-    UNROLL for (int h = 0; h < 2; h++) {
-        __m256i v[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-        if (p.has_scale) {
-            v[0] = load_32(mins[0] + 32 * h);
-            v[1] = load_32(mins[p.sub_len == 16] + 32 * h);
-        }
-        UNROLL for (int t = 0; t < count; t++) {
-            const __m256i m = min_sum(p, v, sums + t * (stride / 8));
-            const __m256 xs = _mm256_broadcast_ss(scales + t * blocks);
-            minima[t][h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(m), xs, minima[t][h]);
+/* y[t] += d * products[t] + min * minima[t] for the super-block s of the piece. */
+INLINE void tile_add(const packed_info p, int count, float *y, const piece *w, int s,
+                     const __m256 products[TILE_INPUTS][2], const __m256 minima[TILE_INPUTS][2]) {
+    UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++) {
+        float *at = y + t * PACKED_ROWS + 8 * h;
+        __m256 acc = _mm256_loadu_ps(at);
+        acc = _mm256_fmadd_ps(_mm256_load_ps(w->d[s] + 8 * h), products[t][h], acc);
+        if (p.has_min) acc = _mm256_fmadd_ps(_mm256_load_ps(w->min[s] + 8 * h), minima[t][h], acc);
+        _mm256_storeu_ps(at, acc);
+    }
+}
+
+/* Where the inputs of a tile stand: row t at t times the stride. */
+typedef struct tile_input {
+    const int8_t *codes;
+    const int16_t *wide, *sums;
+    const float *scales;
+    int64_t stride; /* columns of a row */
+} tile_input;
+
+/* Block b of the piece: products and minima as float, added to what is there unless first. */
+INLINE void tile_block(const packed_info p, int count, const piece *w, int b, const tile_input *x,
+                       bool first, __m256 products[TILE_INPUTS][2], __m256 minima[TILE_INPUTS][2]) {
+    const int sub = b * PACKED_BLOCK / p.sub_len;
+    const int64_t blocks = x->stride / PACKED_BLOCK;
+    const int16_t *sums = x->sums + 4 * b;
+    __m256i out[TILE_INPUTS][2];
+    if (is_wide(p))
+        tile_wide(count, w->lines[b], x->wide + b * PACKED_BLOCK, x->stride, out);
+    else if (p.is_table)
+        tile_table(p, count, w->lines[b], w->scales[sub], x->codes + b * PACKED_BLOCK, x->stride,
+                   out);
+    else
+        tile_codes(p, count, w->lines[b], w->scales + sub, x->codes + b * PACKED_BLOCK, x->stride,
+                   sums, out);
+    UNROLL for (int t = 0; t < count; t++) {
+        const __m256 xs = _mm256_broadcast_ss(x->scales + t * blocks + b);
+        UNROLL for (int h = 0; h < 2; h++) {
+            const __m256 sum = _mm256_cvtepi32_ps(out[t][h]);
+            products[t][h] =
+                first ? _mm256_mul_ps(sum, xs) : _mm256_fmadd_ps(sum, xs, products[t][h]);
+            if (!p.has_min) continue;
+            __m256i mins[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
+            if (p.has_scale) {
+                mins[0] = load_32(w->mins[sub] + 32 * h);
+                mins[1] = load_32(w->mins[sub + (p.sub_len == 16)] + 32 * h);
+            }
+            const __m256 min = _mm256_cvtepi32_ps(min_sum(p, mins, sums + t * (x->stride / 8)));
+            minima[t][h] = first ? _mm256_mul_ps(min, xs) : _mm256_fmadd_ps(min, xs, minima[t][h]);
         }
     }
 }
 
-/* A piece times `count` inputs from input t on, added to y [count][16]; first: its column. */
+/* A piece times `count` inputs from input t on, added to y [count][16]; column: where the piece
+ * begins. A sum times a scale is rounded like the fused step from 0 that the law asks for. */
 INLINE void tile(const packed_info p, int count, float *y, const piece *w, int block_count,
-                 const kernels_input *x, int64_t t, int64_t first) {
-    const int64_t stride = x->col_count, blocks = stride / PACKED_BLOCK;
+                 const kernels_input *x, int64_t t, int64_t column) {
+    const int64_t at = t * x->col_count + column;
     const int of_super = p.super_len / PACKED_BLOCK;
-    const int64_t at = t * stride + first;
-    const int16_t *sums = x->sums + at / 8;
-    const float *scales = (is_wide(p) ? x->wide_scales : x->scales) + at / PACKED_BLOCK;
+    const tile_input input = {.codes = x->codes + at,
+                              .wide = x->wide + at,
+                              .sums = x->sums + at / 8,
+                              .scales =
+                                  (is_wide(p) ? x->wide_scales : x->scales) + at / PACKED_BLOCK,
+                              .stride = x->col_count};
+    __m256 products[TILE_INPUTS][2], minima[TILE_INPUTS][2];
     for (int b = 0; b < block_count; b += of_super) {
-        __m256 products[TILE_INPUTS][2], minima[TILE_INPUTS][2];
-        UNROLL for (int i = 0; i < count; i++) UNROLL for (int h = 0; h < 2; h++) products[i][h] =
-            minima[i][h] = _mm256_setzero_ps();
-        for (int i = b; i < b + of_super; i++) {
-            const int sub = i * PACKED_BLOCK / p.sub_len;
-            __m256i out[TILE_INPUTS][2];
-            if (is_wide(p))
-                tile_wide(count, w->lines[i], x->wide + at + i * PACKED_BLOCK, stride, out);
-            else if (p.is_table)
-                tile_table(p, count, w->lines[i], w->scales[sub], x->codes + at + i * PACKED_BLOCK,
-                           stride, out);
-            else
-                tile_codes(p, count, w->lines[i], w->scales + sub, x->codes + at + i * PACKED_BLOCK,
-                           stride, sums + 4 * i, out);
-            UNROLL for (int j = 0; j < count; j++) {
-                const __m256 xs = _mm256_broadcast_ss(scales + j * blocks + i);
-                UNROLL for (int h = 0; h < 2; h++) products[j][h] =
-                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(out[j][h]), xs, products[j][h]);
-            }
-            if (p.has_min)
-                tile_minima(p, count, w->mins + sub, sums + 4 * i, stride, scales + i, blocks,
-                            minima);
-        }
-        UNROLL for (int j = 0; j < count; j++) UNROLL for (int h = 0; h < 2; h++) {
-            float *to = y + j * PACKED_ROWS + 8 * h;
-            const int s = b / of_super;
-            __m256 acc = _mm256_loadu_ps(to);
-            acc = _mm256_fmadd_ps(_mm256_load_ps(w->d[s] + 8 * h), products[j][h], acc);
-            if (p.has_min)
-                acc = _mm256_fmadd_ps(_mm256_load_ps(w->min[s] + 8 * h), minima[j][h], acc);
-            _mm256_storeu_ps(to, acc);
-        }
+        tile_block(p, count, w, b, &input, true, products, minima);
+        for (int i = b + 1; i < b + of_super; i++)
+            tile_block(p, count, w, i, &input, false, products, minima);
+        tile_add(p, count, y, w, b / of_super, products, minima);
     }
 }
 
@@ -534,9 +550,9 @@ static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *
         __m256i s = _mm256_maddubs_epi16(ones, bytes);
         s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0x4e));
         s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0xb1));
-        const int32_t a = _mm256_extract_epi32(s, 0), c = _mm256_extract_epi32(s, 4);
-        memcpy(sums + 4 * b, &a, sizeof a);
-        memcpy(sums + 4 * b + 2, &c, sizeof c);
+        const __m128i first = _mm256_castsi256_si128(s);
+        const __m128i both = _mm_add_epi16(first, _mm256_extracti128_si256(s, 1));
+        _mm_storel_epi64((__m128i *)(void *)(sums + 4 * b), _mm_unpacklo_epi32(first, both));
     }
 }
 
