@@ -15,7 +15,7 @@
     static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
                                 int64_t x_count, unsigned char *scratch) {                         \
         (void)scratch;                                                                             \
-        multiply_any(packed_infos[type], y, slab, x, x_count);                                     \
+        multiply_slab(packed_infos[type], y, slab, x, x_count);                                    \
     }
 PACKED_EACH(MULTIPLY)
 #undef MULTIPLY

@@ -354,8 +354,8 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
     UNROLL for (int i = 0; i < count; i++) store(y + (t + i) * PACKED_ROWS + row, acc[i]);
 }
 
-INLINE void multiply_any(const packed_info p, float *y, const unsigned char *slab,
-                         const kernels_input *x, int64_t x_count) {
+INLINE void multiply_slab(const packed_info p, float *y, const unsigned char *slab,
+                          const kernels_input *x, int64_t x_count) {
     for (int row = 0; row < PACKED_ROWS; row += LANES) {
         int64_t t = 0;
         for (; t + INPUTS <= x_count; t += INPUTS) multiply_rows(p, INPUTS, y, slab, row, x, t);
