@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,12 +33,17 @@ int exit_code(const rnl_error *error) {
     case RNL_ERR_DATA:
         return EXIT_INPUT;
     case RNL_ERR_UNSUPPORTED:
+    case RNL_ERR_FORMAT: /* of a model: it may show only when it computes */
         return EXIT_MODEL;
     case RNL_ERR_ARGUMENT:
         return EXIT_USAGE;
     default:
         return EXIT_FAILED;
     }
+}
+
+bool is_blank(const char *text) {
+    return text[strspn(text, " \t\r\n")] == '\0';
 }
 
 int flush_output(void) {
@@ -54,21 +60,47 @@ int check_target(const char *path) {
                     "%s: cannot be written: this is no regular file; name a file to write", path);
 }
 
-static volatile sig_atomic_t stop_requested, doomed;
-static char doomed_path[4096]; /* complete while doomed is 1 */
+enum { DOOMED_CAP = 4 /* the files of a GGUF set */ };
+static volatile sig_atomic_t stop_requested, doomed_count;
+static char doomed_paths[DOOMED_CAP][4096]; /* complete below doomed_count */
 
 void doomed_file(const char *path) {
-    doomed = 0;
+    const int at = doomed_count;
+    if (path == NULL) doomed_count = 0;
+    if (path == NULL || at == DOOMED_CAP || strlen(path) >= sizeof doomed_paths[0]) return;
+    (void)strcpy(doomed_paths[at], path);
     atomic_signal_fence(memory_order_release);
-    if (path == NULL || strlen(path) >= sizeof doomed_path) return;
-    (void)strcpy(doomed_path, path);
+    doomed_count = at + 1;
+}
+
+static volatile sig_atomic_t keys_on;
+static struct termios terminal; /* as it was; complete while keys_on is 1 */
+
+bool keys_begin(void) {
+    if (tcgetattr(STDIN_FILENO, &terminal) != 0) return false;
+    struct termios raw = terminal;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
     atomic_signal_fence(memory_order_release);
-    doomed = 1;
+    keys_on = 1;
+    return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+void keys_end(void) {
+    if (keys_on) (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    keys_on = 0;
+}
+
+bool key_waits(void) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&input, 1, 0) == 1 && (input.revents & POLLIN) != 0;
 }
 
 /* From a signal handler: async-signal-safe calls only. */
 static void end_at_once(int code) {
-    if (doomed) (void)unlink(doomed_path);
+    for (int i = 0; i < doomed_count; i++) (void)unlink(doomed_paths[i]);
+    keys_end();
     _exit(code);
 }
 
@@ -83,6 +115,11 @@ static void on_interrupt(int signal_number) {
     stop_requested = 1;
     (void)!write(wake_pipe[1], "", 1);
     errno = kept;
+}
+
+/* From outside, without a person who waits for an answer. */
+static void on_terminate(int signal_number) {
+    end_at_once(128 + signal_number);
 }
 
 static void on_bus_error(int signal_number) {
@@ -101,6 +138,9 @@ void interrupt_install(void) {
         for (int i = 0; i < 2; i++) (void)fcntl(wake_pipe[i], F_SETFL, O_NONBLOCK);
     struct sigaction action = {.sa_handler = on_interrupt};
     (void)sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_terminate;
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
     action.sa_handler = on_bus_error;
     (void)sigaction(SIGBUS, &action, NULL);
     /* A reader that goes away (`| head`) is an error of the write then, and files are cleared
@@ -152,9 +192,9 @@ static void log_to_stderr(void *context, rnl_log_level level, const char *text) 
 
 rnl_model *open_model(const options *o, int *code) {
     char installed[4096];
-    const char *path = o->model;
-    if (path == NULL) path = getenv("RUNNEL_MODEL");
-    if (path == NULL || *path == '\0')
+    const char *path = o->model, *named = getenv("RUNNEL_MODEL");
+    if (path == NULL && named != NULL && *named != '\0') path = named;
+    if (path == NULL)
         path = installed_model(installed, sizeof installed) ? installed : RUNNEL_SAMPLES;
     rnl_model_config config = rnl_model_config_default();
     config.mmproj_path = o->mmproj;

@@ -17,22 +17,32 @@ enum {
 
 typedef struct options {
     const char *model, *mmproj, *vocoder, *tokenizer;
-    const char *cpu;      /* kernel level */
-    const char *output;   /* -o */
-    const char *system;   /* system prompt */
-    const char *voice;    /* say */
-    const char *mode;     /* chat */
-    const char *type;     /* convert */
-    const char *format;   /* convert: bundle or set */
-    const char *sets[64]; /* convert: KEY=VALUE */
+    const char *cpu;                    /* kernel level */
+    const char *output;                 /* -o */
+    const char *system;                 /* system prompt */
+    const char *voice;                  /* say */
+    const char *mode;                   /* chat */
+    const char *type;                   /* convert */
+    const char *format;                 /* convert: bundle or set */
+    const char *encoder_type;           /* convert */
+    const char *pack;                   /* convert: kernel level */
+    const char *sets[64];               /* convert: KEY=VALUE */
+    const char *input, *record, *trace; /* talk */
     int set_count;
-    const char *work, *tokens, *depth; /* bench */
+    const char *work, *tokens, *depth;                    /* bench */
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
     int text_run, audio_run, repeat;                      /* -1: not given */
     double temperature, audio_temperature, seconds_max;   /* -1: not given */
+    const char *list;                                     /* files to work on, one name a line */
+    const char *text_file;                                /* say: -f */
+    const char *raw_format; /* standard input without a header; NULL: not given */
+    int channel, raw_rate, raw_channels, sentence_max;     /* -1: not given */
+    double pause_sentence, pause_paragraph, pause_heading; /* seconds; -1: not given */
+    double turn_seconds_max, sim_cost_ms;                  /* talk; -1: not given */
     size_t memory_max;
     uint64_t seed;
-    bool exact, json, quiet, drop_oldest, sound_off;
+    bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain;
+    bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     char **arguments;
     int argument_count;
 } options;
@@ -44,11 +54,13 @@ typedef struct command {
     const char *about;    /* what it does, for --help; may be NULL */
     const char *own;      /* letters of the options it takes besides the common ones */
     int (*run)(const options *o);
+    bool endless; /* Ctrl-C is its usual end: exit code 0 */
 } command;
 
 /* One per file. */
 extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
-    command_convert, command_bench, command_dump, command_tokenize;
+    command_convert, command_bench, command_dump, command_tokenize, command_devices, command_talk,
+    command_trace;
 
 /* Parses what follows the command's name. Returns false when the program should end with *code:
  * help was shown, or a sentence about the mistake. */
@@ -61,6 +73,8 @@ int complain(int code, const char *format, ...) __attribute__((format(printf, 2,
 /* The exit code of a failed call; as is for things that go wrong while working. */
 int exit_code(const rnl_error *error);
 
+/* Nothing but white space. */
+bool is_blank(const char *text);
 /* Writes out what printf has gathered. EXIT_OK, or EXIT_FAILED after a complaint (a full disk, a
  * reader that went away). */
 int flush_output(void);
@@ -74,8 +88,15 @@ bool interrupted(void);
 /* Waits until standard input, a terminal, has a line or its end; false on Ctrl-C, however close to
  * the call it comes. */
 bool wait_for_input(void);
-/* The half-written file to remove when the program ends at once: a second Ctrl-C, a model file that
- * shrinks. Copied; NULL: none. */
+/* As wait_for_input for one byte of standard input that may already be there: whether one is. Never
+ * waits. */
+bool key_waits(void);
+/* A terminal that gives single keys, until restored; also a second Ctrl-C restores it. False: this
+ * is no terminal. */
+bool keys_begin(void);
+void keys_end(void);
+/* One more half-written file to remove when the program ends at once: a second Ctrl-C, SIGTERM or
+ * SIGHUP, a model file that shrinks. At most four, copied; NULL: none from now on. */
 void doomed_file(const char *path);
 
 /* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,

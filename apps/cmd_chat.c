@@ -76,7 +76,7 @@ static int converse(chat *c) {
         ssize_t size = getline(&line, &cap, stdin);
         if (size < 0) break;
         while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
-        if (size == 0) continue;
+        if (is_blank(line)) continue;
         code = answer(c, line);
         /* A person at a terminal may try again after a slip such as a wrong file name. */
         if (typed && (code == EXIT_INPUT || code == EXIT_USAGE)) code = EXIT_OK;
@@ -103,7 +103,9 @@ static int begin(chat *c) {
     int code = turn_add_system(&c->t);
     if (code == EXIT_OK && o->output != NULL) code = make_folder(o->output);
     if (code != EXIT_OK) return code;
-    return o->argument_count == 1 ? answer(c, o->arguments[0]) : converse(c);
+    if (o->argument_count == 0) return converse(c);
+    if (is_blank(o->arguments[0])) return complain(EXIT_INPUT, "chat: the message has no text");
+    return answer(c, o->arguments[0]);
 }
 
 static int run(const options *o) {

@@ -1,5 +1,6 @@
 /* runnel dump: any array that lies between sound and answer, for comparison with other
  * implementations. A clip is answered as `reply` would, with taps on the stages. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,13 +98,17 @@ static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
     char text[1024];
     for (rnl_status status = RNL_OK; status != RNL_DONE && !interrupted();) {
         const bool was_encoding = s->encoding;
+        const int64_t before = s->live->backbone.position;
         status = rnl_session_step(s, &error);
         if (status < 0) return complain(exit_code(&error), "%s", error.text);
         if (was_encoding && !s->encoding && wants(d, "adapter", -1))
             keep(d, s->embeddings + (size_t)encode_at * width, (size_t)encode_count, width);
-        if (wants(d, "hidden", -1) && !was_encoding && s->live->step_count > 0)
-            keep(d, s->x, 1, width);
-        if (s->live->step_count > 0) after_decision(d, s, &frames_seen);
+        if (s->live->step_count > 0) { /* a decision, from the last row of its batch */
+            const int64_t count = s->live->backbone.position - before;
+            if (wants(d, "hidden", -1) && count > 0)
+                keep(d, s->x + (size_t)(count - 1) * width, 1, width);
+            after_decision(d, s, &frames_seen);
+        }
         while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;
         while (rnl_session_pull_samples(s, samples, 4096, &got) == RNL_OK)
             if (wants(d, "samples", -1)) keep(d, samples, got, 1);
@@ -112,16 +117,27 @@ static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
     return EXIT_OK;
 }
 
-/* "encoder.3" -> stage "encoder", index 3. */
-static void split_stage(dump *d, char *name) {
+static const struct {
+    const char *name;
+    bool numbered;
+} stages[] = {{"mel", false},        {"subsampling", false}, {"encoder", true}, {"adapter", false},
+              {"embeddings", false}, {"backbone", true},     {"hidden", false}, {"logits", false},
+              {"depth", true},       {"spectrum", false},    {"samples", false}};
+
+/* "encoder.3" -> stage "encoder", index 3; false when it is none. name is cut at the dot. */
+static bool split_stage(dump *d, char *name) {
     d->index = -1;
     d->stage = name;
     char *dot = strchr(name, '.');
-    if (dot == NULL) return;
-    *dot = '\0';
-    char *end;
-    const long index = strtol(dot + 1, &end, 10);
-    d->index = *end == '\0' && end != dot + 1 && index >= 0 && index < 4096 ? (int)index : 4096;
+    if (dot != NULL) {
+        *dot++ = '\0';
+        const size_t digits = strspn(dot, "0123456789");
+        if (digits == 0 || digits > 4 || dot[digits] != '\0') return false;
+        d->index = (int)strtol(dot, NULL, 10);
+    }
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        if (strcmp(stages[i].name, name) == 0) return stages[i].numbered == (dot != NULL);
+    return false;
 }
 
 static int dump_stage(const options *o, rnl_model *model, rnl_session *session, dump *d) {
@@ -132,15 +148,16 @@ static int dump_stage(const options *o, rnl_model *model, rnl_session *session, 
     if (code == EXIT_OK) code = turn_add_file(&t, o->arguments[1]);
     const rnl_turn_config config = turn_config(o, model, t.mode);
     if (code == EXIT_OK) code = run_turn(d, session, &config);
+    if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED; /* the array is not complete */
     if (code != EXIT_OK) return code;
     if (d->failed) return complain(EXIT_FAILED, "memory is exhausted");
     if (d->kept.rows == 0)
         return complain(EXIT_USAGE,
-                        "dump: '%s' gave nothing; stages are mel, subsampling, encoder.N, adapter, "
-                        "embeddings, backbone.N, hidden, logits, depth.K, spectrum, samples",
+                        "dump: '%s' gave nothing: the model has no such layer, or the answer no "
+                        "frame; `runnel info` tells the layers",
                         o->arguments[0]);
     if (!npy_write(o->output, d->kept.values, d->kept.rows, d->kept.cols))
-        return complain(EXIT_FAILED, "%s: cannot be written", o->output);
+        return complain(EXIT_FAILED, "%s: cannot be written: %s", o->output, strerror(errno));
     if (!o->quiet) (void)fprintf(stderr, "%s: [%zu, %zu]\n", o->output, d->kept.rows, d->kept.cols);
     return EXIT_OK;
 }
@@ -148,12 +165,17 @@ static int dump_stage(const options *o, rnl_model *model, rnl_session *session, 
 static int run(const options *o) {
     if (o->argument_count != 2 || o->output == NULL)
         return complain(EXIT_USAGE, "dump: name a stage, a sound file, and the target with -o");
-    int code = check_target(o->output);
-    if (code != EXIT_OK) return code;
     dump d = {0};
     char name[64];
     (void)snprintf(name, sizeof name, "%s", o->arguments[0]);
-    split_stage(&d, name);
+    if (!split_stage(&d, name))
+        return complain(EXIT_USAGE,
+                        "dump: '%.60s' is no stage; stages are mel, subsampling, encoder.N, "
+                        "adapter, embeddings, backbone.N, hidden, logits, depth.K, spectrum, "
+                        "samples",
+                        o->arguments[0]);
+    int code = check_target(o->output);
+    if (code != EXIT_OK) return code;
     options exact = *o;
     exact.exact = true; /* for comparison with other implementations */
     rnl_model *model = open_model(&exact, &code);
@@ -173,6 +195,6 @@ const command command_dump = {
         "STAGE is mel, subsampling, encoder.N, adapter, embeddings, backbone.N, hidden, logits,\n"
         "depth.K, spectrum or samples. The input is answered as by `reply`; arrays of the\n"
         "generation hold one row a decision (backbone.N: one a position, prompt first).",
-    .own = "osxTKAkSiL",
+    .own = "osxTKAkSiDL",
     .run = run,
 };

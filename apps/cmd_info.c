@@ -1,8 +1,10 @@
 /* runnel info: what a model is, where its bytes go, what a session on it needs. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "apps/cli.h"
+#include "core/json.h"
 #include "engine/model.h"
 
 typedef struct part {
@@ -84,14 +86,22 @@ static void print_parts(const rnl_model *m) {
     printf("%-12s %9.1f\n", "total", mib(m->weight_size));
 }
 
-static int print_plan(const options *o, const rnl_model *m) {
-    rnl_session_config config = rnl_session_config_default();
-    if (o->context > 0) config.context_cap = o->context;
-    if (o->threads > 0) config.thread_count = o->threads;
-    rnl_memory_plan p;
+/* The memory of a session as the options would make it; EXIT_OK or the code of a complaint. */
+static int plan_session(const options *o, const rnl_model *m, rnl_session_config *config,
+                        rnl_memory_plan *plan) {
+    *config = rnl_session_config_default();
+    if (o->context > 0) config->context_cap = o->context;
+    if (o->threads > 0) config->thread_count = o->threads;
     rnl_error error = {0};
-    if (rnl_session_plan(m, &config, &p, &error) != RNL_OK)
-        return complain(exit_code(&error), "%s", error.text);
+    if (rnl_session_plan(m, config, plan, &error) == RNL_OK) return EXIT_OK;
+    return complain(exit_code(&error), "%s", error.text);
+}
+
+static int print_plan(const options *o, const rnl_model *m) {
+    rnl_session_config config;
+    rnl_memory_plan p;
+    const int code = plan_session(o, m, &config, &p);
+    if (code != EXIT_OK) return code;
     printf("\na session with a context of %d positions and clips of %.0f s needs %.1f MiB:\n"
            "  KV cache %.1f, history %.1f, tokenizer %.1f, backbone %.1f, detokenizer %.1f, "
            "snapshots %.1f, rest %.1f\n",
@@ -121,6 +131,86 @@ static void print_remarks(const rnl_model *m) {
     printf("\n");
 }
 
+/* ---- The same for programs ---- */
+
+static void set_text(json *object, const char *key, const char *text) {
+    json_set(object, key, json_new_string(text, strlen(text)));
+}
+
+static void set_size(json *object, const char *key, size_t size) {
+    json_set(object, key, json_new_int((int64_t)size));
+}
+
+static json *parts_of(const rnl_model *m) {
+    part parts[PART_COUNT];
+    json *all = json_new_object();
+    gather(m, parts);
+    for (int i = 0; i < PART_COUNT; i++) {
+        if (parts[i].count == 0) continue;
+        json *one = json_new_object(), *types = json_new_object();
+        set_size(one, "bytes", parts[i].size);
+        set_size(one, "tensors", parts[i].count);
+        for (int t = 0; t < QUANT_TYPE_CAP; t++)
+            if (parts[i].by_type[t] > 0)
+                set_size(types, quant_describe((uint32_t)t)->name, parts[i].by_type[t]);
+        json_set(one, "types", types);
+        json_set(all, parts[i].name, one);
+    }
+    return all;
+}
+
+static json *modes_of(const rnl_model *m) {
+    const char *const names[] = {"interleaved", "transcribe", "speak", "text"};
+    json *modes = json_new_array();
+    for (int i = 0; i < RNL_MODE_COUNT; i++)
+        if (rnl_model_can(m, (rnl_mode)i))
+            json_append(modes, json_new_string(names[i], strlen(names[i])));
+    return modes;
+}
+
+static int print_json(const options *o, const rnl_model *m) {
+    rnl_session_config config;
+    rnl_memory_plan p;
+    rnl_model_info info;
+    const int code = plan_session(o, m, &config, &p);
+    if (code != EXIT_OK) return code;
+    rnl_model_get_info(m, &info);
+    json *object = json_new_object(), *session = json_new_object();
+    set_text(object, "path", m->path);
+    set_text(object, "name", info.name);
+    set_text(object, "kind", m->source.kind);
+    set_text(object, "codec", info.codec);
+    json_set(object, "modes", modes_of(m));
+    set_size(object, "layers", (size_t)info.layer_count);
+    set_size(object, "width", (size_t)info.width);
+    set_size(object, "vocabulary", (size_t)info.vocab_count);
+    set_size(object, "codebooks", (size_t)info.codebook_count);
+    set_size(object, "context", (size_t)info.context_trained);
+    set_size(object, "bytes", info.weight_size);
+    json_set(object, "parts", parts_of(m));
+    set_size(session, "context", (size_t)config.context_cap);
+    set_size(session, "bytes", p.total);
+    set_size(session, "kv_cache", p.kv_cache);
+    json_set(object, "session", session);
+    char *line = json_text(object);
+    json_destroy(&object);
+    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    (void)puts(line);
+    free(line);
+    return EXIT_OK;
+}
+
+static int print_all(const options *o, const rnl_model *m) {
+    const char *name = m->source.config.name;
+    printf("%s\n%s%s%s, kernels %s\n\n", m->path, name, *name != '\0' ? ": " : "", m->source.kind,
+           m->kernels.name);
+    print_shapes(m);
+    print_parts(m);
+    const int code = print_plan(o, m);
+    if (code == EXIT_OK) print_remarks(m);
+    return code;
+}
+
 static int run(const options *o) {
     if (o->argument_count > 1) return complain(EXIT_USAGE, "info: name one model");
     options with_path = *o;
@@ -129,14 +219,7 @@ static int run(const options *o) {
     with_path.exact = true; /* weights as stored */
     rnl_model *model = open_model(&with_path, &code);
     if (model == NULL) return code;
-    printf("%s\n%s%s%s, kernels %s\n\n", model->path,
-           model->source.config.name[0] != '\0' ? model->source.config.name : "",
-           model->source.config.name[0] != '\0' ? ": " : "", model->source.kind,
-           model->kernels.name);
-    print_shapes(model);
-    print_parts(model);
-    code = print_plan(o, model);
-    if (code == EXIT_OK) print_remarks(model);
+    code = o->json ? print_json(o, model) : print_all(o, model);
     rnl_model_close(&model);
     return code;
 }
@@ -147,6 +230,6 @@ const command command_info = {
     .synopsis = "[options] [PATH]",
     .about =
         "Shapes, types, bytes of each part, memory of a session at --context, what is missing.",
-    .own = "",
+    .own = "j",
     .run = run,
 };

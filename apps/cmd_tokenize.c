@@ -13,6 +13,7 @@ typedef struct tokenizing {
     int32_t *ids;
     size_t cap;
     void *memory;
+    bool as_json; /* a line is an array */
 } tokenizing;
 
 enum { PIECE_CAP = 65536, ID_CAP = 1 << 20 };
@@ -40,8 +41,10 @@ static int print_ids(tokenizing *t, const char *text, size_t size) {
     if (bpe_encode(t->text, &t->scratch, text, size, true, t->ids, ID_CAP, &count, &error) !=
         RNL_OK)
         return complain(EXIT_INPUT, "%s", error.text);
-    for (size_t i = 0; i < count; i++) printf("%s%d", i > 0 ? " " : "", t->ids[i]);
-    printf("\n");
+    const char *const between = t->as_json ? "," : " ";
+    if (t->as_json) printf("[");
+    for (size_t i = 0; i < count; i++) printf("%s%d", i > 0 ? between : "", t->ids[i]);
+    printf(t->as_json ? "]\n" : "\n");
     return EXIT_OK;
 }
 
@@ -63,7 +66,7 @@ static int run(const options *o) {
     exact.exact = true; /* nothing is computed */
     rnl_model *model = open_model(&exact, &code);
     if (model == NULL) return code;
-    tokenizing t = {.text = model->source.text};
+    tokenizing t = {.text = model->source.text, .as_json = o->json};
     if (t.text == NULL)
         code = complain(EXIT_MODEL, "%s: the model has no vocabulary", model->path);
     else if (!prepare(&t))
@@ -84,6 +87,6 @@ const command command_tokenize = {
     .about =
         "One line of ids for each argument, or for each line of standard input. Special tokens\n"
         "written in the text count as such.",
-    .own = "",
+    .own = "j",
     .run = run,
 };

@@ -30,6 +30,6 @@ const command command_transcribe = {
     .summary = "write down what is said in sound files",
     .synopsis = "[options] FILE ...",
     .about = "The text goes to stdout; of several files each line begins with the file's name.",
-    .own = "jsxTKSL",
+    .own = "jsxTKAkSiDL",
     .run = run,
 };

@@ -1,8 +1,11 @@
 #include "apps/npy.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "apps/cli.h"
 
 static bool write_all(FILE *f, const float *values, size_t rows, size_t cols) {
     char header[128];
@@ -19,13 +22,19 @@ static bool write_all(FILE *f, const float *values, size_t rows, size_t cols) {
 bool npy_write(const char *path, const float *values, size_t rows, size_t cols) {
     char temporary[4096];
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid()) >=
-        sizeof temporary)
+        sizeof temporary) {
+        errno = ENAMETOOLONG;
         return false;
-    FILE *f = fopen(temporary, "wb");
+    }
+    FILE *f = fopen(temporary, "wbx");
     if (f == NULL) return false;
+    doomed_file(temporary);
     bool done = write_all(f, values, rows, cols);
     done = fclose(f) == 0 && done;
     done = done && rename(temporary, path) == 0;
+    const int reason = errno;
     if (!done) (void)unlink(temporary);
+    doomed_file(NULL);
+    errno = reason;
     return done;
 }

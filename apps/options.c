@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "audio/file.h"
 
 typedef enum option_kind {
     KIND_FLAG,
@@ -73,8 +74,12 @@ static const option_row rows[] = {
      AT(seconds_max), 0.1, 600},
     {'y', false, false, "type", "TYPE", "of the matrices, as above (default keep)", KIND_TEXT,
      AT(type), 0, 0},
-    {'f', false, false, "format", "KIND", "bundle (one file, default) or set (four files)",
+    {'F', false, false, "format", "KIND", "bundle (one file, default) or set (four files)",
      KIND_TEXT, AT(format), 0, 0},
+    {'Y', false, false, "encoder-type", "TYPE", "of encoder and adapter (default: as --type)",
+     KIND_TEXT, AT(encoder_type), 0, 0},
+    {'p', false, false, "pack", "LEVEL", "store matrices packed for this kernel level", KIND_TEXT,
+     AT(pack), 0, 0},
     {'=', false, false, "set", "KEY=VALUE", "a runnel.default.* key of the bundle", KIND_SET, 0, 0,
      0},
     {'W', false, false, "work", "LIST", "what to measure, such as prefill,decode (default: all)",
@@ -83,8 +88,60 @@ static const option_row rows[] = {
      KIND_TEXT, AT(tokens), 0, 0},
     {'P', false, false, "depth", "LIST", "positions before a decoding (default 0,2048)", KIND_TEXT,
      AT(depth), 0, 0},
+    {'<', false, false, "input", "DEVICE",
+     "microphone: a name or number of `runnel devices`, "
+     "file:IN.wav or null",
+     KIND_TEXT, AT(input), 0, 0},
+    {'#', false, false, "list-devices", NULL, "the same as `runnel devices`", KIND_FLAG,
+     AT(list_devices), 0, 0},
+    {'(', false, false, "record", "FILE", "a stereo WAV of what was heard (left) and said (right)",
+     KIND_TEXT, AT(record), 0, 0},
+    {'!', false, false, "push-to-talk", NULL, "the space key begins and ends a turn", KIND_FLAG,
+     AT(push_to_talk), 0, 0},
+    {'|', false, false, "no-barge-in", NULL, "an answer cannot be interrupted", KIND_FLAG,
+     AT(no_barge_in), 0, 0},
+    {'?', false, false, "no-speculation", NULL, "begin to answer only when the turn is over",
+     KIND_FLAG, AT(no_speculation), 0, 0},
+    {'+', false, false, "max-turn", "X", "longest turn of the user in seconds (default 30)",
+     KIND_REAL, AT(turn_seconds_max), 2, 600},
+    {'~', false, false, "trace", "FILE", "one JSON line a turn with its marks T0 to T11", KIND_TEXT,
+     AT(trace), 0, 0},
+    {'&', false, false, "transcribe", NULL, "write down what the user said, too", KIND_FLAG,
+     AT(transcribe), 0, 0},
+    {'$', false, false, "sim-cost", "MS",
+     "with file: a fixed cost of each step instead of the "
+     "measured one",
+     KIND_REAL, AT(sim_cost_ms), 0, 10000},
     {'r', false, false, "repeat", "N", "measurements of each kind (default 5)", KIND_INT,
      AT(repeat), 1, 1000},
+    {'l', false, false, "list", "FILE", "work on the files named in FILE, one a line", KIND_TEXT,
+     AT(list), 0, 0},
+    {'c', false, false, "channel", "N", "hear channel N alone (default: the mean of all)", KIND_INT,
+     AT(channel), 1, SOUND_CHANNEL_CAP},
+    {'8', false, false, "per-channel", NULL, "every channel by itself, as for recorded calls",
+     KIND_FLAG, AT(per_channel), 0, 0},
+    {'z', false, false, "raw-rate", "HZ", "standard input without a header: its rate (16000)",
+     KIND_INT, AT(raw_rate), SOUND_RATE_MIN, SOUND_RATE_MAX},
+    {'Z', false, false, "raw-channels", "N", "likewise: its channels (1)", KIND_INT,
+     AT(raw_channels), 1, SOUND_CHANNEL_CAP},
+    {'9', false, false, "raw-format", "FORMAT", "likewise: s16le (default), s32le or f32le",
+     KIND_TEXT, AT(raw_format), 0, 0},
+    {'R', false, false, "resume", NULL, "go on where an earlier run was stopped", KIND_FLAG,
+     AT(resume), 0, 0},
+    {'f', true, false, "file", "FILE",
+     "speak a text file (- for standard input), sentence by "
+     "sentence",
+     KIND_TEXT, AT(text_file), 0, 0},
+    {'n', false, false, "plain", NULL, "-f: the text is no Markdown, speak every character",
+     KIND_FLAG, AT(plain), 0, 0},
+    {'4', false, false, "sentence-max", "N", "-f: longest piece in characters (default 300)",
+     KIND_INT, AT(sentence_max), 40, 1000},
+    {'5', false, false, "pause-sentence", "S", "-f: seconds after a sentence (default 0.3)",
+     KIND_REAL, AT(pause_sentence), 0, 10},
+    {'6', false, false, "pause-paragraph", "S", "-f: seconds after a paragraph (default 0.7)",
+     KIND_REAL, AT(pause_paragraph), 0, 10},
+    {'7', false, false, "pause-heading", "S", "-f: seconds around a heading (default 1.2)",
+     KIND_REAL, AT(pause_heading), 0, 10},
 };
 enum { ROW_COUNT = sizeof rows / sizeof *rows };
 
@@ -246,6 +303,15 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
                    .temperature = -1,
                    .audio_temperature = -1,
                    .seconds_max = -1,
+                   .channel = -1,
+                   .raw_rate = -1,
+                   .raw_channels = -1,
+                   .sentence_max = -1,
+                   .pause_sentence = -1,
+                   .pause_paragraph = -1,
+                   .pause_heading = -1,
+                   .turn_seconds_max = -1,
+                   .sim_cost_ms = -1,
                    .memory_max = SIZE_MAX};
     struct option long_options[ROW_COUNT + 3] = {0};
     char short_options[2 * ROW_COUNT + 8] = ":h"; /* ':' reports a missing value as such */

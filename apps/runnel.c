@@ -4,9 +4,10 @@
 
 #include "apps/cli.h"
 
-static const command *const commands[] = {&command_reply, &command_transcribe, &command_say,
-                                          &command_chat,  &command_info,       &command_convert,
-                                          &command_bench, &command_dump,       &command_tokenize};
+static const command *const commands[] = {&command_reply,   &command_transcribe, &command_say,
+                                          &command_chat,    &command_info,       &command_convert,
+                                          &command_bench,   &command_dump,       &command_tokenize,
+                                          &command_devices, &command_talk,       &command_trace};
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static void help(FILE *out) {
@@ -65,7 +66,7 @@ static int dispatch(int argc, char **argv) {
         options o;
         int code;
         if (options_parse(&o, commands[i], argc - 1, argv + 1, &code)) code = commands[i]->run(&o);
-        return code;
+        return interrupted() && !commands[i]->endless ? EXIT_STOPPED : code;
     }
     return unknown(name);
 }
@@ -73,6 +74,5 @@ static int dispatch(int argc, char **argv) {
 int main(int argc, char **argv) {
     interrupt_install();
     const int code = dispatch(argc, argv);
-    if (interrupted()) return EXIT_STOPPED;
     return code == EXIT_OK ? flush_output() : code;
 }

@@ -8,6 +8,10 @@ static bool is_greedy(rnl_sampling how) {
     return how.temperature <= 0.0f || how.top_k == 1;
 }
 
+int sample_draw_count(rnl_sampling how) {
+    return is_greedy(how) ? 0 : 1;
+}
+
 static int largest(const float *x, int count) {
     int best = 0;
     for (int i = 1; i < count; i++)

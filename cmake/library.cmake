@@ -8,10 +8,11 @@
 # The installed static library is joined into one object first: hidden visibility holds for shared
 # libraries only, and inner names such as arena_take must not meet those of a user's program.
 
-set(RUNNEL_LINK_INSIDE PkgConfig::FFTW PkgConfig::SAMPLERATE PkgConfig::JANSSON Threads::Threads m)
+set(RUNNEL_LINK_INSIDE PkgConfig::FFTW PkgConfig::SAMPLERATE PkgConfig::JANSSON PkgConfig::SPEEXDSP
+  Threads::Threads m)
 # In an installed package the same, under the names that runnel-config.cmake gives them.
 set(RUNNEL_LINK_OUTSIDE PkgConfig::RUNNEL_FFTW PkgConfig::RUNNEL_SAMPLERATE
-  PkgConfig::RUNNEL_JANSSON Threads::Threads m)
+  PkgConfig::RUNNEL_JANSSON PkgConfig::RUNNEL_SPEEXDSP Threads::Threads m)
 
 function(runnel_library_properties target)
   target_include_directories(${target} PUBLIC

@@ -59,7 +59,12 @@ RNL_MUST_USE rnl_status gguf_writer_begin_data(gguf_writer *w, rnl_error *error)
  * by the writer. RNL_ERR_IO (disk full) names the file. */
 RNL_MUST_USE rnl_status gguf_writer_data(gguf_writer *w, const void *data, size_t size,
                                          rnl_error *error);
-/* Checks that all data came, flushes to disk, renames, frees *w (also on failure, file removed). */
+/* The name that the file has until finish. Lives as long as w. */
+const char *gguf_writer_temporary(const gguf_writer *w);
+/* Checks that all data came, flushes to disk. Of several files that belong together all are
+ * completed before the first gets its name. */
+RNL_MUST_USE rnl_status gguf_writer_complete(gguf_writer *w, rnl_error *error);
+/* Completes, renames, frees *w (also on failure, file removed). */
 RNL_MUST_USE rnl_status gguf_writer_finish(gguf_writer **w, rnl_error *error);
 
 #endif

@@ -216,14 +216,21 @@ rnl_status gguf_writer_data(gguf_writer *w, const void *data, size_t size, rnl_e
     return status;
 }
 
+const char *gguf_writer_temporary(const gguf_writer *w) {
+    return w->temporary;
+}
+
+rnl_status gguf_writer_complete(gguf_writer *w, rnl_error *error) {
+    if (w->current != w->tensor_count)
+        return status_fail(error, RNL_ERR_STATE, "%s: tensor data is missing", w->path);
+    if (fflush(w->file) == 0 && fsync(fileno(w->file)) == 0) return RNL_OK;
+    return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space", w->path,
+                       strerror(errno));
+}
+
 rnl_status gguf_writer_finish(gguf_writer **out, rnl_error *error) {
     gguf_writer *w = *out;
-    rnl_status status = RNL_OK;
-    if (w->current != w->tensor_count)
-        status = status_fail(error, RNL_ERR_STATE, "%s: tensor data is missing", w->path);
-    if (status == RNL_OK && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0))
-        status = status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space",
-                             w->path, strerror(errno));
+    rnl_status status = gguf_writer_complete(w, error);
     if (status == RNL_OK && rename(w->temporary, w->path) != 0)
         status = status_fail(error, RNL_ERR_IO, "%s: cannot be renamed to its name: %s", w->path,
                              strerror(errno));

@@ -2,10 +2,13 @@
 #include "core/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -30,18 +33,18 @@ rnl_status json_parse(const char *text, size_t size, const char *name, json **ou
 
 static rnl_status read_all(FILE *f, const char *path, size_t size_cap, char **text, size_t *size,
                            rnl_error *error) {
-    if (fseek(f, 0, SEEK_END) != 0)
-        return status_fail(error, RNL_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    const long end = ftell(f);
-    if (end < 0 || fseek(f, 0, SEEK_SET) != 0)
-        return status_fail(error, RNL_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    if ((size_t)end > size_cap)
-        return status_fail(error, RNL_ERR_FORMAT, "%s: %ld bytes are more than the %zu allowed",
+    struct stat info;
+    if (fstat(fileno(f), &info) != 0 || !S_ISREG(info.st_mode))
+        return status_fail(error, RNL_ERR_IO, "%s: this is no regular file; name a JSON file",
+                           path);
+    const size_t end = (size_t)info.st_size;
+    if (end > size_cap)
+        return status_fail(error, RNL_ERR_FORMAT, "%s: %zu bytes are more than the %zu allowed",
                            path, end, size_cap);
-    *text = malloc((size_t)end + 1);
+    *text = malloc(end + 1);
     if (*text == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    *size = fread(*text, 1, (size_t)end, f);
-    if (*size == (size_t)end) return RNL_OK;
+    *size = fread(*text, 1, end, f);
+    if (*size == end) return RNL_OK;
     free(*text);
     *text = NULL;
     return status_fail(error, RNL_ERR_IO, "%s: cannot be read", path);
@@ -49,7 +52,10 @@ static rnl_status read_all(FILE *f, const char *path, size_t size_cap, char **te
 
 rnl_status json_read(const char *path, size_t size_cap, json **out, rnl_error *error) {
     *out = NULL;
-    FILE *f = fopen(path, "rb");
+    /* O_NONBLOCK: a pipe of that name must not make us wait for a writer. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (f == NULL && fd >= 0) close(fd);
     if (f == NULL)
         return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     char *text = NULL;

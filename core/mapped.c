@@ -26,7 +26,8 @@ static rnl_status map(int fd, const char *path, mapped *out, rnl_error *error) {
 
 rnl_status mapped_open(const char *path, mapped *out, rnl_error *error) {
     *out = (mapped){0};
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a pipe of that name must not make us wait for a writer. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     const rnl_status status = map(fd, path, out, error);

@@ -13,6 +13,7 @@ struct resampler {
     int rate_in, rate_out;
     int64_t in_count, out_count; /* of this clip */
     float block[BLOCK];          /* input waiting for a whole block */
+    size_t block_count;          /* samples that make it whole */
     size_t filled;               /* samples in it */
     size_t used;                 /* samples of a whole block that src has taken */
     bool flowing;                /* src is being fed the block */
@@ -22,6 +23,7 @@ rnl_status resampler_create(resampler **out) {
     int error = 0;
     *out = calloc(1, sizeof **out);
     if (*out == NULL) return RNL_ERR_MEMORY;
+    (*out)->block_count = BLOCK;
     (*out)->src = src_new(SRC_SINC_BEST_QUALITY, 1, &error);
     if ((*out)->src != NULL) return RNL_OK;
     free(*out);
@@ -34,6 +36,11 @@ void resampler_destroy(resampler **r) {
     src_delete((*r)->src);
     free(*r);
     *r = NULL;
+}
+
+void resampler_set_block(resampler *r, size_t count) {
+    assert(count >= 1 && count <= BLOCK);
+    r->block_count = count;
 }
 
 void resampler_begin(resampler *r, int rate_in, int rate_out) {
@@ -86,12 +93,12 @@ void resampler_push(resampler *r, const float *samples, size_t count, size_t *ta
             r->filled = r->used = 0;
             r->flowing = false;
         }
-        const size_t room = BLOCK - r->filled, left = count - *taken;
+        const size_t room = r->block_count - r->filled, left = count - *taken;
         const size_t n = left < room ? left : room;
         memcpy(r->block + r->filled, samples + *taken, n * sizeof *samples);
         r->filled += n;
         *taken += n;
-        r->flowing = r->filled == BLOCK;
+        r->flowing = r->filled == r->block_count;
         if (!r->flowing) break;
     }
     r->in_count += (int64_t)*taken;
@@ -109,4 +116,68 @@ void resampler_finish(resampler *r, float *out, size_t cap, size_t *made) {
     memset(out + *made, 0, (n - *made) * sizeof *out);
     *made = n;
     r->out_count += (int64_t)n;
+}
+
+struct stream_resampler {
+    SRC_STATE *src;
+    double ratio, ppm;
+    bool same; /* equal rates, never steered */
+};
+
+rnl_status stream_resampler_create(int rate_in, int rate_out, stream_resampler **out) {
+    assert(rate_in >= 4000 && rate_in <= 768000 && rate_out >= 4000 && rate_out <= 768000);
+    int error = 0;
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) return RNL_ERR_MEMORY;
+    (*out)->src = src_new(SRC_SINC_MEDIUM_QUALITY, 1, &error);
+    if ((*out)->src == NULL) {
+        free(*out);
+        *out = NULL;
+        return RNL_ERR_MEMORY;
+    }
+    (*out)->ratio = (double)rate_out / rate_in;
+    stream_resampler_reset(*out);
+    return RNL_OK;
+}
+
+void stream_resampler_destroy(stream_resampler **r) {
+    if (*r == NULL) return;
+    src_delete((*r)->src);
+    free(*r);
+    *r = NULL;
+}
+
+void stream_resampler_reset(stream_resampler *r) {
+    (void)src_reset(r->src);
+    (void)src_set_ratio(r->src, r->ratio);
+    r->ppm = 0.0;
+    r->same = r->ratio == 1.0;
+}
+
+void stream_resampler_steer(stream_resampler *r, double ppm) {
+    if (ppm > STREAM_STEER_PPM_MAX) ppm = STREAM_STEER_PPM_MAX;
+    if (ppm < -STREAM_STEER_PPM_MAX) ppm = -STREAM_STEER_PPM_MAX;
+    r->ppm = ppm;
+    if (ppm != 0.0) r->same = false;
+}
+
+void stream_resampler_push(stream_resampler *r, const float *samples, size_t count, size_t *taken,
+                           float *out, size_t cap, size_t *made) {
+    *taken = *made = 0;
+    if (r->same) {
+        *taken = *made = count < cap ? count : cap;
+        memcpy(out, samples, *made * sizeof *out);
+        return;
+    }
+    while (*made < cap) {
+        SRC_DATA data = {.data_in = samples + *taken,
+                         .input_frames = (long)(count - *taken),
+                         .data_out = out + *made,
+                         .output_frames = (long)(cap - *made),
+                         .src_ratio = r->ratio * (1.0 + r->ppm * 1e-6)};
+        if (src_process(r->src, &data) != 0) return; /* arguments are ours: cannot fail */
+        *taken += (size_t)data.input_frames_used;
+        *made += (size_t)data.output_frames_gen;
+        if (data.input_frames_used == 0 && data.output_frames_gen == 0) return;
+    }
 }

@@ -20,6 +20,7 @@ typedef struct tensor {
     int rank;                       /* 0 .. TENSOR_RANK_CAP; 0 is a single element */
     int64_t shape[TENSOR_RANK_CAP]; /* outermost first, as PyTorch prints it; unused entries 1 */
     size_t size;                    /* bytes */
+    const unsigned char *slabs;     /* a packed matrix instead of data; else NULL */
 } tensor;
 
 /* A weight matrix y = W x: what linear() multiplies by. Rows may be any stored type. */

@@ -183,6 +183,10 @@ static bool is_readable(loader *l, const tensor *t) {
 static const float *as_vector(loader *l, entry *e, int64_t count) {
     const tensor *t = &e->t;
     if (!is_readable(l, t)) return NULL;
+    if (t->data == NULL) {
+        fail(l, RNL_ERR_FORMAT, t->name, "is packed, which only matrices are; the file is damaged");
+        return NULL;
+    }
     if (element_count(t) != count) {
         char shape[96], what[192];
         shape_text(t, shape, sizeof shape);
@@ -257,8 +261,26 @@ static void wrong_shape(loader *l, const tensor *t, int64_t row_count, int64_t c
     fail(l, RNL_ERR_FORMAT, t->name, what);
 }
 
+/* Remembers that a matrix has slabs; where they lie is settled in weights_pack, unless the file
+ * holds them. */
+static void want_packed(loader *l, const char *name, matrix *m) {
+    entry *e = find(l->w, name);
+    if (packed_describe(m->type)->low_bits == 0) return;
+    if (e->packed == NULL) {
+        e->packed = calloc(1, sizeof *e->packed);
+        if (e->packed == NULL) {
+            fail(l, RNL_ERR_MEMORY, name, "does not fit into memory");
+            return;
+        }
+        e->packed->slabs = e->t.slabs;
+        e->packed->slab_size = packed_slab_size(m->type, m->col_count);
+    }
+    m->packed = e->packed;
+}
+
 /* The matrix as it lies in the file. */
-static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_t col_count) {
+static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_t col_count,
+                          bool pack) {
     const matrix none = {0};
     if (l->status != RNL_OK) return none;
     const entry *e = find(l->w, name);
@@ -279,40 +301,25 @@ static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_
         fail(l, RNL_ERR_FORMAT, name, "has rows of no whole number of blocks; the file is damaged");
         return none;
     }
-    return (matrix){.data = t->data,
-                    .type = t->type,
-                    .row_count = rows,
-                    .col_count = cols,
-                    .row_size = (size_t)cols / info->block_len * info->block_size};
-}
-
-/* Asks for slabs; where they lie is settled in weights_pack. */
-static void want_packed(loader *l, const char *name, matrix *m) {
-    entry *e = find(l->w, name);
-    if (packed_describe(m->type)->low_bits == 0) return;
-    if (e->packed == NULL) {
-        e->packed = calloc(1, sizeof *e->packed);
-        if (e->packed == NULL) {
-            fail(l, RNL_ERR_MEMORY, name, "does not fit into memory");
-            return;
-        }
-        e->packed->slab_size = packed_slab_size(m->type, m->col_count);
-    }
-    m->packed = e->packed;
+    matrix m = {.data = t->data,
+                .type = t->type,
+                .row_count = rows,
+                .col_count = cols,
+                .row_size = (size_t)cols / info->block_len * info->block_size};
+    if (t->slabs != NULL || pack) want_packed(l, name, &m);
+    return l->status == RNL_OK ? m : none;
 }
 
 matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
     char name[NAME_CAP];
     FULL_NAME(l, format, name);
-    matrix m = find_matrix(l, name, row_count, col_count);
-    if (m.data != NULL && l->pack) want_packed(l, name, &m);
-    return m;
+    return find_matrix(l, name, row_count, col_count, l->pack);
 }
 
 matrix load_table(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
     char name[NAME_CAP];
     FULL_NAME(l, format, name);
-    return find_matrix(l, name, row_count, col_count);
+    return find_matrix(l, name, row_count, col_count, false);
 }
 
 /* ---- Packing ---- */
@@ -347,7 +354,7 @@ rnl_status weights_pack(weights *w, pool *p) {
     for (size_t i = 0; i < w->count; i++) {
         const entry *e = &w->entries[i];
         size_t size;
-        if (e->packed == NULL) continue;
+        if (e->packed == NULL || e->t.slabs != NULL) continue;
         if (!checked_mul((size_t)slab_count_of(e), e->packed->slab_size, &size) ||
             !checked_add(total, size, &total))
             return RNL_ERR_MEMORY;
@@ -357,7 +364,7 @@ rnl_status weights_pack(weights *w, pool *p) {
     unsigned char *at = (unsigned char *)w->slabs.data;
     for (size_t i = 0; i < w->count; i++) {
         const entry *e = &w->entries[i];
-        if (e->packed == NULL) continue;
+        if (e->packed == NULL || e->t.slabs != NULL) continue;
         pack_job job = {.e = e, .slabs = at};
         e->packed->slabs = at;
         pool_run(p, slab_count_of(e), 1, pack_part, &job);

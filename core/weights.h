@@ -54,7 +54,7 @@ const float *load_vector(loader *l, int64_t count, const char *format, ...)
 const float *load_vector_if(loader *l, int64_t count, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A matrix as stored: [row_count, col_count], trailing dimensions of 1 allowed. 0 for either: taken
- * from the file (at least 1, at most 2^24). data == NULL on failure. */
+ * from the file (at least 1, at most 2^24). row_count == 0 on failure. */
 matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* A matrix that is only read by rows (an embedding): never packed. */

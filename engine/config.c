@@ -90,8 +90,10 @@ void config_write_defaults(const model_config *c, gguf_writer *w) {
     }
 }
 
+/* A plain decimal number: strtod alone also takes spaces, 0x10 and infinities. */
 static bool parse_number(const char *text, double min, double max, double *out) {
     char *end;
+    if (text[strspn(text, "0123456789.")] != '\0') return false;
     errno = 0;
     *out = strtod(text, &end);
     return errno == 0 && end != text && *end == '\0' && *out >= min && *out <= max;
@@ -100,6 +102,11 @@ static bool parse_number(const char *text, double min, double max, double *out) 
 static bool set_number(const char *field, const char *name, const char *value, double min,
                        double max, double *out) {
     return strcmp(field, name) == 0 && parse_number(value, min, max, out);
+}
+
+static bool set_count(const char *field, const char *name, const char *value, double max,
+                      double *out) {
+    return strchr(value, '.') == NULL && set_number(field, name, value, 1, max, out);
 }
 
 bool config_set_default(model_config *c, const char *key, const char *value) {
@@ -120,11 +127,11 @@ bool config_set_default(model_config *c, const char *key, const char *value) {
             m->text.temperature = (float)number;
         else if (set_number(field, "audio_temperature", value, 0, 2, &number))
             m->audio.temperature = (float)number;
-        else if (set_number(field, "text_top_k", value, 1, INT32_MAX, &number))
+        else if (set_count(field, "text_top_k", value, INT32_MAX, &number))
             m->text.top_k = (int)number;
-        else if (set_number(field, "audio_top_k", value, 1, INT32_MAX, &number))
+        else if (set_count(field, "audio_top_k", value, INT32_MAX, &number))
             m->audio.top_k = (int)number;
-        else if (set_number(field, "step_max", value, 1, 1 << 20, &number))
+        else if (set_count(field, "step_max", value, 1 << 20, &number))
             m->step_max = (int)number;
         else
             return false;

@@ -15,6 +15,7 @@
 
 #include "core/pool.h"
 #include "core/status.h"
+#include "engine/packed_file.h"
 #include "tokenizer/bpe_file.h"
 
 enum {
@@ -33,7 +34,8 @@ typedef struct writing {
     pool *pool;
     float *values;       /* [thread_count, row_cap] one row for each thread */
     size_t row_cap;      /* elements of the longest row */
-    unsigned char *rows; /* a batch of rows as they are written */
+    unsigned char *rows; /* a batch of rows, or of slabs, as they are written */
+    unsigned char *own;  /* packing: [thread_count, PACKED_ROWS, row_cap * 2 bytes] of one slab */
     size_t done, total;  /* bytes read */
 } writing;
 
@@ -88,9 +90,24 @@ static quant_type type_of(const writing *job, const tensor *t) {
         ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
         ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
         return QUANT_F32;
-    if (job->config->recipe == NULL) return t->type;
-    return recipe_type(job->config->recipe, &job->m->source.config.backbone,
+    const recipe *r = job->config->recipe;
+    if (part_of(t->name) == PART_ENCODER && job->config->encoder_recipe != NULL)
+        r = job->config->encoder_recipe;
+    if (r == NULL) return t->type;
+    return recipe_type(r, &job->m->source.config.backbone,
                        weights_find(job->m->source.w, "output.weight") != NULL, t->name, shape[1]);
+}
+
+/* Matrices that are multiplied by; tables are only read by rows. */
+static bool is_packed(const writing *job, const tensor *t) {
+    int64_t shape[TENSOR_RANK_CAP];
+    if (!job->config->packs || shape_of(t, shape) != 2) return false;
+    if (packed_describe(type_of(job, t))->low_bits == 0) return false;
+    if (strcmp(t->name, "token_embd.weight") == 0)
+        return weights_find(job->m->source.w, "output.weight") == NULL;
+    if (starts(t->name, "depth_embeddings.") && ends(t->name, ".embedding.weight"))
+        return job->m->source.config.depth_tied;
+    return !starts(t->name, "audio_embedding.") && !starts(t->name, "emb.emb.");
 }
 
 static int64_t elements_of(const tensor *t) {
@@ -190,6 +207,7 @@ static rnl_status put_bundle_keys(const writing *job) {
     gguf_writer *w = job->files[PART_MAIN];
     put_general(job, w, "runnel");
     gguf_put_u32(w, "runnel.bundle", 1);
+    if (job->config->packs) put_text(w, PACKED_LAYOUT_KEY, PACKED_LAYOUT);
     if (c->has_encoder) put_encoder(job, w);
     if (c->codebook_count > 0) put_vocoder(job, w);
     if (c->codec == CODEC_LFM) put_detokenizer(job, w, "detok.");
@@ -235,7 +253,10 @@ static void declare_tensors(writing *job) {
         const char *name;
         const int rank = shape_of(t, shape);
         gguf_writer *w = target(job, t, &name);
-        gguf_put_tensor(w, name, type_of(job, t), rank, shape);
+        if (is_packed(job, t))
+            packed_file_put(w, name, type_of(job, t), shape[0], shape[1]);
+        else
+            gguf_put_tensor(w, name, type_of(job, t), rank, shape);
         job->total += t->size;
     }
     /* llama.cpp counts the rows of this table and crashes without it (audio.md 10.3). */
@@ -254,6 +275,7 @@ typedef struct batch {
     quant_type from, to;
     size_t from_size, to_size; /* bytes of a row */
     int64_t cols;
+    int64_t rows; /* packing: how many there are */
 } batch;
 
 static void convert_rows(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -285,18 +307,51 @@ static int64_t batch_of(const writing *job, int64_t cols) {
     return (int64_t)(job->row_cap > BATCH ? job->row_cap : BATCH) / cols;
 }
 
+/* Slabs of a batch: each row in its new type, then the sixteen together. */
+static void pack_slabs(void *context, int64_t begin, int64_t end, int thread_index) {
+    const batch *b = context;
+    const writing *job = b->job;
+    const size_t slab_size = packed_slab_size(b->to, b->cols);
+    float *values = job->values + (size_t)thread_index * job->row_cap;
+    unsigned char *own = job->own + (size_t)thread_index * PACKED_ROWS * 2 * job->row_cap;
+    for (int64_t s = begin; s < end; s++) {
+        const int64_t row = s * PACKED_ROWS, left = b->rows - row;
+        const int64_t count = left < PACKED_ROWS ? left : PACKED_ROWS;
+        const unsigned char *stored = b->data + (size_t)row * b->from_size;
+        for (int64_t r = 0; r < count && b->from != b->to; r++) {
+            quant_dequantise(b->from, stored + (size_t)r * b->from_size, values, b->cols);
+            const bool written =
+                quant_quantise(b->to, values, own + (size_t)r * b->to_size, b->cols);
+            assert(written);
+            (void)written;
+        }
+        packed_write(b->to, b->from == b->to ? stored : own, b->to_size, count, b->cols,
+                     job->rows + (size_t)s * slab_size);
+    }
+}
+
+static rnl_status write_slabs(gguf_writer *w, batch *b, int64_t rows, rnl_error *error) {
+    const int64_t slabs = (rows + PACKED_ROWS - 1) / PACKED_ROWS;
+    b->rows = rows;
+    pool_run(b->job->pool, slabs, 1, pack_slabs, b);
+    return gguf_writer_data(w, b->job->rows, (size_t)slabs * packed_slab_size(b->to, b->cols),
+                            error);
+}
+
 static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *data,
                              quant_type from, quant_type to, int64_t rows, int64_t cols,
-                             rnl_error *error) {
+                             bool packed, rnl_error *error) {
     batch b = {.job = job, .data = data, .from = from, .to = to, .cols = cols};
     b.from_size = row_size(from, cols);
     b.to_size = row_size(to, cols);
     const convert_config *c = job->config;
-    const int64_t most = batch_of(job, cols);
+    int64_t most = batch_of(job, cols);
+    if (packed) most = most < PACKED_ROWS ? PACKED_ROWS : most / PACKED_ROWS * PACKED_ROWS;
     for (int64_t at = 0; at < rows; at += most) {
         const int64_t count = rows - at < most ? rows - at : most;
         b.data = data + (size_t)at * b.from_size;
-        const rnl_status status = write_batch(w, &b, count, error);
+        const rnl_status status =
+            packed ? write_slabs(w, &b, count, error) : write_batch(w, &b, count, error);
         if (status != RNL_OK) return status;
         job->done += (size_t)count * b.from_size;
         if (c->progress != NULL && !c->progress(c->progress_context, job->done, job->total))
@@ -312,7 +367,7 @@ static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) 
     const int rank = shape_of(t, shape);
     const int64_t cols = row_of(shape, rank);
     return write_rows(job, w, t->data, t->type, type_of(job, t), elements_of(t) / cols, cols,
-                      error);
+                      is_packed(job, t), error);
 }
 
 static rnl_status write_tensors(writing *job, rnl_error *error) {
@@ -326,7 +381,7 @@ static rnl_status write_tensors(writing *job, rnl_error *error) {
     if (!job->config->as_set || job->files[PART_ENCODER] == NULL || table->data == NULL)
         return RNL_OK;
     return write_rows(job, job->files[PART_ENCODER], table->data, table->type, QUANT_F32,
-                      table->row_count, table->col_count, error);
+                      table->row_count, table->col_count, false, error);
 }
 
 /* ---- Files ---- */
@@ -349,6 +404,9 @@ static rnl_status open_files(writing *job, rnl_error *error) {
             return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", path);
         const rnl_status status = gguf_writer_create(full, &job->files[p], error);
         if (status != RNL_OK) return status;
+        if (job->config->opened != NULL)
+            job->config->opened(job->config->progress_context,
+                                gguf_writer_temporary(job->files[p]));
     }
     return RNL_OK;
 }
@@ -356,14 +414,17 @@ static rnl_status open_files(writing *job, rnl_error *error) {
 static rnl_status write_all(writing *job, rnl_error *error) {
     rnl_status status = open_files(job, error);
     if (status != RNL_OK) return status;
-    if (job->config->as_set)
-        put_set_keys(job);
-    else
-        put_bundle_keys(job);
+    status = job->config->as_set ? put_set_keys(job) : put_bundle_keys(job);
+    if (status != RNL_OK)
+        return status_fail(error, status, "%s: memory for the header is exhausted",
+                           job->config->path);
     declare_tensors(job);
     for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_begin_data(job->files[p], error);
     if (status == RNL_OK) status = write_tensors(job, error);
+    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+        if (job->files[p] != NULL) status = gguf_writer_complete(job->files[p], error);
+    /* A disk that is full shows above, before any file has its name. */
     for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_finish(&job->files[p], error);
     return status;
@@ -373,12 +434,23 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
     if (config->as_set && m->source.config.codec == CODEC_MIMI)
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "%s: a model with the Mimi codec fits only into a bundle", m->path);
+    if (config->as_set && config->packs)
+        return status_fail(error, RNL_ERR_UNSUPPORTED, "only a bundle can hold packed matrices");
+    for (size_t i = 0; i < weights_count(m->source.w); i++)
+        if (weights_at(m->source.w, i)->data == NULL)
+            return status_fail(error, RNL_ERR_UNSUPPORTED,
+                               "%s: this bundle is packed; convert the model it was made from",
+                               m->path);
     writing job = {.m = m, .config = config, .row_cap = longest_row(m)};
-    const size_t rows = job.row_cap > BATCH ? job.row_cap : BATCH;
+    /* A slab takes less than 2 bytes for each of its elements. */
+    size_t rows = job.row_cap > BATCH ? job.row_cap : BATCH;
+    if (config->packs && rows < PACKED_ROWS * job.row_cap) rows = PACKED_ROWS * job.row_cap;
+    if (config->packs)
+        job.own = malloc((size_t)config->thread_count * PACKED_ROWS * 2 * job.row_cap);
     job.values = calloc((size_t)config->thread_count * job.row_cap, sizeof *job.values);
     job.rows = malloc(rows * sizeof(float)); /* no type takes more bytes than float32 */
     rnl_status status = RNL_ERR_MEMORY;
-    if (job.values != NULL && job.rows != NULL)
+    if (job.values != NULL && job.rows != NULL && (job.own != NULL || !config->packs))
         status = pool_create(config->thread_count, &job.pool);
     status = status == RNL_OK ? write_all(&job, error)
                               : status_fail(error, status, "memory for rows is exhausted");
@@ -386,5 +458,6 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
     pool_destroy(&job.pool);
     free(job.values);
     free(job.rows);
+    free(job.own);
     return status;
 }

@@ -64,6 +64,7 @@ static void layout_history(rnl_session *s, arena *a) {
     s->modality = arena_take(a, cap + 2, 1);
     s->text_ids = arena_take(a, cap + 2, sizeof *s->text_ids);
     s->frames = arena_take(a, (cap + 2) * books, sizeof *s->frames);
+    session_layout_marks(s, a);
 }
 
 static void layout_tokenizer(rnl_session *s, arena *a) {
@@ -222,9 +223,13 @@ void rnl_session_reset(rnl_session *s) {
     live->flushed = false;
     live->finish = RNL_FINISH_NONE;
     live->step_count = 0;
+    live->reply_begin = 0;
+    live->reply_end = -1;
+    live->said_size = live->said_samples = 0;
     live->reply_emitted = live->reply_text = live->reply_frame = 0;
     live->emitted_count = live->text_count = live->frame_count = 0;
     for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
+    session_forget_marks(s, -1);
 }
 
 int rnl_session_position_count(const rnl_session *s) {
@@ -235,10 +240,13 @@ static rnl_status check_slot(const rnl_session *s, int slot, rnl_error *error) {
     if (slot < 0 || slot >= s->config.snapshot_cap)
         return status_fail(error, RNL_ERR_ARGUMENT, "snapshot slot %d is outside 0 to %d", slot,
                            s->config.snapshot_cap - 1);
-    if (s->failed || s->clip_open || s->encoding)
-        return status_fail(
-            error, RNL_ERR_STATE,
-            "no snapshot while a clip is open or being encoded; step until it is done");
+    if (s->failed || s->encoding)
+        return status_fail(error, RNL_ERR_STATE,
+                           "no snapshot while a clip is being encoded; step until it is done");
+    if (s->clip_open && s->clip_rate != RNL_RATE_IN)
+        return status_fail(error, RNL_ERR_STATE,
+                           "no snapshot inside a clip at %d Hz; push it at %d Hz", s->clip_rate,
+                           RNL_RATE_IN);
     return RNL_OK;
 }
 
@@ -248,8 +256,29 @@ rnl_status rnl_session_snapshot(rnl_session *s, int slot, rnl_error *error) {
     session_slot *to = &s->slots[slot];
     memcpy(to->data, s->live, s->kept_size);
     to->position_count = s->live->position_count;
+    to->clip_open = s->clip_open;
+    to->clip_count = s->clip_count;
+    if (s->clip_open) mel_keep(&s->mel, &to->clip);
     to->valid = true;
     return RNL_OK;
+}
+
+/* Whether what lies in the slot comes after what lies in the other one: later positions, or more
+ * of the open clip. */
+static bool comes_after(const session_slot *slot, const session_slot *other) {
+    if (slot->position_count != other->position_count)
+        return slot->position_count > other->position_count;
+    return slot->clip_open && other->clip_open && slot->clip_count > other->clip_count;
+}
+
+/* The clip of the slot, open as it was; at 16 kHz the resampler holds nothing. */
+static void restore_clip(rnl_session *s, const session_slot *from) {
+    s->encoding = false;
+    s->clip_open = from->clip_open;
+    if (!from->clip_open) return;
+    s->clip_rate = RNL_RATE_IN;
+    s->clip_count = from->clip_count;
+    mel_return(&s->mel, &from->clip);
 }
 
 rnl_status rnl_session_restore(rnl_session *s, int slot, rnl_error *error) {
@@ -257,11 +286,11 @@ rnl_status rnl_session_restore(rnl_session *s, int slot, rnl_error *error) {
         return status_fail(error, RNL_ERR_STATE,
                            "snapshot slot %d holds no valid state; take the snapshot again", slot);
     const session_slot *from = &s->slots[slot];
-    rnl_session_cancel_audio(s);
-    s->encoding = false;
+    restore_clip(s, from);
     memcpy(s->live, from->data, s->kept_size);
     /* What comes now overwrites the caches behind this position. */
     for (int i = 0; i < s->config.snapshot_cap; i++)
-        if (s->slots[i].position_count > from->position_count) s->slots[i].valid = false;
+        if (comes_after(&s->slots[i], from)) s->slots[i].valid = false;
+    session_forget_marks(s, from->position_count);
     return RNL_OK;
 }

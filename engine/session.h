@@ -5,6 +5,7 @@
  *     session.c         create, plan, reset, snapshots
  *     session_input.c   text and clips -> positions of the history
  *     session_step.c    encode, prefill, generate
+ *     session_rewind.c  the reply cut back to what was heard
  *     session_output.c  text and samples of the reply, waiting to be pulled */
 #ifndef ENGINE_SESSION_H
 #define ENGINE_SESSION_H
@@ -15,11 +16,13 @@
 #include "engine/model.h"
 
 enum {
-    SESSION_BATCH = 32,      /* prefill positions of one step */
-    SESSION_TEXT_CAP = 4096, /* bytes of text waiting to be pulled, besides the longest token */
-    SESSION_FRAME_CAP = 4,   /* frames of sound waiting to be pulled */
-    SESSION_BLOCK = 4096,    /* samples resampled at a time */
-    SESSION_CLOSE_CAP = 8    /* positions kept free for the end of a turn */
+    SESSION_BATCH = 32,       /* prefill positions of one step */
+    SESSION_TEXT_CAP = 4096,  /* bytes of text waiting to be pulled, besides the longest token */
+    SESSION_FRAME_CAP = 4,    /* frames of sound waiting to be pulled */
+    SESSION_BLOCK = 4096,     /* samples resampled at a time */
+    SESSION_CLOSE_CAP = 8,    /* positions kept free for the end of a turn */
+    SESSION_MARK_STRIDE = 12, /* decisions of a reply between two marks */
+    SESSION_MARK_CAP = 17     /* the reply's beginning, and the last 16 marks of it */
 };
 
 typedef enum session_region {
@@ -50,8 +53,12 @@ typedef struct session_live {
     generate loop;
     rnl_turn_config turn;
     rnl_finish finish;
-    int step_count;    /* decisions of this reply */
-    bool end_fed;      /* the reply's end token is in the history (sequential loop) */
+    int step_count;                  /* decisions of this reply */
+    int reply_begin;                 /* position of the reply's first decision */
+    int reply_end;                   /* position_count when the reply was closed; -1 before */
+    random_state random_begin;       /* at the reply's first decision */
+    bool end_fed;                    /* the reply's end token is in the history (sequential loop) */
+    int64_t said_size, said_samples; /* text and sound of the complete replies so far */
     int reply_emitted; /* index in the emitted arrays where this reply begins, by kind */
     int reply_text;
     int reply_frame;
@@ -69,7 +76,17 @@ typedef struct session_slot {
     bool valid;
     int position_count;  /* restoring an earlier state makes later slots invalid */
     unsigned char *data; /* [kept_size] */
+    bool clip_open;      /* taken inside a clip, at 16 kHz: the next clip makes it invalid */
+    size_t clip_count;
+    mel_mark clip;
 } session_slot;
+
+/* The backbone's conv tails at a position of the history: they cannot be rewound, keys and values
+ * can. Valid as long as the history before the position stays. */
+typedef struct session_mark {
+    int position; /* -1: none */
+    float *tails; /* [conv layers, conv_taps - 1, width] */
+} session_mark;
 
 struct rnl_session {
     rnl_model *model;
@@ -95,11 +112,12 @@ struct rnl_session {
     int encode_at, encode_count;
 
     /* History. */
-    float *embeddings; /* [context_cap, width] input of every position */
-    int32_t *messages; /* [context_cap] first position of each message */
-    char *modality;    /* [context_cap + 2] of every emitted position */
-    int32_t *text_ids; /* [context_cap + 2] emitted */
-    int32_t *frames;   /* [context_cap + 2, codebook_count] emitted */
+    float *embeddings;                    /* [context_cap, width] input of every position */
+    int32_t *messages;                    /* [context_cap] first position of each message */
+    char *modality;                       /* [context_cap + 2] of every emitted position */
+    int32_t *text_ids;                    /* [context_cap + 2] emitted */
+    int32_t *frames;                      /* [context_cap + 2, codebook_count] emitted */
+    session_mark marks[SESSION_MARK_CAP]; /* [0]: where the reply begins; the others: a ring */
 
     /* Scratch. */
     bpe_scratch bpe;
@@ -115,6 +133,15 @@ struct rnl_session {
 void session_close_reply(rnl_session *s);
 /* One more position at the end of the history; asserts room. */
 float *session_append(rnl_session *s);
+
+/* session_rewind.c */
+void session_layout_marks(rnl_session *s, arena *a);
+/* Keeps the tails when the decision that comes next is one to return to. */
+void session_mark_decision(rnl_session *s);
+/* The history changes behind this position: later marks are of no use. */
+void session_forget_marks(rnl_session *s, int position_count);
+/* A reply came to its own end: how long its sound is, for the estimate of what was heard. */
+void session_learn_pace(rnl_session *s);
 
 /* session_output.c */
 void session_output_reset(session_live *live);

@@ -94,6 +94,8 @@ static bool drop_oldest(rnl_session *s, size_t count) {
     live->emitted_count = live->text_count = live->frame_count = 0;
     live->reply_emitted = live->reply_text = live->reply_frame = 0;
     for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
+    session_forget_marks(s, -1);
+    live->reply_end = -1;
     return true;
 }
 
@@ -133,6 +135,15 @@ static rnl_status check_content(const rnl_session *s, rnl_error *error) {
             "be laid out",
             s->model->path);
     return RNL_OK;
+}
+
+rnl_status rnl_session_reserve(rnl_session *s, int position_count, rnl_error *error) {
+    const rnl_status status = check_content(s, error);
+    if (status != RNL_OK) return status;
+    if (position_count < 0)
+        return status_fail(error, RNL_ERR_ARGUMENT, "position_count %d of reserve is negative",
+                           position_count);
+    return ensure_room(s, (size_t)position_count, error);
 }
 
 static rnl_status add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
@@ -220,6 +231,8 @@ rnl_status rnl_session_push_audio(rnl_session *s, const float *samples, size_t c
     if (!s->clip_open) {
         resampler_begin(s->resampler, rate, RNL_RATE_IN);
         mel_reset(&s->mel);
+        for (int i = 0; i < s->config.snapshot_cap; i++)
+            if (s->slots[i].clip_open) s->slots[i].valid = false;
         s->clip_open = true;
         s->clip_rate = rate;
     }
@@ -333,6 +346,9 @@ static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
     live->end_fed = false;
     live->finish = RNL_FINISH_NONE;
     live->step_count = 0;
+    live->reply_begin = live->position_count;
+    live->reply_end = -1;
+    live->random_begin = live->random;
     live->reply_emitted = live->emitted_count;
     live->reply_text = live->text_count;
     live->reply_frame = live->frame_count;
@@ -370,4 +386,5 @@ void session_close_reply(rnl_session *s) {
     append_ids(s, s->ids, d.count);
     live->open_role = -1;
     live->generating = false;
+    live->reply_end = live->position_count;
 }

@@ -37,8 +37,9 @@ static void emit(session_live *live, char *modality, char kind) {
 
 /* A weight file with NaN or infinity in it shows here at the latest. */
 static rnl_status not_finite(const rnl_session *s, rnl_error *error) {
-    return status_fail(error, RNL_ERR_DATA,
-                       "%s: the model computes values that are not numbers; the file is damaged",
+    return status_fail(error, RNL_ERR_FORMAT,
+                       "%s: the model computes values that are not numbers; the file is damaged, "
+                       "download it again",
                        s->model->path);
 }
 
@@ -77,6 +78,7 @@ static rnl_status decide_frame(rnl_session *s, const float *hidden, rnl_error *e
 static void finish_reply(rnl_session *s) {
     session_flush_output(s);
     session_close_reply(s);
+    if (s->live->finish == RNL_FINISH_END) session_learn_pace(s);
 }
 
 /* One decision from the hidden state of the last position. */
@@ -115,6 +117,7 @@ rnl_status rnl_session_step(rnl_session *s, rnl_error *error) {
     if (live->backbone.position == live->position_count) return RNL_DONE;
     const float *hidden = step_prefill(s);
     if (live->backbone.position < live->position_count) return RNL_OK;
+    session_mark_decision(s);
     return live->generating ? decide(s, hidden, error) : RNL_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/status.h"
+#include "engine/packed_file.h"
 #include "engine/source.h"
 #include "tokenizer/bpe_file.h"
 
@@ -43,8 +44,10 @@ static rnl_status add_tensors(source *s, const gguf *g, const char *prefix, rnl_
         if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, t.name) >= sizeof name) continue;
         /* The converter of Mimi and detokenizer spells the code table and window without prefix. */
         if (is_unused(name)) continue;
+        rnl_status status = packed_file_read(g, &t, error);
+        if (status != RNL_OK) return status;
         t.name = name;
-        const rnl_status status = weights_add(s->w, &t, gguf_path(g), error);
+        status = weights_add(s->w, &t, gguf_path(g), error);
         if (status != RNL_OK) return status;
     }
     return RNL_OK;

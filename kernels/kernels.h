@@ -30,8 +30,8 @@ enum {
 typedef struct kernels_input {
     int64_t col_count;   /* a multiple of 32 */
     const int8_t *codes; /* [count, col_count] in [-127, 127] */
-    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and of
-     * the others, then the same of all 32 columns */
+    /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and
+     * of the others, then the same of all 32 columns */
     const int16_t *sums;
     const float *scales; /* [count, col_count / 32] */
     const int16_t
@@ -96,9 +96,9 @@ typedef struct kernels {
     void (*quantise_tiles)(const float *x, int64_t col_count, uint16_t *brains);
 
     /* The same products by matrix tiles, for batches long enough to pay for unpacking; NULL where
-     * there are none (all levels but amx). Reads x.brains alone. y[s][t * PACKED_ROWS + r] for slabs s < slab_count, 1 or
-     * 2, of one type and width. Another arithmetic than multiply: weights
-     * and inputs are rounded to BF16 and their products summed in float32, so that
+     * there are none (all levels but amx). Reads x.brains alone. y[s][t * PACKED_ROWS + r] for
+     * slabs s < slab_count, 1 or 2, of one type and width. Another arithmetic than multiply:
+     * weights and inputs are rounded to BF16 and their products summed in float32, so that
      *
      *     |y - sum_c w[c] x[c]| <= (2^-7 + 2^-16 + (cols / 2 + 2) 2^-23) sum_c |w[c] x[c]| + tiny
      *

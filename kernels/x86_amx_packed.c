@@ -1,6 +1,6 @@
-/* AMX: products with packed weights by tiles of BF16, for long batches. Scales per block of 32 would
- * interrupt integer tiles after every step; so a piece of one or two slabs is unpacked to BF16 once,
- * scales and all, and the tiles add up in float32 over whole rows:
+/* AMX: products with packed weights by tiles of BF16, for long batches. Scales per block of 32
+ * would interrupt integer tiles after every step; so a piece of one or two slabs is unpacked to
+ * BF16 once, scales and all, and the tiles add up in float32 over whole rows:
  *
  *     A  16 inputs  x 32 columns     | x: c0 c1 | c2 c3 | ... | c30 c31 |       straight from brains
  *     B  32 columns x 16 rows        | c0, c1:  r0 r0 | r1 r1 | ... | r15 r15 | \  one block of a
@@ -34,26 +34,28 @@ typedef struct piece {
 } piece;
 _Static_assert(sizeof(piece) <= KERNELS_SCRATCH_SIZE, "the scratch is too small");
 
-/* Shapes of the eight tiles when the last inputs are `rows`. gcc 12 believes that loading the shapes
- * reads eight bytes; from constants nothing can go amiss. */
+/* Shapes of the eight tiles when the last inputs are `rows`. gcc 12 believes that loading the
+ * shapes reads eight bytes; from constants nothing can go amiss. */
 typedef struct tile_shapes {
     uint8_t palette, start_row, none[14];
     uint16_t row_size[16];
     uint8_t row_count[16];
 } tile_shapes;
-#define SHAPES(rows)                                                                               \
+/* clang-format off: it would give each number a line */
+#define SHAPES(n)                                                                                  \
     {                                                                                              \
         .palette = 1, .row_size = {64, 64, 64, 64, 64, 64, 64, 64}, .row_count = {                 \
-            rows,                                                                                  \
-            rows,                                                                                  \
-            rows,                                                                                  \
-            rows,                                                                                  \
-            rows,                                                                                  \
-            rows,                                                                                  \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
             16,                                                                                    \
             16                                                                                     \
         }                                                                                          \
     }
+/* clang-format on */
 static const tile_shapes shapes[TILE_ROWS] = {
     SHAPES(16), SHAPES(1), SHAPES(2),  SHAPES(3),  SHAPES(4),  SHAPES(5),  SHAPES(6),  SHAPES(7),
     SHAPES(8),  SHAPES(9), SHAPES(10), SHAPES(11), SHAPES(12), SHAPES(13), SHAPES(14), SHAPES(15)};

@@ -88,6 +88,7 @@ void mel_layout(mel_state *s, const mel_weights *w, size_t sample_cap, arena *a)
     const size_t values = (size_t)frames_of(sample_cap) * (size_t)w->band_count;
     s->tail = arena_take(a, MEL_WINDOW, sizeof(float));
     s->frames = arena_take(a, values, sizeof(float));
+    s->normal = arena_take(a, values, sizeof(float));
     s->in = arena_take(a, MEL_FFT, sizeof(float));
     s->out = arena_take(a, MEL_FFT + 2, sizeof(float));
     s->power = arena_take(a, MEL_FFT / 2 + 1, sizeof(float));
@@ -168,8 +169,9 @@ static void normalise(mel_state *s, int valid) {
         }
         const double deviation = valid > 1 ? sqrt(square / (valid - 1)) : 0.0;
         for (int t = 0; t < valid; t++) {
-            float *x = &s->frames[(size_t)t * bands + i];
-            *x = (float)(((double)*x - mean) / (deviation + deviation_guard));
+            const size_t at = (size_t)t * bands + i;
+            const double d = (double)s->frames[at] - mean;
+            s->normal[at] = (float)(d / (deviation + deviation_guard));
         }
     }
 }
@@ -189,7 +191,7 @@ void mel_finish(mel_state *s) {
     const int valid = frame_count - 1;
     if (valid > 0) normalise(s, valid);
     const size_t bands = (size_t)s->w->band_count;
-    memset(s->frames + (size_t)valid * bands, 0, bands * sizeof *s->frames);
+    memset(s->normal + (size_t)valid * bands, 0, bands * sizeof *s->normal);
 }
 
 size_t mel_sample_count(const mel_state *s) {
@@ -205,5 +207,21 @@ int mel_frame_count(const mel_state *s) {
 }
 
 const float *mel_frames(const mel_state *s) {
-    return s->frames;
+    return s->normal;
+}
+
+void mel_keep(const mel_state *s, mel_mark *mark) {
+    assert(!s->finished);
+    mark->sample_count = s->sample_count;
+    mark->frame_count = s->frame_count;
+    mark->previous = s->previous;
+    memcpy(mark->tail, s->tail, sizeof mark->tail);
+}
+
+void mel_return(mel_state *s, const mel_mark *mark) {
+    s->sample_count = mark->sample_count;
+    s->frame_count = mark->frame_count;
+    s->previous = mark->previous;
+    memcpy(s->tail, mark->tail, sizeof mark->tail);
+    s->finished = false;
 }

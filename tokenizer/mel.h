@@ -1,5 +1,6 @@
 /* The front end: samples at 16 kHz -> log-mel frames, normalised over the clip. audio.md 3.
- * Frames are computed while samples arrive; the normalisation waits for the end of the clip. */
+ * Frames are computed while samples arrive; the normalisation waits for the end of the clip and
+ * leaves the frames as they are, so that a guessed end can be taken back (mel_mark). */
 #ifndef TOKENIZER_MEL_H
 #define TOKENIZER_MEL_H
 
@@ -30,9 +31,10 @@ typedef struct mel_state {
     size_t sample_count; /* since reset */
     float previous;      /* last sample, for the pre-emphasis */
     float *tail;         /* [MEL_WINDOW] last pre-emphasised samples, zeros at the start */
-    float *frames;       /* [frame_cap, band_count] log energies, normalised by finish */
+    float *frames;       /* [frame_cap, band_count] log energies, append-only */
+    float *normal;       /* [frame_cap, band_count] the same normalised, after finish */
     int frame_count;     /* frames that stand in frames */
-    bool finished;       /* frames are normalised: only reset leads on */
+    bool finished;       /* only reset and mel_return lead on */
     float *in;           /* [MEL_FFT] scratch, aligned */
     float *out;          /* [MEL_FFT + 2] scratch, aligned */
     float *power;        /* [MEL_FFT / 2 + 1] scratch */
@@ -53,5 +55,17 @@ size_t mel_sample_count(const mel_state *s);
 int mel_frame_cap(const mel_state *s);
 int mel_frame_count(const mel_state *s);     /* after finish: samples / hop + 1 */
 const float *mel_frames(const mel_state *s); /* [frame_count, band_count] */
+
+/* A place in a clip that one can return to, as long as no other clip began: what comes after it,
+ * finish included, is then forgotten. Not after finish. */
+typedef struct mel_mark {
+    size_t sample_count;
+    int frame_count;
+    float previous;
+    float tail[MEL_WINDOW];
+} mel_mark;
+
+void mel_keep(const mel_state *s, mel_mark *mark);
+void mel_return(mel_state *s, const mel_mark *mark);
 
 #endif

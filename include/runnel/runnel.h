@@ -194,6 +194,12 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_add_text(rnl_session *session, rnl_r
 RNL_API RNL_MUST_USE rnl_status rnl_session_add_audio(rnl_session *session, const float *samples,
                                                       size_t count, int rate, rnl_error *error);
 
+/* Makes room for position_count more positions now, where add and begin would make it when they
+ * are called: with drop_oldest_turns the oldest turns go. RNL_ERR_CONTEXT_FULL when that is not
+ * enough, or not allowed; nothing is dropped then. */
+RNL_API RNL_MUST_USE rnl_status rnl_session_reserve(rnl_session *session, int position_count,
+                                                    rnl_error *error);
+
 /* The same clip in pieces, as they come from a microphone: any number of pushes of one rate, then
  * end. Any cut gives the same bits. An error of push keeps the clip as it was; an error of end
  * (too short) drops the clip. cancel drops an open clip. */
@@ -228,7 +234,8 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_begin(rnl_session *session, const rn
 /* A bounded piece of work: a block of the encoder, up to 32 prefill positions, or one position with
  * its frame. Also valid before begin: it then encodes and prefills what was added.
  * RNL_OK: more waits. RNL_AGAIN: text or samples must be pulled first. RNL_DONE: nothing to do; the
- * reply, if one was begun, is complete. Negative: the reply is lost, only reset or destroy. */
+ * reply, if one was begun, is complete. Negative: the reply is lost, only reset or destroy
+ * (RNL_ERR_FORMAT: the weights give values that are not numbers). */
 RNL_API RNL_MUST_USE rnl_status rnl_session_step(rnl_session *session, rnl_error *error);
 
 /* What the next step works at. */
@@ -251,12 +258,31 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_pull_samples(rnl_session *session, f
 /* Ends the reply after what was emitted, as if the step limit had been reached. */
 RNL_API void rnl_session_stop(rnl_session *session);
 
+/* Cuts the last reply back to what a listener heard of it before interrupting; sample_count:
+ * samples of it, as pulled, that were played. The history becomes the reply as emitted up to the
+ * last frame whose first sample was played, and the end of the turn, as if rnl_session_stop had
+ * been called right after that frame: text before it stays, also where the sound had not caught
+ * up, the sampler stands as it stood there, and what was not pulled is dropped. With 0 samples an
+ * empty reply stays; a complete reply that was played to its end stays as it is. While the reply
+ * is being generated, or after it as long as nothing was added (else RNL_ERR_STATE). Costs no
+ * model work now; the next steps prefill at most what was said since the reply began. */
+RNL_API RNL_MUST_USE rnl_status rnl_session_rewind(rnl_session *session, size_t sample_count,
+                                                   rnl_error *error);
+
+/* Estimates which words of the reply are spoken in its first sample_count samples: text in
+ * proportion to sound, the pace being that of the reply when its last frame is known, else that of
+ * the session's earlier replies. Whole words, at most cap bytes, not terminated. Call before
+ * rewind. RNL_OK: *size > 0; RNL_AGAIN: not one word. How far it is off: docs/LATENCY.md. */
+RNL_API RNL_MUST_USE rnl_status rnl_session_heard_text(const rnl_session *session,
+                                                       size_t sample_count, char *text, size_t cap,
+                                                       size_t *size);
+
 typedef enum rnl_finish {
     RNL_FINISH_NONE,    /* no reply yet, or still going */
     RNL_FINISH_END,     /* the model ended its turn */
     RNL_FINISH_LIMIT,   /* step_max reached */
     RNL_FINISH_CONTEXT, /* the context is full */
-    RNL_FINISH_STOPPED  /* rnl_session_stop */
+    RNL_FINISH_STOPPED  /* rnl_session_stop, rnl_session_rewind */
 } rnl_finish;
 RNL_API const char *rnl_finish_name(rnl_finish finish); /* "end", "limit", ... */
 
@@ -278,9 +304,12 @@ RNL_API void rnl_session_get_reply(const rnl_session *session, rnl_reply *reply)
 /* Positions of the conversation so far (prompt and replies), of context_cap. */
 RNL_API int rnl_session_position_count(const rnl_session *session);
 
-/* Keeps or brings back the whole state of the conversation; slot in [0, snapshot_cap). Not while
- * a clip is open or being encoded (RNL_ERR_STATE), nor after reset or dropped turns have made
- * the slot invalid (RNL_ERR_STATE). Cheap: copies the small states, not the KV cache. */
+/* Keeps or brings back the whole state of the conversation; slot in [0, snapshot_cap). A clip that
+ * is open at RNL_RATE_IN belongs to it: a guessed end of speech can be taken back, and the clip
+ * goes on. Not inside a clip of another rate or while a clip is being encoded (RNL_ERR_STATE), nor
+ * after reset, dropped turns or, for an open clip, the beginning of another clip have made the slot
+ * invalid (RNL_ERR_STATE). Restoring makes slots with later states invalid. Cheap: copies the small
+ * states, not the KV cache. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_snapshot(rnl_session *session, int slot,
                                                      rnl_error *error);
 RNL_API RNL_MUST_USE rnl_status rnl_session_restore(rnl_session *session, int slot,

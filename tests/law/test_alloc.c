@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <runnel/runnel_live.h>
+
 #include "tests/support/rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -142,6 +144,55 @@ static void nothing_is_allocated_after_create(void **state) {
     rnl_model_close(&model);
 }
 
+/* A spoken turn and its answer, interrupted; 10 ms at a time. Returns the turns that were told. */
+static int live_turns(rnl_live *l, const float *mic, size_t count) {
+    float sound[480];
+    rnl_error error;
+    int turns = 0;
+    for (size_t at = 0; at + 160 <= count; at += 160) {
+        const int64_t now = (int64_t)at * 1000000 / 16000;
+        const rnl_live_sound x = {.mic = mic + at, .count = 160, .adc_us = now};
+        size_t got;
+        rnl_live_event e;
+        assert_int_equal(rnl_live_push(l, &x, now, &got, &error), RNL_OK);
+        do
+            while (rnl_live_next_event(l, &e) == RNL_OK) turns += e.kind == RNL_LIVE_TURN;
+        while (rnl_live_step(l, now, &error) == RNL_OK);
+        (void)!rnl_live_pull(l, sound, 480, now, now, &got);
+    }
+    return turns;
+}
+
+static void nothing_is_allocated_while_talking(void **state) {
+    (void)state;
+    skip_unguarded();
+    enum { QUESTION = 78463, COUNT = 16000 * 14 };
+    float *clip = rig_wav("audio/question.wav", 0, QUESTION);
+    float *mic = calloc(COUNT, sizeof *mic);
+    assert_non_null(mic);
+    memcpy(mic + 16000, clip, QUESTION * sizeof *clip);
+    memcpy(mic + 16000 * 7, clip, QUESTION * sizeof *clip);
+    rnl_model *model = rig_model("tiny");
+    rnl_live_config config = rnl_live_config_default(model);
+    config.rate_out = 48000;
+    config.session.context_cap = 512;
+    config.turn.step_max = 200;
+    config.turn.text.temperature = 0.9f; /* random weights, greedy, give no sound */
+    config.turn.text.top_k = 20;
+    rnl_live *l = NULL;
+    rnl_error error = {0};
+    assert_int_equal(rnl_live_create(model, &config, &l, &error), RNL_OK);
+    begin_counting(0);
+    const int turns = live_turns(l, mic, COUNT);
+    end_counting();
+    assert_int_equal(atomic_load(&allocated), 0);
+    assert_true(turns > 0);
+    rnl_live_destroy(&l);
+    rnl_model_close(&model);
+    free(mic);
+    free(clip);
+}
+
 /* Opens a model and a session with the n-th allocation refused; true when all was opened. */
 static bool open_all(const char *path, long n) {
     rnl_session_config config = rnl_session_config_default();
@@ -191,6 +242,7 @@ static void any_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_after_create),
+        cmocka_unit_test(nothing_is_allocated_while_talking),
         cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

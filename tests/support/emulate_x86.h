@@ -1,7 +1,8 @@
 /* Lets a machine without AVX-512, AVX-VNNI and AMX run the kernels written for them: included ahead
  * of a second compilation of kernels/x86_avx512*.c, x86_avxvnni*.c and x86_amx*.c (see
  * tests/CMakeLists.txt). SIMDe has most of the instructions in portable form; what it lacks is
- * written here on halves of 256 bits or in plain C, after Intel's instruction set reference. The fill functions get names of their own: levels.h. */
+ * written here on halves of 256 bits or in plain C, after Intel's instruction set reference. The
+ * fill functions get names of their own: levels.h. */
 #ifndef TESTS_SUPPORT_EMULATE_X86_H
 #define TESTS_SUPPORT_EMULATE_X86_H
 

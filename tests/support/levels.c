@@ -10,7 +10,7 @@ int levels_find(kernels out[LEVELS_CAP]) {
         if (kernels_level(kernels_level_names[i], here, &features))
             kernels_select(&out[count++], features);
     }
-#if defined(__x86_64__)
+#if defined(EMULATED_LEVELS)
     if ((here & KERNELS_CPU_AVX2) == 0) return count; /* the emulation is built on it */
     kernels *vnni = &out[count++], *wide = &out[count++], *amx = &out[count++];
     kernels_select(vnni, KERNELS_CPU_AVX2);

@@ -12,7 +12,7 @@ enum { LEVELS_CAP = 8 };
  * "avx512 (emulated)" and so on. */
 int levels_find(kernels out[LEVELS_CAP]);
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) /* where they are built: EMULATED_LEVELS */
 void emulated_fill_avxvnni_packed(kernels *k);
 void emulated_fill_avx512(kernels *k);
 void emulated_fill_avx512_packed(kernels *k);

@@ -8,10 +8,17 @@
 
 #include <cmocka.h>
 
+enum { PATH_CAP = 1024 };
+
+static const char *full_path(const char *path, char full[PATH_CAP]) {
+    const bool absolute = path[0] == '/';
+    (void)snprintf(full, PATH_CAP, "%s%s%s", absolute ? "" : TEST_DATA, absolute ? "" : "/", path);
+    return full;
+}
+
 static rnl_model *open_model(const char *path, bool exact) {
-    char full[1024];
-    (void)snprintf(full, sizeof full, "%s%s%s", path[0] == '/' ? "" : TEST_DATA,
-                   path[0] == '/' ? "" : "/", path);
+    char full[PATH_CAP];
+    (void)full_path(path, full);
     rnl_model *model = NULL;
     rnl_error error = {0};
     rnl_model_config config = rnl_model_config_default();
@@ -54,9 +61,8 @@ static size_t find_data(FILE *f) {
 }
 
 size_t rig_wav_count(const char *path) {
-    char full[1024];
-    (void)snprintf(full, sizeof full, "%s/%s", TEST_DATA, path);
-    FILE *f = fopen(full, "rb");
+    char full[PATH_CAP];
+    FILE *f = fopen(full_path(path, full), "rb");
     if (f == NULL) fail_msg("%s: missing", full);
     const size_t count = find_data(f);
     fclose(f);
@@ -64,9 +70,8 @@ size_t rig_wav_count(const char *path) {
 }
 
 float *rig_wav(const char *path, size_t begin, size_t end) {
-    char full[1024];
-    (void)snprintf(full, sizeof full, "%s/%s", TEST_DATA, path);
-    FILE *f = fopen(full, "rb");
+    char full[PATH_CAP];
+    FILE *f = fopen(full_path(path, full), "rb");
     if (f == NULL) fail_msg("%s: missing", full);
     float *out = malloc((end - begin) * sizeof *out);
     assert_non_null(out);

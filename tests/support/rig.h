@@ -11,7 +11,7 @@ rnl_model *rig_model_fast(const char *path); /* as people open it: packed, KV F1
 /* Small: context 512, clips of 12 s, threads as given. */
 rnl_session *rig_session(rnl_model *model, int thread_count);
 
-/* Samples [begin, end) of a 16-bit mono WAV file, divided by 32768. free() them. */
+/* Samples [begin, end) of a 16-bit mono WAV file, divided by 32768. free() them. path as above. */
 float *rig_wav(const char *path, size_t begin, size_t end);
 size_t rig_wav_count(const char *path); /* samples of the file */
 

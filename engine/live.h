@@ -1,0 +1,198 @@
+/* The inside of rnl_live: a state machine without threads on top of one session.
+ *
+ *     live.c         create, destroy, events, looking around
+ *     live_input.c   microphone -> 16 kHz -> canceller -> VAD -> turn events
+ *     live_turn.c    turn events -> clip, guess, reply, interruption
+ *     live_output.c  samples of the reply -> play-out buffer -> caller; the burst law; marks
+ *
+ * Positions are samples at 16 kHz behind the canceller, which is input_delay samples later than the
+ * microphone. Invariant: a turn event is looked at only when what the one before asked of the
+ * session has been done (live_is_urgent), so that the order of events does not depend on how sound
+ * was cut into pushes. */
+#ifndef ENGINE_LIVE_H
+#define ENGINE_LIVE_H
+
+#include <runnel/runnel_live.h>
+
+#include "audio/echo.h"
+#include "audio/gain.h"
+#include "engine/session.h"
+#include "vad/energy.h"
+#include "vad/turn.h"
+
+enum {
+    LIVE_FRAME = ECHO_FRAME,           /* samples of a step of the input */
+    LIVE_INPUT_CAP = 4 * RNL_RATE_IN,  /* samples waiting at 16 kHz */
+    LIVE_STAMP_CAP = 1024,             /* frames whose times are remembered: 10 s */
+    LIVE_PLAY_CAP = 20 * RNL_RATE_OUT, /* samples of the reply waiting to be pulled */
+    LIVE_FEED = 4096,                  /* samples of the clip given to the session at once */
+    LIVE_EVENT_CAP = 64,               /* events waiting, */
+    LIVE_EVENT_ROOM = 24,              /* and room needed to go on listening */
+    LIVE_SAID_CAP = 32768,             /* bytes of a reply's text */
+    LIVE_MUTE_COUNT = 5 * RNL_RATE_IN, /* zeros that make a muted microphone */
+    LIVE_SLOT = 0                      /* snapshot: inside the clip, at its guessed end */
+};
+
+/* Where the conversation stands. */
+typedef enum live_phase {
+    LIVE_LISTEN, /* no clip and no reply */
+    LIVE_CLIP,   /* the user speaks, or may have ended */
+    LIVE_REPLY,  /* the end is confirmed: the reply is made and played */
+    LIVE_CUTTING /* the reply was interrupted; the caller's queue is being emptied */
+} live_phase;
+
+/* The user's clip under way, or the last one. */
+typedef struct live_clip {
+    int64_t begin, end;  /* end: valid when guessed or ended */
+    int64_t speech_end;  /* likewise */
+    int64_t fed;         /* up to here the session has it */
+    bool guessed, ended; /* what the turn machine says; withdrawn: neither */
+} live_clip;
+
+/* The reply under way, or the last one. */
+typedef struct live_reply {
+    bool begun;      /* the session generates, or has generated */
+    bool speculated; /* begun at a guess */
+    bool complete;   /* the session is through with it */
+    bool told_done;  /* rnl_live_pull has said RNL_DONE */
+    bool holding;    /* the buffer has not enough to begin, or to go on */
+    bool started;    /* a sample has been pulled, */
+    bool told_start; /* and the event is out */
+    bool finished;   /* the resampler has given its last sample */
+    bool ducked;
+    int64_t pulled_begin; /* rnl_live.pulled when it began */
+    int64_t pulled;       /* samples taken, at rate_out, */
+    int64_t dropped;      /* and of these never played */
+    int64_t audible;      /* index of its first audible sample, or -1 */
+    int64_t made;         /* samples made, at 24 kHz */
+    int64_t clock_us;     /* when sample 0 would have been played, had nothing been held */
+    int64_t consumed_us;  /* played when the sound ran out */
+    int text_told;        /* bytes of said that went out as events */
+    int64_t slack_us;     /* least reserve */
+    int underruns;
+    int64_t text_us_max, frame_us_max;
+} live_reply;
+
+/* How long the machine takes: a step that makes a text token, one that makes a frame. Rises at
+ * once, falls slowly: what counts is that a burst is survived. */
+typedef struct live_pace {
+    double text_us, frame_us;           /* with caution; 0: not measured yet */
+    double text_mean_us, frame_mean_us; /* averages: is it fast enough at all? */
+    int frame_count;                    /* measured */
+    double caution;                     /* factor on the reserve; doubles when the sound ran out */
+    bool told_slow;
+} live_pace;
+
+typedef enum live_work { WORK_NONE, WORK_OTHER, WORK_TEXT, WORK_FRAME } live_work;
+
+struct rnl_live {
+    rnl_model *model;
+    rnl_live_config config;
+    rnl_session *session;
+    bool failed;
+
+    /* Input. */
+    resampler *in_mic, *in_reference; /* NULL at 16 kHz */
+    resampler *out;                   /* NULL at 24 kHz */
+    echo *echo;                       /* NULL without echo_cancel */
+    float *mic, *reference;           /* [LIVE_INPUT_CAP] rings of what waits */
+    int64_t in_count;                 /* samples ever pushed, at rate_in */
+    int64_t pushed, taken;            /* samples ever put in and taken out of them */
+    int64_t adc_us[LIVE_STAMP_CAP];   /* per frame: its first sample at the converter, */
+    int64_t push_us[LIVE_STAMP_CAP];  /* and its last one pushed */
+    float *heard;                     /* [heard_cap] ring behind the canceller */
+    int64_t heard_cap;
+    int64_t position;   /* samples ever written to heard */
+    int input_delay;    /* samples by which heard is later than mic */
+    int64_t zero_count; /* the microphone's zeros in a row */
+    bool muted, finished, held;
+    echo_measure measure;
+    float speech;
+    vad_state vad;
+    energy_gate energy;
+    turn turns;
+    turn_events waiting; /* of the last block, those from waiting_at on not looked at yet */
+    int waiting_at;
+
+    /* Conversation. */
+    live_phase phase;
+    bool suspected;
+    int64_t speech_us; /* when the speech that was suspected last began */
+    live_clip clip;
+    live_reply reply;
+    rnl_live_turn turn;
+    bool continues;  /* the interruption goes on with the turn before */
+    turn_event next; /* the clip that follows an interruption */
+    size_t cut_dropped;
+    bool cut_done;
+    int turn_count;
+    int64_t frame_count, sample_count, work_count;
+
+    /* Output. */
+    float *play;               /* [LIVE_PLAY_CAP] ring */
+    int64_t play_in, play_out; /* samples ever put in and taken out */
+    gain volume;
+    float *fade; /* [fade_cap] the last samples of a reply that was cut */
+    size_t fade_cap, fade_begin, fade_end;
+    int64_t pulled; /* samples ever pulled, at rate_out */
+    int64_t queued; /* of these in the caller's queue */
+    live_pace pace;
+    char *said; /* [LIVE_SAID_CAP] */
+    size_t said_size;
+    char *heard_text; /* [LIVE_SAID_CAP] */
+    size_t heard_size;
+
+    /* Time: what the last step did is stamped when the next call brings a time. */
+    int64_t now_us;
+    live_work work;
+    int64_t work_begin_us;
+    unsigned unstamped; /* bits of marks */
+
+    rnl_live_event events[LIVE_EVENT_CAP];
+    int event_begin, event_count;
+    void *memory; /* one block behind all arrays */
+};
+
+/* live.c */
+/* A new event, to be filled. There is room: LIVE_EVENT_ROOM before each step. */
+rnl_live_event *live_tell(rnl_live *l, rnl_live_kind kind);
+/* The piece of work being done reaches this mark; the first time counts. */
+void live_mark(rnl_live *l, int mark);
+
+/* live_input.c */
+/* Takes what was pushed until an event asks something of the session, or all is heard. */
+void live_listen(rnl_live *l);
+bool live_hears(const rnl_live *l); /* something pushed waits */
+/* When a sample of heard was at the converter, and when it had been pushed. */
+int64_t live_adc_us(const rnl_live *l, int64_t position);
+int64_t live_push_us(const rnl_live *l, int64_t position);
+
+/* live_turn.c */
+/* One turn event. */
+void live_turn_event(rnl_live *l, const turn_event *e);
+/* Something asked of the session has to be done before the next turn event counts. */
+bool live_is_urgent(const rnl_live *l);
+/* One piece of work. RNL_OK: done one; RNL_AGAIN: none to do. */
+rnl_status live_work_once(rnl_live *l, rnl_error *error);
+bool live_is_speaking(const rnl_live *l); /* our own speech can be heard */
+
+/* live_output.c */
+void live_output_reset(rnl_live *l);          /* no reply; the texts of the last one stay */
+bool live_output_has_room(const rnl_live *l); /* for what a step makes */
+void live_output_collect(rnl_live *l);        /* the session's samples and text */
+void live_tell_text(rnl_live *l);             /* as events, as many as there is room for */
+/* The clock has come to l->now_us: reserve, end of holding, running out. */
+void live_output_tick(rnl_live *l);
+/* The last step of that kind took so long. */
+void live_output_learn(rnl_live *l, live_work work, int64_t us);
+void live_output_duck(rnl_live *l, bool ducked);
+/* Stops the reply's sound; true when nothing of it is left in a queue of the caller. */
+bool live_output_cut(rnl_live *l);
+void live_output_note_heard(rnl_live *l); /* heard_text, from what was played */
+/* All of the reply has been pulled and played. */
+bool live_output_is_over(const rnl_live *l);
+int64_t live_made_us(const rnl_live *l); /* sound of the reply so far */
+/* Samples of the reply that were played, at 24 kHz, those begun included. */
+size_t live_played(const rnl_live *l);
+
+#endif

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# `runnel talk` and `runnel trace` from outside, with files as devices: talk.sh PROGRAM SOURCE.
+# Real (software) sound cards: pulse.sh. Ends with `N passed, N failed`.
+set -uo pipefail
+runnel=$(realpath "$1") source=$(realpath "$2")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+passed=0 failed=0
+unset RUNNEL_MODEL
+
+pass() { passed=$((passed + 1)); }
+fail() { failed=$((failed + 1)); echo "FAILED: $*"; head -5 err | sed 's/^/    /'; }
+
+# expect CODE NAME COMMAND...: stdout to out, stderr to err.
+expect() {
+    local code=$1 name=$2 got=0
+    shift 2
+    timeout 120 "$@" > out 2> err < /dev/null || got=$?
+    if [ "$got" -eq "$code" ]; then pass; else fail "$name: exit code $got, not $code"; fi
+    if [ -n "$(find . -name '*.tmp-*')" ]; then fail "$name: left a temporary file"; fi
+}
+says() { # says NAME PATTERN FILE
+    if grep -q -- "$2" "$3"; then pass; else fail "$1: $3 lacks '$2'"; fi
+}
+is() { # is NAME WANTED GOT
+    if [ "$2" = "$3" ]; then pass; else fail "$1: '$3', not '$2'"; fi
+}
+
+# compose FILE PART...: a number is seconds of faint noise, a word a question.
+compose() {
+    python3 - "$source/samples/questions" "$@" <<'PYTHON'
+import array, random, sys, wave
+folder, target, *parts = sys.argv[1:]
+random.seed(1)
+sound = array.array("h")
+for part in parts:
+    if part[0].isdigit():
+        sound.extend([0] * int(float(part) * 16000))
+    else:
+        with wave.open(f"{folder}/{part}.wav") as f:
+            sound.frombytes(f.readframes(f.getnframes()))
+sound = array.array("h", (max(-32768, min(32767, x + random.randint(-16, 16))) for x in sound))
+with wave.open(target, "wb") as f:
+    f.setnchannels(1), f.setsampwidth(2), f.setframerate(16000)
+    f.writeframes(sound.tobytes())
+PYTHON
+}
+field() { # field LINE KEY: of trace.jsonl
+    python3 -c 'import json, sys
+print(json.loads(open(sys.argv[1]).read().splitlines()[int(sys.argv[2])])[sys.argv[3]])' "$@"
+}
+
+# ---- A question, its answer, everything written down
+compose one.wav 1 light 4
+expect 0 "one question" "$runnel" talk --input file:one.wav --output file:said.wav \
+    --trace trace.jsonl --record both.wav --transcribe
+says "the answer" '^The kitchen light is on\.$' out
+says "the question" '^you: Turn on the kitchen light\.$' out
+says "the latency" 'answer after [0-9]* ms' err
+is "one line a turn" 1 "$(wc -l < trace.jsonl)"
+is "said" "The kitchen light is on." "$(field trace.jsonl 0 said)"
+is "heard" "The kitchen light is on." "$(field trace.jsonl 0 said_heard)"
+is "user text" "Turn on the kitchen light." "$(field trace.jsonl 0 user_text)"
+is "not interrupted" "False" "$(field trace.jsonl 0 barged_in)"
+is "its keys" "turn T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 said said_heard user_text barged_in" \
+    "$(python3 -c 'import json; print(*json.loads(open("trace.jsonl").read()))')"
+if python3 - <<'PYTHON'
+import json, sys
+turn = json.loads(open("trace.jsonl").read())
+t = [turn[f"T{i}"] for i in range(12)]
+assert t[0] < t[1] < t[2] < t[3] and t[4] <= t[5] <= t[6] <= t[7] <= t[8] < t[3] <= t[9], t
+assert t[9] <= t[10] <= t[11] and 400e3 < t[11] - t[0] < 1500e3, t
+PYTHON
+then pass; else fail "marks in their order"; fi
+# What the loudspeaker got: silence, then about as much sound as the answer has words.
+if python3 - <<'PYTHON'
+import array, json, wave
+with wave.open("said.wav") as f:
+    assert f.getparams()[:3] == (1, 2, 24000), f.getparams()
+    sound = array.array("h", f.readframes(f.getnframes()))
+turn = json.loads(open("trace.jsonl").read())
+loud = [i for i, x in enumerate(sound) if abs(x) > 104] # -50 dBFS
+# A sample is at the converter 10 ms after the callback that took it.
+assert abs(loud[0] / 24000 + 0.01 - turn["T11"] / 1e6) < 0.001, (loud[0] / 24000, turn["T11"])
+assert len(loud) > 12000
+PYTHON
+then pass; else fail "the loudspeaker"; fi
+is "left and right" "2 16000" "$(python3 -c 'import wave
+f = wave.open("both.wav"); print(f.getnchannels(), f.getframerate())')"
+expect 0 "trace" "$runnel" trace trace.jsonl
+says "trace" "V2V" out
+says "trace" "^p95" out
+says "timeline" "<svg" trace.jsonl.svg
+if python3 -c 'import xml.dom.minidom; xml.dom.minidom.parse("trace.jsonl.svg")'; then pass
+else fail "the timeline is no XML"; fi
+
+# ---- The same world twice; speculation changes no sample
+compose talk.wav 1 heating 1.6 who 4 sum 5
+for run in 1 2; do
+    expect 0 "run $run" "$runnel" talk -q --input file:talk.wav --output "file:said$run.wav" \
+        --trace "trace$run.jsonl" --sim-cost 7
+    mv out "out$run"
+done
+for pair in "said1.wav said2.wav" "trace1.jsonl trace2.jsonl" "out1 out2"; do
+    # shellcheck disable=SC2086
+    if cmp -s $pair; then pass; else fail "$pair differ"; fi
+done
+says "an interruption" ' -$' out1
+is "interrupted" "True" "$(field trace1.jsonl 0 barged_in)"
+expect 0 "no barge-in" "$runnel" talk -q --input file:talk.wav --no-barge-in
+if grep -q ' -$' out; then fail "--no-barge-in was interrupted"; else pass; fi
+expect 0 "no speculation" "$runnel" talk -q --input file:one.wav --output file:plain.wav \
+    --trace plain.jsonl --sim-cost 7 --no-speculation
+if [ "$(field plain.jsonl 0 T8)" -gt "$(field plain.jsonl 0 T3)" ]; then pass
+else fail "--no-speculation was there before the end"; fi
+
+# ---- Nobody speaks; Ctrl-C
+compose silence.wav 4
+expect 0 "silence" "$runnel" talk --input file:silence.wav --trace none.jsonl
+is "nothing said" "" "$(cat out)"
+is "no turn" 0 "$(wc -l < none.jsonl)"
+"$runnel" talk --input null --output null --record rec.wav > out 2> err < /dev/null &
+pid=$!
+for _ in $(seq 50); do sleep 0.1; [ -n "$(find . -name 'rec.wav.tmp-*')" ] && break; done
+sleep 0.3
+kill -INT $pid
+wait $pid
+is "Ctrl-C ends well" 0 $?
+if [ -s rec.wav ]; then pass; else fail "Ctrl-C: the record is not complete"; fi
+
+# ---- Refusals
+expect 5 "no such file" "$runnel" talk --input file:nothing.wav
+says "no such file" "nothing.wav" err
+expect 2 "a file beside a card" "$runnel" talk --input file:one.wav --output default
+expect 2 "no key" "$runnel" talk --input file:one.wav --push-to-talk
+says "no key" "no terminal" err
+expect 2 "too many words" "$runnel" talk hello
+expect 2 "a turn too short" "$runnel" talk --input file:one.wav --max-turn 1
+expect 3 "no audio" "$runnel" talk --model "$source/tests/data/dense/tied" --input file:one.wav
+says "no audio" "takes and gives audio" err
+expect 1 "no place for the trace" "$runnel" talk --input file:one.wav --trace nowhere/t.jsonl
+expect 1 "no place for the record" "$runnel" talk --input file:one.wav --record nowhere/r.wav
+expect 6 "no memory" "$runnel" talk --input file:one.wav --memory 1M
+expect 5 "no trace" "$runnel" trace nothing.jsonl
+echo '{"turn": 1}' > bad.jsonl
+expect 5 "a bad trace" "$runnel" trace bad.jsonl
+says "a bad trace" "line 1" err
+expect 2 "no trace named" "$runnel" trace
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,564 @@
+/* Conversations in simulated rooms (docs/LATENCY.md, "Room simulator"): does the loop answer
+ * itself, does it notice who interrupts it, does it let people finish? Prints the table.
+ *
+ * A user asks, an assistant (recordings, no model) replies, and is interrupted at random. What is
+ * tested: canceller, gates, network and turn logic (tests/support/hearing). In the environment:
+ * ROOM_TURNS, the number of turns; ROOM_SEED, the first room; ROOM_VERBOSE=1 tells all. */
+#include <glob.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "audio/gain.h"
+#include "core/random.h"
+#include "core/resample.h"
+#include "tests/support/hearing.h"
+#include "tests/support/rig.h"
+#include "tests/support/room.h"
+
+enum { CLIP_CAP = 128, MS = ROOM_RATE / 1000, LIST_CAP = 2048, BAND_COUNT = 3, WORKER_CAP = 8 };
+
+/* ---- Voices ---- */
+
+typedef struct clip {
+    float *samples;        /* rms 1 where it speaks */
+    int count, onset, end; /* spoken: [onset, end) */
+    char voice[64];
+} clip;
+
+typedef struct clips {
+    clip list[CLIP_CAP];
+    int count;
+} clips;
+
+static clips ask, cut, say;
+
+static double frame_power(const float *x) {
+    double sum = 0;
+    for (int i = 0; i < ROOM_BLOCK; i++) sum += (double)x[i] * (double)x[i] / ROOM_BLOCK;
+    return sum;
+}
+
+/* Spoken is what is within 20 dB of the level of speech; that is the mean over what is within 30 dB
+ * of the loudest 10 ms. */
+static void label(clip *c) {
+    const int frames = c->count / ROOM_BLOCK;
+    double loudest = 0, sum = 0;
+    int active = 0;
+    for (int f = 0; f < frames; f++)
+        loudest = fmax(loudest, frame_power(c->samples + f * ROOM_BLOCK));
+    for (int f = 0; f < frames; f++) {
+        const double power = frame_power(c->samples + f * ROOM_BLOCK);
+        if (power < loudest * 1e-3) continue;
+        sum += power;
+        active++;
+    }
+    const double level = sum / active;
+    c->onset = -1;
+    for (int f = 0; f < frames; f++) {
+        if (frame_power(c->samples + f * ROOM_BLOCK) < level * 1e-2) continue;
+        if (c->onset < 0) c->onset = f * ROOM_BLOCK;
+        c->end = (f + 1) * ROOM_BLOCK;
+    }
+    for (int i = 0; i < c->count; i++) c->samples[i] /= (float)sqrt(level);
+}
+
+/* Takes over the samples. */
+static void add_clip(clips *to, const char *voice, float *samples, int count) {
+    assert_true(to->count < CLIP_CAP);
+    clip *c = &to->list[to->count++];
+    *c = (clip){.samples = samples, .count = count};
+    (void)snprintf(c->voice, sizeof c->voice, "%s", voice);
+    label(c);
+}
+
+static float *resampled(const float *in, size_t in_count, int rate, int *count) {
+    const size_t cap = in_count * ROOM_RATE / (size_t)rate + 1;
+    float *out = calloc(cap, sizeof *out);
+    assert_non_null(out);
+    resampler *r;
+    assert_int_equal(resampler_create(&r), RNL_OK);
+    resampler_begin(r, rate, ROOM_RATE);
+    size_t used = 0, taken, made, total = 0;
+    while (used < in_count) {
+        resampler_push(r, in + used, in_count - used, &taken, out + total, cap - total, &made);
+        used += taken;
+        total += made;
+    }
+    do {
+        resampler_finish(r, out + total, cap - total, &made);
+        total += made;
+    } while (made > 0);
+    resampler_destroy(&r);
+    *count = (int)total;
+    return out;
+}
+
+/* FOLDER/KIND-VOICE-NUMBER-RATE.wav */
+static void read_clip(const char *path) {
+    const char *name = strrchr(path, '/') + 1, *rate = strrchr(path, '-') + 1;
+    char voice[64];
+    (void)snprintf(voice, sizeof voice, "%.*s", (int)strcspn(name + 4, "-"), name + 4);
+    const size_t count = rig_wav_count(path);
+    float *in = rig_wav(path, 0, count);
+    int out_count;
+    float *out = resampled(in, count, atoi(rate), &out_count);
+    free(in);
+    add_clip(name[0] == 'a' ? &ask : name[0] == 'c' ? &cut : &say, voice, out, out_count);
+}
+
+static void add_recording(clips *to, const char *path, double begin_s, double end_s) {
+    const size_t begin = (size_t)(begin_s * ROOM_RATE), end = (size_t)(end_s * ROOM_RATE);
+    const size_t count = rig_wav_count(path), last = end < count ? end : count;
+    add_clip(to, "human", rig_wav(path, begin, last), (int)(last - begin));
+}
+
+static int make_voices(void **state) {
+    (void)state;
+    char folder[] = "/tmp/runnel-voices-XXXXXX", command[256], pattern[64];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(command, sizeof command, "%s/tests/support/make_voices.sh %s", SOURCE_DIR,
+                   folder);
+    if (system(command) != 0)
+        fail_msg("the voices cannot be made: install the packages espeak-ng and flite");
+    (void)snprintf(pattern, sizeof pattern, "%s/*.wav", folder);
+    glob_t found;
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        read_clip(found.gl_pathv[i]);
+        (void)unlink(found.gl_pathv[i]);
+    }
+    globfree(&found);
+    (void)rmdir(folder);
+    /* People: whole sentences, between the pauses of those who spoke them. */
+    for (int i = 0; i < 3; i++) {
+        add_recording(&ask, "audio/question.wav", 0.3, 4.6);
+        add_recording(&ask, "audio/test_speech.wav", 0.7, 3.7);
+        add_recording(&ask, "audio/jfk.wav", 5.2, 7.8);
+        add_recording(&cut, "audio/jfk.wav", 8.0, 10.6);
+        add_recording(&cut, "audio/jfk.wav", 3.2, 4.6);
+        add_recording(&cut, "audio/test_speech.wav", 0.7, 3.7);
+    }
+    return 0;
+}
+
+static int drop_voices(void **state) {
+    (void)state;
+    clips *all[] = {&ask, &cut, &say};
+    for (int i = 0; i < 3; i++)
+        for (int c = 0; c < all[i]->count; c++) free(all[i]->list[c].samples);
+    return 0;
+}
+
+/* ---- What is counted, for each band of the noise (0 to 10, 10 to 20, 20 to 30 dB) ---- */
+
+typedef struct list {
+    double values[LIST_CAP];
+    int count;
+} list;
+
+typedef struct tally {
+    int turns, replies, own_voice, cut_early, never_ended, ducked;
+    int interrupts[2], in_time[2]; /* [1]: in the first 3 s of our own sound */
+    double reply_s;
+    list onset, found_after, ended_after; /* ms */
+} tally;
+
+static void keep(list *l, double value) {
+    if (l->count < LIST_CAP) l->values[l->count++] = value;
+}
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double quantile(list *l, double share) {
+    if (l->count == 0) return 0;
+    qsort(l->values, (size_t)l->count, sizeof *l->values, ascending);
+    return l->values[(int)(share * (l->count - 1) + 0.5)];
+}
+
+static void add_list(list *to, const list *from) {
+    for (int i = 0; i < from->count; i++) keep(to, from->values[i]);
+}
+
+static void add_tally(tally *to, const tally *from) {
+    to->turns += from->turns;
+    to->replies += from->replies;
+    to->own_voice += from->own_voice;
+    for (int i = 0; i < 2; i++) {
+        to->interrupts[i] += from->interrupts[i];
+        to->in_time[i] += from->in_time[i];
+    }
+    to->cut_early += from->cut_early;
+    to->never_ended += from->never_ended;
+    to->ducked += from->ducked;
+    to->reply_s += from->reply_s;
+    add_list(&to->onset, &from->onset);
+    add_list(&to->found_after, &from->found_after);
+    add_list(&to->ended_after, &from->ended_after);
+}
+
+/* ---- A conversation ---- */
+
+typedef enum user_phase { PAUSING, TALKING, WAITING, LISTENING } user_phase;
+
+typedef struct talk {
+    random_state s;
+    room_config config;
+    room *r;
+    hearing h;
+    tally *t;
+    bool verbose;
+    int64_t now; /* samples heard */
+
+    user_phase phase;
+    float user_level;
+    const char *user_voice;
+    const clip *user;                              /* the clip under way or the last one */
+    int user_position;                             /* next sample of it */
+    int64_t pause_until, onset, end, interrupt_at; /* positions of the microphone */
+    bool interrupting, was_suspected, was_found, was_cut, left, is_first;
+
+    const char *own_voice;
+    const clip *reply; /* NULL: silent */
+    int reply_position;
+    int64_t reply_at; /* when thinking is over, -1: not thinking */
+    bool fading;
+    gain volume;
+    float speaker[ROOM_BLOCK]; /* handed over last */
+    float own_level;
+} talk;
+
+static double between(random_state *s, double low, double high) {
+    return low + (high - low) * random_unit(s);
+}
+
+static const clip *pick(talk *k, const clips *from, const char *voice) {
+    for (;;) {
+        const clip *c = &from->list[random_u64(&k->s) % (uint64_t)from->count];
+        if (voice == NULL || strcmp(c->voice, voice) == 0) return c;
+    }
+}
+
+static void note(const talk *k, const char *what) {
+    if (k->verbose) printf("  %7.3f s  %s\n", (double)k->now / ROOM_RATE, what);
+}
+
+static void pause_user(talk *k) {
+    k->phase = PAUSING;
+    k->pause_until = k->now + (int64_t)(between(&k->s, 0.8, 1.8) * ROOM_RATE);
+}
+
+static void talk_user(talk *k, bool interrupting) {
+    const int way = (int)(k->config.talker_m / 343 * ROOM_RATE);
+    k->phase = TALKING;
+    k->user = pick(k, interrupting ? &cut : &ask, k->user_voice);
+    k->user_position = 0;
+    k->onset = k->now + k->user->onset + way;
+    k->end = k->now + k->user->end + way;
+    k->interrupting = interrupting;
+    k->was_suspected = k->was_found = k->was_cut = k->left = false;
+    k->t->turns++;
+    k->is_first = !k->h.measure.settled;
+    k->t->interrupts[k->is_first] += interrupting;
+    note(k, interrupting ? "the user interrupts" : "the user asks");
+}
+
+static void silence_assistant(talk *k) {
+    k->reply_at = -1;
+    if (k->reply != NULL) gain_to(&k->volume, 0, GAIN_FADE_MS);
+    k->fading = k->reply != NULL;
+}
+
+/* The user's side of the clock. */
+static void step_user(talk *k, float *near) {
+    memset(near, 0, ROOM_BLOCK * sizeof *near);
+    const bool replying = k->reply != NULL && !k->fading;
+    if (k->phase == PAUSING && k->now >= k->pause_until) talk_user(k, false);
+    if (k->phase == WAITING && replying) {
+        k->phase = LISTENING;
+        k->t->replies++;
+        const double seconds = (double)k->reply->count / ROOM_RATE;
+        k->interrupt_at = random_unit(&k->s) < 0.6
+                              ? k->now + (int64_t)(between(&k->s, 0.3, seconds - 1.5) * ROOM_RATE)
+                              : INT64_MAX;
+    } else if (k->phase == WAITING && k->now > k->end + 3 * ROOM_RATE && k->reply_at < 0) {
+        note(k, "NEVER ENDED");
+        k->t->never_ended++;
+        pause_user(k);
+    } else if (k->phase == LISTENING && !replying) {
+        pause_user(k);
+    } else if (k->phase == LISTENING && k->now >= k->interrupt_at) {
+        talk_user(k, true);
+    }
+    if (k->phase != TALKING) return;
+    for (int i = 0; i < ROOM_BLOCK && k->user_position < k->user->count; i++)
+        near[i] = k->user_level * k->user->samples[k->user_position++];
+    if (k->user_position < k->user->count) return;
+    if (k->interrupting && !k->was_found) note(k, "MISSED");
+    k->phase = WAITING;
+}
+
+/* The assistant's side: the next block for the loudspeaker. */
+static void step_assistant(talk *k) {
+    memset(k->speaker, 0, sizeof k->speaker);
+    if (k->reply_at >= 0 && k->now >= k->reply_at) {
+        note(k, "the assistant replies");
+        k->reply = pick(k, &say, k->own_voice);
+        k->reply_position = 0;
+        k->reply_at = -1;
+        k->fading = false;
+        gain_init(&k->volume, ROOM_RATE);
+    }
+    if (k->reply == NULL) return;
+    for (int i = 0; i < ROOM_BLOCK && k->reply_position < k->reply->count; i++)
+        k->speaker[i] = k->own_level * k->reply->samples[k->reply_position++];
+    gain_apply(&k->volume, k->speaker, ROOM_BLOCK);
+    k->t->reply_s += (double)ROOM_BLOCK / ROOM_RATE;
+    if (k->reply_position >= k->reply->count || (k->fading && k->volume.now == 0)) k->reply = NULL;
+}
+
+static bool user_is_heard(const talk *k) {
+    return (k->phase == TALKING && k->now >= k->onset) ||
+           (k->phase == WAITING && k->now < k->end + ROOM_RATE);
+}
+
+static void confirmed(talk *k) {
+    const bool replying = k->reply != NULL;
+    if (!user_is_heard(k)) {
+        note(k, "OWN VOICE OR NOISE taken for speech");
+        if (replying) k->t->own_voice++;
+        silence_assistant(k);
+        const turn_config config = turn_config_default();
+        turn_reset(&k->h.turns, &config);
+        return;
+    }
+    note(k, "confirmed");
+    if (k->interrupting && !k->was_found && replying) {
+        const double after = (double)(k->now - k->onset) / MS;
+        k->was_found = true;
+        k->t->in_time[k->is_first] += after <= 400;
+        keep(&k->t->found_after, after);
+    }
+    silence_assistant(k);
+}
+
+static void ended(talk *k) {
+    if (k->now < k->end && k->phase == TALKING) {
+        note(k, "CUT EARLY");
+        if (!k->was_cut) k->t->cut_early++;
+        k->was_cut = true;
+    } else if (k->phase == WAITING && !k->left) {
+        note(k, "ended");
+        keep(&k->t->ended_after, (double)(k->now - k->end) / MS);
+        k->left = true;
+    }
+    k->reply_at = k->now + (int64_t)(between(&k->s, 0.1, 0.4) * ROOM_RATE);
+}
+
+static void react(talk *k, const turn_event *e) {
+    if (e->kind == TURN_ONSET) {
+        if (k->reply != NULL && !k->fading) gain_to(&k->volume, GAIN_DUCKED, GAIN_DUCK_MS);
+        if (!user_is_heard(k)) {
+            note(k, "(ducked for nothing)");
+            k->t->ducked += k->reply != NULL;
+        } else if (k->interrupting && !k->was_suspected) {
+            k->was_suspected = true;
+            keep(&k->t->onset, (double)(k->now - k->onset) / MS);
+        }
+    } else if (e->kind == TURN_REJECTED) {
+        if (k->reply != NULL && !k->fading) gain_to(&k->volume, 1, GAIN_RESTORE_MS);
+    } else if (e->kind == TURN_CONFIRMED) {
+        confirmed(k);
+    } else if (e->kind == TURN_END) {
+        ended(k);
+    }
+}
+
+static void loop_pull(void *context, float *speaker) {
+    talk *k = context;
+    step_assistant(k);
+    memcpy(speaker, k->speaker, sizeof k->speaker);
+}
+
+static void loop_push(void *context, const float *mic) {
+    talk *k = context;
+    turn_events events;
+    k->now += ROOM_BLOCK;
+    hearing_push(&k->h, mic, k->speaker, k->reply != NULL, &events);
+    for (int i = 0; i < events.count; i++) react(k, &events.list[i]);
+}
+
+/* Levels: a talker of -34 to -26 dBFS at 1 m, noise 0 to 30 dB below what arrives of him, our own
+ * speech at -20 dBFS. */
+static void converse(uint64_t seed, int turn_count, tally bands[BAND_COUNT]) {
+    talk k = {.reply_at = -1, .verbose = getenv("ROOM_VERBOSE") != NULL};
+    random_seed(&k.s, seed);
+    k.config = room_draw(seed);
+    const double level_db = between(&k.s, -34, -26), snr_db = between(&k.s, 0, 30);
+    k.user_level = (float)pow(10, level_db / 20);
+    k.own_level = 0.1f;
+    k.config.noise_db = level_db - 20 * log10(k.config.talker_m) - snr_db;
+    k.user_voice = pick(&k, &ask, NULL)->voice;
+    k.own_voice = pick(&k, &say, NULL)->voice;
+    k.t = &bands[(int)(snr_db / 10)];
+    if (k.verbose)
+        printf(
+            "room %llu: T60 %.2f s, talker %.2f m %s %.0f dB, loudspeaker %.2f m %.0f dB %s, clip "
+            "%.2f, delay %.0f ms, drift %.0f ppm, noise %.0f dB below\n",
+            (unsigned long long)seed, k.config.t60_s, k.config.talker_m, k.user_voice, level_db,
+            k.config.speaker_m, k.config.speaker_db, k.own_voice, k.config.clip, k.config.delay_ms,
+            k.config.drift_ppm, snr_db);
+    k.r = room_create(&k.config);
+    const turn_config config = turn_config_default();
+    hearing_open(&k.h, &config);
+    const room_loop loop = {&k, loop_push, loop_pull};
+    const int first = k.t->turns;
+    pause_user(&k);
+    /* Not longer than the drift allows. */
+    while ((k.t->turns - first < turn_count || k.phase != PAUSING) && k.now < 70 * ROOM_RATE) {
+        float near[ROOM_BLOCK];
+        step_user(&k, near);
+        room_turn(k.r, &loop, near, NULL);
+    }
+    hearing_close(&k.h);
+    room_destroy(k.r);
+}
+
+static double share(int part, int whole) {
+    return 100.0 * part / fmax(1, whole);
+}
+
+static void print_row(const char *name, tally *t) {
+    printf(
+        "| %s | %d | %d | %d | %.1f | %d | %.1f %% | %d | %.1f %% | %.0f / %.0f ms | %.0f / %.0f "
+        "ms | %.1f %% | %d | %.0f / %.0f ms |\n",
+        name, t->turns, t->replies, t->own_voice, 60 * t->ducked / fmax(1, t->reply_s),
+        t->interrupts[0], share(t->in_time[0], t->interrupts[0]), t->interrupts[1],
+        share(t->in_time[1], t->interrupts[1]), quantile(&t->onset, 0.5), quantile(&t->onset, 0.95),
+        quantile(&t->found_after, 0.5), quantile(&t->found_after, 0.95),
+        share(t->cut_early, t->turns), t->never_ended, quantile(&t->ended_after, 0.5),
+        quantile(&t->ended_after, 0.95));
+}
+
+/* Every worker takes the rooms first + worker, first + worker + worker_count, ... */
+static void work(int worker, int worker_count, int turn_count, FILE *result) {
+    static tally bands[BAND_COUNT];
+    const char *first = getenv("ROOM_SEED");
+    uint64_t seed = (first != NULL ? strtoull(first, NULL, 10) : 0) + (uint64_t)worker;
+    for (int done = 0; done < turn_count; seed += (uint64_t)worker_count) {
+        converse(seed, 6, bands);
+        done = bands[0].turns + bands[1].turns + bands[2].turns;
+    }
+    assert_int_equal(fwrite(bands, sizeof bands, 1, result), 1);
+    assert_int_equal(fflush(result), 0);
+}
+
+static void run_workers(int turn_count, tally bands[BAND_COUNT]) {
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    const int count = getenv("ROOM_VERBOSE") != NULL || online < 2 ? 1
+                      : online > WORKER_CAP                        ? WORKER_CAP
+                                                                   : (int)online;
+    FILE *results[WORKER_CAP];
+    pid_t workers[WORKER_CAP];
+    for (int w = 0; w < count; w++) {
+        results[w] = tmpfile();
+        assert_non_null(results[w]);
+        workers[w] = fork();
+        assert_true(workers[w] >= 0);
+        if (workers[w] > 0) continue;
+        work(w, count, (turn_count + count - 1) / count, results[w]);
+        _exit(0);
+    }
+    static tally part[BAND_COUNT];
+    for (int w = 0; w < count; w++) {
+        int status;
+        assert_int_equal(waitpid(workers[w], &status, 0), workers[w]);
+        assert_int_equal(status, 0);
+        rewind(results[w]);
+        assert_int_equal(fread(part, sizeof part, 1, results[w]), 1);
+        fclose(results[w]);
+        for (int b = 0; b < BAND_COUNT; b++) add_tally(&bands[b], &part[b]);
+    }
+}
+
+static void conversations(void **state) {
+    (void)state;
+    static tally bands[BAND_COUNT], all;
+    const char *names[] = {"0 to 10 dB", "10 to 20 dB", "20 to 30 dB"};
+    const char *wanted = getenv("ROOM_TURNS");
+    run_workers(wanted != NULL ? atoi(wanted) : 600, bands);
+    printf(
+        "| speech over noise | turns | replies | stopped by own voice | ducked for nothing, a "
+        "minute | interruptions | within 400 ms | in the first 3 s of our sound | within 400 ms | "
+        "suspected after, median / 95 %% | confirmed after, median / 95 %% | turns cut early | "
+        "never ended | end after last sample, median / 95 %% |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for (int b = 0; b < BAND_COUNT; b++) {
+        print_row(names[b], &bands[b]);
+        add_tally(&all, &bands[b]);
+    }
+    print_row("all", &all);
+    assert_true(100 * all.own_voice <= all.turns);
+    assert_true(share(all.in_time[0], all.interrupts[0]) >= 97);
+    assert_true(quantile(&all.found_after, 0.5) <= 250);
+    assert_true(share(all.cut_early, all.turns) <= 3);
+}
+
+/* Own speech alone, no noise: how much of its echo is left after the first 3 s. */
+static double reduction_db(uint64_t seed) {
+    room_config c = room_draw(seed);
+    room *r = room_create(&c);
+    hearing h;
+    const turn_config config = turn_config_default();
+    hearing_open(&h, &config);
+    double echoed = 0, left = 0;
+    int position = 0;
+    const clip *reply = &say.list[seed % (uint64_t)say.count];
+    for (int f = 0; f < 12 * ROOM_RATE / ROOM_BLOCK; f++) {
+        const float silence[ROOM_BLOCK] = {0};
+        float speaker[ROOM_BLOCK], mic[ROOM_BLOCK];
+        room_parts parts;
+        turn_events events;
+        for (int i = 0; i < ROOM_BLOCK; i++) {
+            speaker[i] = 0.1f * reply->samples[position];
+            position = (position + 1) % reply->count;
+        }
+        room_step(r, speaker, silence, mic, &parts);
+        hearing_push(&h, mic, speaker, true, &events);
+        if (!h.measure.settled) continue;
+        echoed += frame_power(parts.echo);
+        left += frame_power(h.out);
+    }
+    hearing_close(&h);
+    room_destroy(r);
+    return 10 * log10(echoed / left);
+}
+
+static void the_echo_is_reduced(void **state) {
+    (void)state;
+    static list all;
+    for (uint64_t seed = 0; seed < 40; seed++) keep(&all, reduction_db(seed));
+    printf(
+        "echo reduction after 3 s of sound, 40 rooms: median %.1f dB, 10 %% below %.1f dB, least "
+        "%.1f dB\n",
+        quantile(&all, 0.5), quantile(&all, 0.1), quantile(&all, 0));
+    assert_true(quantile(&all, 0.5) >= 25);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_echo_is_reduced),
+        cmocka_unit_test(conversations),
+    };
+    return cmocka_run_group_tests(tests, make_voices, drop_voices);
+}

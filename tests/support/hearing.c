@@ -1,0 +1,43 @@
+#include "tests/support/hearing.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+void hearing_open(hearing *h, const turn_config *config) {
+    *h = (hearing){.vad = vad_rig_open()};
+    assert_int_equal(echo_create(NULL, &h->canceller), RNL_OK);
+    kernels_select(&h->k, kernels_cpu_features());
+    energy_reset(&h->gate);
+    turn_reset(&h->turns, config);
+}
+
+void hearing_close(hearing *h) {
+    echo_destroy(&h->canceller);
+    vad_rig_close(&h->vad);
+}
+
+static void hear_block(hearing *h, bool playing, turn_events *events) {
+    const bool loud = energy_push(&h->gate, h->block);
+    const float found = vad_block(&h->vad.s, &h->k, h->block);
+    h->probability = loud ? echo_speech(&h->measure, found) : 0;
+    turn_push(&h->turns, h->probability, playing, false, events);
+}
+
+void hearing_push(hearing *h, const float *mic, const float *reference, bool playing,
+                  turn_events *events) {
+    events->count = 0;
+    echo_cancel(h->canceller, mic, reference, h->out, &h->measure);
+    for (int done = 0; done < ECHO_FRAME;) {
+        const int room = VAD_BLOCK - h->block_fill, left = ECHO_FRAME - done;
+        const int count = left < room ? left : room;
+        memcpy(h->block + h->block_fill, h->out + done, (size_t)count * sizeof *h->block);
+        h->block_fill += count;
+        done += count;
+        if (h->block_fill < VAD_BLOCK) continue;
+        hear_block(h, playing, events);
+        h->block_fill = 0;
+    }
+}

@@ -1,0 +1,30 @@
+/* What the live loop hears with: canceller, energy gate, network, barge-in gate, turn logic, frame
+ * by frame. For the room campaign. */
+#ifndef TESTS_SUPPORT_HEARING_H
+#define TESTS_SUPPORT_HEARING_H
+
+#include "audio/echo.h"
+#include "tests/support/vad_rig.h"
+#include "vad/energy.h"
+#include "vad/turn.h"
+
+typedef struct hearing {
+    echo *canceller;
+    echo_measure measure; /* of the latest frame */
+    float out[ECHO_FRAME];
+    vad_rig vad;
+    kernels k;
+    energy_gate gate;
+    turn turns;
+    float block[VAD_BLOCK];
+    int block_fill;
+    float probability; /* of the latest block, behind the gates */
+} hearing;
+
+void hearing_open(hearing *h, const turn_config *config);
+void hearing_close(hearing *h);
+/* mic, reference: [ECHO_FRAME]; playing: our own speech is being played. */
+void hearing_push(hearing *h, const float *mic, const float *reference, bool playing,
+                  turn_events *events);
+
+#endif

@@ -1,0 +1,213 @@
+#include "tests/support/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/rig.h"
+
+enum { TICK_US = 10000 };
+
+static uint32_t next_random(uint64_t *seed) {
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*seed >> 33);
+}
+
+static float *grow(float **samples, size_t *cap, size_t count) {
+    if (count > *cap) {
+        *cap = 2 * count + 16000;
+        *samples = realloc(*samples, *cap * sizeof **samples);
+        assert_non_null(*samples);
+    }
+    return *samples;
+}
+
+void script_silence(script *s, double seconds) {
+    const size_t count = (size_t)(seconds * 16000);
+    grow(&s->samples, &s->cap, s->count + count);
+    memset(s->samples + s->count, 0, count * sizeof *s->samples);
+    s->count += count;
+}
+
+size_t script_say(script *s, const char *name) {
+    char path[256];
+    (void)snprintf(path, sizeof path, "../../samples/questions/%s.wav", name);
+    const size_t count = rig_wav_count(path), begin = s->count;
+    float *clip = rig_wav(path, 0, count);
+    grow(&s->samples, &s->cap, s->count + count);
+    memcpy(s->samples + s->count, clip, count * sizeof *clip);
+    s->count += count;
+    free(clip);
+    return begin;
+}
+
+void script_noise(script *s, float amplitude, uint64_t seed) {
+    for (size_t i = 0; i < s->count; i++)
+        s->samples[i] += amplitude * ((float)next_random(&seed) / 1073741824.0f - 1.0f);
+}
+
+void script_free(script *s) {
+    free(s->samples);
+    *s = (script){0};
+}
+
+void world_open(world *w, rnl_model *model, const rnl_live_config *config, const script *in) {
+    rnl_error error = {0};
+    if (rnl_live_create(model, config, &w->live, &error) != RNL_OK) fail_msg("%s", error.text);
+    w->in = in;
+    w->tick_us = TICK_US;
+}
+
+void world_close(world *w) {
+    rnl_live_destroy(&w->live);
+    free(w->sound);
+    free(w->reply);
+}
+
+static void push(world *w, const float *mic, size_t count, int64_t adc_us) {
+    rnl_error error = {0};
+    const rnl_live_sound sound = {.mic = mic, .count = count, .adc_us = adc_us};
+    size_t taken;
+    if (rnl_live_push(w->live, &sound, w->now_us, &taken, &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    assert_int_equal(taken, count);
+}
+
+/* The microphone has 10 ms more; whole, or in pieces that may come late. */
+static void listen(world *w) {
+    float mic[160] = {0};
+    size_t got = w->in->count - w->at < 160 ? w->in->count - w->at : 160;
+    const bool over = got == 0;
+    if (w->cut_seed == 0 || over) {
+        float rest[8000];
+        memcpy(rest, w->in->samples + w->at - w->held_back, w->held_back * sizeof *rest);
+        if (w->held_back > 0) push(w, rest, w->held_back, 0);
+        w->held_back = 0;
+        memcpy(mic, w->in->samples + w->at, got * sizeof *mic);
+        push(w, mic, 160, w->tick_us - TICK_US);
+        w->at += got;
+        return;
+    }
+    w->at += got;
+    w->held_back += got;
+    for (size_t piece; (piece = 1 + next_random(&w->cut_seed) % w->cut_cap) <= w->held_back;) {
+        push(w, w->in->samples + w->at - w->held_back, piece, 0);
+        w->held_back -= piece;
+    }
+}
+
+static void play(world *w) {
+    enum { COUNT = RNL_RATE_OUT / 100 };
+    float out[COUNT] = {0};
+    size_t done = 0, got;
+    while (done < COUNT &&
+           rnl_live_pull(w->live, out + done, COUNT - done, w->now_us, w->tick_us, &got) == RNL_OK)
+        done += got;
+    memcpy(grow(&w->reply, &w->reply_cap, w->reply_count + done) + w->reply_count, out,
+           done * sizeof *out);
+    w->reply_count += done;
+    if (w->keep_sound)
+        memcpy(grow(&w->sound, &w->sound_cap, w->sound_count + COUNT) + w->sound_count, out,
+               sizeof out);
+    w->sound_count += COUNT;
+}
+
+static void tick(world *w) {
+    listen(w);
+    play(w);
+    w->tick_us += TICK_US;
+}
+
+static void move_clock(world *w, int64_t to_us) {
+    while (w->tick_us <= to_us) {
+        w->now_us = w->tick_us;
+        tick(w);
+    }
+    w->now_us = to_us;
+}
+
+static void note(char *lines, const char *text, size_t size) {
+    const size_t at = strlen(lines);
+    assert_true(at + size + 2 < WORLD_TEXT_CAP);
+    memcpy(lines + at, text, size);
+    memcpy(lines + at + size, "\n", 2);
+}
+
+static void take_events(world *w) {
+    rnl_live_event e;
+    while (rnl_live_next_event(w->live, &e) == RNL_OK) {
+        assert_true(w->event_count < WORLD_EVENT_CAP);
+        w->events[w->event_count++] = (world_event){.kind = e.kind,
+                                                    .mic_sample = e.mic_sample,
+                                                    .now_us = w->now_us,
+                                                    .speech_us = e.speech_us,
+                                                    .played = (int64_t)w->sound_count,
+                                                    .turn = e.turn};
+        if (e.kind == RNL_LIVE_TEXT) {
+            assert_true(w->text_size + e.text_size < WORLD_TEXT_CAP);
+            memcpy(w->text + w->text_size, e.text, e.text_size);
+            w->text_size += e.text_size;
+        }
+        if (e.kind == RNL_LIVE_TURN) {
+            const char *text;
+            size_t size;
+            rnl_live_said(w->live, &text, &size);
+            note(w->said, text, size);
+            rnl_live_heard(w->live, &text, &size);
+            note(w->heard, text, size);
+        }
+        if (w->on_event != NULL) w->on_event(w, &e);
+    }
+}
+
+/* One step, and the time it takes. True while more is to do. */
+static void step(world *w) {
+    rnl_error error = {0};
+    rnl_live_facts before, after;
+    rnl_live_get_facts(w->live, &before);
+    const rnl_status status = rnl_live_step(w->live, w->now_us, &error);
+    if (status < 0) fail_msg("%s", error.text);
+    rnl_live_get_facts(w->live, &after);
+    w->idle = after.idle;
+    take_events(w);
+    if (after.work_count > before.work_count) {
+        const bool sound = after.buffered_seconds > before.buffered_seconds;
+        move_clock(w, w->now_us + (sound ? w->frame_cost_us : w->text_cost_us));
+    } else if (status == RNL_AGAIN) {
+        move_clock(w, w->tick_us);
+    }
+}
+
+void world_run_until(world *w, int64_t until_us) {
+    while (w->now_us < until_us) step(w);
+}
+
+void world_run(world *w) {
+    bool over = false;
+    for (;;) {
+        step(w);
+        if (!over && w->at == w->in->count && w->held_back == 0) {
+            over = true;
+            rnl_live_finish(w->live);
+        } else if (over && w->idle) {
+            return;
+        }
+        if (w->now_us > 36000000000) fail_msg("the world does not come to rest");
+    }
+}
+
+int world_count(const world *w, rnl_live_kind kind) {
+    int count = 0;
+    for (int i = 0; i < w->event_count; i++) count += w->events[i].kind == kind;
+    return count;
+}
+
+const world_event *world_find(const world *w, rnl_live_kind kind, int n) {
+    for (int i = 0; i < w->event_count; i++)
+        if (w->events[i].kind == kind && n-- == 0) return &w->events[i];
+    return NULL;
+}

@@ -1,0 +1,165 @@
+/* Embeddings, head, depthformer and sampler on the tiny model: sums and offsets that are easy to
+ * mix up, and what each leaves behind. Numbers against the reference: tests/golden. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/model.h"
+#include "tests/support/rig.h"
+#include "tests/support/stage.h"
+
+static rnl_model *model;
+static stage work;
+static const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
+
+static int setup(void **state) {
+    (void)state;
+    model = rig_model("tiny");
+    stage_open(&work, 2, model->col_max);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    stage_close(&work);
+    rnl_model_close(&model);
+    return 0;
+}
+
+/* A row of a table as float32, by the format's own reader. */
+static void table_row(const char *name, int64_t row, float *out) {
+    const tensor *t = weights_find(model->source.w, name);
+    assert_non_null(t);
+    const size_t size = t->size / (size_t)t->shape[0];
+    quant_dequantise(t->type, t->data + (size_t)row * size, out, t->shape[1]);
+}
+
+static void a_token_is_its_row(void **state) {
+    (void)state;
+    float got[64], want[64];
+    assert_int_equal(backbone_width(&model->backbone), 64);
+    const int32_t ids[] = {0, 7, 1215};
+    for (size_t i = 0; i < 3; i++) {
+        backbone_embed_text(&model->backbone, &work.c, ids[i], got);
+        table_row("token_embd.weight", ids[i], want);
+        assert_memory_equal(got, want, sizeof got);
+    }
+}
+
+/* Sum, not mean; 2,049 rows a codebook, not 2,048; the end code is a row like others. */
+static void a_frame_is_the_sum_of_its_rows(void **state) {
+    (void)state;
+    const int32_t frames[2][8] = {{0, 1, 2, 2047, 4, 5, 6, 7},
+                                  {2048, 2048, 2048, 2048, 2048, 2048, 2048, 2048}};
+    float got[64], scratch[64], row[64];
+    for (int f = 0; f < 2; f++) {
+        float want[64] = {0};
+        for (int k = 0; k < 8; k++) {
+            table_row("audio_embedding.embedding.weight", 2049 * k + frames[f][k], row);
+            for (int i = 0; i < 64; i++) want[i] += row[i];
+        }
+        backbone_embed_frame(&model->backbone, &work.c, frames[f], got, scratch);
+        assert_memory_equal(got, want, sizeof got);
+    }
+}
+
+static void the_head_is_the_embedding(void **state) {
+    (void)state;
+    float hidden[64], row[64];
+    static float logits[1216];
+    for (int i = 0; i < 64; i++) hidden[i] = sinf((float)i);
+    backbone_logits(&model->backbone, &work.c, hidden, logits);
+    for (int id = 0; id < 1216; id += 81) {
+        double want = 0;
+        table_row("token_embd.weight", id, row);
+        for (int i = 0; i < 64; i++) want += (double)row[i] * (double)hidden[i];
+        assert_true(fabs(want - (double)logits[id]) < 1e-4);
+    }
+}
+
+static void begin_depth(depth_state *s) {
+    stage_clear(&work);
+    depth_layout(s, &model->depth, 2, &work.kept, &work.scratch);
+}
+
+static void a_frame_leaves_nothing_to_the_next(void **state) {
+    (void)state;
+    depth_state s;
+    begin_depth(&s);
+    random_state random;
+    random_seed(&random, 1);
+    float a[64], b[64];
+    for (int i = 0; i < 64; i++) a[i] = sinf((float)i), b[i] = cosf(3.0f * (float)i);
+    int32_t first[8], other[8], again[8];
+    depth_frame(&s, &work.c, a, greedy, &random, first);
+    float *kept = malloc(8 * 2049 * sizeof *kept);
+    assert_non_null(kept);
+    memcpy(kept, s.logits, 8 * 2049 * sizeof *kept);
+    depth_frame(&s, &work.c, b, greedy, &random, other);
+    depth_frame(&s, &work.c, a, greedy, &random, again);
+    assert_memory_equal(first, again, sizeof first);
+    assert_memory_equal(kept, s.logits, 8 * 2049 * sizeof *kept);
+    assert_memory_not_equal(first, other, sizeof first);
+    /* Each code is the best of its book's logits; greedy takes no random number. */
+    for (int k = 0; k < 8; k++)
+        for (int i = 0; i < 2049; i++) assert_true(kept[k * 2049 + i] <= kept[k * 2049 + first[k]]);
+    random_state untouched;
+    random_seed(&untouched, 1);
+    assert_memory_equal(&random, &untouched, sizeof random);
+    free(kept);
+}
+
+static void one_seed_gives_one_frame(void **state) {
+    (void)state;
+    depth_state s;
+    begin_depth(&s);
+    const rnl_sampling how = {.temperature = 1.0f, .top_k = 64};
+    float hidden[64];
+    for (int i = 0; i < 64; i++) hidden[i] = sinf((float)i);
+    int32_t codes[3][8];
+    for (int i = 0; i < 3; i++) {
+        random_state random;
+        random_seed(&random, i == 2 ? 6 : 5);
+        depth_frame(&s, &work.c, hidden, how, &random, codes[i]);
+        for (int k = 0; k < 8; k++) assert_in_range(codes[i][k], 0, 2048);
+    }
+    assert_memory_equal(codes[0], codes[1], sizeof codes[0]);
+    assert_memory_not_equal(codes[0], codes[2], sizeof codes[0]);
+}
+
+/* A damaged model may give anything: an index in range comes out, and soon. */
+static void logits_that_are_no_numbers_end_the_draw(void **state) {
+    (void)state;
+    enum { COUNT = 2049 };
+    static float logits[COUNT], scratch[2 * COUNT];
+    random_state random;
+    random_seed(&random, 3);
+    const float odd[] = {NAN, INFINITY, -INFINITY, 1e38f, 0.0f};
+    for (int round = 0; round < 200; round++) {
+        for (int i = 0; i < COUNT; i++)
+            logits[i] = random_unit(&random) < 0.5 ? odd[round % 5] : (float)random_unit(&random);
+        if (round % 7 == 0)
+            for (int i = 0; i < COUNT; i++) logits[i] = odd[round % 5];
+        const rnl_sampling how = {.temperature = round % 2 == 0 ? 0.8f : 2.0f,
+                                  .top_k = 1 + round % 70};
+        assert_in_range(sample_index(logits, COUNT, how, &random, scratch), 0, COUNT - 1);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_is_its_row),
+        cmocka_unit_test(a_frame_is_the_sum_of_its_rows),
+        cmocka_unit_test(the_head_is_the_embedding),
+        cmocka_unit_test(a_frame_leaves_nothing_to_the_next),
+        cmocka_unit_test(one_seed_gives_one_frame),
+        cmocka_unit_test(logits_that_are_no_numbers_end_the_draw),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,134 @@
+/* The seam over both codecs: how many samples each call gives, what a bad code changes, what finish
+ * drains. Numbers against the reference: tests/golden. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/model.h"
+#include "tests/support/rig.h"
+#include "tests/support/stage.h"
+
+enum { FRAMES = 9, SIZE = 1920 };
+
+static stage work;
+static codec_state codec;
+static rnl_model *lfm_model;
+static codec_weights mimi;
+
+static int setup(void **state) {
+    (void)state;
+    lfm_model = rig_model("tiny");
+    stage_open(&work, 2, 4096);
+    stage_add(&work, "mimi/tokenizer-e351c8d8-checkpoint125.safetensors", "mimi.");
+    codec_load_mimi(&work.l, 8, 20, 8, &mimi);
+    stage_check(&work);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    stage_close(&work);
+    rnl_model_close(&lfm_model);
+    return 0;
+}
+
+static void begin(const codec_weights *w) {
+    stage_clear(&work);
+    codec_layout(&codec, w, 2, &work.kept, &work.scratch);
+    codec_reset(&codec);
+}
+
+static void codes_of(int frame, int32_t *codes) {
+    for (int k = 0; k < 8; k++) codes[k] = (frame * 37 + k * 101) % 2048;
+}
+
+/* Frames [0, FRAMES) and the end; returns the samples. bad: a refused one before each good one. */
+static int run(float *out, bool bad) {
+    int total = 0, count;
+    for (int f = 0; f < FRAMES; f++) {
+        int32_t codes[8];
+        codes_of(f, codes);
+        for (int k = 0; bad && k < 8; k++) {
+            const int32_t kept = codes[k];
+            codes[k] = k % 2 == 0 ? codec_code_count(codec.w) : -1;
+            assert_int_equal(codec_push(&codec, &work.c, codes, out + total, &count), RNL_ERR_DATA);
+            assert_int_equal(count, 0);
+            codes[k] = kept;
+        }
+        assert_int_equal(codec_push(&codec, &work.c, codes, out + total, &count), RNL_OK);
+        assert_in_range(count, 1, SIZE);
+        total += count;
+    }
+    codec_finish(&codec, out + total, &count);
+    total += count;
+    codec_finish(&codec, out + total, &count); /* a second end gives nothing */
+    assert_int_equal(count, 0);
+    return total;
+}
+
+static float a[(FRAMES + 1) * SIZE], b[(FRAMES + 1) * SIZE];
+
+static void each_frame_is_1920_samples(void **state) {
+    (void)state;
+    const codec_weights *const both[] = {&lfm_model->codec, &mimi};
+    for (int i = 0; i < 2; i++) {
+        begin(both[i]);
+        assert_int_equal(codec_frame_size(both[i]), SIZE);
+        assert_int_equal(codec_code_count(both[i]), 2048);
+        assert_int_equal(run(a, false), FRAMES * SIZE);
+        /* A refused frame changed nothing; reset is fresh. */
+        codec_reset(&codec);
+        assert_int_equal(run(b, true), FRAMES * SIZE);
+        assert_memory_equal(a, b, FRAMES * SIZE * sizeof *a);
+        codec_reset(&codec);
+        int count;
+        codec_finish(&codec, b, &count); /* nothing came in */
+        assert_int_equal(count, 0);
+    }
+}
+
+/* The first frame comes at once, 20 ms of it held back by the overlap; Mimi holds back nothing. */
+static void the_first_frame_comes_at_once(void **state) {
+    (void)state;
+    int32_t codes[8];
+    int count;
+    codes_of(0, codes);
+    begin(&lfm_model->codec);
+    assert_int_equal(codec_push(&codec, &work.c, codes, a, &count), RNL_OK);
+    assert_int_equal(count, 1440);
+    assert_int_equal(codec_push(&codec, &work.c, codes, a, &count), RNL_OK);
+    assert_int_equal(count, 1920);
+    codec_finish(&codec, a, &count);
+    assert_int_equal(count, 480);
+    begin(&mimi);
+    assert_int_equal(codec_push(&codec, &work.c, codes, a, &count), RNL_OK);
+    assert_int_equal(count, 1920);
+}
+
+static void without_a_codec_there_is_no_sound(void **state) {
+    (void)state;
+    const codec_weights none = {.kind = CODEC_NONE};
+    int32_t codes[8] = {0};
+    int count = 7;
+    begin(&none);
+    assert_int_equal(codec_frame_size(&none), 0);
+    assert_int_equal(codec_code_count(&none), 0);
+    assert_int_equal(codec_push(&codec, &work.c, codes, a, &count), RNL_OK);
+    assert_int_equal(count, 0);
+    codec_finish(&codec, a, &count);
+    assert_int_equal(count, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_frame_is_1920_samples),
+        cmocka_unit_test(the_first_frame_comes_at_once),
+        cmocka_unit_test(without_a_codec_there_is_no_sound),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,236 @@
+/* The defaults of each task, where they come from, and the LFM2 keys of a GGUF file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine/config.h"
+
+static model_config *fresh(codec_kind codec, int audio_run, const char *name) {
+    static model_config c;
+    c = (model_config){.codec = codec, .audio_run = audio_run, .text_run = 6};
+    c.has_encoder = codec != CODEC_NONE;
+    c.codebook_count = codec != CODEC_NONE ? 8 : 0;
+    (void)snprintf(c.name, sizeof c.name, "%s", name);
+    config_defaults(&c);
+    return &c;
+}
+
+static void defaults_are_those_of_the_model(void **state) {
+    (void)state;
+    const struct {
+        codec_kind codec;
+        int audio_run;
+        const char *name, *transcribe, *speak;
+    } rows[] = {
+        {CODEC_LFM, 12, "LFM2.5-Audio-1.5B", "Perform ASR.",
+         "Perform TTS. Use the US female voice."},
+        {CODEC_MIMI, 12, "LFM2-Audio-1.5B", "Perform ASR.", "Perform TTS."},
+        {CODEC_LFM, 9, "some folder", "Perform ASR in japanese.", "Perform TTS in japanese."},
+        {CODEC_LFM, 12, "LFM2.5-Audio-1.5B-JP", "Perform ASR in japanese.",
+         "Perform TTS in japanese."},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const model_config *c = fresh(rows[i].codec, rows[i].audio_run, rows[i].name);
+        assert_string_equal(c->modes[RNL_MODE_TRANSCRIBE].prompt, rows[i].transcribe);
+        assert_string_equal(c->modes[RNL_MODE_SPEAK].prompt, rows[i].speak);
+        assert_string_equal(c->modes[RNL_MODE_INTERLEAVED].prompt,
+                            "Respond with interleaved text and audio.");
+        assert_false(c->modes[RNL_MODE_TEXT].has_prompt);
+        assert_int_equal(c->modes[RNL_MODE_INTERLEAVED].step_max, 1024);
+        assert_int_equal(c->modes[RNL_MODE_TRANSCRIBE].step_max, 512);
+        assert_int_equal(c->modes[RNL_MODE_SPEAK].step_max, 512);
+        assert_true(c->modes[RNL_MODE_SPEAK].audio.temperature == 0.8f);
+        assert_int_equal(c->modes[RNL_MODE_SPEAK].audio.top_k, 64);
+        assert_true(c->modes[RNL_MODE_INTERLEAVED].audio.temperature == 1.0f);
+        assert_int_equal(c->modes[RNL_MODE_INTERLEAVED].audio.top_k, 4);
+        for (int m = 0; m < RNL_MODE_COUNT; m++) /* text is greedy everywhere */
+            assert_true(c->modes[m].text.temperature == 0 && c->modes[m].text.top_k == 1);
+    }
+    const model_config *text = fresh(CODEC_NONE, 0, "LFM2-1.2B");
+    for (int m = 0; m < RNL_MODE_COUNT; m++) assert_false(text->modes[m].has_prompt);
+}
+
+static void single_defaults_are_set_by_key(void **state) {
+    (void)state;
+    model_config *c = fresh(CODEC_LFM, 12, "x");
+    assert_true(config_set_default(c, "runnel.default.text.system", "Be brief."));
+    assert_string_equal(c->modes[RNL_MODE_TEXT].prompt, "Be brief.");
+    assert_true(c->modes[RNL_MODE_TEXT].has_prompt);
+    assert_true(config_set_default(c, "runnel.default.speak.audio_temperature", "0"));
+    assert_true(c->modes[RNL_MODE_SPEAK].audio.temperature == 0);
+    assert_true(config_set_default(c, "runnel.default.interleaved.text_temperature", "1.25"));
+    assert_true(c->modes[RNL_MODE_INTERLEAVED].text.temperature == 1.25f);
+    assert_true(config_set_default(c, "runnel.default.interleaved.text_top_k", "2147483647"));
+    assert_int_equal(c->modes[RNL_MODE_INTERLEAVED].text.top_k, INT32_MAX);
+    assert_true(config_set_default(c, "runnel.default.transcribe.step_max", "7"));
+    assert_int_equal(c->modes[RNL_MODE_TRANSCRIBE].step_max, 7);
+    char longest[CONFIG_PROMPT_CAP + 1];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[CONFIG_PROMPT_CAP] = '\0';
+    const char *const bad[][2] = {{"runnel.default.text.system", longest},
+                                  {"runnel.default.text.step_max", "0"},
+                                  {"runnel.default.text.step_max", "1048577"},
+                                  {"runnel.default.text.step_max", "seven"},
+                                  {"runnel.default.text.step_max", ""},
+                                  {"runnel.default.text.step_max", "7x"},
+                                  {"runnel.default.text.step_max", "1.5"},
+                                  {"runnel.default.text.text_top_k", "0"},
+                                  {"runnel.default.text.text_temperature", "-0.1"},
+                                  {"runnel.default.text.text_temperature", "2.1"},
+                                  {"runnel.default.text.text_temperature", "nan"},
+                                  {"runnel.default.text.text_temperature", "0x1"},
+                                  {"runnel.default.song.step_max", "7"},
+                                  {"runnel.default.text", "7"},
+                                  {"runnel.default.textstep_max", "7"},
+                                  {"general.name", "x"},
+                                  {"runnel.default.text.", "7"},
+                                  {"", ""}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (config_set_default(c, bad[i][0], bad[i][1]))
+            fail_msg("%s = %s was taken", bad[i][0], bad[i][1]);
+}
+
+/* ---- Keys of a GGUF file ---- */
+
+static char path[] = "/tmp/runnel-config-XXXXXX";
+
+static int setup(void **state) {
+    (void)state;
+    const int fd = mkstemp(path);
+    return fd < 0 ? 1 : close(fd);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    return unlink(path);
+}
+
+static gguf *finish(gguf_writer *w) {
+    rnl_error error = {0};
+    gguf *g = NULL;
+    if (gguf_writer_begin_data(w, &error) != RNL_OK || gguf_writer_finish(&w, &error) != RNL_OK ||
+        gguf_open(path, &g, &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    return g;
+}
+
+static void written_defaults_read_back(void **state) {
+    (void)state;
+    model_config a = *fresh(CODEC_LFM, 12, "x");
+    assert_true(config_set_default(&a, "runnel.default.text.system", "Be brief."));
+    assert_true(config_set_default(&a, "runnel.default.speak.audio_top_k", "3"));
+    assert_true(config_set_default(&a, "runnel.default.speak.text_temperature", "0.5"));
+    assert_true(config_set_default(&a, "runnel.default.interleaved.step_max", "9"));
+    gguf_writer *w = NULL;
+    assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
+    config_write_defaults(&a, w);
+    gguf *g = finish(w);
+    model_config b = *fresh(CODEC_LFM, 12, "x");
+    config_read_defaults(&b, g);
+    for (int m = 0; m < RNL_MODE_COUNT; m++) {
+        assert_int_equal(a.modes[m].has_prompt, b.modes[m].has_prompt);
+        assert_string_equal(a.modes[m].prompt, b.modes[m].prompt);
+        assert_memory_equal(&a.modes[m].text, &b.modes[m].text, sizeof a.modes[m].text);
+        assert_memory_equal(&a.modes[m].audio, &b.modes[m].audio, sizeof a.modes[m].audio);
+        assert_int_equal(a.modes[m].step_max, b.modes[m].step_max);
+    }
+    gguf_close(&g);
+}
+
+/* What a bundle says out of range is not taken; the defaults stay. */
+static void wild_defaults_are_left_out(void **state) {
+    (void)state;
+    gguf_writer *w = NULL;
+    assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
+    gguf_put_f32(w, "runnel.default.text.text_temperature", -1.0f);
+    gguf_put_u32(w, "runnel.default.text.text_top_k", 0);
+    gguf_put_u32(w, "runnel.default.text.step_max", UINT32_MAX);
+    gguf_put_string(w, "runnel.default.speak.audio_temperature", "1", 1);
+    char huge[2 * CONFIG_PROMPT_CAP];
+    memset(huge, 'x', sizeof huge);
+    gguf_put_string(w, "runnel.default.speak.system", huge, sizeof huge);
+    gguf *g = finish(w);
+    const model_config before = *fresh(CODEC_LFM, 12, "x");
+    model_config after = before;
+    config_read_defaults(&after, g);
+    assert_memory_equal(&before, &after, sizeof before);
+    gguf_close(&g);
+}
+
+static const lfm2_config stack = {.width = 64,
+                                  .layer_count = 3,
+                                  .head_count = 4,
+                                  .head_width = 32, /* not width / heads */
+                                  .kv_head_count = {0, 2, 4},
+                                  .conv_taps = 5,
+                                  .window = 30,
+                                  .eps = 1e-6f,
+                                  .rope_base = 5e5};
+
+static rnl_status through_a_file(const lfm2_config *in, lfm2_config *out, rnl_error *error) {
+    gguf_writer *w = NULL;
+    assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
+    config_write_lfm2(in, w, "detok.", 128, 100, 4096);
+    gguf *g = finish(w);
+    const rnl_status status = config_read_lfm2(out, g, "detok.", error);
+    gguf_close(&g);
+    return status;
+}
+
+static void written_stacks_read_back(void **state) {
+    (void)state;
+    static lfm2_config in, out;
+    in = stack;
+    rnl_error error = {0};
+    if (through_a_file(&in, &out, &error) != RNL_OK) fail_msg("%s", error.text);
+    assert_memory_equal(out.kv_head_count, in.kv_head_count, sizeof in.kv_head_count);
+    assert_int_equal(out.width, 64);
+    assert_int_equal(out.head_width, 32);
+    assert_int_equal(out.conv_taps, 5);
+    assert_int_equal(out.window, 30);
+    assert_true(out.eps == 1e-6f && out.rope_base == 5e5);
+}
+
+static void each_lie_of_a_stack_is_refused(void **state) {
+    (void)state;
+    static lfm2_config bad[8], out;
+    for (int i = 0; i < 8; i++) bad[i] = stack;
+    bad[0].layer_count = 0;
+    bad[1].width = 1 << 21;
+    bad[2].head_count = 0;
+    bad[3].kv_head_count[1] = 3; /* does not divide 4 */
+    bad[4].kv_head_count[1] = -2;
+    bad[5].kv_head_count[1] = 5;
+    bad[6].conv_taps = 65;
+    bad[7].head_width = 31; /* odd: no rotary pairs */
+    for (int i = 0; i < 8; i++) {
+        rnl_error error = {0};
+        if (through_a_file(&bad[i], &out, &error) != RNL_ERR_FORMAT) fail_msg("lie %d taken", i);
+        if (strstr(error.text, path) == NULL) fail_msg("lie %d: '%s'", i, error.text);
+    }
+    gguf_writer *w = NULL; /* no keys at all */
+    assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
+    gguf *g = finish(w);
+    rnl_error error = {0};
+    assert_int_equal(config_read_lfm2(&out, g, "", &error), RNL_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "lfm2.block_count"));
+    gguf_close(&g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_the_model),
+        cmocka_unit_test(single_defaults_are_set_by_key),
+        cmocka_unit_test(written_defaults_read_back),
+        cmocka_unit_test(wild_defaults_are_left_out),
+        cmocka_unit_test(written_stacks_read_back),
+        cmocka_unit_test(each_lie_of_a_stack_is_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
