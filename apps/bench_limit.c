@@ -187,7 +187,8 @@ double bench_peak(bench *b, const matrix *w, bool tiles) {
     const kernels *k = &b->model->kernels;
     const bool packed = w->packed != NULL && !b->model->exact;
     const bool tiled = packed && tiles && k->quantise_tiles != NULL;
-    const char *type = tiled ? "BF16" : packed ? "I8" : "F32";
+    const char *integers = kernels_is_wide(w->type) ? "I16" : "I8";
+    const char *type = tiled ? "BF16" : packed ? integers : "F32";
     /* What amx has not for itself it has from avx512. */
     const char *level = k->quantise_tiles != NULL && !tiled ? "avx512" : k->name;
     const limit_probe *probe, *best = NULL;
