@@ -23,7 +23,7 @@ enum {
     LOST_AFTER_US = 1000000,
     /* A sound server takes the first buffers of a new stream and may then sleep for 2 s. */
     YOUNG_US = 3000000,
-    YOUNG_LOST_AFTER_US = 4000000,
+    YOUNG_LOST_AFTER_US = 5000000,
     WAIT_US = 10000,
     WAIT_STEP_US = 2000
 };
