@@ -28,9 +28,14 @@ typedef struct options {
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
     int text_run, audio_run, repeat;                      /* -1: not given */
     double temperature, audio_temperature, seconds_max;   /* -1: not given */
+    const char *list;                                     /* files to work on, one name a line */
+    const char *text_file;                                /* say: -f */
+    const char *raw_format; /* standard input without a header; NULL: not given */
+    int channel, raw_rate, raw_channels, sentence_max;     /* -1: not given */
+    double pause_sentence, pause_paragraph, pause_heading; /* seconds; -1: not given */
     size_t memory_max;
     uint64_t seed;
-    bool json, quiet, drop_oldest, sound_off;
+    bool json, quiet, drop_oldest, sound_off, per_channel, resume, plain;
     char **arguments;
     int argument_count;
 } options;

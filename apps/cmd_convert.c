@@ -87,6 +87,6 @@ const command command_convert = {
     .about =
         "MODEL is a Hugging Face folder, a GGUF set or a bundle. The files of a set are TARGET\n"
         "and mmproj-, vocoder- and tokenizer-TARGET beside it.",
-    .own = "oyf=",
+    .own = "oyF=",
     .run = run,
 };

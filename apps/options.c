@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apps/cli.h"
+#include "audio/file.h"
 
 typedef enum option_kind {
     KIND_FLAG,
@@ -71,12 +72,40 @@ static const option_row rows[] = {
      AT(seconds_max), 0.1, 600},
     {'y', false, false, "type", "TYPE", "keep (default), f32, f16, bf16, q8_0 or q4_0", KIND_TEXT,
      AT(type), 0, 0},
-    {'f', false, false, "format", "KIND", "bundle (one file, default) or set (four files)",
+    {'F', false, false, "format", "KIND", "bundle (one file, default) or set (four files)",
      KIND_TEXT, AT(format), 0, 0},
     {'=', false, false, "set", "KEY=VALUE", "a runnel.default.* key of the bundle", KIND_SET, 0, 0,
      0},
     {'r', false, false, "repeat", "N", "measurements of each kind (default 5)", KIND_INT,
      AT(repeat), 1, 1000},
+    {'l', false, false, "list", "FILE", "work on the files named in FILE, one a line", KIND_TEXT,
+     AT(list), 0, 0},
+    {'c', false, false, "channel", "N", "hear channel N alone (default: the mean of all)", KIND_INT,
+     AT(channel), 1, SOUND_CHANNEL_CAP},
+    {'P', false, false, "per-channel", NULL, "every channel by itself, as for recorded calls",
+     KIND_FLAG, AT(per_channel), 0, 0},
+    {'z', false, false, "raw-rate", "HZ", "standard input without a header: its rate (16000)",
+     KIND_INT, AT(raw_rate), SOUND_RATE_MIN, SOUND_RATE_MAX},
+    {'Z', false, false, "raw-channels", "N", "likewise: its channels (1)", KIND_INT,
+     AT(raw_channels), 1, SOUND_CHANNEL_CAP},
+    {'Y', false, false, "raw-format", "FORMAT", "likewise: s16le (default), s32le or f32le",
+     KIND_TEXT, AT(raw_format), 0, 0},
+    {'R', false, false, "resume", NULL, "go on where an earlier run was stopped", KIND_FLAG,
+     AT(resume), 0, 0},
+    {'f', true, false, "file", "FILE",
+     "speak a text file (- for standard input), sentence by "
+     "sentence",
+     KIND_TEXT, AT(text_file), 0, 0},
+    {'n', false, false, "plain", NULL, "-f: the text is no Markdown, speak every character",
+     KIND_FLAG, AT(plain), 0, 0},
+    {'N', false, false, "sentence-max", "N", "-f: longest piece in characters (default 300)",
+     KIND_INT, AT(sentence_max), 40, 1000},
+    {'5', false, false, "pause-sentence", "S", "-f: seconds after a sentence (default 0.3)",
+     KIND_REAL, AT(pause_sentence), 0, 10},
+    {'6', false, false, "pause-paragraph", "S", "-f: seconds after a paragraph (default 0.7)",
+     KIND_REAL, AT(pause_paragraph), 0, 10},
+    {'7', false, false, "pause-heading", "S", "-f: seconds around a heading (default 1.2)",
+     KIND_REAL, AT(pause_heading), 0, 10},
 };
 enum { ROW_COUNT = sizeof rows / sizeof *rows };
 
@@ -238,6 +267,13 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
                    .temperature = -1,
                    .audio_temperature = -1,
                    .seconds_max = -1,
+                   .channel = -1,
+                   .raw_rate = -1,
+                   .raw_channels = -1,
+                   .sentence_max = -1,
+                   .pause_sentence = -1,
+                   .pause_paragraph = -1,
+                   .pause_heading = -1,
                    .memory_max = SIZE_MAX};
     struct option long_options[ROW_COUNT + 3] = {0};
     char short_options[2 * ROW_COUNT + 8] = ":h"; /* ':' reports a missing value as such */

@@ -2,13 +2,20 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR = 30 };
+#include "core/utf8.h"
+
+enum { BAR = 30, LINE_CAP = 256 };
 
 void progress_begin(progress *p, const options *o) {
-    *p = (progress){.shown = !o->quiet && isatty(STDERR_FILENO) != 0,
-                    .colour = getenv("NO_COLOR") == NULL};
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    *p = (progress){.shown = !o->quiet && terminal,
+                    .told = !o->quiet && !terminal,
+                    .colour = getenv("NO_COLOR") == NULL,
+                    .last = now_seconds()};
 }
 
 /* True when it is time to draw again. */
@@ -27,6 +34,45 @@ void progress_bar(progress *p, const char *label, double fraction) {
                   p->colour ? "\033[0m" : "");
     for (int i = 0; i < BAR; i++) (void)fputc(i < filled ? '#' : '.', stderr);
     (void)fprintf(stderr, "] %3.0f %%", 100 * fraction);
+}
+
+/* Columns of the terminal, or 80. */
+static int terminal_width(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+    return size.ws_col;
+}
+
+/* Cuts the line to so many characters: one that wraps could not be drawn over. */
+static void cut_to(char *line, int width) {
+    const size_t size = strlen(line);
+    size_t at = 0;
+    uint32_t code_point;
+    for (int i = 0; i < width && at < size; i++) at += utf8_next(line + at, size - at, &code_point);
+    line[at] = '\0';
+}
+
+void progress_work(progress *p, const char *label, double fraction, const char *detail) {
+    char line[LINE_CAP], share[16] = "";
+    if (fraction > 1) fraction = 1;
+    if (fraction >= 0) (void)snprintf(share, sizeof share, " %3.0f %%", 100 * fraction);
+    if (p->told) {
+        const double now = now_seconds();
+        if (now - p->last < 10) return;
+        p->last = now;
+        (void)fprintf(stderr, "%s%s  %s\n", label, share, detail);
+        return;
+    }
+    if (!due(p)) return;
+    char bar[BAR + 4] = "";
+    if (fraction >= 0) {
+        strcpy(bar, " [");
+        for (int i = 0; i < BAR; i++) strcat(bar, i < (int)(fraction * BAR) ? "#" : ".");
+        strcat(bar, "]");
+    }
+    (void)snprintf(line, sizeof line, "%s%s%s  %s", label, bar, share, detail);
+    cut_to(line, terminal_width() - 1);
+    (void)fprintf(stderr, "\r%s\033[K", line);
 }
 
 void progress_word(progress *p, const char *word) {

@@ -27,7 +27,7 @@ static int failed(const rnl_error *error) {
 static int read_file(const turn *t, const char *path, sound *s) {
     rnl_error error = {0};
     const double limit = t->options->seconds_max > 0 ? t->options->seconds_max : 60.0;
-    if (sound_read(path, limit, s, &error) == RNL_OK) return EXIT_OK;
+    if (sound_read(path, limit, NULL, s, &error) == RNL_OK) return EXIT_OK;
     return complain(EXIT_INPUT, "%s", error.text);
 }
 

@@ -1,33 +1,107 @@
-/* Sound files: reading any format of libsndfile as one mono signal, writing 16-bit WAV. */
+/* Sound files, in and out, in blocks: memory does not grow with their length.
+ *
+ * In: WAV, RF64, W64, AIFF, FLAC, Ogg Vorbis, MP3 and what else libsndfile knows; Ogg Opus; what
+ * only ffmpeg knows (m4a, mp4, webm, ...) through a pipe when it is on PATH; WAV, Ogg Opus or
+ * samples without a header on standard input. The content decides, not the name.
+ * Out: WAV and FLAC of 16 bits, Ogg Opus; the suffix decides.
+ * A reader or writer belongs to one thread at a time; different ones know nothing of each other. */
 #ifndef AUDIO_FILE_H
 #define AUDIO_FILE_H
 
 #include <runnel/runnel.h>
 
+enum {
+    SOUND_CHANNEL_CAP = 8, /* more are refused */
+    SOUND_RATE_MIN = 4000, /* Hz; outside is refused */
+    SOUND_RATE_MAX = 768000
+};
+
+/* ---- Reading ---- */
+
+/* Samples without a header, as they may come on standard input. */
+typedef enum sound_raw_format {
+    SOUND_RAW_S16LE,
+    SOUND_RAW_S32LE,
+    SOUND_RAW_F32LE
+} sound_raw_format;
+
+typedef struct sound_config {
+    int channel;      /* [0, 8]: 0 (default) the mean of all channels, N channel N alone */
+    bool per_channel; /* blocks keep all channels, interleaved; then channel is 0; default false */
+    int raw_rate;     /* Hz of samples without a header, [4000, 768000], default 16000 */
+    int raw_channels; /* [1, 8], default 1 */
+    sound_raw_format raw_format; /* default SOUND_RAW_S16LE */
+} sound_config;
+
+sound_config sound_config_default(void);
+/* "s16le", "s32le" or "f32le"; false for anything else. */
+bool sound_raw_format_named(const char *name, sound_raw_format *out);
+
+typedef struct sound_info {
+    int rate;                /* Hz */
+    int file_channels;       /* channels of the file */
+    int channels;            /* channels of a block: 1, or file_channels with per_channel */
+    int64_t frame_count;     /* what the header claims, for progress only; -1: not known */
+    const char *format_name; /* "FLAC", "Ogg Opus", ...; static */
+} sound_info;
+
+typedef struct sound_reader sound_reader;
+
+/* Opens a file, or standard input for "-" (a file of that name is "./-"). config may be NULL
+ * (defaults). Refused with one sentence: missing, empty, no sound, more than 8 channels, a rate
+ * outside 4000 to 768000 Hz, a channel that is not there.
+ * RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_ARGUMENT (config), RNL_ERR_MEMORY; *out is then NULL. */
+RNL_MUST_USE rnl_status sound_reader_open(const char *path, const sound_config *config,
+                                          sound_reader **out, rnl_error *error);
+/* Valid until close. */
+const sound_info *sound_reader_info(const sound_reader *r);
+/* Reads up to frame_cap frames (>= 1) into frames [frame_cap, info.channels]. Length and content
+ * are what is really there: a file that was cut off ends early, without an error.
+ * RNL_OK: *frame_count >= 1. RNL_DONE: the end. RNL_ERR_DATA: damaged, a sample that is not a
+ * number, or no sound at all; RNL_ERR_IO. After an error only close. May block on a pipe. */
+RNL_MUST_USE rnl_status sound_reader_read(sound_reader *r, float *frames, size_t frame_cap,
+                                          size_t *frame_count, rnl_error *error);
+/* Frames read so far, and seconds of them. */
+int64_t sound_reader_position(const sound_reader *r);
+double sound_reader_seconds(const sound_reader *r);
+void sound_reader_close(sound_reader **r); /* NULL is fine; sets NULL */
+
 typedef struct sound {
-    float *samples; /* [count] mono, mixed down; sound_free() */
+    float *samples; /* [count] mono; sound_free() */
     size_t count;
     int rate; /* Hz */
 } sound;
 
-/* Reads the whole file. Refused with one sentence: missing, no sound, empty, more than 8
- * channels, a rate outside 4000 to 768000 Hz, longer than seconds_max, samples that are not
- * numbers. The length is counted, never taken from the header, and memory grows with it.
- * RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_TOO_LONG, RNL_ERR_MEMORY; *out is then empty. */
-RNL_MUST_USE rnl_status sound_read(const char *path, double seconds_max, sound *out,
-                                   rnl_error *error);
+/* Reads a whole file as one signal, for a clip; memory grows with it. config may be NULL and must
+ * not be per_channel. As sound_reader_open and _read; also RNL_ERR_TOO_LONG: over seconds_max.
+ * *out is empty after an error. */
+RNL_MUST_USE rnl_status sound_read(const char *path, double seconds_max, const sound_config *config,
+                                   sound *out, rnl_error *error);
 void sound_free(sound *s);
 
+/* Whether the name ends like that of a sound file that can be read (".wav", ".opus", ".m4a", any
+ * case): what a folder is searched for. */
+bool sound_name_is_known(const char *path);
+
+/* ---- Writing ---- */
+
+/* Whether a sound can be written under this name, without doing it: its suffix is .wav, .flac or
+ * .opus (RNL_ERR_ARGUMENT names these), its folder is there, and what stands there, if anything, is
+ * a regular file (RNL_ERR_IO). For a complaint before the work, not after it. */
+RNL_MUST_USE rnl_status sound_writer_check(const char *path, rnl_error *error);
+
 /* Writes beside the target and renames at the end; abort (or an error of finish) leaves nothing and
- * an older file of that name as it was. A target that exists and is no regular file (a folder, a
- * device) is refused with RNL_ERR_IO. *out is NULL after an error of create. */
+ * an older file of that name as it was. rate: Hz, one that the format knows (Opus: 8000 to 48000).
+ * Errors of create as of check, and RNL_ERR_IO when another writer is at work on this name.
+ * *out is NULL after an error of create. */
 typedef struct sound_writer sound_writer;
 RNL_MUST_USE rnl_status sound_writer_create(const char *path, int rate, sound_writer **out,
                                             rnl_error *error);
 /* The file beside the target: what to remove when the program must end at once. Lives until finish
  * or abort. */
 const char *sound_writer_temporary(const sound_writer *w);
-/* Samples are clipped to [-1, 1] and rounded to 16 bits. RNL_ERR_IO: disk full. */
+/* Mono samples, clipped to [-1, 1]; the same samples give the same bytes, however they are cut.
+ * RNL_ERR_IO: disk full, or a WAV file of more than 4 GiB. */
 RNL_MUST_USE rnl_status sound_write(sound_writer *w, const float *samples, size_t count,
                                     rnl_error *error);
 RNL_MUST_USE rnl_status sound_writer_finish(sound_writer **w, rnl_error *error);

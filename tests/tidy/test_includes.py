@@ -33,7 +33,8 @@ TEST_NAMES = {"unit": "test_", "law": "test_", "golden": "test_", "kernels": "te
 C11 = """assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal
     stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads
     time uchar wchar wctype"""
-POSIX = "dirent dlfcn fcntl glob libgen poll pthread pwd sched semaphore strings termios unistd"
+POSIX = "dirent dlfcn fcntl glob libgen poll pthread pwd sched semaphore spawn strings" \
+    " termios unistd"
 SYSTEM = {f"{name}.h" for name in (C11 + " " + POSIX).split()}
 SYSTEM_FOLDERS = ("sys/", "linux/", "asm/")
 INTRINSICS = {"immintrin.h", "x86intrin.h", "cpuid.h", "arm_neon.h", "arm_acle.h"}

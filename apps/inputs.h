@@ -1,0 +1,52 @@
+/* Which files to work on: arguments, folders, patterns and list files become one checked list. */
+#ifndef APPS_INPUTS_H
+#define APPS_INPUTS_H
+
+#include "apps/cli.h"
+#include "audio/file.h"
+
+typedef struct input_list {
+    char **paths; /* [count] */
+    size_t count, cap;
+} input_list;
+
+enum {
+    INPUT_COUNT_CAP = 1 << 20, /* files of one list; more are refused */
+    INPUT_PATH_CAP = 4096      /* bytes of a path with its NUL */
+};
+
+/* Adds what an argument stands for:
+ *   "-"          standard input, once
+ *   "@LIST"      the names in a list file
+ *   a folder     the sound files in it and below, by suffix, sorted by name; hidden ones and
+ *                linked folders are passed over
+ *   a pattern    with * ? [ when no file bears that very name: what it matches, sorted
+ *   else         that name; whether the file is there shows when it is opened
+ * A name that is in the list already is passed over, so that a file is worked on once; the order is
+ * that of the arguments. list_file (may be NULL) is read first, as "@LIST" is.
+ * A list file has one name a line, relative to the current folder; empty lines and lines that begin
+ * with # are passed over, a CR before the line's end is dropped. Each name is taken as it stands,
+ * or as a folder.
+ * EXIT_OK, or the code of a complaint: EXIT_INPUT for a folder or pattern without a sound file, an
+ * unreadable folder or list, a NUL byte or a name too long in a list (with its line); EXIT_FAILED
+ * for memory. The list is freed then. An empty list is no error: the caller knows what to ask
+ * for. */
+int inputs_gather(input_list *list, char *const *arguments, int argument_count,
+                  const char *list_file);
+void inputs_free(input_list *list); /* an empty list is fine */
+
+/* Adds the names in `size` bytes of a list file; what is left of inputs_gather for a list. name is
+ * put into complaints. EXIT_OK or the code of a complaint. */
+int inputs_add_list(input_list *list, const char *name, const char *text, size_t size);
+
+/* The name without its folder and suffix ("a/talk.one.wav" -> "talk.one"); *size its bytes. */
+const char *input_stem(const char *path, size_t *size);
+/* Whether two names would give the same output name in one folder; *a < *b are then the first such
+ * pair. Standard input counts as "stdin". */
+bool inputs_clash(const input_list *list, size_t *a, size_t *b);
+
+/* How to read sounds by --channel, --per-channel and --raw-*. EXIT_OK, or the code of a complaint
+ * about values that make no sense. */
+int inputs_sound_config(const options *o, sound_config *config);
+
+#endif

@@ -1,0 +1,107 @@
+/* Everything that libsndfile knows, in; WAV and FLAC of 16 bits, out. Length and content of a file
+ * are what the decoder finds, never what the header says. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <sndfile.h>
+
+#include "audio/codec.h"
+#include "core/status.h"
+
+typedef struct sndfile_state {
+    SNDFILE *file;
+    const char *name;
+    int rate;
+    int64_t position;  /* frames read or written */
+    int64_t frame_max; /* writing: most frames the format holds */
+} sndfile_state;
+
+static rnl_status read_frames(void *state, float *frames, size_t cap, size_t *got,
+                              rnl_error *error) {
+    sndfile_state *s = state;
+    const sf_count_t count = sf_readf_float(s->file, frames, (sf_count_t)cap);
+    *got = count > 0 ? (size_t)count : 0;
+    s->position += (int64_t)*got;
+    if (*got > 0) return RNL_OK;
+    if (sf_error(s->file) == SF_ERR_NO_ERROR) return RNL_DONE;
+    return status_fail(error, RNL_ERR_DATA, "%s: the sound is damaged after %.2f s (%s)", s->name,
+                       (double)s->position / s->rate, sf_strerror(s->file));
+}
+
+static void close_file(void *state) {
+    sndfile_state *s = state;
+    if (s->file != NULL) (void)sf_close(s->file);
+    free(s);
+}
+
+static const char *format_name(int format) {
+    SF_FORMAT_INFO info = {.format = format & SF_FORMAT_TYPEMASK};
+    if (sf_command(NULL, SFC_GET_FORMAT_INFO, &info, sizeof info) != 0 || info.name == NULL)
+        return "sound file";
+    return info.name;
+}
+
+rnl_status sndfile_open(const char *name, sound_decoder *d, sound_info *info, rnl_error *error) {
+    sndfile_state *s = calloc(1, sizeof *s);
+    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
+    SF_INFO header = {0};
+    s->name = name;
+    s->file = sf_open(name, SFM_READ, &header);
+    if (s->file == NULL) {
+        free(s);
+        return status_fail(
+            error, RNL_ERR_DATA,
+            "%s: this is no sound file that can be read (%s); convert it to WAV or FLAC", name,
+            sf_strerror(NULL));
+    }
+    s->rate = header.samplerate;
+    *info = (sound_info){.rate = header.samplerate,
+                         .file_channels = header.channels,
+                         .frame_count =
+                             header.frames > 0 && header.frames < SF_COUNT_MAX ? header.frames : -1,
+                         .format_name = format_name(header.format)};
+    *d = (sound_decoder){.read = read_frames, .close = close_file, .state = s};
+    return RNL_OK;
+}
+
+static rnl_status write_frames(void *state, const float *samples, size_t count, rnl_error *error) {
+    sndfile_state *s = state;
+    if ((int64_t)count > s->frame_max - s->position)
+        return status_fail(error, RNL_ERR_IO,
+                           "%s: a WAV file holds %.1f h and no more; write .flac or .opus", s->name,
+                           (double)s->frame_max / s->rate / 3600);
+    s->position += (int64_t)count;
+    if (sf_write_float(s->file, samples, (sf_count_t)count) == (sf_count_t)count) return RNL_OK;
+    return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space", s->name,
+                       sf_strerror(s->file));
+}
+
+static rnl_status finish_file(void *state, rnl_error *error) {
+    sndfile_state *s = state;
+    const int fault = sf_error(s->file);
+    const int closed = sf_close(s->file); /* FLAC: writes its last frame */
+    s->file = NULL;
+    if (fault == 0 && closed == 0) return RNL_OK;
+    return status_fail(error, RNL_ERR_IO, "%s: cannot be written; free some space", s->name);
+}
+
+rnl_status sndfile_encoder_open(const char *name, int fd, int rate, bool flac, sound_encoder *e,
+                                rnl_error *error) {
+    sndfile_state *s = calloc(1, sizeof *s);
+    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
+    SF_INFO info = {.samplerate = rate,
+                    .channels = 1,
+                    .format = (flac ? SF_FORMAT_FLAC : SF_FORMAT_WAV) | SF_FORMAT_PCM_16};
+    *s = (sndfile_state){.name = name,
+                         .rate = rate,
+                         .frame_max = flac ? INT64_MAX : (INT64_C(0xffffffff) - 4096) / 2,
+                         .file = sf_open_fd(fd, SFM_WRITE, &info, SF_FALSE)};
+    if (s->file == NULL) {
+        free(s);
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", name, sf_strerror(NULL));
+    }
+    (void)sf_command(s->file, SFC_SET_CLIPPING, NULL, SF_TRUE);
+    *e = (sound_encoder){
+        .write = write_frames, .finish = finish_file, .close = close_file, .state = s};
+    return RNL_OK;
+}
