@@ -97,7 +97,6 @@ static void turn_head(const lfm2_config *c, const kernels *k, float *head, const
 
 typedef struct attend_job {
     const lfm2_state *s;
-    int layer;
     const kernels *k;
     const float *keys, *values; /* of the layer */
     const float *q;             /* [count, head_count * head_width] */
@@ -123,9 +122,6 @@ static void attend_one(const attend_job *job, int64_t position, int head, const 
     const float scale = 1.0f / sqrtf((float)width);
     for (int64_t j = 0; j < key_count; j++) scores[j] *= scale;
     job->k->softmax(scores, key_count);
-    if (job->s->attention_tap != NULL)
-        job->s->attention_tap(job->s->attention_tap_context, job->layer, head, position, scores,
-                              key_count);
     memset(out, 0, (size_t)width * sizeof(float));
     for (int64_t j = 0; j < key_count; j++)
         job->k->axpy(out, scores[j], values + ((first + j) % cap) * width, width);
@@ -178,7 +174,6 @@ static void attention(lfm2_state *s, const compute *c, const lfm2_layer *l, int 
                       s->rotary + (size_t)t * head_width);
     store_keys(s, c, l, layer, k, v, count);
     attend_job job = {.s = s,
-                      .layer = layer,
                       .k = c->k,
                       .keys = s->keys[layer],
                       .values = s->values[layer],

@@ -78,11 +78,6 @@ typedef struct lfm2_state {
     float *scores;         /* [thread_count, position_cap] */
     void (*tap)(void *context, int layer, const float *x, int count); /* or NULL: sees each layer */
     void *tap_context;
-    /* What a query looks at: weights [key_count] of keys 0 .. key_count of the stack (or of the
-     * window's). Called for every head of every position, from all threads of the pool. Or NULL. */
-    void (*attention_tap)(void *context, int layer, int head, int64_t position,
-                          const float *weights, int64_t key_count);
-    void *attention_tap_context;
 } lfm2_state;
 
 /* Places a stack. kept: what a snapshot must copy (conv tails, and the KV ring of a stack with a

@@ -95,11 +95,12 @@ struct rnl_session {
     int encode_at, encode_count;
 
     /* History. */
-    float *embeddings; /* [context_cap, width] input of every position */
-    int32_t *messages; /* [context_cap] first position of each message */
-    char *modality;    /* [context_cap + 2] of every emitted position */
-    int32_t *text_ids; /* [context_cap + 2] emitted */
-    int32_t *frames;   /* [context_cap + 2, codebook_count] emitted */
+    float *embeddings;       /* [context_cap, width] input of every position */
+    int32_t *messages;       /* [context_cap] first position of each message */
+    char *modality;          /* [context_cap + 2] of every emitted position */
+    int32_t *text_ids;       /* [context_cap + 2] emitted */
+    float *text_confidences; /* [context_cap + 2] their log-probabilities */
+    int32_t *frames;         /* [context_cap + 2, codebook_count] emitted */
 
     /* Scratch. */
     bpe_scratch bpe;
