@@ -18,6 +18,11 @@ static bool is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* Whether -o names the folder of the answers. */
+static bool into_folder(const options *o) {
+    return o->output != NULL && (o->argument_count > 1 || is_folder(o->output));
+}
+
 static bool taken(char *const *paths, int index) {
     for (int i = 0; i < index; i++)
         if (strcmp(paths[i], paths[index]) == 0) return true;
@@ -27,13 +32,13 @@ static bool taken(char *const *paths, int index) {
 /* Where each answer goes. No two in one file: a second question called NAME is answered in
  * NAME.2.answer.wav. False: no memory. */
 static bool name_answers(const options *o, char **paths) {
-    const bool into_folder = o->output != NULL && (o->argument_count > 1 || is_folder(o->output));
-    if (o->output != NULL && !into_folder) return (paths[0] = strdup(o->output)) != NULL;
+    const bool folder = into_folder(o);
+    if (o->output != NULL && !folder) return (paths[0] = strdup(o->output)) != NULL;
     for (int i = 0; i < o->argument_count; i++) {
         int number = 0;
         do {
             free(paths[i]);
-            paths[i] = answer_path(into_folder ? o->output : NULL, o->arguments[i], ++number);
+            paths[i] = answer_path(folder ? o->output : NULL, o->arguments[i], ++number);
             if (paths[i] == NULL) return false;
         } while (taken(paths, i));
     }
@@ -58,7 +63,9 @@ static int answer_all(turn *t, const options *o) {
 static int run(const options *o) {
     if (o->argument_count == 0)
         return complain(EXIT_USAGE, "reply: no question was named; give a sound file");
-    int code;
+    int code = EXIT_OK;
+    if (o->output != NULL && !into_folder(o)) code = turn_check_sound_path(o->output);
+    if (code != EXIT_OK) return code;
     rnl_model *model = open_model(o, &code);
     if (model == NULL) return code;
     rnl_session *session = open_session(o, model, &code);
@@ -72,11 +79,13 @@ static int run(const options *o) {
 const command command_reply = {
     .name = "reply",
     .summary = "answer spoken questions with text and speech",
-    .synopsis = "[options] QUESTION.wav ... [-o ANSWER.wav | FOLDER]",
+    .synopsis = "[options] QUESTION ... [-o ANSWER | FOLDER]",
     .about =
-        "Text goes to stdout as it comes, the sound to ANSWER.wav (default: NAME.answer.wav in\n"
-        "the current folder). Several files are the turns of one conversation; -o is a folder\n"
-        "then, made if missing; a name that comes twice is numbered: NAME.2.answer.wav.",
-    .own = "ojsxTKAkSiDL",
+        "A question is a sound file of any common kind, or - for standard input (WAV, Ogg Opus or\n"
+        "samples without a header). Text goes to stdout as it comes, the sound to ANSWER, whose\n"
+        "suffix decides: .wav, .flac or .opus (default: NAME.answer.wav in the current folder).\n"
+        "Several files are the turns of one conversation; -o is a folder then, made if missing; a\n"
+        "name that comes twice is numbered: NAME.2.answer.wav.",
+    .own = "ojsxTKAkSiDLczZY",
     .run = run,
 };

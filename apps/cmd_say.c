@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/book.h"
 #include "apps/turn.h"
 
 static const struct {
@@ -55,29 +56,47 @@ static char *read_text(const char *argument) {
     return text;
 }
 
-static int speak(turn *t, const char *prompt, const char *text) {
+static int speak(const options *o, rnl_model *model, rnl_session *session, const char *text) {
+    const char *prompt = find_prompt(o, model);
+    if (prompt == NULL) return EXIT_USAGE;
+    if (o->text_file != NULL) return book_speak(o, model, session, prompt);
     if (*text == '\0') return complain(EXIT_INPUT, "say: there is no text to speak");
-    int code = *prompt != '\0' ? turn_add_text(t, RNL_ROLE_SYSTEM, prompt) : EXIT_OK;
-    if (code == EXIT_OK) code = turn_add_text(t, RNL_ROLE_USER, text);
-    return code == EXIT_OK ? turn_run(t) : code;
-}
-
-static int run(const options *o) {
-    if (o->argument_count != 1)
-        return complain(EXIT_USAGE, "say: give the text as one argument, or - for standard input");
-    char *text = read_text(o->arguments[0]);
-    if (text == NULL) return EXIT_INPUT;
-    int code;
-    rnl_model *model = open_model(o, &code);
-    rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
-    const char *prompt = session != NULL ? find_prompt(o, model) : NULL;
-    if (session != NULL && prompt == NULL) code = EXIT_USAGE;
     turn t = {.options = o,
               .model = model,
               .session = session,
               .mode = RNL_MODE_SPEAK,
-              .sound_path = o->output != NULL ? o->output : "say.wav"};
-    if (prompt != NULL) code = speak(&t, prompt, text);
+              .sound_path = book_output(o)};
+    int code = *prompt != '\0' ? turn_add_text(&t, RNL_ROLE_SYSTEM, prompt) : EXIT_OK;
+    if (code == EXIT_OK) code = turn_add_text(&t, RNL_ROLE_USER, text);
+    return code == EXIT_OK ? turn_run(&t) : code;
+}
+
+/* What can be refused before the model is opened. */
+static int check(const options *o, bool *finished) {
+    *finished = false;
+    if (o->text_file != NULL && o->argument_count > 0)
+        return complain(EXIT_USAGE, "say: give either a text or a file of -f, not both");
+    if (o->text_file != NULL) return book_check(o, finished);
+    if (o->argument_count != 1)
+        return complain(EXIT_USAGE, "say: give the text as one argument, - for standard input, or "
+                                    "a text file with -f");
+    if (o->resume) return complain(EXIT_USAGE, "--resume: only a text file of -f is gone on with");
+    return turn_check_sound_path(book_output(o));
+}
+
+static int run(const options *o) {
+    bool finished;
+    int code = check(o, &finished);
+    if (code != EXIT_OK) return code;
+    if (finished) {
+        if (!o->quiet) (void)fprintf(stderr, "%s: is finished already\n", book_output(o));
+        return EXIT_OK;
+    }
+    char *text = o->text_file == NULL ? read_text(o->arguments[0]) : NULL;
+    if (o->text_file == NULL && text == NULL) return EXIT_INPUT;
+    rnl_model *model = open_model(o, &code);
+    rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
+    if (session != NULL) code = speak(o, model, session, text);
     rnl_session_destroy(&session);
     rnl_model_close(&model);
     free(text);
@@ -87,8 +106,12 @@ static int run(const options *o) {
 const command command_say = {
     .name = "say",
     .summary = "speak a text",
-    .synopsis = "[options] \"text\" | - [--voice NAME] [-o OUT.wav]",
-    .about = "The sound goes to OUT.wav (default: say.wav).",
-    .own = "ojsvxTKAkSL",
+    .synopsis = "[options] \"text\" | - | -f FILE [--voice NAME] [-o OUT]",
+    .about =
+        "The sound goes to OUT, whose suffix decides: .wav, .flac or .opus (default: say.wav).\n"
+        "With -f a text of any length, Markdown or plain, is spoken sentence by sentence, with\n"
+        "pauses. What is done lies in the folder OUT.parts until all of it is; after Ctrl-C or a\n"
+        "crash the same command with --resume goes on. --json gives one object a sentence.",
+    .own = "ojsvxTKAkSLfnN567R",
     .run = run,
 };

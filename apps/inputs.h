@@ -8,6 +8,8 @@
 typedef struct input_list {
     char **paths; /* [count] */
     size_t count, cap;
+    size_t *slots; /* [slot_cap] hash table of the names: index + 1, or 0 */
+    size_t slot_cap;
 } input_list;
 
 enum {

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/inputs.h"
 #include "apps/progress.h"
-#include "audio/file.h"
 
 typedef struct running {
     const turn *t;
@@ -26,8 +26,12 @@ static int failed(const rnl_error *error) {
 
 static int read_file(const turn *t, const char *path, sound *s) {
     rnl_error error = {0};
+    sound_config config;
+    *s = (sound){0};
+    const int code = inputs_sound_config(t->options, &config);
+    if (code != EXIT_OK) return code;
     const double limit = t->options->seconds_max > 0 ? t->options->seconds_max : 60.0;
-    if (sound_read(path, limit, NULL, s, &error) == RNL_OK) return EXIT_OK;
+    if (sound_read(path, limit, &config, s, &error) == RNL_OK) return EXIT_OK;
     return complain(EXIT_INPUT, "%s", error.text);
 }
 
@@ -47,6 +51,11 @@ int turn_add_file(const turn *t, const char *path) {
     sound_free(&s);
     if (status == RNL_OK) return EXIT_OK;
     return complain(exit_code(&error), "%s: %s", path, error.text);
+}
+
+int turn_check_sound_path(const char *path) {
+    rnl_error error = {0};
+    return sound_writer_check(path, &error) == RNL_OK ? EXIT_OK : failed(&error);
 }
 
 int turn_add_text(const turn *t, rnl_role role, const char *text) {
@@ -230,7 +239,7 @@ int turn_run(const turn *t) {
     if (rnl_session_begin(t->session, &config, &error) != RNL_OK) code = failed(&error);
     if (code == EXIT_OK && t->sound_path != NULL &&
         sound_writer_create(t->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
-        code = complain(EXIT_FAILED, "%s", error.text);
+        code = failed(&error);
     if (r.writer != NULL) doomed_file(sound_writer_temporary(r.writer));
     if (code == EXIT_OK) code = generate(&r);
     progress_clear(&r.progress);
@@ -242,17 +251,15 @@ int turn_run(const turn *t) {
 }
 
 char *answer_path(const char *folder, const char *input, int number) {
-    const char *slash = strrchr(input, '/');
-    const char *name = slash != NULL ? slash + 1 : input;
-    const char *dot = strrchr(name, '.');
-    const int length = dot != NULL && dot != name ? (int)(dot - name) : (int)strlen(name);
+    size_t length;
+    const char *name = input_stem(input, &length);
     const size_t cap = strlen(input) + (folder != NULL ? strlen(folder) : 0) + 32;
     char *path = malloc(cap);
     if (path == NULL) return NULL;
     char again[16] = "";
     if (number > 1) (void)snprintf(again, sizeof again, ".%d", number);
     (void)snprintf(path, cap, "%s%s%.*s%s.answer.wav", folder != NULL ? folder : "",
-                   folder != NULL ? "/" : "", length, name, again);
+                   folder != NULL ? "/" : "", (int)length, name, again);
     return path;
 }
 

@@ -20,6 +20,9 @@ typedef struct turn {
 int turn_add_file(const turn *t, const char *path);
 /* Whether the file can be read as a sound at all; adds nothing. */
 int turn_check_file(const turn *t, const char *path);
+/* Whether a sound can be written under this name: EXIT_OK or the code of a complaint, before the
+ * work and not after it. */
+int turn_check_sound_path(const char *path);
 int turn_add_text(const turn *t, rnl_role role, const char *text);
 /* The system prompt that begins a conversation: --system, else the model's own for the mode. */
 int turn_add_system(const turn *t);

@@ -133,16 +133,16 @@ static rnl_status look_at(const char *path, unsigned char magic[MAGIC_SIZE], siz
     return status;
 }
 
-static rnl_status open_file(sound_reader *r, const char *path, rnl_error *error) {
+static rnl_status open_file(sound_reader *r, rnl_error *error) {
     unsigned char magic[MAGIC_SIZE];
     size_t size;
-    rnl_status status = look_at(path, magic, &size, error);
+    rnl_status status = look_at(r->name, magic, &size, error);
     if (status != RNL_OK) return status;
     const content kind = content_of(magic, size, 1);
     if (kind == CONTENT_OPUS) return opus_open(r->name, &r->decoder, &r->info, error);
     status = sndfile_open(r->name, &r->decoder, &r->info, error);
     if (status != RNL_ERR_DATA || kind == CONTENT_RIFF || kind == CONTENT_KNOWN) return status;
-    if (kind != CONTENT_FFMPEG && !has_suffix(path, SUFFIX_OF_FFMPEG)) return status;
+    if (kind != CONTENT_FFMPEG && !has_suffix(r->name, SUFFIX_OF_FFMPEG)) return status;
     return ffmpeg_open(r->name, &r->decoder, &r->info, error);
 }
 
@@ -168,12 +168,15 @@ static rnl_status open_input(sound_reader *r, const sound_config *config, rnl_er
         return opus_open_stream(r->name, r->stream, &r->decoder, &r->info, error);
     case CONTENT_KNOWN:
     case CONTENT_FFMPEG:
-        return regular
-                   ? open_file(r, "/dev/stdin", error)
-                   : status_fail(error, RNL_ERR_DATA,
-                                 "%s: a pipe carries WAV, Ogg Opus or samples without a header; "
-                                 "name this file instead",
-                                 r->name);
+        if (regular) { /* the name opens it from its beginning */
+            strcpy(r->name, "/dev/stdin");
+            return open_file(r, error);
+        }
+        return status_fail(
+            error, RNL_ERR_DATA,
+            "%s: a pipe carries WAV, Ogg Opus or samples without a header; name this "
+            "file instead",
+            r->name);
     case CONTENT_OTHER:
         break;
     }
@@ -227,7 +230,7 @@ rnl_status sound_reader_open(const char *path, const sound_config *config, sound
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
     }
     r->channel = config->channel;
-    status = from_input ? open_input(r, config, error) : open_file(r, path, error);
+    status = from_input ? open_input(r, config, error) : open_file(r, error);
     r->info.channels = config->per_channel ? r->info.file_channels : 1;
     if (status == RNL_OK) status = check_info(r, error);
     if (status == RNL_OK)

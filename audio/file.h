@@ -56,9 +56,11 @@ RNL_MUST_USE rnl_status sound_reader_open(const char *path, const sound_config *
 /* Valid until close. */
 const sound_info *sound_reader_info(const sound_reader *r);
 /* Reads up to frame_cap frames (>= 1) into frames [frame_cap, info.channels]. Length and content
- * are what is really there: a file that was cut off ends early, without an error.
+ * are what is really there: a WAV that was cut off ends early, without an error; of Ogg Opus lost
+ * pages are passed over; other formats tell damage. Frames that came before an error are good.
  * RNL_OK: *frame_count >= 1. RNL_DONE: the end. RNL_ERR_DATA: damaged, a sample that is not a
- * number, or no sound at all; RNL_ERR_IO. After an error only close. May block on a pipe. */
+ * number, or no sound at all; RNL_ERR_IO. After an error only close. May block on a pipe, until a
+ * signal with a handler comes (RNL_ERR_IO). */
 RNL_MUST_USE rnl_status sound_reader_read(sound_reader *r, float *frames, size_t frame_cap,
                                           size_t *frame_count, rnl_error *error);
 /* Frames read so far, and seconds of them. */

@@ -135,8 +135,9 @@ static const char *parse_riff(pcm_state *s, sound_info *info) {
     unsigned char head[12], chunk[40];
     bool formatted = false;
     uint64_t long_size = 0;
-    if (bytes_take(s->b, head, 12) != 12 || memcmp(head + 8, "WAVE", 4) != 0)
-        return "the RIFF header is not that of a WAV file";
+    static const char *const too_short = "the WAV header ends before the samples begin";
+    if (bytes_take(s->b, head, 12) != 12) return too_short;
+    if (memcmp(head + 8, "WAVE", 4) != 0) return "the header is not that of a WAV file";
     while (bytes_take(s->b, head, 8) == 8) {
         const uint64_t size = little(head + 4, 4);
         if (memcmp(head, "data", 4) == 0) {
@@ -162,7 +163,7 @@ static const char *parse_riff(pcm_state *s, sound_info *info) {
         if (memcmp(head, "ds64", 4) == 0 && size >= 16) long_size = little(chunk + 8, 8);
         if (!bytes_skip(s->b, size - kept + (size & 1))) break;
     }
-    return "the WAV header ends before the samples begin";
+    return too_short;
 }
 
 rnl_status pcm_open_riff(const char *name, bytes *b, sound_decoder *d, sound_info *info,

@@ -13,12 +13,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/packed.h"
 #include "kernels/quant.h"
 
 enum {
     KERNELS_LANES = 8,
-    KERNELS_ROWS = 4 /* rows of a panel that gemm takes at once */
+    KERNELS_ROWS = 4, /* rows of a panel that gemm takes at once */
+    /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
+    KERNELS_SCRATCH_SIZE = 64 * 1024
 };
+
+/* Inputs of a product rounded to eight bits, in blocks of 32 columns with one scale each:
+ * x[c] ~ codes[c] * scales[c / 32]. Rows of all arrays follow each other without gaps. */
+typedef struct kernels_input {
+    int64_t col_count;   /* a multiple of 32 */
+    const int8_t *codes; /* [count, col_count] in [-127, 127] */
+    const int16_t *wide; /* the same numbers; within each four columns in the order 0 2 1 3 */
+    const int16_t *sums; /* [count, col_count / 16, 2] of codes with c % 4 < 2, and of the others */
+    const float *scales; /* [count, col_count / 32] */
+} kernels_input;
 
 typedef struct kernels {
     const char *name; /* "scalar", "avx2" */
@@ -36,6 +49,25 @@ typedef struct kernels {
      * No alignment or padding is asked of any pointer; nothing beyond col_count is read. */
     void (*gemm)(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count);
+
+    /* One row of a kernels_input: code = x * (127 / largest) rounded to nearest even, scale =
+     * largest / 127, of each block's largest magnitude. A block below 1e-30 everywhere becomes 0; one
+     * with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. wide may be
+     * NULL. */
+    void (*quantise)(const float *x, int64_t col_count, int8_t *codes, int16_t *wide, int16_t *sums,
+                     float *scales);
+
+    /* y[t * PACKED_ROWS + r] = row r of a packed slab times input t, t in [0, x_count); NULL for
+     * types that are not packed. x is the first of the inputs. The law of these products: sums of
+     * code products are exact integers, and then, in float32 with fused steps, block by block
+     *
+     *     p = fma(sum, x scale, p)     over the blocks of a super-block, from 0
+     *     y = fma(d, p, y)             and for types with minima likewise, p from sums of x
+     *
+     * so every level gives the same bits, alone or in a batch. scratch:
+     * KERNELS_SCRATCH_SIZE bytes aligned to 64, dead between calls. */
+    void (*multiply[QUANT_TYPE_CAP])(float *y, const unsigned char *slab, const kernels_input *x,
+                                     int64_t x_count, unsigned char *scratch);
 
     /* sum_c a[c] * b[c], in the lanes and tree of the law above. */
     float (*dot)(const float *a, const float *b, int64_t count);

@@ -27,6 +27,11 @@ static inline float quant_load_f16(const unsigned char *p) {
 /* The codes of IQ4_NL and IQ4_XS stand for these values (backbone.md 6.2). */
 extern const int8_t quant_iq4_values[16];
 
+/* The sixteen scales of a Q3_K, in [-32, 31], from its twelve bytes. */
+void quant_scales_q3_k(const unsigned char *s, int scales[16]);
+/* Scale and minimum of sub-block j, six bits each, from the twelve bytes of Q4_K and Q5_K. */
+void quant_scale_and_min(const unsigned char *s, int j, int *scale, int *min);
+
 /* One super-block of 256 elements (Q2_K to Q6_K, IQ4_XS) to out[0 .. 256). type is one of these. */
 void quant_super_block(quant_type type, const unsigned char *block, float *out);
 

@@ -19,16 +19,22 @@ static void block_q2_k(const unsigned char *p, float *out) {
     }
 }
 
+void quant_scales_q3_k(const unsigned char *s, int scales[16]) {
+    for (int b = 0; b < 16; b++) {
+        const int low = b < 8 ? s[b] & 15 : s[b - 8] >> 4;
+        scales[b] = (low | (s[8 + b % 4] >> 2 * (b / 4) & 3) << 4) - 32;
+    }
+}
+
 /* Q3_K: hmask[32], q[64], scales[12] (16 of six bits), d. A code is two low bits minus 4 unless its
  * bit of hmask is set. */
 static void block_q3_k(const unsigned char *p, float *out) {
     const unsigned char *high = p, *s = p + 96;
     const float d = quant_load_f16(p + 108);
+    int scales[16];
     float scale[16];
-    for (int b = 0; b < 16; b++) {
-        const int low = b < 8 ? s[b] & 15 : s[b - 8] >> 4;
-        scale[b] = d * (float)((low | (s[8 + b % 4] >> 2 * (b / 4) & 3) << 4) - 32);
-    }
+    quant_scales_q3_k(s, scales);
+    for (int b = 0; b < 16; b++) scale[b] = d * (float)scales[b];
     for (int part = 0; part < 8; part++) {
         const unsigned char *q = p + 32 + 32 * (part / 4);
         for (int l = 0; l < 32; l++) {
@@ -38,8 +44,7 @@ static void block_q3_k(const unsigned char *p, float *out) {
     }
 }
 
-/* Scale and minimum of sub-block j, six bits each, from the twelve bytes of Q4_K and Q5_K. */
-static void scale_and_min(const unsigned char *s, int j, int *scale, int *min) {
+void quant_scale_and_min(const unsigned char *s, int j, int *scale, int *min) {
     if (j < 4) {
         *scale = s[j] & 63;
         *min = s[j + 4] & 63;
@@ -56,7 +61,7 @@ static void block_q45_k(const unsigned char *p, bool has_high, float *out) {
     const unsigned char *high = p + 16, *q = p + (has_high ? 48 : 16);
     for (int j = 0; j < 8; j++) {
         int sub_scale, sub_min;
-        scale_and_min(p + 4, j, &sub_scale, &sub_min);
+        quant_scale_and_min(p + 4, j, &sub_scale, &sub_min);
         const float scale = d * (float)sub_scale, min = dmin * (float)sub_min;
         for (int l = 0; l < 32; l++) {
             int code = q[32 * (j / 2) + l] >> 4 * (j % 2) & 15;

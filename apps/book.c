@@ -1,0 +1,289 @@
+#include "apps/book.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apps/parts.h"
+#include "apps/progress.h"
+#include "apps/script.h"
+#include "audio/file.h"
+#include "core/json.h"
+
+enum { CLOCK_CAP = 64 };
+
+typedef struct book {
+    const options *o;
+    rnl_model *model;
+    rnl_session *session;
+    const char *prompt, *name; /* name: of the text, for complaints */
+    FILE *file;
+    script *script;
+    parts *parts;
+    progress progress;
+    script_piece piece;
+    uint64_t text_size; /* bytes; 0: not known (a pipe) */
+    double began;       /* when this run began to speak, and where in the text and sound: */
+    uint64_t began_at;
+    int64_t began_samples;
+    bool speaking;
+    int cut_count, silent_count; /* sentences that hit the limit, that gave no sound */
+} book;
+
+static double pause_of(const options *o, script_gap gap) {
+    switch (gap) {
+    case SCRIPT_GAP_NONE:
+        break;
+    case SCRIPT_GAP_SENTENCE:
+        return o->pause_sentence >= 0 ? o->pause_sentence : 0.3;
+    case SCRIPT_GAP_PARAGRAPH:
+        return o->pause_paragraph >= 0 ? o->pause_paragraph : 0.7;
+    case SCRIPT_GAP_HEADING:
+        return o->pause_heading >= 0 ? o->pause_heading : 1.2;
+    }
+    return 0;
+}
+
+static int char_max(const options *o) {
+    return o->sentence_max > 0 ? o->sentence_max : 300;
+}
+
+const char *book_output(const options *o) {
+    return o->output != NULL ? o->output : "say.wav";
+}
+
+/* Everything that the samples depend on but the text, as one line. */
+static char *settings_line(const book *b) {
+    rnl_model_info info;
+    rnl_model_get_info(b->model, &info);
+    const rnl_turn_config t = turn_config(b->o, b->model, RNL_MODE_SPEAK);
+    json *o = json_new_object();
+    json_set(o, "runnel", json_new_string("say", 3));
+    json_set(o, "format", json_new_int(1));
+    json_set(o, "model", json_new_string(info.name, strlen(info.name)));
+    json_set(o, "weight_bytes", json_new_int((int64_t)info.weight_size));
+    json_set(o, "prompt", json_new_string(b->prompt, strlen(b->prompt)));
+    json_set(o, "seed", json_new_int((int64_t)b->o->seed));
+    json_set(o, "text_temperature", json_new_number((double)t.text.temperature));
+    json_set(o, "text_top_k", json_new_int(t.text.top_k));
+    json_set(o, "audio_temperature", json_new_number((double)t.audio.temperature));
+    json_set(o, "audio_top_k", json_new_int(t.audio.top_k));
+    json_set(o, "step_max", json_new_int(t.step_max));
+    for (int gap = SCRIPT_GAP_SENTENCE; gap <= SCRIPT_GAP_HEADING; gap++) {
+        static const char *const names[] = {"", "pause_sentence", "pause_paragraph",
+                                            "pause_heading"};
+        json_set(o, names[gap], json_new_number(pause_of(b->o, (script_gap)gap)));
+    }
+    json_set(o, "sentence_max", json_new_int(char_max(b->o)));
+    json_set(o, "plain", json_new_bool(b->o->plain));
+    char *line = json_text(o);
+    json_destroy(&o);
+    return line;
+}
+
+/* ---- Telling ---- */
+
+static int print_part(const book *b, const part *p) {
+    if (!b->o->json) return EXIT_OK;
+    json *o = json_new_object();
+    json_set(o, "index", json_new_int(parts_piece_count(b->parts)));
+    json_set(o, "start", json_new_number((double)p->begin / RNL_RATE_OUT));
+    json_set(o, "end", json_new_number((double)p->end / RNL_RATE_OUT));
+    json_set(o, "finish", json_new_string(p->finish, strlen(p->finish)));
+    json_set(o, "text", json_new_string(p->text, strlen(p->text)));
+    char *line = json_text(o);
+    json_destroy(&o);
+    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    (void)puts(line);
+    free(line);
+    return flush_output();
+}
+
+/* "1:02:03" */
+static void put_time(char out[CLOCK_CAP], double seconds) {
+    const long s = seconds > 0 && seconds < 1e9 ? (long)seconds : 0;
+    (void)snprintf(out, CLOCK_CAP, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+}
+
+static void show(book *b) {
+    char done[CLOCK_CAP], left[CLOCK_CAP], detail[256];
+    const uint64_t at = script_position(b->script);
+    const double spent = now_seconds() - b->began;
+    const double fraction = b->text_size > 0 ? (double)at / (double)b->text_size : -1;
+    const int64_t samples = parts_sample_count(b->parts);
+    put_time(done, (double)samples / RNL_RATE_OUT);
+    int size = snprintf(detail, sizeof detail, "%s spoken", done);
+    if (spent > 0 && b->speaking)
+        size += snprintf(detail + size, sizeof detail - (size_t)size, ", %.1f x real time",
+                         (double)(samples - b->began_samples) / RNL_RATE_OUT / spent);
+    if (fraction > 0 && at > b->began_at) {
+        put_time(left, spent * (double)(b->text_size - at) / (double)(at - b->began_at));
+        size += snprintf(detail + size, sizeof detail - (size_t)size, ", %s left", left);
+    }
+    (void)snprintf(detail + size, sizeof detail - (size_t)size, ": %.100s", b->piece.text);
+    progress_work(&b->progress, "speaking", fraction, detail);
+}
+
+static void show_writing(void *context, double fraction) {
+    book *b = context;
+    progress_work(&b->progress, "writing", fraction, b->o->output != NULL ? b->o->output : "");
+}
+
+/* ---- Speaking ---- */
+
+static int failed(const book *b, const rnl_error *error) {
+    return complain(exit_code(error), "%s: sentence %d: %s", b->name,
+                    parts_piece_count(b->parts) + 1, error->text);
+}
+
+static int begin_sentence(book *b) {
+    rnl_error error = {0};
+    const rnl_turn_config config = turn_config(b->o, b->model, RNL_MODE_SPEAK);
+    rnl_session_reset(b->session);
+    rnl_status status =
+        rnl_session_add_text(b->session, RNL_ROLE_SYSTEM, b->prompt, strlen(b->prompt), &error);
+    if (status == RNL_OK)
+        status =
+            rnl_session_add_text(b->session, RNL_ROLE_USER, b->piece.text, b->piece.size, &error);
+    if (status == RNL_OK) status = rnl_session_begin(b->session, &config, &error);
+    return status == RNL_OK ? EXIT_OK : failed(b, &error);
+}
+
+/* Takes what there is; the words of a spoken text are known. */
+static int pull(book *b) {
+    char text[1024];
+    float samples[4096];
+    size_t got;
+    while (rnl_session_pull_text(b->session, text, sizeof text, &got) == RNL_OK) continue;
+    while (rnl_session_pull_samples(b->session, samples, 4096, &got) == RNL_OK) {
+        const int code = parts_write(b->parts, samples, got);
+        if (code != EXIT_OK) return code;
+    }
+    return EXIT_OK;
+}
+
+static int speak_piece(book *b, part *done) {
+    rnl_error error = {0};
+    int code = parts_pause(b->parts, pause_of(b->o, b->piece.gap));
+    const int64_t begin = parts_sample_count(b->parts);
+    if (code == EXIT_OK) code = begin_sentence(b);
+    for (rnl_status status = RNL_OK; code == EXIT_OK && status != RNL_DONE;) {
+        if (interrupted()) return EXIT_STOPPED;
+        status = rnl_session_step(b->session, &error);
+        code = status < 0 ? failed(b, &error) : pull(b);
+        show(b);
+    }
+    if (code != EXIT_OK) return code;
+    rnl_reply reply;
+    rnl_session_get_reply(b->session, &reply);
+    b->cut_count += reply.finish != RNL_FINISH_END;
+    b->silent_count += parts_sample_count(b->parts) == begin;
+    return parts_end(b->parts, b->piece.text, rnl_finish_name(reply.finish), done);
+}
+
+static int speak_all(book *b) {
+    rnl_error error = {0};
+    for (;;) {
+        if (interrupted()) return EXIT_STOPPED;
+        const rnl_status status = script_next(b->script, &b->piece, &error);
+        if (status == RNL_DONE) return EXIT_OK;
+        if (status < 0)
+            return complain(error.status == RNL_ERR_DATA ? EXIT_INPUT : EXIT_FAILED, "%s",
+                            error.text);
+        part done;
+        int code;
+        if (!parts_passed(b->parts, b->piece.text, &done, &code)) {
+            if (!b->speaking) {
+                b->speaking = true;
+                b->began = now_seconds();
+                b->began_at = script_position(b->script);
+                b->began_samples = parts_sample_count(b->parts);
+            }
+            if (code == EXIT_OK) code = speak_piece(b, &done);
+        }
+        if (code == EXIT_OK) code = print_part(b, &done);
+        if (code != EXIT_OK) return code;
+    }
+}
+
+/* What a person wants to know at the end. */
+static void tell(book *b, int code) {
+    char spoken[CLOCK_CAP];
+    const int count = parts_piece_count(b->parts);
+    put_time(spoken, (double)parts_sample_count(b->parts) / RNL_RATE_OUT);
+    progress_clear(&b->progress);
+    if (code == EXIT_STOPPED)
+        (void)complain(code, "stopped after %d sentences; the same command with --resume goes on",
+                       count);
+    if (code != EXIT_OK || b->o->quiet) return;
+    (void)fprintf(stderr, "%s: %d sentences, %s\n", book_output(b->o), count, spoken);
+    if (b->cut_count > 0)
+        (void)fprintf(stderr, "%d of them were cut off; --max-tokens gives them more steps\n",
+                      b->cut_count);
+    if (b->silent_count > 0) (void)fprintf(stderr, "%d of them gave no sound\n", b->silent_count);
+}
+
+static int speak_file(book *b) {
+    char *settings = settings_line(b);
+    b->script = script_create(b->file, b->name, b->o->plain, char_max(b->o));
+    if (settings == NULL || b->script == NULL) {
+        free(settings);
+        return complain(EXIT_FAILED, "memory is exhausted");
+    }
+    int code = parts_open(book_output(b->o), settings, RNL_RATE_OUT, b->o->resume, &b->parts);
+    free(settings);
+    if (code != EXIT_OK) return code;
+    b->began = now_seconds();
+    code = speak_all(b);
+    if (code == EXIT_OK && parts_piece_count(b->parts) == 0)
+        code = complain(EXIT_INPUT, "%s: there is no text to speak", b->name);
+    else if (code == EXIT_OK)
+        code = parts_finish(b->parts, show_writing, b);
+    tell(b, code);
+    parts_close(&b->parts);
+    return code;
+}
+
+int book_speak(const options *o, rnl_model *model, rnl_session *session, const char *prompt) {
+    const bool from_input = strcmp(o->text_file, "-") == 0;
+    book *b = calloc(1, sizeof *b);
+    if (b == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    *b = (book){.o = o,
+                .model = model,
+                .session = session,
+                .prompt = prompt,
+                .name = from_input ? "standard input" : o->text_file,
+                .file = from_input ? stdin : fopen(o->text_file, "rb")};
+    struct stat st;
+    int code = EXIT_OK;
+    if (b->file == NULL)
+        code = complain(EXIT_INPUT, "%s: cannot be opened: %s", b->name, strerror(errno));
+    else if (fstat(fileno(b->file), &st) == 0 && S_ISREG(st.st_mode))
+        b->text_size = (uint64_t)st.st_size;
+    progress_begin(&b->progress, o);
+    if (code == EXIT_OK) code = speak_file(b);
+    progress_clear(&b->progress);
+    script_destroy(&b->script);
+    if (b->file != NULL && !from_input) (void)fclose(b->file);
+    free(b);
+    return code;
+}
+
+int book_check(const options *o, bool *finished) {
+    const char *output = book_output(o);
+    struct stat st;
+    rnl_error error = {0};
+    *finished = false;
+    if (sound_writer_check(output, &error) != RNL_OK)
+        return complain(exit_code(&error), "%s", error.text);
+    if (strcmp(o->text_file, "-") != 0) {
+        if (stat(o->text_file, &st) != 0)
+            return complain(EXIT_INPUT, "%s: cannot be opened: %s", o->text_file, strerror(errno));
+        if (S_ISDIR(st.st_mode))
+            return complain(EXIT_INPUT, "%s: this is a folder; name a text file", o->text_file);
+    }
+    *finished = o->resume && !parts_wait(output) && stat(output, &st) == 0;
+    return EXIT_OK;
+}

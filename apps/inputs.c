@@ -1,0 +1,265 @@
+#include "apps/inputs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { DEPTH_CAP = 32, LIST_SIZE_CAP = 256 << 20 };
+
+void inputs_free(input_list *list) {
+    for (size_t i = 0; i < list->count; i++) free(list->paths[i]);
+    free(list->paths);
+    free(list->slots);
+    *list = (input_list){0};
+}
+
+static int out_of_memory(void) {
+    return complain(EXIT_FAILED, "memory is exhausted");
+}
+
+/* Where the name is in the table, or the empty slot where it belongs (FNV-1a, linear probing). */
+static size_t *slot_of(const input_list *list, const char *path) {
+    uint64_t hash = 14695981039346656037u;
+    for (const char *c = path; *c != '\0'; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    size_t at = (size_t)hash & (list->slot_cap - 1);
+    while (list->slots[at] != 0 && strcmp(list->paths[list->slots[at] - 1], path) != 0)
+        at = (at + 1) & (list->slot_cap - 1);
+    return &list->slots[at];
+}
+
+static bool grow(input_list *list) {
+    const size_t cap = list->cap == 0 ? 64 : 2 * list->cap;
+    char **paths = realloc(list->paths, cap * sizeof *paths);
+    if (paths == NULL) return false;
+    list->paths = paths;
+    size_t *slots = calloc(2 * cap, sizeof *slots); /* at most half full */
+    if (slots == NULL) return false;
+    free(list->slots);
+    list->slots = slots;
+    list->slot_cap = 2 * cap;
+    list->cap = cap;
+    for (size_t i = 0; i < list->count; i++) *slot_of(list, paths[i]) = i + 1;
+    return true;
+}
+
+static int add(input_list *list, const char *path) {
+    while (strncmp(path, "./", 2) == 0 && path[2] != '\0' && strcmp(path, "./-") != 0) path += 2;
+    if (list->count == INPUT_COUNT_CAP)
+        return complain(EXIT_INPUT, "more than %d files; work on them in parts", INPUT_COUNT_CAP);
+    if (list->count == list->cap && !grow(list)) return out_of_memory();
+    size_t *slot = slot_of(list, path);
+    if (*slot != 0) return EXIT_OK; /* once is enough */
+    char *copy = strdup(path);
+    if (copy == NULL) return out_of_memory();
+    list->paths[list->count++] = copy;
+    *slot = list->count;
+    return EXIT_OK;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* The sound files below a folder, in any order; depth: how much deeper to go. */
+static int search(input_list *found, const char *folder, int depth) {
+    DIR *d = opendir(folder);
+    if (d == NULL)
+        return complain(EXIT_INPUT, "%s: the folder cannot be read: %s", folder, strerror(errno));
+    int code = EXIT_OK;
+    const char *separator = folder[strlen(folder) - 1] == '/' ? "" : "/";
+    for (struct dirent *e; code == EXIT_OK && (e = readdir(d)) != NULL;) {
+        char path[INPUT_PATH_CAP];
+        struct stat st;
+        if (e->d_name[0] == '.') continue;
+        if ((size_t)snprintf(path, sizeof path, "%s%s%s", folder, separator, e->d_name) >=
+            sizeof path)
+            code = complain(EXIT_INPUT, "%s: a name below it is too long", folder);
+        else if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+            code = depth > 0 ? search(found, path, depth - 1) : EXIT_OK;
+        else if (sound_name_is_known(path) && !is_folder(path))
+            code = add(found, path);
+    }
+    (void)closedir(d);
+    return code;
+}
+
+static int add_folder(input_list *list, const char *folder) {
+    input_list found = {0};
+    int code = search(&found, folder, DEPTH_CAP);
+    if (code == EXIT_OK && found.count == 0)
+        code = complain(EXIT_INPUT, "%s: there is no sound file in this folder", folder);
+    if (code == EXIT_OK) qsort(found.paths, found.count, sizeof *found.paths, by_name);
+    for (size_t i = 0; i < found.count && code == EXIT_OK; i++) code = add(list, found.paths[i]);
+    inputs_free(&found);
+    return code;
+}
+
+static int add_name(input_list *list, const char *name) {
+    return is_folder(name) ? add_folder(list, name) : add(list, name);
+}
+
+/* A quoted pattern: the shell left it to us. */
+static int add_pattern(input_list *list, const char *pattern) {
+    glob_t g;
+    const int fault = glob(pattern, 0, NULL, &g);
+    if (fault == GLOB_NOMATCH)
+        return complain(EXIT_INPUT, "%s: no file has such a name, and none matches it", pattern);
+    if (fault != 0) return complain(EXIT_FAILED, "%s: the pattern cannot be followed", pattern);
+    int code = EXIT_OK;
+    for (size_t i = 0; i < g.gl_pathc && code == EXIT_OK; i++) code = add_name(list, g.gl_pathv[i]);
+    globfree(&g);
+    return code;
+}
+
+int inputs_add_list(input_list *list, const char *name, const char *text, size_t size) {
+    size_t line = 0;
+    const char *fault = NULL;
+    for (size_t at = 0; at < size && fault == NULL;) {
+        const char *end = memchr(text + at, '\n', size - at);
+        size_t length = end != NULL ? (size_t)(end - (text + at)) : size - at;
+        const char *begin = text + at;
+        char path[INPUT_PATH_CAP];
+        at += length + 1;
+        line++;
+        if (length > 0 && begin[length - 1] == '\r') length--;
+        if (length == 0 || begin[0] == '#') continue;
+        if (memchr(begin, '\0', length) != NULL)
+            fault = "holds a NUL byte";
+        else if (length >= sizeof path)
+            fault = "is too long for a file name";
+        if (fault != NULL) break;
+        memcpy(path, begin, length);
+        path[length] = '\0';
+        const int code = add_name(list, path);
+        if (code != EXIT_OK) return code;
+    }
+    if (fault == NULL) return EXIT_OK;
+    return complain(EXIT_INPUT, "%s: line %zu %s; give one file name a line", name, line, fault);
+}
+
+/* Reads the whole list. NULL after a complaint. */
+static char *read_list(const char *path, size_t *size) {
+    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    size_t cap = 0;
+    const char *fault = f == NULL ? strerror(errno) : NULL;
+    *size = 0;
+    while (fault == NULL) {
+        if (*size == cap) {
+            cap = cap == 0 ? 65536 : 2 * cap;
+            char *grown = cap <= LIST_SIZE_CAP ? realloc(text, cap) : NULL;
+            if (grown == NULL) {
+                fault = "it is too large for the memory";
+                break;
+            }
+            text = grown;
+        }
+        errno = 0;
+        const size_t got = fread(text + *size, 1, cap - *size, f);
+        *size += got;
+        if (got == 0 && ferror(f)) fault = errno != 0 ? strerror(errno) : "a read failed";
+        if (got == 0) break;
+    }
+    if (f != NULL) (void)fclose(f);
+    if (fault == NULL) return text;
+    (void)complain(EXIT_INPUT, "%s: the list cannot be read: %s", path, fault);
+    free(text);
+    return NULL;
+}
+
+static int add_list_file(input_list *list, const char *path) {
+    size_t size;
+    char *text = read_list(path, &size);
+    if (text == NULL) return EXIT_INPUT;
+    const int code = inputs_add_list(list, path, text, size);
+    free(text);
+    return code;
+}
+
+static int add_argument(input_list *list, const char *argument) {
+    struct stat st;
+    if (*argument == '\0') return complain(EXIT_INPUT, "an input has an empty name");
+    if (argument[0] == '@' && argument[1] != '\0') return add_list_file(list, argument + 1);
+    if (strpbrk(argument, "*?[") != NULL && lstat(argument, &st) != 0)
+        return add_pattern(list, argument);
+    return add_name(list, argument);
+}
+
+int inputs_gather(input_list *list, char *const *arguments, int argument_count,
+                  const char *list_file) {
+    *list = (input_list){0};
+    int code = list_file != NULL ? add_list_file(list, list_file) : EXIT_OK;
+    for (int i = 0; i < argument_count && code == EXIT_OK; i++)
+        code = add_argument(list, arguments[i]);
+    if (code != EXIT_OK) inputs_free(list);
+    return code;
+}
+
+const char *input_stem(const char *path, size_t *size) {
+    if (strcmp(path, "-") == 0) path = "stdin";
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    *size = dot != NULL && dot != name ? (size_t)(dot - name) : strlen(name);
+    return name;
+}
+
+typedef struct stem {
+    const char *name;
+    size_t size, index;
+} stem;
+
+static int compare_names(const stem *x, const stem *y) {
+    const int order = memcmp(x->name, y->name, x->size < y->size ? x->size : y->size);
+    return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+static int by_stem(const void *a, const void *b) {
+    const stem *x = a, *y = b;
+    const int order = compare_names(x, y);
+    return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+bool inputs_clash(const input_list *list, size_t *a, size_t *b) {
+    stem *stems = calloc(list->count + 1, sizeof *stems);
+    bool found = false;
+    if (stems == NULL) return false;
+    for (size_t i = 0; i < list->count; i++) {
+        stems[i].name = input_stem(list->paths[i], &stems[i].size);
+        stems[i].index = i;
+    }
+    qsort(stems, list->count, sizeof *stems, by_stem);
+    for (size_t i = 1; i < list->count; i++) {
+        if (compare_names(&stems[i - 1], &stems[i]) != 0) continue;
+        if (found && stems[i].index >= *b) continue;
+        *a = stems[i - 1].index;
+        *b = stems[i].index;
+        found = true;
+    }
+    free(stems);
+    return found;
+}
+
+int inputs_sound_config(const options *o, sound_config *config) {
+    *config = sound_config_default();
+    config->per_channel = o->per_channel;
+    if (o->channel > 0) config->channel = o->channel;
+    if (o->raw_rate > 0) config->raw_rate = o->raw_rate;
+    if (o->raw_channels > 0) config->raw_channels = o->raw_channels;
+    if (o->per_channel && o->channel > 0)
+        return complain(EXIT_USAGE, "--channel: --per-channel hears all of them; give one of the "
+                                    "two");
+    if (o->raw_format != NULL && !sound_raw_format_named(o->raw_format, &config->raw_format))
+        return complain(EXIT_USAGE, "--raw-format: '%s' is not s16le, s32le or f32le",
+                        o->raw_format);
+    return EXIT_OK;
+}

@@ -1,0 +1,24 @@
+/* What each packed type is made of, as constants: the levels write their loops once for all types,
+ * and the compiler turns each into straight code. Private to kernels/. */
+#ifndef KERNELS_PACKED_INNER_H
+#define KERNELS_PACKED_INNER_H
+
+#include "kernels/packed.h"
+
+static const packed_info packed_infos[QUANT_TYPE_CAP] = {
+    /*               low high offset sub super scale  min    table */
+    [QUANT_Q4_0] = {4, 0, 8, 32, 32, false, false, false},
+    [QUANT_Q4_1] = {4, 0, 0, 32, 32, false, true, false},
+    [QUANT_Q5_0] = {4, 1, 16, 32, 32, false, false, false},
+    [QUANT_Q5_1] = {4, 1, 0, 32, 32, false, true, false},
+    [QUANT_Q8_0] = {8, 0, 0, 32, 32, false, false, false},
+    [QUANT_Q2_K] = {2, 0, 0, 16, 256, true, true, false},
+    [QUANT_Q3_K] = {2, 1, 4, 16, 256, true, false, false},
+    [QUANT_Q4_K] = {4, 0, 0, 32, 256, true, true, false},
+    [QUANT_Q5_K] = {4, 1, 0, 32, 256, true, true, false},
+    [QUANT_Q6_K] = {4, 2, 32, 16, 256, true, false, false},
+    [QUANT_IQ4_NL] = {4, 0, 0, 32, 32, false, false, true},
+    [QUANT_IQ4_XS] = {4, 0, 0, 32, 256, true, false, true},
+};
+
+#endif
