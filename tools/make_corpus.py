@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes a spoken corpus whose words and times are known: make_corpus.py OUT [--hours 1] [--seed 1]
 
-Sentences of minnow's domain (tools/train/corpus.py) by espeak-ng, flite and festival voices, 16 kHz.
+Sentences of minnow's domain (tools/train/corpus.py) by voices of espeak-ng, flite and festival.
 Needs Debian's espeak-ng, flite, festival, festvox-kallpc16k and libsamplerate0, and Python 3.11 or
 3.12 (audioop). The same arguments give the same corpus. Into OUT, which must not be there:
 

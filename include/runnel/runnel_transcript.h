@@ -80,7 +80,7 @@ RNL_API RNL_MUST_USE rnl_status rnl_transcript_step(rnl_transcript *transcript, 
 /* Times are seconds from the first sample pushed. */
 typedef struct rnl_word {
     double begin, end;
-    size_t text_at, text_size; /* bytes in the piece's text, without spaces around it */
+    size_t text_at, text_size;    /* bytes in the piece's text, without spaces around it */
     size_t token_at, token_count; /* in the piece's tokens */
     float confidence;             /* mean log-probability of its tokens, <= 0 */
 } rnl_word;
@@ -121,10 +121,10 @@ RNL_API RNL_MUST_USE rnl_status rnl_transcript_pull(rnl_transcript *transcript, 
 
 /* What the work so far took, for measuring. */
 typedef struct rnl_transcript_stats {
-    double sound;  /* s pushed */
-    double speech; /* s in pieces that were decoded */
-    double encode, decode; /* s that threads spent, all added up */
-    double overlap;        /* s in which at least one encoded while another decoded */
+    double sound;                       /* s pushed */
+    double speech;                      /* s in pieces that were decoded */
+    double encode, decode;              /* s that threads spent, all added up */
+    double overlap;                     /* s in which at least one encoded while another decoded */
     int64_t piece_count, skipped_count; /* skipped: too little speech in it */
     int64_t again_count, joined_count;
 } rnl_transcript_stats;
