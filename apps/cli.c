@@ -66,9 +66,28 @@ void doomed_file(const char *path) {
     doomed = 1;
 }
 
+enum { DOOMED_CAP = 512 };
+static _Atomic(const char *) doomed_table[DOOMED_CAP];
+
+int doomed_add(const char *path) {
+    for (int i = 0; i < DOOMED_CAP; i++) {
+        const char *empty = NULL;
+        if (atomic_compare_exchange_strong(&doomed_table[i], &empty, path)) return i;
+    }
+    return -1;
+}
+
+void doomed_remove(int index) {
+    if (index >= 0) atomic_store(&doomed_table[index], NULL);
+}
+
 /* From a signal handler: async-signal-safe calls only. */
 static void end_at_once(int code) {
     if (doomed) (void)unlink(doomed_path);
+    for (int i = 0; i < DOOMED_CAP; i++) {
+        const char *path = atomic_load(&doomed_table[i]);
+        if (path != NULL) (void)unlink(path);
+    }
     _exit(code);
 }
 

@@ -33,9 +33,14 @@ typedef struct options {
     const char *raw_format; /* standard input without a header; NULL: not given */
     int channel, raw_rate, raw_channels, sentence_max;     /* -1: not given */
     double pause_sentence, pause_paragraph, pause_heading; /* seconds; -1: not given */
+    const char *output_formats;                            /* --output-format */
+    const char *output_folder;                             /* --output-dir */
+    const char *shard;                                     /* "i/n" */
+    const char *refs;                                      /* eval */
+    int jobs;                                              /* -1: not given */
     size_t memory_max;
     uint64_t seed;
-    bool json, quiet, drop_oldest, sound_off, per_channel, resume, plain;
+    bool json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole;
     char **arguments;
     int argument_count;
 } options;
@@ -51,7 +56,7 @@ typedef struct command {
 
 /* One per file. */
 extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
-    command_convert, command_bench, command_dump, command_tokenize;
+    command_convert, command_bench, command_dump, command_tokenize, command_eval;
 
 /* Parses what follows the command's name. Returns false when the program should end with *code:
  * help was shown, or a sentence about the mistake. */
@@ -80,6 +85,10 @@ bool wait_for_input(void);
 /* The half-written file to remove when the program ends at once: a second Ctrl-C, a model file that
  * shrinks. Copied; NULL: none. */
 void doomed_file(const char *path);
+/* The same for many at once. path is not copied and lives until doomed_remove; any thread. Returns
+ * what to give to doomed_remove; when the table of 512 is full, -1 (fine there). */
+int doomed_add(const char *path);
+void doomed_remove(int index);
 
 /* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,
  * with *code. */

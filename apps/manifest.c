@@ -13,6 +13,7 @@
 
 #include "apps/cli.h"
 #include "core/json.h"
+#include "core/status.h"
 
 enum { LINE_CAP = 1 << 16, FILE_SIZE_CAP = 1 << 30 };
 
@@ -237,7 +238,7 @@ bool manifest_is_done(const manifest *m, const manifest_input *input) {
     return at->a != 0 || at->b != 0;
 }
 
-int manifest_add(manifest *m, const manifest_input *input, double seconds) {
+bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error) {
     json *o = json_new_object();
     json_set(o, "input", json_new_string(input->path, strlen(input->path)));
     json_set(o, "size", json_new_int(input->size));
@@ -246,15 +247,20 @@ int manifest_add(manifest *m, const manifest_input *input, double seconds) {
     json_set(o, "seconds", json_new_number(seconds));
     char *line = json_text(o);
     json_destroy(&o);
-    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    if (line == NULL) {
+        (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+        return false;
+    }
     const bool written =
         fprintf(m->out, "%s\n", line) > 0 && fflush(m->out) == 0 && fsync(fileno(m->out)) == 0;
     free(line);
-    if (!written)
-        return complain(EXIT_FAILED, "%s: cannot be written: %s", m->path, strerror(errno));
+    if (!written) {
+        (void)status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", m->path, strerror(errno));
+        return false;
+    }
     (void)add_row(m, row_of(input->path, strlen(input->path), input->size, input->changed,
                             m->settings, strlen(m->settings)));
-    return EXIT_OK;
+    return true;
 }
 
 bool shard_parse(const char *text, int *shard, int *shard_count) {

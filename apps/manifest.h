@@ -4,9 +4,7 @@
 #ifndef APPS_MANIFEST_H
 #define APPS_MANIFEST_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <runnel/runnel.h>
 
 /* A file as it was when it was worked on: a changed one is worked on again. */
 typedef struct manifest_input {
@@ -29,8 +27,8 @@ int manifest_open(const char *folder, const char *settings, int shard, int shard
 void manifest_close(manifest **m); /* NULL is fine; sets NULL */
 bool manifest_is_done(const manifest *m, const manifest_input *input);
 /* Adds a line and waits until it is on the disk. Any thread, one at a time (the caller locks).
- * EXIT_OK or the code of a complaint. */
-int manifest_add(manifest *m, const manifest_input *input, double seconds);
+ * False with a sentence in error. */
+bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error);
 
 /* Takes the lines of a manifest's text, as manifest_open does for each file; for the tests.
  * Returns the lines passed over as damaged. */

@@ -33,14 +33,14 @@ static void what_is_added_is_done_in_the_next_run(void **state) {
     manifest *m;
     assert_int_equal(manifest_open(folder, settings, 0, 1, false, &m), 0);
     assert_false(manifest_is_done(m, &a));
-    assert_int_equal(manifest_add(m, &a, 1.5), 0);
+    assert_true(manifest_add(m, &a, 1.5, NULL));
     assert_true(manifest_is_done(m, &a));
     manifest_close(&m);
     assert_null(m);
     assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
     assert_true(manifest_is_done(m, &a));
     assert_false(manifest_is_done(m, &b));
-    assert_int_equal(manifest_add(m, &b, 2), 0);
+    assert_true(manifest_add(m, &b, 2, NULL));
     manifest_close(&m);
     assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
     assert_true(manifest_is_done(m, &a) && manifest_is_done(m, &b));
@@ -107,7 +107,7 @@ static void a_cut_line_does_not_swallow_the_next(void **state) {
     assert_int_equal(fclose(f), 0);
     manifest *m;
     assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
-    assert_int_equal(manifest_add(m, &a, 1), 0);
+    assert_true(manifest_add(m, &a, 1, NULL));
     manifest_close(&m);
     assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
     assert_true(manifest_is_done(m, &a));
@@ -122,8 +122,8 @@ static void shards_keep_their_own_and_read_all(void **state) {
     manifest *one, *two;
     assert_int_equal(manifest_open(folder, settings, 0, 2, false, &one), 0);
     assert_int_equal(manifest_open(folder, settings, 1, 2, false, &two), 0);
-    assert_int_equal(manifest_add(one, &a, 1), 0);
-    assert_int_equal(manifest_add(two, &b, 1), 0);
+    assert_true(manifest_add(one, &a, 1, NULL));
+    assert_true(manifest_add(two, &b, 1, NULL));
     manifest_close(&one);
     manifest_close(&two);
     /* On another number of machines, too. */
