@@ -10,12 +10,13 @@
  * corpus (docs/BATCH.md). */
 enum {
     PAD = 12,         /* heard by the model on both sides */
-    LEAD = 24,        /* the VAD may be this late at the start of speech */
+    EDGE = 36,        /* weak sounds before and behind what is loud: 288 ms at most */
+    GAP = 5,          /* with closed lips this long between them */
     PAUSE = 37,       /* ends a piece of sufficient length: 300 ms */
     PAUSE_SHORT = 10, /* may end a piece that must end: 80 ms */
     PAUSE_LONG = 250, /* ends any piece: 2 s */
     OVERLAP = 125,    /* of pieces without a pause between them: 1 s */
-    KEEP = LEAD + 2 * PAD,
+    KEEP = EDGE + 2 * PAD,
     SPEECH_MIN = 24 /* frames of speech that make a piece: 192 ms */
 };
 static const float begin_probability = 0.5f, end_probability = 0.35f, noise_probability = 0.1f;
@@ -59,15 +60,16 @@ static void drop(cutter *c, int frame) {
     c->begin -= frame;
 }
 
-/* The level that speech stands above. A third of the way up is well over the noise, and under all
- * but the weakest consonants. */
-static float threshold(const cutter *c) {
-    const float range = c->peak - c->floor;
-    return c->floor + (range > 12.0f ? range / 3.0f : 4.0f);
+/* Whether levels can tell speech from what is around it; in loud noise only the VAD can. */
+static bool levels_tell(const cutter *c) {
+    return c->peak - c->floor > 12.0f;
 }
 
+/* A third of the way up from the noise is over all of it, and under all but the weakest
+ * consonants. */
 static bool is_quiet(const cutter *c, int frame) {
-    return c->levels[frame] < threshold(c) || c->probabilities[frame] < end_probability;
+    return c->probabilities[frame] < end_probability ||
+           (levels_tell(c) && c->levels[frame] < c->floor + (c->peak - c->floor) / 3.0f);
 }
 
 static void add_block(cutter *c, const float *samples, float probability) {
@@ -81,7 +83,7 @@ static void add_block(cutter *c, const float *samples, float probability) {
         /* The floor follows the noise between words, the peak the voice: at once when it is louder,
          * otherwise over seconds. */
         if (probability < noise_probability) c->floor += 0.1f * (level - c->floor);
-        if (level < c->floor) c->floor += 0.5f * (level - c->floor);
+        if (level < c->floor - 3.0f) c->floor += 0.5f * (level - c->floor);
         if (probability >= begin_probability) {
             if (level > c->peak)
                 c->peak += 0.3f * (level - c->peak);
@@ -91,18 +93,27 @@ static void add_block(cutter *c, const float *samples, float probability) {
     }
 }
 
+/* Weak sounds at the edges of speech: just above the noise, whose frames vary by half a dB. */
+static bool is_sound(const cutter *c, int frame) {
+    return levels_tell(c) && c->levels[frame] >= c->floor + 3.5f;
+}
+
 /* Speech was found in the newest block: its first frame is somewhere before. */
 static void begin_piece(cutter *c) {
     const int block = c->frame_count - CUT_BLOCK_FRAMES;
-    int at = block - LEAD > 0 ? block - LEAD : 0;
-    /* A click is no beginning: two frames of three must be loud. */
-    for (; at < block; at++) {
-        int loud = 0;
-        for (int i = at; i < at + 3; i++) loud += c->levels[i] >= threshold(c);
-        if (c->levels[at] >= threshold(c) && loud >= 2) break;
-    }
+    const int least = block - EDGE > 0 ? block - EDGE : 0;
     c->inside = true;
-    c->begin = at;
+    c->begin = block;
+    for (int i = block - 1; i >= least && c->begin - i <= GAP; i--)
+        if (is_sound(c, i)) c->begin = i;
+}
+
+/* Where the speech that was loud until `end` has really ended, at most at `limit`. */
+static int true_end(const cutter *c, int end, int limit) {
+    const int most = end + EDGE < limit ? end + EDGE : limit;
+    for (int i = end; i < most && i - end <= GAP; i++)
+        if (is_sound(c, i)) end = i + 1;
+    return end;
 }
 
 static int64_t sample_of(const cutter *c, int frame) {
@@ -158,14 +169,16 @@ static void force(cutter *c, cut_piece *piece) {
     if (length == 0) length = longest_pause(c, c->begin + third / 2, end, &pause);
     if (length > 0) {
         const int next = pause + length / 2;
-        give(c, pause, next, piece);
+        give(c, true_end(c, pause, next), next, piece);
         c->joined = false;
         c->begin = pause + length < end ? pause + length : end;
         return;
     }
-    give(c, end, end - OVERLAP, piece);
+    const int quarter = (int)(c->piece_max / CUT_FRAME / 4);
+    const int next = end - (quarter < OVERLAP ? quarter : OVERLAP);
+    give(c, end, next, piece);
     c->joined = true;
-    c->begin = end - OVERLAP;
+    c->begin = next;
 }
 
 /* Frames since the last that was not quiet. */
@@ -191,7 +204,8 @@ bool cutter_push(cutter *c, const float *samples, float probability, cut_piece *
         return false;
     }
     if ((run >= PAUSE && length >= c->piece_min) || run >= PAUSE_LONG) {
-        give(c, last, c->frame_count - PAD > last ? c->frame_count - PAD : last, piece);
+        const int end = true_end(c, last, c->frame_count);
+        give(c, end, c->frame_count - PAD > end ? c->frame_count - PAD : end, piece);
         c->inside = c->joined = false;
         return true;
     }
@@ -206,7 +220,7 @@ bool cutter_finish(cutter *c, cut_piece *piece) {
     const int run = quiet_run(c);
     c->inside = false;
     if (run == c->frame_count - c->begin) return false;
-    give(c, c->frame_count - run, c->frame_count, piece);
+    give(c, true_end(c, c->frame_count - run, c->frame_count), c->frame_count, piece);
     return true;
 }
 

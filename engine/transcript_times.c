@@ -157,4 +157,7 @@ void text_times_fill(const text_times *t, const char *text, rnl_word *words, siz
         words[k].begin = begin + t->voiced[t->borders[k]] * frame_seconds;
         words[k].end = begin + (t->voiced[t->borders[k + 1] - 1] + 1) * frame_seconds;
     }
+    /* The edges are known better than a level can tell. */
+    words[0].begin = begin;
+    words[word_count - 1].end = begin + frame_count * frame_seconds;
 }

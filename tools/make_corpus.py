@@ -12,8 +12,8 @@ Needs Debian's espeak-ng, flite, festival, festvox-kallpc16k and libsamplerate0,
     long.jsonl              audio_filepath, text, duration, sentences: [{start, end, text, words:
                             [{word, start, end}] or null (flite tells no times)}]
 
-A sentence's start and end are where its samples first and last rise over 1 % of its peak (noise
-comes later).
+A sentence's start and end are the synthesiser's own: where it leaves and enters its pause (some
+hiss in it), but not before the samples first or after they last rise over 1 % of the peak.
 """
 import argparse
 import array
@@ -81,7 +81,8 @@ def write_wav(path, samples):
         w.writeframes(samples.tobytes())
 
 
-# ---- The three speakers. Each gives samples and [[word, start, end]] in seconds, or None.
+# ---- The three speakers. Each gives samples, (start, end) of the speech in seconds, and
+# [[word, start, end]] or None.
 
 class EspeakId(ctypes.Union):
     _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
@@ -132,15 +133,21 @@ class Espeak:
         if len(self.begins) == len(words):
             ends = self.begins[1:] + [self.end if self.end else len(self.samples) / self.rate]
             times = [list(t) for t in zip(words, self.begins, ends)]
-        return "espeak-" + voice, resample(self.samples, self.rate), times
+        return "espeak-" + voice, resample(self.samples, self.rate), None, times
 
 
 def say_flite(text, rng, folder):
     voice, path = rng.choice(FLITE), folder / "flite.wav"
-    subprocess.run(["flite", "-voice", voice, "--setf",
-                    f"duration_stretch={rng.uniform(0.85, 1.25):.2f}", "-t", text, "-o", path],
-                   check=True, stderr=subprocess.DEVNULL)
-    return "flite-" + voice, read_wav(path), None
+    out = subprocess.run(["flite", "-voice", voice, "--setf",
+                          f"duration_stretch={rng.uniform(0.85, 1.25):.2f}", "-t", text, "-psdur",
+                          "-o", path],
+                         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         text=True).stdout
+    sounds = [s.split(":") for s in out.split()]  # name and end of each
+    edges = None
+    if sounds and sounds[0][0] == sounds[-1][0] == "pau":
+        edges = float(sounds[0][1]), float(sounds[-2][1])
+    return "flite-" + voice, read_wav(path), edges, None
 
 
 def say_festival(texts, folder):
@@ -160,27 +167,30 @@ def say_festival(texts, folder):
     for i, block in enumerate(out.split("utterance\n")[1:]):
         times = [[w, float(a), float(b)] for w, a, b in (line.split() for line in block.splitlines()
                                                          if len(line.split()) == 3)]
+        edges = (times[0][1], times[-1][2]) if times else None
         if [t[0].lower() for t in times] != texts[i].lower().split():
             times = None
-        spoken.append(("festival-kal", read_wav(folder / f"fest{i}.wav"), times))
+        spoken.append(("festival-kal", read_wav(folder / f"fest{i}.wav"), edges, times))
     return spoken
 
 
 # ---- Sentences, joined
 
-def trim(samples, times):
-    """Cuts silence off both ends; peak to 0.7; times move along."""
+def trim(samples, edges, times):
+    """Cuts silence off both ends; peak to 0.7; times move along. (samples, (start, end), times)."""
     peak = audioop.max(samples.tobytes(), 2)
     limit = max(1, peak // 100)
     first = next(i for i, s in enumerate(samples) if abs(s) > limit)
     last = next(i for i in range(len(samples) - 1, -1, -1) if abs(samples[i]) > limit)
     out = array.array("h")
     out.frombytes(audioop.mul(samples[first:last + 1].tobytes(), 2, 0.7 * 32767 / peak))
+    length = len(out) / RATE
+    start, end = edges or (0, len(samples))
+    edges = max(start - first / RATE, 0), min(end - first / RATE, length)
     if times:
-        length = len(out) / RATE
         times = [[w, min(max(a - first / RATE, 0), length), min(max(b - first / RATE, 0), length)]
                  for w, a, b in times]
-    return out, times
+    return out, edges, times
 
 
 def silence(seconds):
@@ -208,18 +218,18 @@ class Noise:
 
 
 def speak_all(sentences, rng, folder):
-    """(text, voice, samples, times) of each, in order."""
+    """(text, voice, samples, edges, times) of each, in order."""
     kinds = [rng.choices(["espeak", "flite", "festival"], [45, 40, 15])[0] for _ in sentences]
     festival = iter(say_festival([s for s, k in zip(sentences, kinds) if k == "festival"], folder))
     espeak = Espeak()
     for text, kind in zip(sentences, kinds):
         if kind == "espeak":
-            voice, samples, times = espeak.say(text, rng)
+            voice, *spoken = espeak.say(text, rng)
         elif kind == "flite":
-            voice, samples, times = say_flite(text, rng, folder)
+            voice, *spoken = say_flite(text, rng, folder)
         else:
-            voice, samples, times = next(festival)
-        yield (text, voice, *trim(samples, times))
+            voice, *spoken = next(festival)
+        yield (text, voice, *trim(*spoken))
 
 
 class Long:
@@ -233,11 +243,11 @@ class Long:
     def begin(self):
         self.samples, self.sentences, self.powers = silence(self.rng.uniform(0.3, 2)), [], []
 
-    def add(self, text, samples, times):
+    def add(self, text, samples, edges, times):
         at = len(self.samples) / RATE
         words = times and [{"word": w, "start": round(at + a, 3), "end": round(at + b, 3)}
                            for w, a, b in times]
-        self.sentences.append({"start": round(at, 3), "end": round(at + len(samples) / RATE, 3),
+        self.sentences.append({"start": round(at + edges[0], 3), "end": round(at + edges[1], 3),
                                "text": text, "words": words})
         self.powers.append(audioop.rms(samples.tobytes(), 2) ** 2)
         self.samples.extend(samples)
@@ -278,13 +288,13 @@ def main():
     sentences = [rng.choice(texts) for _ in range(count)]
     lines, long = [], Long(a.out, rng)
     with tempfile.TemporaryDirectory() as folder:
-        for i, (text, voice, samples, times) in enumerate(
+        for i, (text, voice, samples, edges, times) in enumerate(
                 speak_all(sentences, rng, pathlib.Path(folder))):
             path = f"sentences/{i:04}.wav"
             write_wav(a.out / path, silence(0.3) + samples + silence(0.3))
             lines.append({"audio_filepath": path, "text": text, "voice": voice,
                           "duration": len(samples) / RATE + 0.6})
-            long.add(text, samples, times)
+            long.add(text, samples, edges, times)
     long.end()
     write_lines(a.out / "sentences.jsonl", lines)
     write_lines(a.out / "long.jsonl", long.lines)
