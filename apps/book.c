@@ -114,9 +114,9 @@ static void show(book *b) {
     const double fraction = b->text_size > 0 ? (double)at / (double)b->text_size : -1;
     const int64_t samples = parts_sample_count(b->parts);
     put_time(done, (double)samples / RNL_RATE_OUT);
-    int size = snprintf(detail, sizeof detail, "%s spoken", done);
+    int size = snprintf(detail, sizeof detail, "%s", done);
     if (spent > 0 && b->speaking)
-        size += snprintf(detail + size, sizeof detail - (size_t)size, ", %.1f x real time",
+        size += snprintf(detail + size, sizeof detail - (size_t)size, ", %.1fx real time",
                          (double)(samples - b->began_samples) / RNL_RATE_OUT / spent);
     if (fraction > 0 && at > b->began_at) {
         put_time(left, spent * (double)(b->text_size - at) / (double)(at - b->began_at));

@@ -8,7 +8,7 @@
 
 #include "core/utf8.h"
 
-enum { BAR = 30, LINE_CAP = 256 };
+enum { BAR = 30, SHORT_BAR = 12, LINE_CAP = 256 };
 
 void progress_begin(progress *p, const options *o) {
     const bool terminal = isatty(STDERR_FILENO) != 0;
@@ -64,10 +64,11 @@ void progress_work(progress *p, const char *label, double fraction, const char *
         return;
     }
     if (!due(p)) return;
-    char bar[BAR + 4] = "";
+    char bar[SHORT_BAR + 4] = ""; /* the detail needs room, too */
     if (fraction >= 0) {
         strcpy(bar, " [");
-        for (int i = 0; i < BAR; i++) strcat(bar, i < (int)(fraction * BAR) ? "#" : ".");
+        for (int i = 0; i < SHORT_BAR; i++)
+            strcat(bar, i < (int)(fraction * SHORT_BAR) ? "#" : ".");
         strcat(bar, "]");
     }
     (void)snprintf(line, sizeof line, "%s%s%s  %s", label, bar, share, detail);

@@ -16,7 +16,7 @@ typedef struct progress {
 void progress_begin(progress *p, const options *o);
 /* A bar at fraction [0, 1] after a label. Redrawn at most ten times a second. */
 void progress_bar(progress *p, const char *label, double fraction);
-/* Long work at fraction [0, 1] (below 0: not known): label, bar and detail ("0:12:30, 41 x real
+/* Long work at fraction [0, 1] (below 0: not known): label, bar and detail ("0:12:30, 41x real
  * time"; may be ""). On a terminal drawn at most ten times a second and cut to its width; else
  * written as a plain line when 10 s have passed since the last one or since begin. */
 void progress_work(progress *p, const char *label, double fraction, const char *detail);

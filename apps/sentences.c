@@ -127,6 +127,11 @@ static bool is_initials(word w) {
     return false;
 }
 
+static bool is_small_letter(word w) {
+    uint32_t c;
+    return w.size > 0 && utf8_next(w.text, w.size, &c) == w.size && is_small(c);
+}
+
 static bool is_number(word w) {
     for (size_t i = 0; i < w.size; i++)
         if (!is_digit((unsigned char)w.text[i])) return false;
@@ -142,7 +147,8 @@ static bool is_roman(word w) {
 static bool goes_on(word before, bool opens_text, word next, bool dotted) {
     const bool next_digit = next.size > 0 && is_digit((unsigned char)next.text[0]);
     if (IS_ONE_OF(before, titles, true)) return true;
-    if (IS_ONE_OF(before, counted, true)) return next_digit || is_roman(next);
+    if (IS_ONE_OF(before, counted, true) && (next_digit || is_roman(next))) return true;
+    if (is_small_letter(before)) return true; /* г. Москва, z. B. */
     if (is_number(before) && before.size <= 3) {
         if (opens_text) return true;
         if (before.size <= 2) return next_digit || IS_ONE_OF(next, months, false);

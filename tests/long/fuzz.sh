@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every fuzz program for RUNNEL_FUZZ_SECONDS each (600): fuzz.sh SOURCE BUILD. Corpora begin with
-# the reference data. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
+# Every fuzz program (or those of RUNNEL_FUZZ_NAMES) for RUNNEL_FUZZ_SECONDS each (600): fuzz.sh
+# SOURCE BUILD. Corpora begin with the reference data, sounds with what the program says. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
 set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
@@ -9,16 +9,27 @@ cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuz
     > "$build/fuzz-build.log" 2>&1 || { tail "$build/fuzz-build.log"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/{gguf,safetensors,tokenizer,text} "$build/findings"
+mkdir -p "$work"/{gguf,safetensors,tokenizer,text,sound,stream,inputs,script} "$build/findings"
 head -c 60000 tests/data/gguf/tiny-Q4_0.gguf > "$work/gguf/a"
 cp tests/data/gguf/mmproj-tiny-F16.gguf "$work/gguf/b"
 cp tests/data/tiny/variant-tts.safetensors "$work/safetensors/a"
 cp tests/data/tiny/tokenizer.json "$work/tokenizer/a"
 cp tests/data/text/cases.json "$work/text/a"
+for suffix in wav flac opus; do
+    "$build/runnel" say -q --max-tokens 6 Yes -o "$work/sound/a.$suffix"
+done
+for kind in 1 2; do # 1: an Opus stream, 2: a RIFF stream
+    suffix=wav
+    [ $kind -eq 1 ] && suffix=opus
+    { printf "\\00$kind"; head -c 20000 "$work/sound/a.$suffix"; } > "$work/stream/$kind"
+done
+printf '# list\r\none.wav\n-\n\ntwo.opus\none.wav' > "$work/inputs/a"
+{ printf '\074'; cat README.md; } > "$work/script/a"
+{ printf '\075'; cat docs/ARCHITECTURE.md; } > "$work/script/b"
 passed=0 failed=0
-for name in gguf safetensors tokenizer text; do
+for name in ${RUNNEL_FUZZ_NAMES:-gguf safetensors tokenizer text sound stream inputs script}; do
     if "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -timeout=30 \
-        -rss_limit_mb=4096 -artifact_prefix="$build/findings/$name-" "$work/$name" \
+        -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix="$build/findings/$name-" "$work/$name" \
         > "$work/log" 2>&1; then
         passed=$((passed + 1))
     else

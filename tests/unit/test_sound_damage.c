@@ -1,5 +1,5 @@
-/* audio/: every decoder on damaged files. Bits are flipped, ends cut off, stretches overwritten; the
- * reader may refuse, but with one sentence, and what it gives out are numbers. */
+/* audio/: every decoder on damaged files. Bits are flipped, ends cut off, stretches overwritten:
+ * the reader may refuse, but with one sentence, and what it gives out are numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
