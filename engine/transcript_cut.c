@@ -12,6 +12,7 @@ enum {
     PAD = 12,         /* heard by the model on both sides */
     EDGE = 36,        /* weak sounds before and behind what is loud: 288 ms at most */
     GAP = 5,          /* with closed lips this long between them */
+    VAD_DELAY = 10,   /* behind the end of speech, on the average of the generated corpus: 84 ms */
     PAUSE = 37,       /* ends a piece of sufficient length: 300 ms */
     PAUSE_SHORT = 10, /* may end a piece that must end: 80 ms */
     PAUSE_LONG = 250, /* ends any piece: 2 s */
@@ -108,12 +109,16 @@ static void begin_piece(cutter *c) {
         if (is_sound(c, i)) c->begin = i;
 }
 
-/* Where the speech that was loud until `end` has really ended, at most at `limit`. */
+/* Where the speech that was loud until `end` has really ended, at most at `limit`: where sound ends
+ * that stands above the noise, or, for what does not (a last s), where the VAD lets go, less its
+ * delay. */
 static int true_end(const cutter *c, int end, int limit) {
     const int most = end + EDGE < limit ? end + EDGE : limit;
-    for (int i = end; i < most && i - end <= GAP; i++)
-        if (is_sound(c, i)) end = i + 1;
-    return end;
+    int sound = end, speech = end;
+    for (int i = end; i < most && i - sound <= GAP; i++)
+        if (is_sound(c, i)) sound = i + 1;
+    while (speech < most && c->probabilities[speech] >= begin_probability) speech++;
+    return speech - VAD_DELAY > sound ? speech - VAD_DELAY : sound;
 }
 
 static int64_t sample_of(const cutter *c, int frame) {

@@ -12,8 +12,8 @@ Needs Debian's espeak-ng, flite, festival, festvox-kallpc16k and libsamplerate0,
     long.jsonl              audio_filepath, text, duration, sentences: [{start, end, text, words:
                             [{word, start, end}] or null (flite tells no times)}]
 
-A sentence's start and end are the synthesiser's own: where it leaves and enters its pause (some
-hiss in it), but not before the samples first or after they last rise over 1 % of the peak.
+A sentence's start and end are where the synthesiser leaves and enters its pause (which is cut off:
+some voices hiss in it), or where its samples first and last rise over 1 % of the peak.
 """
 import argparse
 import array
@@ -177,20 +177,20 @@ def say_festival(texts, folder):
 # ---- Sentences, joined
 
 def trim(samples, edges, times):
-    """Cuts silence off both ends; peak to 0.7; times move along. (samples, (start, end), times)."""
+    """Cuts silence off both ends; peak to 0.7; times move along."""
+    if edges:
+        samples = samples[round(edges[0] * RATE):round(edges[1] * RATE)]
     peak = audioop.max(samples.tobytes(), 2)
     limit = max(1, peak // 100)
     first = next(i for i, s in enumerate(samples) if abs(s) > limit)
     last = next(i for i in range(len(samples) - 1, -1, -1) if abs(samples[i]) > limit)
     out = array.array("h")
     out.frombytes(audioop.mul(samples[first:last + 1].tobytes(), 2, 0.7 * 32767 / peak))
-    length = len(out) / RATE
-    start, end = edges or (0, len(samples))
-    edges = max(start - first / RATE, 0), min(end - first / RATE, length)
+    begin, length = first / RATE + (edges[0] if edges else 0), len(out) / RATE
     if times:
-        times = [[w, min(max(a - first / RATE, 0), length), min(max(b - first / RATE, 0), length)]
+        times = [[w, min(max(a - begin, 0), length), min(max(b - begin, 0), length)]
                  for w, a, b in times]
-    return out, edges, times
+    return out, times
 
 
 def silence(seconds):
@@ -218,7 +218,7 @@ class Noise:
 
 
 def speak_all(sentences, rng, folder):
-    """(text, voice, samples, edges, times) of each, in order."""
+    """(text, voice, samples, times) of each, in order."""
     kinds = [rng.choices(["espeak", "flite", "festival"], [45, 40, 15])[0] for _ in sentences]
     festival = iter(say_festival([s for s, k in zip(sentences, kinds) if k == "festival"], folder))
     espeak = Espeak()
@@ -243,11 +243,11 @@ class Long:
     def begin(self):
         self.samples, self.sentences, self.powers = silence(self.rng.uniform(0.3, 2)), [], []
 
-    def add(self, text, samples, edges, times):
+    def add(self, text, samples, times):
         at = len(self.samples) / RATE
         words = times and [{"word": w, "start": round(at + a, 3), "end": round(at + b, 3)}
                            for w, a, b in times]
-        self.sentences.append({"start": round(at + edges[0], 3), "end": round(at + edges[1], 3),
+        self.sentences.append({"start": round(at, 3), "end": round(at + len(samples) / RATE, 3),
                                "text": text, "words": words})
         self.powers.append(audioop.rms(samples.tobytes(), 2) ** 2)
         self.samples.extend(samples)
@@ -288,13 +288,13 @@ def main():
     sentences = [rng.choice(texts) for _ in range(count)]
     lines, long = [], Long(a.out, rng)
     with tempfile.TemporaryDirectory() as folder:
-        for i, (text, voice, samples, edges, times) in enumerate(
+        for i, (text, voice, samples, times) in enumerate(
                 speak_all(sentences, rng, pathlib.Path(folder))):
             path = f"sentences/{i:04}.wav"
             write_wav(a.out / path, silence(0.3) + samples + silence(0.3))
             lines.append({"audio_filepath": path, "text": text, "voice": voice,
                           "duration": len(samples) / RATE + 0.6})
-            long.add(text, samples, edges, times)
+            long.add(text, samples, times)
     long.end()
     write_lines(a.out / "sentences.jsonl", lines)
     write_lines(a.out / "long.jsonl", long.lines)
