@@ -378,6 +378,6 @@ const command command_transcribe = {
         "begins\n"
         "with the file's name. With --output-format or --output-dir it goes to files instead. A\n"
         "recording that fails does not stop the rest. See docs/BATCH.md for many machines.",
-    .own = "ojsxTKSOGJHB*Rlc8zZ9",
+    .own = "ojsxTKAkSiDLOGJHB*Rlc8zZ9",
     .run = run,
 };

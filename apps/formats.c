@@ -104,6 +104,31 @@ static json *string(const char *text) {
     return json_new_string(text, strlen(text));
 }
 
+static void set_ms(json *object, const char *key, double seconds) {
+    if (seconds > 0) json_set(object, key, json_new_number(1e3 * seconds));
+}
+
+/* What --json tells of every answer of the model (apps/turn.c); a transcript is text throughout. */
+static bool set_turn(json *o, const rnl_piece *p) {
+    json *ids = json_new_array(), *times = json_new_object();
+    for (size_t i = 0; i < p->emitted_count; i++) json_append(ids, json_new_int(p->emitted[i]));
+    json_set(o, "text_tokens", ids);
+    char *modality = malloc(p->emitted_count + 1);
+    if (modality != NULL) {
+        memset(modality, 't', p->emitted_count);
+        json_set(o, "modality", json_new_string(modality, p->emitted_count));
+    }
+    json_set(o, "frames", json_new_array());
+    json_set(o, "finish", string(rnl_finish_name(p->finish)));
+    set_ms(times, "encode_ms", p->encode_seconds);
+    set_ms(times, "first_text_ms", p->first_text_seconds);
+    set_ms(times, "total_ms", p->total_seconds);
+    json_set(o, "times", times);
+    const bool done = modality != NULL;
+    free(modality);
+    return done;
+}
+
 char *format_piece_json(const format_head *head, const rnl_piece *p) {
     json *o = json_new_object(), *segments = json_new_array();
     json_set(o, "input", string(head->input));
@@ -113,12 +138,12 @@ char *format_piece_json(const format_head *head, const rnl_piece *p) {
     json_set(o, "end", json_new_number(rounded(p->end)));
     json_set(o, "text", text_of(p, 0, p->text_size));
     json_set(o, "confidence", confidence_of(p->confidence));
-    json_set(o, "finish", string(rnl_finish_name(p->finish)));
+    const bool done = set_turn(o, p);
     json_set(o, "tokens", tokens_of(p, 0, p->token_count));
     for (size_t i = 0; i < p->segment_count; i++)
         json_append(segments, segment_of(p, &p->segments[i]));
     json_set(o, "segments", segments);
-    char *line = json_text(o);
+    char *line = done ? json_text(o) : NULL;
     json_destroy(&o);
     return line;
 }

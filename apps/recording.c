@@ -128,6 +128,7 @@ rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_c
     config->whole = o->whole;
     config->system = o->system;
     config->text = turn.text;
+    if (o->max_tokens > 0) config->step_max = o->max_tokens;
     config->seed = o->seed;
     config->memory_size_max = o->memory_max;
     rnl_transcript *t = NULL;

@@ -35,10 +35,9 @@ static rnl_status check_config(const rnl_model *m, const rnl_transcript_config *
         const char *name;
         double value, min, max;
     } ranges[] = {
-        {"rate", c->rate, 4000, 768000},
-        {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
-        {"piece_max", c->piece_max, 1, 30},
-        {"piece_min", c->piece_min, 0, c->piece_max},
+        {"rate", c->rate, 4000, 768000},       {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
+        {"piece_max", c->piece_max, 1, 30},    {"piece_min", c->piece_min, 0, c->piece_max},
+        {"step_max", c->step_max, 0, 1 << 20},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
@@ -55,6 +54,8 @@ static void layout_slot(const rnl_transcript *t, slot *s, arena *a) {
     s->tokens = arena_take(a, t->token_cap, sizeof *s->tokens);
     s->confidences = arena_take(a, t->token_cap, sizeof *s->confidences);
     s->token_ends = arena_take(a, t->token_cap, sizeof *s->token_ends);
+    s->token_seen = arena_take(a, t->token_cap, sizeof *s->token_seen);
+    s->emitted = arena_take(a, t->emitted_cap, sizeof *s->emitted);
     s->words = arena_take(a, t->word_cap, sizeof *s->words);
     s->segments = arena_take(a, t->word_cap, sizeof *s->segments);
     const int frames = t->config.whole || !t->config.word_times
@@ -77,6 +78,9 @@ static void measure(rnl_transcript *t) {
     /* The clip has half a second more: what is heard before and behind the speech. */
     t->clip_cap = (int64_t)((seconds + 0.5) * CUT_RATE);
     t->token_cap = (size_t)(seconds * TRANSCRIPT_TOKENS_SECOND) + 8 * TRANSCRIPT_TOKENS_MORE;
+    if ((t->config.step_max > 0 || t->config.whole) && t->token_cap < (size_t)t->turn.step_max)
+        t->token_cap = (size_t)t->turn.step_max;
+    t->emitted_cap = t->token_cap + TRANSCRIPT_TOKENS_MORE; /* each part ends with a special one */
     t->text_cap = 16 * t->token_cap + 3 * ((size_t)t->model->token_size_max + 16);
     t->word_cap = t->token_cap + t->text_cap / 2 + 1;
     /* Each thread has a piece at hand; another waits encoded, and one is being filled or taken. */
@@ -164,6 +168,7 @@ rnl_status rnl_transcript_create(rnl_model *model, const rnl_transcript_config *
     if (status == RNL_OK) {
         t->turn = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE);
         t->turn.text = t->config.text;
+        if (t->config.step_max > 0) t->turn.step_max = t->config.step_max;
         measure(t);
         status = place(t, error);
     }
@@ -476,6 +481,11 @@ static void show(const rnl_transcript *t, const slot *s, rnl_piece *piece) {
         .confidence = text_mean(s->confidences, s->token_count),
         .text = s->text,
         .text_size = s->text_size,
+        .emitted = s->emitted,
+        .emitted_count = s->emitted_count,
+        .encode_seconds = s->encoded - s->begun,
+        .first_text_seconds = s->first_text - s->begun,
+        .total_seconds = s->decoded - s->begun,
         .tokens = s->tokens,
         .token_confidences = s->confidences,
         .token_count = s->token_count,

@@ -50,9 +50,13 @@ typedef struct slot {
     utf8_decoder decoder;
     char *text; /* [text_cap + 1] */
     size_t text_size;
-    int32_t *tokens;      /* [token_cap], as the next two */
+    int32_t *tokens;      /* [token_cap], as the next three */
     float *confidences;   /* log-probabilities */
     uint32_t *token_ends; /* where in the text each ends */
+    uint32_t *token_seen; /* and how many ids were emitted until then */
+    int32_t *emitted;     /* [emitted_cap] all ids, special ones included */
+    size_t emitted_count;
+    double begun, encoded, first_text, decoded; /* moments; first_text 0: none yet */
     size_t token_count;
     rnl_word *words; /* [word_cap] */
     size_t word_count;
@@ -71,7 +75,7 @@ struct rnl_transcript {
     unsigned char *memory;
     size_t memory_size;
     int64_t clip_cap;
-    size_t text_cap, token_cap, word_cap;
+    size_t text_cap, token_cap, emitted_cap, word_cap;
 
     /* The caller's. */
     resampler *resampler;

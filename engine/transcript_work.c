@@ -48,7 +48,8 @@ static rnl_status encode(const rnl_transcript *t, slot *s, int64_t begin, int64_
     return status;
 }
 
-/* Takes over the tokens that are new; false: there is no more room. */
+/* Takes over the tokens that are new; false: there is no more room. Only text counts: a reply that
+ * turns to sound is stopped by the caller. */
 static bool take_tokens(const rnl_transcript *t, slot *s, size_t *seen) {
     char dropped[512];
     size_t size;
@@ -58,6 +59,9 @@ static bool take_tokens(const rnl_transcript *t, slot *s, size_t *seen) {
     for (; *seen < reply.text_count; ++*seen) {
         const char *bytes;
         bool special;
+        if (s->emitted_count == t->emitted_cap) return false;
+        if (s->first_text == 0) s->first_text = now();
+        s->emitted[s->emitted_count++] = reply.text_ids[*seen];
         if (!bpe_token_bytes(t->model->source.text, reply.text_ids[*seen], &bytes, &size,
                              &special) ||
             special)
@@ -68,14 +72,16 @@ static bool take_tokens(const rnl_transcript *t, slot *s, size_t *seen) {
                                           t->text_cap - s->text_size);
         s->tokens[s->token_count] = reply.text_ids[*seen];
         s->confidences[s->token_count] = reply.text_confidences[*seen];
+        s->token_seen[s->token_count] = (uint32_t)s->emitted_count;
         s->token_ends[s->token_count++] = (uint32_t)s->text_size;
     }
     return true;
 }
 
 /* Cuts the slot's text back to its first tokens. */
-static void keep_tokens(slot *s, size_t token_count, size_t text_size) {
+static void keep_tokens(slot *s, size_t token_count, size_t text_size, size_t emitted_count) {
     s->token_count = token_count;
+    s->emitted_count = emitted_count;
     s->text_size = text_size;
     utf8_decoder_reset(&s->decoder);
 }
@@ -86,33 +92,40 @@ static void flush_text(const rnl_transcript *t, slot *s) {
     if (s->token_count > 0) s->token_ends[s->token_count - 1] = (uint32_t)s->text_size;
 }
 
+static bool turned_to_sound(const rnl_session *session) {
+    rnl_reply reply;
+    rnl_session_get_reply(session, &reply);
+    return reply.frame_count > 0;
+}
+
 /* Generates the reply to what is encoded. *sane: it ended by itself, without a loop; what stands
  * before a loop is kept. */
 static rnl_status write_down(const rnl_transcript *t, slot *s, double seconds, bool *sane,
                              rnl_error *error) {
     rnl_turn_config turn = t->turn;
     const int most = (int)(seconds * TRANSCRIPT_TOKENS_SECOND) + TRANSCRIPT_TOKENS_MORE;
-    if (most < turn.step_max) turn.step_max = most;
+    if (t->config.step_max == 0 && !t->config.whole && most < turn.step_max) turn.step_max = most;
     rnl_status status = rnl_session_begin(s->session, &turn, error);
     const size_t first = s->token_count;
     size_t seen = 0, kept = 0;
     while (status == RNL_OK || status == RNL_AGAIN) {
         status = rnl_session_step(s->session, error);
         if (status < 0) return status;
-        const bool full = !take_tokens(t, s, &seen);
-        kept = text_loop(s->tokens + first, s->token_count - first);
+        const bool full = !take_tokens(t, s, &seen) || turned_to_sound(s->session);
+        kept = t->config.whole ? 0 : text_loop(s->tokens + first, s->token_count - first);
         if (full || kept > 0) {
             rnl_session_stop(s->session);
             break;
         }
     }
     if (status < 0) return status;
-    if (kept > 0) keep_tokens(s, first + kept, s->token_ends[first + kept - 1]);
+    const size_t last = first + kept - 1;
+    if (kept > 0) keep_tokens(s, last + 1, s->token_ends[last], s->token_seen[last]);
     flush_text(t, s);
     rnl_reply reply;
     rnl_session_get_reply(s->session, &reply);
     s->finish = reply.finish;
-    *sane = reply.finish == RNL_FINISH_END;
+    *sane = t->config.whole || reply.finish == RNL_FINISH_END;
     return RNL_OK;
 }
 
@@ -122,10 +135,11 @@ static rnl_status decode(const rnl_transcript *t, slot *s, int64_t begin, int64_
                          rnl_error *error) {
     rnl_status status = depth > 0 ? encode(t, s, begin, end, error) : RNL_OK;
     const size_t token_count = s->token_count, text_size = s->text_size;
+    const size_t emitted_count = s->emitted_count;
     bool sane = true;
     if (status == RNL_OK) status = write_down(t, s, (double)(end - begin) / CUT_RATE, &sane, error);
     if (status != RNL_OK || sane || depth == DEPTH_CAP || end - begin < 2 * PART_MIN) return status;
-    keep_tokens(s, token_count, text_size);
+    keep_tokens(s, token_count, text_size, emitted_count);
     s->again = true;
     const int64_t middle = begin + cut_middle(s->clip + begin, end - begin);
     status = decode(t, s, begin, middle, depth + 1, error);
@@ -155,7 +169,8 @@ static void set_times(const rnl_transcript *t, slot *s) {
 }
 
 static rnl_status decode_piece(const rnl_transcript *t, slot *s, rnl_error *error) {
-    s->token_count = s->text_size = s->word_count = s->segment_count = 0;
+    s->token_count = s->text_size = s->word_count = s->segment_count = s->emitted_count = 0;
+    s->first_text = 0;
     s->again = false;
     utf8_decoder_reset(&s->decoder);
     const rnl_status status = decode(t, s, 0, s->clip_count, 0, error);
@@ -194,12 +209,17 @@ bool transcript_work(rnl_transcript *t) {
     transcript_count(t);
     ++*running;
     s->state = is_encode ? SLOT_ENCODING : SLOT_DECODING;
+    if (is_encode) s->begun = t->counted;
     (void)pthread_mutex_unlock(&t->lock);
     rnl_error error = {0};
     const rnl_status status =
         is_encode ? encode(t, s, 0, s->clip_count, &error) : decode_piece(t, s, &error);
     (void)pthread_mutex_lock(&t->lock);
     transcript_count(t);
+    if (is_encode)
+        s->encoded = t->counted;
+    else
+        s->decoded = t->counted;
     --*running;
     s->state = is_encode ? SLOT_ENCODED : SLOT_DONE;
     if (!is_encode) t->stats.again_count += s->again;

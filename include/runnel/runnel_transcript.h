@@ -38,8 +38,10 @@ typedef struct rnl_transcript_config {
                        * else 25 */
     bool word_times;  /* align text to sound: times of words, and of sentences within a piece;
                        * default true. Off, all words of a piece carry the piece's times */
-    bool whole;       /* no cutting and no silence skipped: all that is pushed is one piece, at most
-                       * 60 s; default false */
+    bool whole;       /* no cutting, no silence skipped, no second try: all that is pushed, at most
+                       * 60 s, is one turn as the model answers it; default false */
+    int step_max;     /* tokens of a piece, [1, 1 << 20]; 0 (default): what its length can have been
+                       * spoken in, at most the model's own; with `whole` the model's own */
     const char *system;     /* system prompt, copied; NULL (default): the model's own for ASR */
     rnl_sampling text;      /* default: the model's own for RNL_MODE_TRANSCRIBE */
     uint64_t seed;          /* of the sampler, for every piece anew; default 0 */
@@ -105,7 +107,13 @@ typedef struct rnl_piece {
     float confidence;  /* mean log-probability of all its tokens */
     const char *text;  /* UTF-8, terminated */
     size_t text_size;
-    const int32_t *tokens; /* of the text; special ones left out */
+    const int32_t *emitted; /* [emitted_count] all token ids as the model gave them, special ones
+                             * and words left out of a joined piece included */
+    size_t emitted_count;
+    double encode_seconds;     /* from the first work on this piece until its sound was encoded, */
+    double first_text_seconds; /* until its first token of text, */
+    double total_seconds;      /* and until it was decoded; waiting in between included */
+    const int32_t *tokens;     /* of the text; special ones left out */
     const float *token_confidences;
     size_t token_count;
     const rnl_word *words;

@@ -14,6 +14,7 @@
 
 static const char text[] = "It is \"a\" <b>, & c.\tYes.";
 static const int32_t tokens[] = {7, 8, 9};
+static const int32_t emitted[] = {7, 8, 9, 1};
 static const float confidences[] = {-0.5f, -0.25f, -0.125f};
 static const rnl_word words[] = {
     {0.5, 0.7, 0, 2, 0, 1, -0.5f},         {0.7, 0.9, 3, 2, 1, 1, -0.25f},
@@ -29,6 +30,11 @@ static const rnl_piece piece = {.index = 3,
                                 .confidence = -0.29167f,
                                 .text = text,
                                 .text_size = sizeof text - 1,
+                                .emitted = emitted,
+                                .emitted_count = 4,
+                                .encode_seconds = 0.25,
+                                .first_text_seconds = 0.5,
+                                .total_seconds = 0.75,
                                 .tokens = tokens,
                                 .token_confidences = confidences,
                                 .token_count = 3,
@@ -142,6 +148,12 @@ static void a_piece_is_one_line(void **state) {
     assert_string_equal(json_chars(json_get(o, "text"), NULL), text);
     assert_string_equal(json_chars(json_get(o, "finish"), NULL), "end");
     assert_int_equal(json_count(json_get(o, "tokens")), 3);
+    assert_int_equal(json_count(json_get(o, "text_tokens")), 4);
+    assert_string_equal(json_chars(json_get(o, "modality"), NULL), "tttt");
+    assert_int_equal(json_count(json_get(o, "frames")), 0);
+    const json *times = json_get(o, "times");
+    assert_true(number(times, "encode_ms") == 250 && number(times, "first_text_ms") == 500 &&
+                number(times, "total_ms") == 750);
     assert_true(number(o, "piece") == 3);
     check_segment(json_at(json_get(o, "segments"), 0));
     json_destroy(&o);
