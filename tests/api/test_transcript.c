@@ -273,7 +273,7 @@ static void mistakes_are_refused(void **state) {
     rnl_transcript_destroy(&t);
     rnl_transcript_destroy(&t);
     rnl_transcript_destroy(NULL);
-    rnl_model *text = rig_model("dense/plain");
+    rnl_model *text = rig_model("dense/tied");
     assert_int_equal(rnl_transcript_create(text, NULL, &t, &error), RNL_ERR_UNSUPPORTED);
     rnl_model_close(&text);
 }
