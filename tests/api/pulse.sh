@@ -251,7 +251,8 @@ echo "-- no device"
 stop_server
 "$runnel" talk -q -m "$model" > out 2> err
 check "no device: talk ends with 4" test $? -eq 4
-check "no device: talk says so in one sentence" test "$(grep -c '^runnel: there is no sound device' err)" = 1
+check "no device: talk says so in one sentence" \
+    test "$(grep -c '^runnel: there is no sound device' err)" = 1
 "$runnel" devices > out 2> err
 check "no device: exit code 4" test $? -eq 4
 check "no device: one sentence" test "$(grep -c '^runnel: there is no sound device' err)" = 1
