@@ -200,7 +200,8 @@ check "talk: Ctrl-C ends it with 0" test $? -eq 0
 check "talk: the question" grep -q "^you: Play classical music" out
 check "talk: the words" grep -q "^Playing classical music" out
 check "talk: one turn" test "$(turns)" = 1
-check "talk: the loudspeaker played what was said" test "$heard_all" -eq 0 -o "$heard_all" -eq 3
+check "talk: the loudspeaker played what was said" \
+    test "$heard_all" -eq 0 -o "$heard_all" -eq 3
 transcripts > heard
 check "talk: the words are in the sound: $(sort heard | uniq -c | tr '\n' ' ')" \
     test "$(grep -ci 'classical music' heard)" -ge 4
@@ -234,7 +235,8 @@ for _ in $(seq 300); do
     ! grep -q "the sound device is back" err || break
     sleep 0.1
 done
-check "mid-turn: it says that the device has stopped" grep -q "pulse: the sound device has stopped" err
+check "mid-turn: it says that the device has stopped" \
+    grep -q "pulse: the sound device has stopped" err
 check "mid-turn: it says that the device is back" grep -q "the sound device is back" err
 sleep 3.5
 paplay -d room "$music"
