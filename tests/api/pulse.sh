@@ -14,7 +14,11 @@ unset RUNNEL_MODEL
 cd "$work" || exit 1
 
 pass() { passed=$((passed + 1)); }
-fail() { failed=$((failed + 1)); echo "FAILED: $*"; sed 's/^/    /' "$work/err" 2>/dev/null | head -5; }
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $*"
+    sed 's/^/    /' "$work/err" 2>/dev/null | head -5
+}
 check() { # check NAME COMMAND...
     local name=$1
     shift
@@ -175,8 +179,8 @@ ask() {
 
 # minnow was trained to hear questions, and writes down its own answers as the nearest question it
 # knows: 'Playing classical music.' as 'I want to hear classical music.' or 'Play classical music.',
-# from a clean file as from here. So what must be heard are the words that both have. It knows single
-# utterances only: the recording is cut to what is spoken and 100 to 140 ms around it.
+# from a clean file as from here. So what must be heard are the words that both have. It knows
+# single utterances only: the recording is cut to what is spoken and 100 to 140 ms around it.
 transcripts() {
     for pad in 100 110 120 130 140; do
         python3 - "$pad" <<'PY'
