@@ -178,9 +178,9 @@ ask() {
 }
 
 # minnow was trained to hear questions, and writes down its own answers as the nearest question it
-# knows: 'Playing classical music.' as 'I want to hear classical music.' or 'Play classical
-# music.', from a clean file as from here. So what must be heard are the words that both have. It
-# knows single utterances only: the recording is cut to what is spoken and 100 to 140 ms around it.
+# knows: 'Playing classical music.' as 'I want to hear classical music.' or 'Play classical music.',
+# from a clean file as from here. So what must be heard are the words that both have. It knows
+# single utterances only: the recording is cut to what is spoken and 100 to 140 ms around it.
 transcripts() {
     for pad in 100 110 120 130 140; do
         python3 - "$pad" <<'PY'
@@ -204,7 +204,8 @@ check "talk: Ctrl-C ends it with 0" test $? -eq 0
 check "talk: the question" grep -q "^you: Play classical music" out
 check "talk: the words" grep -q "^Playing classical music" out
 check "talk: one turn" test "$(turns)" = 1
-check "talk: the loudspeaker played what was said" test "$heard_all" -eq 0 -o "$heard_all" -eq 3
+check "talk: the loudspeaker played what was said" \
+    test "$heard_all" -eq 0 -o "$heard_all" -eq 3
 transcripts > heard
 check "talk: the words are in the sound: $(sort heard | uniq -c | tr '\n' ' ')" \
     test "$(grep -ci 'classical music' heard)" -ge 4

@@ -39,8 +39,8 @@ same = moved = lost = 0
 lag, pieces = heard_from - begin, range(begin, end - PIECE, PIECE)
 for at in pieces:
     piece = said[at : at + PIECE]
-    starts = [at + d for d in range(lag - 8, lag + 9)]
-    near = [likeness(piece, recording[max(0, start) : start + PIECE]) for start in starts]
+    moves = range(lag - 8, lag + 9)
+    near = [likeness(piece, recording[max(0, at + d) : at + d + PIECE]) for d in moves]
     if max(near) > 0.85:
         same += 1
         continue
