@@ -12,6 +12,7 @@ void kernels_fill_scalar_packed(kernels *k);
 /* Need KERNELS_CPU_AVX2. */
 void kernels_fill_avx2(kernels *k);
 void kernels_fill_avx2_packed(kernels *k);
+void kernels_fill_avx2_round(kernels *k);
 void kernels_fill_avx2_attention(kernels *k);
 /* Needs KERNELS_CPU_AVXVNNI, over avx2. */
 void kernels_fill_avxvnni_packed(kernels *k);

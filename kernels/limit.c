@@ -52,7 +52,8 @@ AVX2 static float run_avx2_f32(int64_t round_count) {
     return _mm256_cvtss_f32(sums[0]);
 }
 
-/* CHAINS times one step on integers: sums, and operands that the compiler takes for new. */
+/* CHAINS times one step on integers: sums, and operands that are new as far as the compiler knows.
+ */
 #define RUN_256(name, target_list, step)                                                           \
     __attribute__((target(target_list))) static float name(int64_t round_count) {                  \
         __m256i sums[CHAINS];                                                                      \
@@ -110,7 +111,8 @@ AVX512 static float run_avx512_f32(int64_t round_count) {
 }
 
 /* Four tiles of sums, two of inputs and two of weights, as in x86_amx_packed.c; a product of tiles
- * is 16 x 16 sums of 32 products. What instructions hide from gcc, the asm says. */
+ * is 16 x 16 sums of 32 products. What the instructions do not say to the compiler, the asm does.
+ */
 __attribute__((target("amx-tile,amx-bf16"))) static float run_amx_bf16(int64_t round_count) {
     static const struct {
         uint8_t palette, start_row, none[14];

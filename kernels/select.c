@@ -39,6 +39,7 @@ void kernels_select(kernels *k, unsigned features) {
     if (has(features, NEEDS_AVX2)) {
         kernels_fill_avx2(k);
         kernels_fill_avx2_packed(k);
+        kernels_fill_avx2_round(k);
         kernels_fill_avx2_attention(k);
     }
     if (has(features, NEEDS_AVXVNNI)) kernels_fill_avxvnni_packed(k);

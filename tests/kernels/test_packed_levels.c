@@ -1,7 +1,7 @@
 /* Products with packed weights: every level gives the bits of scalar_packed.c, for all counts of
  * rows, blocks and inputs from 1 to 67, with blocks of random bytes whose scales are any halves:
- * infinite, NaN, zero, subnormal. The tiles of amx stay within the bound of kernels.h. What is
- * read ends at an unreadable page; outputs stand between canaries.
+ * infinite, NaN, zero, subnormal. The tiles of amx stay within the bound of kernels.h. What is read
+ * ends at an unreadable page; outputs stand between canaries.
  *
  *     slab     | ... codes, scales | unreadable page
  *     inputs   | ... count x cols  | unreadable page        each array of kernels_input on its own
