@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,19 +61,7 @@ int check_target(const char *path) {
                     "%s: cannot be written: this is no regular file; name a file to write", path);
 }
 
-enum { DOOMED_CAP = 4 /* the files of a GGUF set */ };
-static volatile sig_atomic_t stop_requested, doomed_count;
-static char doomed_paths[DOOMED_CAP][4096]; /* complete below doomed_count */
-
-void doomed_file(const char *path) {
-    const int at = doomed_count;
-    if (path == NULL) doomed_count = 0;
-    if (path == NULL || at == DOOMED_CAP || strlen(path) >= sizeof doomed_paths[0]) return;
-    (void)strcpy(doomed_paths[at], path);
-    atomic_signal_fence(memory_order_release);
-    doomed_count = at + 1;
-}
-
+static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t keys_on;
 static struct termios terminal; /* as it was; complete while keys_on is 1 */
 
@@ -97,9 +86,44 @@ bool key_waits(void) {
     return poll(&input, 1, 0) == 1 && (input.revents & POLLIN) != 0;
 }
 
+/* Written under the lock; the signal handler reads without it, and only what is complete. */
+enum { DOOMED_CAP = 512 };
+static struct {
+    atomic_bool complete;
+    char path[4096];
+} doomed[DOOMED_CAP];
+static pthread_mutex_t doomed_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void doomed_add(const char *path) {
+    if (strlen(path) >= sizeof doomed[0].path) return;
+    (void)pthread_mutex_lock(&doomed_lock);
+    int at = 0;
+    while (at < DOOMED_CAP && atomic_load(&doomed[at].complete)) at++;
+    if (at < DOOMED_CAP) {
+        (void)strcpy(doomed[at].path, path);
+        atomic_store(&doomed[at].complete, true);
+    }
+    (void)pthread_mutex_unlock(&doomed_lock);
+}
+
+void doomed_clear(void) {
+    for (int i = 0; i < DOOMED_CAP; i++) atomic_store(&doomed[i].complete, false);
+}
+
+void doomed_remove(const char *path) {
+    (void)pthread_mutex_lock(&doomed_lock);
+    int at = 0;
+    while (at < DOOMED_CAP &&
+           !(atomic_load(&doomed[at].complete) && strcmp(doomed[at].path, path) == 0))
+        at++;
+    if (at < DOOMED_CAP) atomic_store(&doomed[at].complete, false);
+    (void)pthread_mutex_unlock(&doomed_lock);
+}
+
 /* From a signal handler: async-signal-safe calls only. */
 static void end_at_once(int code) {
-    for (int i = 0; i < doomed_count; i++) (void)unlink(doomed_paths[i]);
+    for (int i = 0; i < DOOMED_CAP; i++)
+        if (atomic_load(&doomed[i].complete)) (void)unlink(doomed[i].path);
     keys_end();
     _exit(code);
 }

@@ -38,10 +38,15 @@ typedef struct options {
     const char *raw_format; /* standard input without a header; NULL: not given */
     int channel, raw_rate, raw_channels, sentence_max;     /* -1: not given */
     double pause_sentence, pause_paragraph, pause_heading; /* seconds; -1: not given */
+    const char *output_formats;                            /* --output-format */
+    const char *output_folder;                             /* --output-dir */
+    const char *shard;                                     /* "i/n" */
+    const char *refs;                                      /* eval */
+    int jobs;                                              /* -1: not given */
     double turn_seconds_max, sim_cost_ms;                  /* talk; -1: not given */
     size_t memory_max;
     uint64_t seed;
-    bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain;
+    bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole;
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     char **arguments;
     int argument_count;
@@ -60,7 +65,7 @@ typedef struct command {
 /* One per file. */
 extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
     command_convert, command_bench, command_dump, command_tokenize, command_devices, command_talk,
-    command_trace;
+    command_trace, command_eval;
 
 /* Parses what follows the command's name. Returns false when the program should end with *code:
  * help was shown, or a sentence about the mistake. */
@@ -95,9 +100,12 @@ bool key_waits(void);
  * is no terminal. */
 bool keys_begin(void);
 void keys_end(void);
-/* One more half-written file to remove when the program ends at once: a second Ctrl-C, SIGTERM or
- * SIGHUP, a model file that shrinks. At most four, copied; NULL: none from now on. */
-void doomed_file(const char *path);
+/* Half-written files to remove when the program ends at once: a second Ctrl-C, SIGTERM or SIGHUP, a
+ * model file that shrinks. One more (copied; beyond 512 at a time they are not removed); no longer
+ * that one; none any more. Any thread. */
+void doomed_add(const char *path);
+void doomed_remove(const char *path);
+void doomed_clear(void);
 
 /* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,
  * with *code. */

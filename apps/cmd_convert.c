@@ -18,7 +18,7 @@ static bool show(void *context, size_t done, size_t total) {
 
 static void begun(void *context, const char *temporary) {
     (void)context;
-    doomed_file(temporary);
+    doomed_add(temporary);
 }
 
 /* The runnel.default.* keys of --set. */
@@ -28,11 +28,13 @@ static int apply_sets(const options *o, rnl_model *model) {
         const char *equals = strchr(o->sets[i], '=');
         (void)snprintf(key, sizeof key, "%.*s", (int)(equals - o->sets[i]), o->sets[i]);
         if (!config_set_default(&model->source.config, key, equals + 1))
-            return complain(EXIT_USAGE,
-                            "--set: '%s' is no key with a value in its range; keys are "
-                            "runnel.default.{interleaved,transcribe,speak,text}.{system,"
-                            "text_temperature,text_top_k,audio_temperature,audio_top_k,step_max}",
-                            o->sets[i]);
+            return complain(
+                EXIT_USAGE,
+                "--set: '%s' is no key with a value in its range; keys are "
+                "runnel.default.{interleaved,transcribe,speak,text}.{system,"
+                "text_temperature,text_top_k,audio_temperature,audio_top_k,step_max} and "
+                "runnel.asr.{piece_min,piece_max}",
+                o->sets[i]);
     }
     return EXIT_OK;
 }
@@ -46,7 +48,7 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     config.progress_context = &j;
     rnl_error error = {0};
     const rnl_status status = convert_model(model, &config, &error);
-    doomed_file(NULL);
+    doomed_clear();
     progress_clear(&j.progress);
     if (interrupted()) return EXIT_STOPPED;
     if (status != RNL_OK)

@@ -1,35 +1,383 @@
-/* runnel transcribe: speech in, its text out. Each file is a conversation of its own. */
-#include "apps/turn.h"
+/* runnel transcribe: speech in, its text out. Recordings of any length, any number of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-static int transcribe(turn *t, const char *path) {
-    rnl_session_reset(t->session);
-    t->input = path;
-    t->label = t->options->argument_count > 1 ? path : NULL;
-    int code = turn_add_system(t);
-    if (code == EXIT_OK) code = turn_add_file(t, path);
-    return code == EXIT_OK ? turn_run(t) : code;
+#include "apps/batch.h"
+#include "apps/manifest.h"
+#include "apps/outputs.h"
+#include "apps/recording.h"
+#include "apps/turn.h"
+#include "core/status.h"
+
+typedef struct run_state {
+    batch batch;
+    sound_config sound;
+    unsigned formats; /* 0: the text goes to standard output */
+    const char *model_name;
+    bool text_shown; /* on standard output */
+    bool colour;
+    int shard, shard_count;
+    manifest *manifest;
+} run_state;
+
+/* One recording (or one channel of it) under way. */
+typedef struct one {
+    run_state *run;
+    batch_job *job;
+    const char *path;
+    int channel;       /* 0: all mixed */
+    int channel_count; /* recordings of which are heard one after the other */
+    outputs outputs;
+    format_head head;
+} one;
+
+/* ---- Where results go ---- */
+
+/* Folder and name of an input's outputs; folder allocated, NULL: no memory. */
+static char *folder_of(const options *o, const char *path) {
+    if (o->output_folder != NULL) return strdup(o->output_folder);
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || strcmp(path, "-") == 0) return strdup("");
+    return strndup(path, (size_t)(slash + 1 - path));
+}
+
+static bool open_outputs(one *x, rnl_error *error) {
+    const options *o = x->run->batch.options;
+    size_t size;
+    const char *stem = input_stem(x->path, &size);
+    char *folder = folder_of(o, x->path);
+    const size_t cap = size + 32;
+    char *name = malloc(cap);
+    bool done = folder != NULL && name != NULL;
+    if (done) {
+        (void)snprintf(name, cap, "%.*s", (int)size, stem);
+        if (x->channel > 0)
+            (void)snprintf(name, cap, "%.*s.channel%d", (int)size, stem, x->channel);
+        done = outputs_open(&x->outputs, x->run->formats, folder, name, strlen(name), o->output,
+                            &x->head, error);
+    } else {
+        (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    }
+    free(folder);
+    free(name);
+    return done;
+}
+
+/* ---- Standard output ---- */
+
+static const char *colour_of(float confidence) {
+    if (confidence > -0.1f) return "\033[32m";           /* 90 % and more: green */
+    return confidence > -0.7f ? "\033[33m" : "\033[31m"; /* 50 %: yellow, below: red */
+}
+
+static void put_text(const one *x, const rnl_piece *p) {
+    if (x->run->batch.list.count > 1 || x->channel > 0) (void)printf("%s", x->path);
+    if (x->channel > 0) (void)printf(" (channel %d)", x->channel);
+    if (x->run->batch.list.count > 1 || x->channel > 0) (void)printf(": ");
+    if (!x->run->colour) {
+        (void)fwrite(p->text, 1, p->text_size, stdout);
+    } else {
+        for (size_t i = 0; i < p->word_count; i++) {
+            const rnl_word *w = &p->words[i];
+            (void)printf("%s%s%.*s\033[0m", i > 0 ? " " : "", colour_of(w->confidence),
+                         (int)w->text_size, p->text + w->text_at);
+        }
+    }
+    (void)putchar('\n');
+}
+
+/* With the lock of the batch held. */
+static bool put_stdout(const one *x, const rnl_piece *piece, rnl_error *error) {
+    const options *o = x->run->batch.options;
+    if (o->json) {
+        char *line = format_piece_json(&x->head, piece);
+        if (line == NULL) {
+            (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+            return false;
+        }
+        (void)puts(line);
+        free(line);
+    } else if (x->run->text_shown) {
+        meter_clear(&x->run->batch.meter);
+        put_text(x, piece);
+    }
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) return true;
+    (void)status_fail(error, RNL_ERR_IO, "standard output cannot be written");
+    return false;
+}
+
+/* ---- One recording ---- */
+
+static int on_begin(void *context, double length, rnl_error *error) {
+    one *x = context;
+    x->job->length = length;
+    return x->run->formats == 0 || open_outputs(x, error) ? EXIT_OK : EXIT_FAILED;
+}
+
+static void on_progress(void *context, double done) {
+    const one *x = context;
+    batch_progress(x->job, done, NULL);
+}
+
+static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
+    one *x = context;
+    if (!outputs_piece(&x->outputs, piece, error)) return EXIT_FAILED;
+    batch *b = &x->run->batch;
+    (void)pthread_mutex_lock(&b->lock);
+    const bool done = put_stdout(x, piece, error);
+    (void)pthread_mutex_unlock(&b->lock);
+    batch_progress(x->job, piece->done, piece->text);
+    return done ? EXIT_OK : EXIT_FAILED;
+}
+
+/* Where the recording was left, and how to go on. With nothing half-written. */
+static void tell_stop(const one *x, double seconds) {
+    batch *b = &x->run->batch;
+    char at[32];
+    meter_time(at, sizeof at, seconds);
+    (void)pthread_mutex_lock(&b->lock);
+    meter_clear(&b->meter);
+    (void)fprintf(stderr, "stopped at %s of %s; %s\n", at, x->path,
+                  x->run->manifest != NULL
+                      ? "run the same command with --resume: what is finished is not done again"
+                      : "with --output-dir such a run can be resumed (--resume)");
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
+static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
+    const rnl_transcript_config *c = &x->run->batch.config;
+    const char *system = c->system;
+    if (system == NULL) system = rnl_model_system_prompt(x->run->batch.model, RNL_MODE_TRANSCRIBE);
+    x->head = (format_head){.input = x->path,
+                            .model = x->run->model_name,
+                            .system = system,
+                            .channel = x->channel,
+                            .piece_min = c->piece_min,
+                            .piece_max = c->piece_max,
+                            .temperature = (double)c->text.temperature,
+                            .top_k = c->text.top_k};
+    sound_config how = x->run->sound;
+    how.per_channel = false;
+    if (x->channel > 0) how.channel = x->channel;
+    const recording_hooks hooks = {
+        .context = x, .begin = on_begin, .progress = on_progress, .piece = on_piece};
+    int code = recording_run(x->job->transcript, x->path, &how, &hooks, seconds, error);
+    if ((code == EXIT_OK || code == EXIT_STOPPED) && !outputs_commit(&x->outputs, *seconds, error))
+        code = EXIT_FAILED;
+    outputs_abort(&x->outputs);
+    if (code == EXIT_STOPPED) tell_stop(x, *seconds);
+    return code;
+}
+
+static int work(batch_job *job, size_t input, double *seconds, rnl_error *error) {
+    run_state *run = job->batch->context;
+    one x = {.run = run, .job = job, .path = job->batch->list.paths[input]};
+    manifest_input file;
+    const bool is_file = manifest_look(x.path, &file);
+    int code = EXIT_OK, channels = 0;
+    if (run->sound.per_channel) {
+        channels = recording_channels(x.path, error);
+        if (channels == 0) return EXIT_INPUT;
+    }
+    for (x.channel = channels > 0 ? 1 : 0; x.channel <= channels && code == EXIT_OK; x.channel++)
+        code = transcribe_channel(&x, seconds, error);
+    if (code != EXIT_OK || run->manifest == NULL || !is_file) return code;
+    (void)pthread_mutex_lock(&job->batch->lock);
+    if (!manifest_add(run->manifest, &file, *seconds, error)) code = EXIT_FAILED;
+    (void)pthread_mutex_unlock(&job->batch->lock);
+    return code;
+}
+
+/* ---- The list ---- */
+
+/* Inputs in the order of their output names, to find those that meet. */
+typedef struct named {
+    char *folder;
+    const char *stem;
+    size_t stem_size, index;
+} named;
+
+static int compare_named(const void *left, const void *right) {
+    const named *a = left, *b = right;
+    const int folders = strcmp(a->folder, b->folder);
+    if (folders != 0) return folders;
+    const size_t shorter = a->stem_size < b->stem_size ? a->stem_size : b->stem_size;
+    const int stems = memcmp(a->stem, b->stem, shorter);
+    if (stems != 0) return stems;
+    if (a->stem_size != b->stem_size) return a->stem_size < b->stem_size ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static bool same_name(const named *a, const named *b) {
+    return strcmp(a->folder, b->folder) == 0 && a->stem_size == b->stem_size &&
+           memcmp(a->stem, b->stem, a->stem_size) == 0;
+}
+
+/* Of inputs whose outputs would have one name, all but the first fail. Over the whole list, so that
+ * every shard finds the same. */
+static int refuse_clashes(run_state *run) {
+    batch *b = &run->batch;
+    named *all = calloc(b->list.count + 1, sizeof *all);
+    bool memory = all != NULL;
+    for (size_t i = 0; memory && i < b->list.count; i++) {
+        all[i].folder = folder_of(b->options, b->list.paths[i]);
+        all[i].stem = input_stem(b->list.paths[i], &all[i].stem_size);
+        all[i].index = i;
+        memory = all[i].folder != NULL;
+    }
+    if (memory) qsort(all, b->list.count, sizeof *all, compare_named);
+    for (size_t i = 1, first = 0; memory && i < b->list.count; i++) {
+        if (!same_name(&all[first], &all[i])) {
+            first = i;
+            continue;
+        }
+        rnl_error error;
+        (void)status_fail(&error, RNL_ERR_ARGUMENT,
+                          "%s: its output would have the name of that of %s; give it an "
+                          "--output-dir of its own",
+                          b->list.paths[all[i].index], b->list.paths[all[first].index]);
+        batch_fail(b, all[i].index, EXIT_FAILED, &error);
+    }
+    for (size_t i = 0; all != NULL && i < b->list.count; i++) free(all[i].folder);
+    free(all);
+    return memory ? EXIT_OK : complain(EXIT_FAILED, "memory is exhausted");
+}
+
+static void skip(batch *b, size_t input) {
+    if (b->states[input] == BATCH_FAILED) { /* another shard tells of it */
+        free(b->reasons[input]);
+        b->reasons[input] = NULL;
+        if (--b->failed_count == 0) b->code = EXIT_OK;
+    }
+    b->states[input] = BATCH_SKIPPED;
+    b->skipped_count++;
+}
+
+/* Leaves out what another shard does, and what the manifest says is done. */
+static void skip_others(run_state *run) {
+    batch *b = &run->batch;
+    size_t finished = 0;
+    for (size_t i = 0; i < b->list.count; i++) {
+        manifest_input file;
+        const char *path = b->list.paths[i];
+        if (shard_of(path, run->shard_count) != run->shard) {
+            skip(b, i);
+        } else if (run->manifest != NULL && b->states[i] == BATCH_WAITING &&
+                   manifest_look(path, &file) && manifest_is_done(run->manifest, &file)) {
+            skip(b, i);
+            finished++;
+        }
+    }
+    if (finished > 0 && !b->options->quiet)
+        (void)fprintf(stderr, "%zu recordings are done already\n", finished);
+}
+
+/* What results depend on, for the manifest. */
+static void describe(const run_state *run, char *out, size_t cap) {
+    const options *o = run->batch.options;
+    (void)snprintf(out, cap, "model %s, formats %u, %s%s, system %s, temperature %g, top_k %d",
+                   run->model_name, run->formats, run->sound.per_channel ? "per channel" : "",
+                   o->whole ? "whole" : "", o->system != NULL ? o->system : "", o->temperature,
+                   o->top_k);
+}
+
+static int open_manifest(run_state *run) {
+    const options *o = run->batch.options;
+    char settings[1024];
+    if (o->output_folder == NULL) return EXIT_OK;
+    describe(run, settings, sizeof settings);
+    return manifest_open(o->output_folder, settings, run->shard, run->shard_count, o->resume,
+                         &run->manifest);
+}
+
+/* ---- Options ---- */
+
+static int check_options(run_state *run, const options *o) {
+    run->shard_count = 1;
+    if (o->output_formats != NULL && !formats_parse(o->output_formats, &run->formats))
+        return complain(EXIT_USAGE,
+                        "--output-format: '%s' is no list of txt, srt, vtt, json, jsonl, csv, tsv, "
+                        "nor all",
+                        o->output_formats);
+    if (o->shard != NULL && !shard_parse(o->shard, &run->shard, &run->shard_count))
+        return complain(EXIT_USAGE, "--shard: '%s' is not I/N with I from 0 to N - 1", o->shard);
+    if (o->output_formats == NULL && o->output_folder != NULL) run->formats = 1u << FORMAT_TXT;
+    if (o->output != NULL) {
+        format_kind kind;
+        if (o->output_formats != NULL || o->output_folder != NULL)
+            return complain(EXIT_USAGE, "-o names the one file to write; leave --output-format and "
+                                        "--output-dir out");
+        if (o->per_channel)
+            return complain(EXIT_USAGE, "-o names one file, but --per-channel writes one for each "
+                                        "channel; use --output-dir");
+        if (!format_of_path(o->output, &kind))
+            return complain(EXIT_USAGE,
+                            "-o: '%s' does not end in .txt, .srt, .vtt, .json, .jsonl, .csv or "
+                            ".tsv",
+                            o->output);
+        run->formats = 1u << kind;
+    }
+    if (o->resume && o->output_folder == NULL)
+        return complain(EXIT_USAGE, "--resume needs the --output-dir of the run to go on with");
+    run->text_shown = run->formats == 0 && !o->json;
+    run->colour = o->colour && isatty(STDOUT_FILENO) != 0 && getenv("NO_COLOR") == NULL;
+    return inputs_sound_config(o, &run->sound);
+}
+
+static int transcribe_all(run_state *run, const options *o) {
+    batch *b = &run->batch;
+    int code = o->output_folder != NULL ? make_folder(o->output_folder) : EXIT_OK;
+    if (code == EXIT_OK) code = batch_prepare(b);
+    if (code == EXIT_OK && run->formats != 0 && o->output == NULL) code = refuse_clashes(run);
+    if (code != EXIT_OK) return code;
+    rnl_model *model = open_model(o, &code);
+    if (model == NULL) return code;
+    rnl_model_info info;
+    rnl_model_get_info(model, &info);
+    run->model_name = info.name;
+    code = open_manifest(run);
+    if (code == EXIT_OK) {
+        skip_others(run);
+        b->work = work;
+        b->context = run;
+        code = batch_run(b, model);
+    }
+    manifest_close(&run->manifest);
+    batch_free(b);
+    rnl_model_close(&model);
+    return code;
 }
 
 static int run(const options *o) {
-    if (o->argument_count == 0)
-        return complain(EXIT_USAGE, "transcribe: no recording was named; give a sound file");
-    int code;
-    rnl_model *model = open_model(o, &code);
-    if (model == NULL) return code;
-    rnl_session *session = open_session(o, model, &code);
-    turn t = {.options = o, .model = model, .session = session, .mode = RNL_MODE_TRANSCRIBE};
-    for (int i = 0; session != NULL && i < o->argument_count && code == EXIT_OK; i++)
-        code = transcribe(&t, o->arguments[i]);
-    rnl_session_destroy(&session);
-    rnl_model_close(&model);
+    run_state run = {.batch = {.options = o}};
+    int code = check_options(&run, o);
+    if (code == EXIT_OK)
+        code = inputs_gather(&run.batch.list, o->arguments, o->argument_count, o->list);
+    if (code != EXIT_OK) return code;
+    if (run.batch.list.count == 0)
+        code = complain(EXIT_USAGE, "transcribe: no recording was named; give a sound file");
+    else if (o->output != NULL && run.batch.list.count > 1)
+        code = complain(EXIT_USAGE,
+                        "-o names one file, but there are %zu recordings; use "
+                        "--output-dir",
+                        run.batch.list.count);
+    else
+        code = transcribe_all(&run, o);
+    batch_free(&run.batch);
     return code;
 }
 
 const command command_transcribe = {
     .name = "transcribe",
     .summary = "write down what is said in sound files",
-    .synopsis = "[options] FILE ...",
-    .about = "The text goes to stdout; of several files each line begins with the file's name.",
-    .own = "jsxTKAkSiDL",
+    .synopsis = "[options] FILE | FOLDER | PATTERN | @LIST | - ...",
+    .about =
+        "Recordings of any length. The text goes to stdout; of several recordings each line "
+        "begins\n"
+        "with the file's name. With --output-format or --output-dir it goes to files instead. A\n"
+        "recording that fails does not stop the rest. See docs/BATCH.md for many machines.",
+    .own = "ojsxTKAkSiDLOGJHB*Rlc8zZ9",
     .run = run,
 };

@@ -28,13 +28,13 @@ bool npy_write(const char *path, const float *values, size_t rows, size_t cols) 
     }
     FILE *f = fopen(temporary, "wbx");
     if (f == NULL) return false;
-    doomed_file(temporary);
+    doomed_add(temporary);
     bool done = write_all(f, values, rows, cols);
     done = fclose(f) == 0 && done;
     done = done && rename(temporary, path) == 0;
     const int reason = errno;
     if (!done) (void)unlink(temporary);
-    doomed_file(NULL);
+    doomed_remove(temporary);
     errno = reason;
     return done;
 }

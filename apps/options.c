@@ -142,6 +142,20 @@ static const option_row rows[] = {
      KIND_REAL, AT(pause_paragraph), 0, 10},
     {'7', false, false, "pause-heading", "S", "-f: seconds around a heading (default 1.2)",
      KIND_REAL, AT(pause_heading), 0, 10},
+    {'O', false, false, "output-format", "LIST",
+     "files to write: txt,srt,vtt,json,jsonl,csv,tsv or all", KIND_TEXT, AT(output_formats), 0, 0},
+    {'G', false, false, "output-dir", "DIR", "where they go (default: beside the recording)",
+     KIND_TEXT, AT(output_folder), 0, 0},
+    {'J', false, false, "jobs", "N", "recordings at a time (default 1)", KIND_INT, AT(jobs), 1,
+     RNL_THREAD_CAP},
+    {'H', false, false, "shard", "I/N", "work on share I of N, counted from 0", KIND_TEXT,
+     AT(shard), 0, 0},
+    {'B', false, false, "color", NULL, "text on a terminal coloured by confidence", KIND_FLAG,
+     AT(colour), 0, 0},
+    {'*', false, false, "whole", NULL, "each recording in one piece, at most 60 s", KIND_FLAG,
+     AT(whole), 0, 0},
+    {'e', false, false, "refs", "FILE", "lines of JSON with audio_filepath and text", KIND_TEXT,
+     AT(refs), 0, 0},
 };
 enum { ROW_COUNT = sizeof rows / sizeof *rows };
 
@@ -312,6 +326,7 @@ bool options_parse(options *o, const command *c, int argc, char **argv, int *cod
                    .pause_heading = -1,
                    .turn_seconds_max = -1,
                    .sim_cost_ms = -1,
+                   .jobs = -1,
                    .memory_max = SIZE_MAX};
     struct option long_options[ROW_COUNT + 3] = {0};
     char short_options[2 * ROW_COUNT + 8] = ":h"; /* ':' reports a missing value as such */

@@ -275,12 +275,12 @@ int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *c
     }
     if (sound_writer_create(p->output, p->rate, &w, &error) != RNL_OK)
         return complain(exit_code(&error), "%s", error.text);
-    doomed_file(sound_writer_temporary(w));
+    doomed_add(sound_writer_temporary(w));
     int code = copy_samples(p, w, tick, context);
     if (code == EXIT_OK && sound_writer_finish(&w, &error) != RNL_OK)
         code = complain(EXIT_FAILED, "%s", error.text);
     sound_writer_abort(&w);
-    doomed_file(NULL);
+    doomed_clear();
     if (code != EXIT_OK) return code;
     (void)unlink(p->samples_path);
     (void)unlink(p->log_path);

@@ -4,10 +4,10 @@
 
 #include "apps/cli.h"
 
-static const command *const commands[] = {&command_reply,   &command_transcribe, &command_say,
-                                          &command_chat,    &command_info,       &command_convert,
-                                          &command_bench,   &command_dump,       &command_tokenize,
-                                          &command_devices, &command_talk,       &command_trace};
+static const command *const commands[] = {
+    &command_reply,   &command_transcribe, &command_say,  &command_chat,     &command_info,
+    &command_convert, &command_bench,      &command_dump, &command_tokenize, &command_devices,
+    &command_talk,    &command_trace,      &command_eval};
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static void help(FILE *out) {

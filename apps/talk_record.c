@@ -69,7 +69,7 @@ talk_record *record_open(const char *path, int rate, int *code) {
     errno = 0;
     r->file = fopen(temporary, "wb");
     if (r->file != NULL && write_header(r)) {
-        doomed_file(temporary);
+        doomed_add(temporary);
         return r;
     }
     *code = failed(r);
@@ -108,7 +108,7 @@ int record_close(talk_record **record, bool abort) {
         if (!abort) code = failed(r);
         (void)unlink(r->temporary);
     }
-    doomed_file(NULL);
+    doomed_remove(r->temporary);
     free(r->temporary);
     free(r);
     return code;

@@ -240,12 +240,12 @@ int turn_run(const turn *t) {
     if (code == EXIT_OK && t->sound_path != NULL &&
         sound_writer_create(t->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
         code = failed(&error);
-    if (r.writer != NULL) doomed_file(sound_writer_temporary(r.writer));
+    if (r.writer != NULL) doomed_add(sound_writer_temporary(r.writer));
     if (code == EXIT_OK) code = generate(&r);
     progress_clear(&r.progress);
     if (code == EXIT_OK) code = finish(&r);
     sound_writer_abort(&r.writer);
-    doomed_file(NULL);
+    doomed_clear();
     free(r.text);
     return code;
 }

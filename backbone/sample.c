@@ -87,3 +87,10 @@ int sample_index(const float *logits, int count, rnl_sampling how, random_state 
     }
     return last; /* rounding may leave the sum a hair below 1: then the last survivor */
 }
+
+float sample_confidence(const float *logits, int count, int index) {
+    const float best = logits[largest(logits, count)];
+    double sum = 0.0;
+    for (int i = 0; i < count; i++) sum += (double)expf(logits[i] - best);
+    return (float)((double)(logits[index] - best) - log(sum));
+}

@@ -21,4 +21,8 @@ int sample_draw_count(rnl_sampling how);
 int sample_index(const float *logits, int count, rnl_sampling how, random_state *random,
                  float *scratch);
 
+/* The log-probability of one index at temperature 1, whatever was drawn with: how sure the model
+ * is of it. <= 0. */
+float sample_confidence(const float *logits, int count, int index);
+
 #endif

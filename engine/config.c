@@ -18,6 +18,9 @@ static void set_prompt(mode_config *m, const char *prompt, size_t size) {
 }
 
 void config_defaults(model_config *c) {
+    /* What the models are trained on are clips of some 20 s. */
+    c->asr_piece_min = 15;
+    c->asr_piece_max = 25;
     const rnl_sampling greedy = {.temperature = 0.0f, .top_k = 1};
     for (int i = 0; i < RNL_MODE_COUNT; i++)
         c->modes[i] = (mode_config){.text = greedy, .audio = greedy, .step_max = 512};
@@ -55,7 +58,17 @@ static void read_sampling(rnl_sampling *s, const gguf *g, int mode, const char *
     if (gguf_int(g, key, 1, INT32_MAX, &top_k)) s->top_k = (int)top_k;
 }
 
+static bool is_piece(double min, double max) {
+    return min >= 0.0 && min <= max && max >= 1.0 && max <= 30.0;
+}
+
 void config_read_defaults(model_config *c, const gguf *g) {
+    double piece_min, piece_max;
+    if (gguf_float(g, "runnel.asr.piece_min", &piece_min) &&
+        gguf_float(g, "runnel.asr.piece_max", &piece_max) && is_piece(piece_min, piece_max)) {
+        c->asr_piece_min = piece_min;
+        c->asr_piece_max = piece_max;
+    }
     for (int i = 0; i < RNL_MODE_COUNT; i++) {
         mode_config *m = &c->modes[i];
         char key[128];
@@ -72,6 +85,10 @@ void config_read_defaults(model_config *c, const gguf *g) {
 }
 
 void config_write_defaults(const model_config *c, gguf_writer *w) {
+    if (c->has_encoder) {
+        gguf_put_f32(w, "runnel.asr.piece_min", (float)c->asr_piece_min);
+        gguf_put_f32(w, "runnel.asr.piece_max", (float)c->asr_piece_max);
+    }
     for (int i = 0; i < RNL_MODE_COUNT; i++) {
         const mode_config *m = &c->modes[i];
         char key[128];
@@ -109,7 +126,22 @@ static bool set_count(const char *field, const char *name, const char *value, do
     return strchr(value, '.') == NULL && set_number(field, name, value, 1, max, out);
 }
 
+/* The lengths of pieces: each is checked against the other as it stands, so that a larger pair is
+ * set beginning with piece_max, a smaller one with piece_min. */
+static bool set_piece(model_config *c, const char *field, const char *value) {
+    double min = c->asr_piece_min, max = c->asr_piece_max;
+    if (!set_number(field, "piece_min", value, 0, 30, &min) &&
+        !set_number(field, "piece_max", value, 1, 30, &max))
+        return false;
+    if (!is_piece(min, max)) return false;
+    c->asr_piece_min = min;
+    c->asr_piece_max = max;
+    return true;
+}
+
 bool config_set_default(model_config *c, const char *key, const char *value) {
+    const char *pieces = "runnel.asr.";
+    if (strncmp(key, pieces, strlen(pieces)) == 0) return set_piece(c, key + strlen(pieces), value);
     const char *prefix = "runnel.default.";
     if (strncmp(key, prefix, strlen(prefix)) != 0) return false;
     key += strlen(prefix);

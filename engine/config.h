@@ -24,7 +24,9 @@ typedef struct model_config {
     lfm2_config backbone;
     int vocab_count;
     int context_trained;
-    int text_run, audio_run; /* interleave counts */
+    int text_run, audio_run;             /* interleave counts */
+    double asr_piece_min, asr_piece_max; /* s: what a piece of a long recording should reach, and
+                                          * must not exceed (runnel_transcript.h) */
 
     bool has_encoder;
     int feature_count; /* mel bins */
@@ -46,10 +48,11 @@ typedef struct model_config {
  * audio_run and name are known, before the file's own runnel.default.* keys are read. */
 void config_defaults(model_config *c);
 
-/* Reads and writes runnel.default.<mode>.* (a bundle's task defaults). */
+/* Reads and writes runnel.default.<mode>.* and runnel.asr.* (a bundle's task defaults). */
 void config_read_defaults(model_config *c, const gguf *g);
 void config_write_defaults(const model_config *c, gguf_writer *w);
-/* Sets one default by its key ("runnel.default.interleaved.audio_temperature") from text, for
+/* Sets one default by its key ("runnel.default.interleaved.audio_temperature",
+ * "runnel.asr.piece_max") from text, for
  * `runnel convert --set`. False when key or value is not one. */
 bool config_set_default(model_config *c, const char *key, const char *value);
 

@@ -63,6 +63,7 @@ static void layout_history(rnl_session *s, arena *a) {
     s->messages = arena_take(a, cap, sizeof *s->messages);
     s->modality = arena_take(a, cap + 2, 1);
     s->text_ids = arena_take(a, cap + 2, sizeof *s->text_ids);
+    s->text_confidences = arena_take(a, cap + 2, sizeof *s->text_confidences);
     s->frames = arena_take(a, (cap + 2) * books, sizeof *s->frames);
     session_layout_marks(s, a);
 }

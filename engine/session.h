@@ -116,6 +116,7 @@ struct rnl_session {
     int32_t *messages;                    /* [context_cap] first position of each message */
     char *modality;                       /* [context_cap + 2] of every emitted position */
     int32_t *text_ids;                    /* [context_cap + 2] emitted */
+    float *text_confidences;              /* [context_cap + 2] their log-probabilities */
     int32_t *frames;                      /* [context_cap + 2, codebook_count] emitted */
     session_mark marks[SESSION_MARK_CAP]; /* [0]: where the reply begins; the others: a ring */
 

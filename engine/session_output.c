@@ -113,6 +113,7 @@ void rnl_session_get_reply(const rnl_session *s, rnl_reply *reply) {
         .modality = s->modality + live->reply_emitted,
         .text_count = (size_t)(live->text_count - live->reply_text),
         .text_ids = s->text_ids + live->reply_text,
+        .text_confidences = s->text_confidences + live->reply_text,
         .frame_count = (size_t)(live->frame_count - live->reply_frame),
         .frames = s->frames + frame_begin,
         .codebook_count = books,

@@ -58,6 +58,7 @@ static rnl_status decide_text(rnl_session *s, const float *hidden, bool *stop, r
     if (result.stop) live->finish = RNL_FINISH_END;
     if (!result.emit) return RNL_OK;
     emit(live, s->modality, 't');
+    s->text_confidences[live->text_count] = sample_confidence(s->logits, vocab, id);
     s->text_ids[live->text_count++] = id;
     backbone_embed_text(&s->model->backbone, &s->compute, id, session_append(s));
     live->end_fed = result.stop;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Voice to voice over real devices in software: measure_pulse.sh BUILD_FOLDER [ROUNDS] [talk options].
+# Voice to voice by sound cards in software: measure_pulse.sh BUILD_FOLDER [ROUNDS] [talk options].
 # PulseAudio in user mode, its null sinks as loudspeaker and microphone; all questions of
 # samples/questions are played to the microphone. Once with speculation and once without; prints the
 # last lines of `runnel trace`. Used for docs/LATENCY.md.
@@ -13,8 +13,8 @@ trap 'stop_server || true; rm -rf "$work"' EXIT
 start_server || { echo "PulseAudio cannot be started: $(tail -1 "$work/pulse.log")"; exit 1; }
 for how in "" --no-speculation; do
     # shellcheck disable=SC2086
-    "$build/runnel" talk --quiet --input pulse --output pulse --trace "$work/trace.jsonl" $how "$@" \
-        > "$work/said" 2> "$work/err" &
+    "$build/runnel" talk --quiet --input pulse --output pulse --trace "$work/trace.jsonl" $how \
+        "$@" > "$work/said" 2> "$work/err" &
     pid=$!
     sleep 4
     for _ in $(seq "$rounds"); do

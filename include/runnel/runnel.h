@@ -296,8 +296,9 @@ typedef struct rnl_reply {
     const char *modality;  /* [position_count] 't' or 'a', not terminated */
     size_t text_count;     /* token ids, special ones included */
     const int32_t *text_ids;
-    size_t frame_count;    /* frames, end frames included */
-    const int32_t *frames; /* [frame_count, codebook_count] */
+    const float *text_confidences; /* [text_count] log-probability of each at temperature 1, <= 0 */
+    size_t frame_count;            /* frames, end frames included */
+    const int32_t *frames;         /* [frame_count, codebook_count] */
     int codebook_count;
 } rnl_reply;
 RNL_API void rnl_session_get_reply(const rnl_session *session, rnl_reply *reply);

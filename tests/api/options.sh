@@ -128,8 +128,10 @@ for bad in x=1 runnel.default.talk.step_max=5 runnel.default.text.step_max=0 \
     refuse 2 "--set $bad" "KEY=VALUE\|no key" "$runnel" convert "$model" -o no.gguf --set "$bad"
 done
 check "no bundle of a refused --set" [ ! -e no.gguf ]
-expect 0 "steps of a reply" "$runnel" transcribe -q --json -m "$folder" "$question"
-is "512 steps" "o['finish'] == 'end' or len(o['modality']) == 512"
+expect 0 "steps of a reply" "$runnel" transcribe -q --json -m "$folder" --whole "$question"
+is "512 steps" "o['finish'] in ('end', 'stopped') or len(o['modality']) == 512" # stopped: sound
+expect 0 "40 steps" "$runnel" transcribe -q --json -m "$folder" --whole --max-tokens 40 "$question"
+is "40 steps" "o['finish'] == 'limit' and len(o['modality']) == 40"
 expect 0 "steps of an interleaved reply" "$runnel" reply -q --json -m "$folder" "$question" -o a.wav
 is "1024 steps" "o['finish'] == 'end' or len(o['modality']) == 1024"
 

@@ -39,7 +39,8 @@ same = moved = lost = 0
 lag, pieces = heard_from - begin, range(begin, end - PIECE, PIECE)
 for at in pieces:
     piece = said[at : at + PIECE]
-    near = [likeness(piece, recording[max(0, at + d) : at + d + PIECE]) for d in range(lag - 8, lag + 9)]
+    starts = [at + d for d in range(lag - 8, lag + 9)]
+    near = [likeness(piece, recording[max(0, start) : start + PIECE]) for start in starts]
     if max(near) > 0.85:
         same += 1
         continue

@@ -3,8 +3,9 @@
  *     duplex_probe INPUT OUTPUT SECONDS HZ HEARD.wav [SAID.wav [LATENCY_MS]]
  *
  * plays a tone of HZ (0: nothing) for SECONDS from the device OUTPUT and writes what INPUT gives
- * for at least so long and until the tone is out, and the reference beside it. Prints the counts as one JSON line. Ends with 4 and a
- * sentence when there is trouble with a device. A lost device is waited for, 10 s at most. */
+ * for at least so long and until the tone is out, and the reference beside it. Prints the counts as
+ * one JSON line. Ends with 4 and a sentence when there is trouble with a device. A lost device is
+ * waited for, 10 s at most. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

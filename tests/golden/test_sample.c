@@ -50,6 +50,17 @@ static void greedy_takes_the_lowest_index_among_equals(void **state) {
     assert_memory_equal(&before, &r, sizeof r); /* greedy draws nothing */
 }
 
+static void confidence_is_the_log_probability(void **state) {
+    (void)state;
+    const float x[] = {0.0f, 1.0f, 2.0f, -1.0f, 90.0f, -90.0f};
+    float p[4], scratch[4];
+    sample_probabilities(x, 4, (rnl_sampling){1, INT32_MAX}, p, scratch);
+    for (int i = 0; i < 4; i++)
+        assert_true(fabs((double)sample_confidence(x, 4, i) - log((double)p[i])) < 1e-5);
+    assert_true(sample_confidence(x, 6, 4) == 0.0f); /* no overflow, never above 0 */
+    assert_true(sample_confidence(x, 6, 5) == -180.0f);
+}
+
 static void draws_follow_the_probabilities(void **state) {
     (void)state;
     const float x[] = {0.0f, 1.0f, 2.0f, -1.0f};
@@ -95,6 +106,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_equal_the_reference),
         cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
+        cmocka_unit_test(confidence_is_the_log_probability),
         cmocka_unit_test(draws_follow_the_probabilities),
         cmocka_unit_test(a_tiny_temperature_is_nearly_greedy),
         cmocka_unit_test(the_same_seed_gives_the_same_draws),

@@ -1,0 +1,62 @@
+/* Many recordings over a pool of jobs: each job has a transcript of its own on the shared model. A
+ * recording that fails does not stop the others. */
+#ifndef APPS_BATCH_H
+#define APPS_BATCH_H
+
+#include <pthread.h>
+#include <runnel/runnel_transcript.h>
+
+#include "apps/inputs.h"
+#include "apps/meter.h"
+
+typedef struct batch batch;
+
+/* What a job works with. */
+typedef struct batch_job {
+    batch *batch;
+    rnl_transcript *transcript;
+    double done, length; /* s of the recording under way; length 0: not known */
+} batch_job;
+
+typedef enum batch_state { BATCH_WAITING, BATCH_SKIPPED, BATCH_DONE, BATCH_FAILED } batch_state;
+
+struct batch {
+    const options *options;
+    rnl_model *model;
+    input_list list;
+    batch_state *states; /* [list.count]; set to BATCH_SKIPPED or _FAILED before the run to leave
+                          * one out */
+    char **reasons;      /* [list.count] of failures; NULL: none */
+    rnl_transcript_config config; /* of the transcripts */
+    /* Works on one input, with the lock open: EXIT_OK, EXIT_STOPPED (Ctrl-C), or a code with a
+     * sentence in error. *seconds: of sound. */
+    int (*work)(batch_job *job, size_t input, double *seconds, rnl_error *error);
+    void *context;
+
+    pthread_mutex_t lock; /* for what follows, and whatever jobs share (standard output) */
+    batch_job *jobs;
+    int job_count;
+    size_t next, done_count, failed_count, skipped_count;
+    double seconds; /* of sound, finished recordings */
+    double elapsed; /* of the run */
+    int code;       /* of the first failure */
+    bool stopped;
+    meter meter;
+    char heard[METER_TEXT_CAP]; /* the latest text */
+    rnl_transcript_stats stats; /* of all transcripts, added up */
+};
+
+/* Makes states and reasons for what is in b->list; the rest of b but options, work and context is
+ * zero. EXIT_OK or the code of a complaint. */
+int batch_prepare(batch *b);
+/* Notes a failure of an input; error's sentence is kept. Before the run, or with the lock held. */
+void batch_fail(batch *b, size_t input, int code, const rnl_error *error);
+/* Opens the transcripts and works on all inputs that wait, then tells of failures and of the whole.
+ * EXIT_OK, EXIT_STOPPED, or the code of the first failure. */
+int batch_run(batch *b, rnl_model *model);
+void batch_free(batch *b); /* a zeroed one is fine */
+
+/* For recording_run's hooks: the sound is `done` s far; text was heard. Takes the lock. */
+void batch_progress(batch_job *job, double done, const char *text);
+
+#endif

@@ -1,0 +1,240 @@
+/* runnel eval: how far transcripts are from references. Recordings go the way of `transcribe`. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/batch.h"
+#include "apps/recording.h"
+#include "apps/refs.h"
+#include "apps/wer.h"
+#include "core/json.h"
+#include "core/status.h"
+
+typedef struct result {
+    char *text; /* hypothesis, terminated; NULL: not heard */
+    size_t size, cap;
+    wer_counts counts;
+    double seconds, elapsed;
+} result;
+
+typedef struct eval {
+    batch batch;
+    sound_config sound;
+    refs refs;
+    result *results; /* [refs.count] */
+} eval;
+
+typedef struct one {
+    batch_job *job;
+    result *result;
+} one;
+
+static int on_begin(void *context, double length, rnl_error *error) {
+    (void)error;
+    one *x = context;
+    x->job->length = length;
+    return EXIT_OK;
+}
+
+static void on_progress(void *context, double done) {
+    const one *x = context;
+    batch_progress(x->job, done, NULL);
+}
+
+static bool append(result *r, const char *text, size_t size) {
+    if (r->size + size + 2 > r->cap) {
+        const size_t cap = 2 * (r->size + size) + 256;
+        char *grown = realloc(r->text, cap);
+        if (grown == NULL) return false;
+        r->text = grown;
+        r->cap = cap;
+    }
+    if (r->size > 0) r->text[r->size++] = ' ';
+    memcpy(r->text + r->size, text, size);
+    r->size += size;
+    r->text[r->size] = '\0';
+    return true;
+}
+
+static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
+    one *x = context;
+    batch_progress(x->job, piece->done, piece->text);
+    if (append(x->result, piece->text, piece->text_size)) return EXIT_OK;
+    (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    return EXIT_FAILED;
+}
+
+static int work(batch_job *job, size_t input, double *seconds, rnl_error *error) {
+    eval *e = job->batch->context;
+    result *r = &e->results[input];
+    one x = {.job = job, .result = r};
+    const recording_hooks hooks = {
+        .context = &x, .begin = on_begin, .progress = on_progress, .piece = on_piece};
+    const double begin = now_seconds();
+    int code = append(r, "", 0) ? EXIT_OK : EXIT_FAILED;
+    if (code == EXIT_OK)
+        code =
+            recording_run(job->transcript, e->refs.paths[input], &e->sound, &hooks, seconds, error);
+    r->seconds = *seconds;
+    r->elapsed = now_seconds() - begin;
+    const char *text = e->refs.texts[input];
+    if (code == EXIT_OK && !wer_count(text, strlen(text), r->text, r->size, &r->counts))
+        code = EXIT_FAILED;
+    if (code == EXIT_FAILED && error->text[0] == '\0')
+        (void)status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", e->refs.paths[input]);
+    return code;
+}
+
+/* ---- Reports ---- */
+
+static json *counts_of(const edit_counts *c) {
+    json *o = json_new_object();
+    json_set(o, "rate", json_new_number(wer_rate(c)));
+    json_set(o, "reference", json_new_int(c->reference));
+    json_set(o, "correct", json_new_int(c->correct));
+    json_set(o, "substitutions", json_new_int(c->substituted));
+    json_set(o, "deletions", json_new_int(c->deleted));
+    json_set(o, "insertions", json_new_int(c->inserted));
+    return o;
+}
+
+static bool print_json(json *o) {
+    char *line = json_text(o);
+    json_destroy(&o);
+    if (line == NULL) return false;
+    (void)puts(line);
+    free(line);
+    return true;
+}
+
+static bool json_one(const eval *e, size_t i) {
+    const result *r = &e->results[i];
+    json *o = json_new_object();
+    json_set(o, "audio_filepath", json_new_string(e->refs.paths[i], strlen(e->refs.paths[i])));
+    json_set(o, "text", json_new_string(e->refs.texts[i], strlen(e->refs.texts[i])));
+    json_set(o, "pred_text", json_new_string(r->text, r->size));
+    json_set(o, "words", counts_of(&r->counts.words));
+    json_set(o, "characters", counts_of(&r->counts.characters));
+    json_set(o, "duration", json_new_number(r->seconds));
+    json_set(o, "real_time_factor",
+             json_new_number(r->seconds > 0 ? r->elapsed / r->seconds : 0.0));
+    return print_json(o);
+}
+
+static bool json_total(const eval *e, const wer_counts *total) {
+    const batch *b = &e->batch;
+    json *o = json_new_object();
+    json_set(o, "files", json_new_int((int64_t)b->done_count));
+    json_set(o, "failed", json_new_int((int64_t)b->failed_count));
+    json_set(o, "words", counts_of(&total->words));
+    json_set(o, "characters", counts_of(&total->characters));
+    json_set(o, "duration", json_new_number(b->seconds));
+    json_set(o, "elapsed", json_new_number(b->elapsed));
+    json_set(o, "real_time_factor",
+             json_new_number(b->seconds > 0 ? b->elapsed / b->seconds : 0.0));
+    json_set(o, "speech", json_new_number(b->stats.speech));
+    json_set(o, "encode_seconds", json_new_number(b->stats.encode));
+    json_set(o, "decode_seconds", json_new_number(b->stats.decode));
+    json_set(o, "overlap_seconds", json_new_number(b->stats.overlap));
+    json_set(o, "pieces", json_new_int(b->stats.piece_count));
+    json_set(o, "skipped", json_new_int(b->stats.skipped_count));
+    json_set(o, "again", json_new_int(b->stats.again_count));
+    json_set(o, "joined", json_new_int(b->stats.joined_count));
+    json *all = json_new_object();
+    json_set(all, "total", o);
+    return print_json(all);
+}
+
+static void print_one(const char *name, const wer_counts *c) {
+    printf("%6.2f %6.2f %7lld %5lld %5lld %5lld  %s\n", 100 * wer_rate(&c->words),
+           100 * wer_rate(&c->characters), (long long)c->words.reference,
+           (long long)c->words.substituted, (long long)c->words.deleted,
+           (long long)c->words.inserted, name);
+}
+
+static int report(const eval *e) {
+    wer_counts total = {0};
+    bool done = true;
+    if (!e->batch.options->json) printf(" WER %%  CER %%   words   sub   del   ins  file\n");
+    for (size_t i = 0; i < e->refs.count && done; i++) {
+        if (e->batch.states[i] != BATCH_DONE) continue;
+        wer_add(&total, &e->results[i].counts);
+        if (e->batch.options->json)
+            done = json_one(e, i);
+        else
+            print_one(e->refs.paths[i], &e->results[i].counts);
+    }
+    if (e->batch.options->json) {
+        done = done && json_total(e, &total);
+    } else {
+        print_one("total", &total);
+        printf("real-time factor %.4f (%.1f x real time)\n",
+               e->batch.seconds > 0 ? e->batch.elapsed / e->batch.seconds : 0.0,
+               e->batch.elapsed > 0 ? e->batch.seconds / e->batch.elapsed : 0.0);
+    }
+    return done ? flush_output() : complain(EXIT_FAILED, "memory is exhausted");
+}
+
+/* ---- The run ---- */
+
+/* Every line is worked on, twice when it stands there twice: an input_list names it once. */
+static int list_inputs(eval *e) {
+    input_list *list = &e->batch.list;
+    list->paths = calloc(e->refs.count, sizeof *list->paths);
+    e->results = calloc(e->refs.count, sizeof *e->results);
+    if (list->paths == NULL || e->results == NULL)
+        return complain(EXIT_FAILED, "memory is exhausted");
+    for (; list->count < e->refs.count; list->count++) {
+        list->paths[list->count] = strdup(e->refs.paths[list->count]);
+        if (list->paths[list->count] == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    }
+    list->cap = list->count;
+    return EXIT_OK;
+}
+
+static int evaluate(eval *e, const options *o) {
+    int code = list_inputs(e);
+    if (code == EXIT_OK) code = batch_prepare(&e->batch);
+    rnl_model *model = code == EXIT_OK ? open_model(o, &code) : NULL;
+    if (model != NULL) {
+        e->batch.work = work;
+        e->batch.context = e;
+        code = batch_run(&e->batch, model);
+        const int printed = e->batch.done_count > 0 ? report(e) : EXIT_OK;
+        if (code == EXIT_OK) code = printed;
+    }
+    batch_free(&e->batch);
+    rnl_model_close(&model);
+    for (size_t i = 0; e->results != NULL && i < e->refs.count; i++) free(e->results[i].text);
+    free(e->results);
+    return code;
+}
+
+static int run(const options *o) {
+    eval e = {.batch = {.options = o}};
+    rnl_error error = {0};
+    if (o->refs == NULL || o->argument_count > 0)
+        return complain(EXIT_USAGE, "eval: give the references with --refs FILE, and nothing else");
+    int code = inputs_sound_config(o, &e.sound);
+    if (code != EXIT_OK) return code;
+    if (refs_read(o->refs, &e.refs, &error) != RNL_OK)
+        return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s",
+                        error.text);
+    code = e.refs.count > 0 ? evaluate(&e, o)
+                            : complain(EXIT_INPUT, "%s: there is no reference in it", o->refs);
+    refs_free(&e.refs);
+    return code;
+}
+
+const command command_eval = {
+    .name = "eval",
+    .summary = "measure transcripts against references",
+    .synopsis = "[options] --refs REFS.jsonl",
+    .about =
+        "Each line of REFS.jsonl has audio_filepath (relative to its folder) and text. Tells word\n"
+        "and character error rates, substitutions, deletions and insertions, of each file and in\n"
+        "all. Before comparing, letters become lower case, and what is no letter, digit or\n"
+        "apostrophe within a word becomes a space (docs/BATCH.md).",
+    .own = "ejsTKSJ*c",
+    .run = run,
+};

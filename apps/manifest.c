@@ -1,0 +1,282 @@
+/* The manifest. A line says which file, of what size and time, with which settings; whole lines
+ * only are believed. */
+#include "apps/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "apps/cli.h"
+#include "core/json.h"
+#include "core/status.h"
+
+enum { LINE_CAP = 1 << 16, FILE_SIZE_CAP = 1 << 30 };
+
+/* Finished inputs as numbers: two hashes of 64 bits over path, size, time and settings. */
+typedef struct done_row {
+    uint64_t a, b;
+} done_row;
+
+struct manifest {
+    char *path, *settings;
+    FILE *out;
+    done_row *rows; /* [row_cap] open addressing; a == b == 0: empty */
+    size_t row_cap, row_count;
+};
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size) {
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < size; i++) hash = (hash ^ at[i]) * 1099511628211u; /* FNV-1a */
+    return hash;
+}
+
+static const uint64_t fnv_base = 14695981039346656037u;
+
+static done_row row_of(const char *path, size_t path_size, int64_t size, int64_t changed,
+                       const char *settings, size_t settings_size) {
+    done_row r;
+    uint64_t *const halves[] = {&r.a, &r.b};
+    for (int i = 0; i < 2; i++) {
+        uint64_t hash = hash_bytes(fnv_base, i == 0 ? "a" : "b", 1);
+        hash = hash_bytes(hash, path, path_size + 1);
+        hash = hash_bytes(hash, &size, sizeof size);
+        hash = hash_bytes(hash, &changed, sizeof changed);
+        *halves[i] = hash_bytes(hash, settings, settings_size);
+    }
+    if (r.a == 0 && r.b == 0) r.a = 1;
+    return r;
+}
+
+static done_row *find(const manifest *m, done_row r) {
+    size_t at = (size_t)r.a & (m->row_cap - 1);
+    while ((m->rows[at].a != 0 || m->rows[at].b != 0) &&
+           (m->rows[at].a != r.a || m->rows[at].b != r.b))
+        at = (at + 1) & (m->row_cap - 1);
+    return &m->rows[at];
+}
+
+static bool add_row(manifest *m, done_row r) {
+    if (2 * (m->row_count + 1) > m->row_cap) {
+        const done_row *old = m->rows;
+        const size_t old_cap = m->row_cap;
+        manifest grown = {.row_cap = 2 * old_cap};
+        grown.rows = calloc(grown.row_cap, sizeof *grown.rows);
+        if (grown.rows == NULL) return false;
+        for (size_t i = 0; i < old_cap; i++)
+            if (old[i].a != 0 || old[i].b != 0) *find(&grown, old[i]) = old[i];
+        free(m->rows);
+        m->rows = grown.rows;
+        m->row_cap = grown.row_cap;
+    }
+    done_row *at = find(m, r);
+    if (at->a == 0 && at->b == 0) m->row_count++;
+    *at = r;
+    return true;
+}
+
+/* One line; false: damaged. */
+static bool take_line(manifest *m, const char *line, size_t size, bool *no_memory) {
+    json *o = NULL;
+    if (size > LINE_CAP || json_parse(line, size, "manifest", &o, NULL) != RNL_OK) return false;
+    size_t path_size = 0, settings_size = 0;
+    const char *path = json_chars(json_get(o, "input"), &path_size);
+    const char *settings = json_chars(json_get(o, "settings"), &settings_size);
+    int64_t file_size = 0, changed = 0;
+    const bool whole = path != NULL && settings != NULL &&
+                       json_int(json_get(o, "size"), 0, INT64_MAX, &file_size) &&
+                       json_int(json_get(o, "changed"), INT64_MIN, INT64_MAX, &changed);
+    if (whole && !add_row(m, row_of(path, path_size, file_size, changed, settings, settings_size)))
+        *no_memory = true;
+    json_destroy(&o);
+    return whole;
+}
+
+static bool take_text(manifest *m, const char *text, size_t size, size_t *damaged_count) {
+    bool no_memory = false;
+    for (size_t at = 0; at < size;) {
+        const char *end = memchr(text + at, '\n', size - at);
+        const size_t stop = end != NULL ? (size_t)(end - text) : size;
+        /* A line without its end was cut off; were it whole by chance, its file is done again. */
+        if (stop > at && (end == NULL || !take_line(m, text + at, stop - at, &no_memory)))
+            ++*damaged_count;
+        at = stop + 1;
+    }
+    return !no_memory;
+}
+
+static manifest *create(const char *settings) {
+    manifest *m = calloc(1, sizeof *m);
+    if (m == NULL) return NULL;
+    m->settings = strdup(settings);
+    m->row_cap = 64;
+    m->rows = calloc(m->row_cap, sizeof *m->rows);
+    if (m->settings == NULL || m->rows == NULL) manifest_close(&m);
+    return m;
+}
+
+manifest *manifest_from_text(const char *text, size_t size, const char *settings,
+                             size_t *damaged_count) {
+    manifest *m = create(settings);
+    *damaged_count = 0;
+    if (m != NULL && !take_text(m, text, size, damaged_count)) manifest_close(&m);
+    return m;
+}
+
+static int read_one(manifest *m, const char *path) {
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) return complain(EXIT_INPUT, "%s: cannot be read: %s", path, strerror(errno));
+    struct stat info;
+    int code = EXIT_OK;
+    if (fstat(fileno(f), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > FILE_SIZE_CAP)
+        code = complain(EXIT_INPUT, "%s: this is no manifest; move it away or leave --resume out",
+                        path);
+    char *text = code == EXIT_OK ? malloc((size_t)info.st_size + 1) : NULL;
+    if (code == EXIT_OK && text == NULL) code = complain(EXIT_FAILED, "memory is exhausted");
+    size_t damaged = 0;
+    if (text != NULL) {
+        const size_t size = fread(text, 1, (size_t)info.st_size, f);
+        if (!take_text(m, text, size, &damaged))
+            code = complain(EXIT_FAILED, "memory is exhausted");
+    }
+    free(text);
+    (void)fclose(f);
+    return code;
+}
+
+/* The folder's name may hold characters that mean something to glob. */
+static char *escape(const char *folder) {
+    char *out = malloc(2 * strlen(folder) + 1), *to = out;
+    if (out == NULL) return NULL;
+    for (; *folder != '\0'; folder++) {
+        if (strchr("*?[]\\", *folder) != NULL) *to++ = '\\';
+        *to++ = *folder;
+    }
+    *to = '\0';
+    return out;
+}
+
+static int read_all(manifest *m, const char *folder) {
+    char *escaped = escape(folder);
+    const size_t cap = escaped != NULL ? strlen(escaped) + 40 : 0;
+    char *pattern = escaped != NULL ? malloc(cap) : NULL;
+    int code = EXIT_OK;
+    if (pattern == NULL) {
+        code = complain(EXIT_FAILED, "memory is exhausted");
+    } else {
+        glob_t found = {0};
+        (void)snprintf(pattern, cap, "%s/runnel-manifest*.jsonl", escaped);
+        if (glob(pattern, 0, NULL, &found) == 0)
+            for (size_t i = 0; i < found.gl_pathc && code == EXIT_OK; i++)
+                code = read_one(m, found.gl_pathv[i]);
+        globfree(&found);
+    }
+    free(pattern);
+    free(escaped);
+    return code;
+}
+
+/* A line that a power cut has left half is ended, so that the next begins on its own. */
+static bool end_last_line(const char *path, FILE *out) {
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) return true;
+    bool whole = true;
+    if (fseek(f, -1, SEEK_END) == 0) whole = fgetc(f) == '\n';
+    (void)fclose(f);
+    return whole || fputc('\n', out) != EOF;
+}
+
+int manifest_open(const char *folder, const char *settings, int shard, int shard_count, bool resume,
+                  manifest **out) {
+    manifest *m = *out = create(settings);
+    if (m == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    const size_t cap = strlen(folder) + 80;
+    int code = resume ? read_all(m, folder) : EXIT_OK;
+    m->path = malloc(cap);
+    if (m->path == NULL && code == EXIT_OK) code = complain(EXIT_FAILED, "memory is exhausted");
+    if (code == EXIT_OK) {
+        if (shard_count > 1)
+            (void)snprintf(m->path, cap, "%s/runnel-manifest.%d-of-%d.jsonl", folder, shard,
+                           shard_count);
+        else
+            (void)snprintf(m->path, cap, "%s/runnel-manifest.jsonl", folder);
+        m->out = fopen(m->path, resume ? "ab" : "wb");
+        if (m->out == NULL || (resume && !end_last_line(m->path, m->out)))
+            code = complain(EXIT_FAILED, "%s: cannot be written: %s", m->path, strerror(errno));
+    }
+    if (code != EXIT_OK) manifest_close(out);
+    return code;
+}
+
+void manifest_close(manifest **out) {
+    manifest *m = *out;
+    if (m == NULL) return;
+    *out = NULL;
+    if (m->out != NULL) (void)fclose(m->out);
+    free(m->rows);
+    free(m->path);
+    free(m->settings);
+    free(m);
+}
+
+bool manifest_look(const char *path, manifest_input *out) {
+    struct stat info;
+    *out = (manifest_input){.path = path};
+    if (stat(path, &info) != 0) return false;
+    out->size = (int64_t)info.st_size;
+    out->changed = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    return true;
+}
+
+bool manifest_is_done(const manifest *m, const manifest_input *input) {
+    const done_row *at = find(m, row_of(input->path, strlen(input->path), input->size,
+                                        input->changed, m->settings, strlen(m->settings)));
+    return at->a != 0 || at->b != 0;
+}
+
+bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error) {
+    json *o = json_new_object();
+    json_set(o, "input", json_new_string(input->path, strlen(input->path)));
+    json_set(o, "size", json_new_int(input->size));
+    json_set(o, "changed", json_new_int(input->changed));
+    json_set(o, "settings", json_new_string(m->settings, strlen(m->settings)));
+    json_set(o, "seconds", json_new_number(seconds));
+    char *line = json_text(o);
+    json_destroy(&o);
+    if (line == NULL) {
+        (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+        return false;
+    }
+    const bool written =
+        fprintf(m->out, "%s\n", line) > 0 && fflush(m->out) == 0 && fsync(fileno(m->out)) == 0;
+    free(line);
+    if (!written) {
+        (void)status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", m->path, strerror(errno));
+        return false;
+    }
+    (void)add_row(m, row_of(input->path, strlen(input->path), input->size, input->changed,
+                            m->settings, strlen(m->settings)));
+    return true;
+}
+
+bool shard_parse(const char *text, int *shard, int *shard_count) {
+    long parts[2];
+    for (int i = 0; i < 2; i++) {
+        const size_t digits = strspn(text, "0123456789");
+        if (digits == 0 || digits > 7 || text[digits] != (i == 0 ? '/' : '\0')) return false;
+        parts[i] = strtol(text, NULL, 10);
+        text += digits + 1;
+    }
+    *shard = (int)parts[0];
+    *shard_count = (int)parts[1];
+    return parts[1] >= 1 && parts[1] <= 1000000 && parts[0] < parts[1];
+}
+
+int shard_of(const char *path, int shard_count) {
+    /* The lowest bits of FNV-1a mix least, so the upper half decides. */
+    return (int)((hash_bytes(fnv_base, path, strlen(path)) >> 32) % (uint64_t)shard_count);
+}

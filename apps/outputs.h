@@ -1,0 +1,32 @@
+/* The files of one transcript: written beside their targets, on the disk before they get their
+ * names, all of them or none. */
+#ifndef APPS_OUTPUTS_H
+#define APPS_OUTPUTS_H
+
+#include "apps/formats.h"
+
+typedef struct output {
+    FILE *file;
+    format_writer *writer;
+    char *path, *temporary;
+} output;
+
+typedef struct outputs {
+    output files[FORMAT_COUNT];
+    int count;
+} outputs;
+
+/* Opens a file FOLDER/STEM.FORMAT for each bit of formats (stem_size bytes of stem; folder may
+ * already end in '/'; "" is the current one). path, when not NULL, is the one file's whole name.
+ * False with a sentence in error; nothing is left then. */
+bool outputs_open(outputs *o, unsigned formats, const char *folder, const char *stem,
+                  size_t stem_size, const char *path, const format_head *head, rnl_error *error);
+/* False with a sentence: no memory. */
+bool outputs_piece(outputs *o, const rnl_piece *piece, rnl_error *error);
+/* Ends the files and gives them their names. False with a sentence (a full disk): then none of them
+ * is left and older files are as they were. */
+bool outputs_commit(outputs *o, double seconds, rnl_error *error);
+/* Removes what is not committed. An empty one is fine. */
+void outputs_abort(outputs *o);
+
+#endif

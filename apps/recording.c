@@ -1,0 +1,140 @@
+#include "apps/recording.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "apps/cli.h"
+#include "core/status.h"
+
+enum { FRAMES = 4096 };
+
+typedef struct running {
+    rnl_transcript *t;
+    const char *path;
+    const recording_hooks *hooks;
+    rnl_error *error;
+} running;
+
+static int input_code(rnl_status status) {
+    return status == RNL_ERR_MEMORY || status == RNL_ERR_STATE ? EXIT_FAILED : EXIT_INPUT;
+}
+
+/* Hands on what is ready. EXIT_OK, or a code. */
+static int hand_on(const running *r, rnl_status *last) {
+    rnl_piece piece;
+    while ((*last = rnl_transcript_pull(r->t, &piece)) == RNL_OK) {
+        const int code = r->hooks->piece(r->hooks->context, &piece, r->error);
+        if (code != EXIT_OK) return code;
+        if (r->hooks->progress != NULL) r->hooks->progress(r->hooks->context, piece.done);
+    }
+    return EXIT_OK;
+}
+
+static int work(const running *r) {
+    const rnl_status status = rnl_transcript_step(r->t, r->error);
+    return status < 0 ? exit_code(r->error) : EXIT_OK;
+}
+
+/* Names the file in a sentence of the library, which does not know it. */
+static void name_file(const running *r) {
+    char text[RNL_ERROR_TEXT_CAP];
+    memcpy(text, r->error->text, sizeof text);
+    (void)status_fail(r->error, r->error->status, "%s: %s", r->path, text);
+}
+
+static int push_all(const running *r, const float *samples, size_t count) {
+    while (count > 0) {
+        size_t taken;
+        rnl_status last;
+        if (rnl_transcript_push(r->t, samples, count, &taken, r->error) != RNL_OK) {
+            name_file(r);
+            return EXIT_INPUT;
+        }
+        samples += taken;
+        count -= taken;
+        int code = hand_on(r, &last);
+        if (code == EXIT_OK && count > 0) code = work(r);
+        if (code != EXIT_OK) return code;
+    }
+    return EXIT_OK;
+}
+
+static int finish(const running *r) {
+    rnl_transcript_finish(r->t);
+    for (;;) {
+        rnl_status last;
+        int code = hand_on(r, &last);
+        if (code != EXIT_OK || last == RNL_DONE) return code;
+        code = work(r);
+        if (code != EXIT_OK) return code;
+    }
+}
+
+static int read_all(const running *r, sound_reader *reader, double *seconds) {
+    float block[FRAMES];
+    const double rate = sound_reader_info(reader)->rate;
+    int64_t count = 0;
+    for (;;) {
+        size_t got;
+        const rnl_status status = sound_reader_read(reader, block, FRAMES, &got, r->error);
+        if (status < 0) return input_code(status);
+        if (status == RNL_DONE || interrupted()) break;
+        count += (int64_t)got;
+        *seconds = (double)count / rate;
+        const int code = push_all(r, block, got);
+        if (code != EXIT_OK) return code;
+    }
+    const bool stopped = interrupted();
+    const int code = finish(r);
+    return code == EXIT_OK && stopped ? EXIT_STOPPED : code;
+}
+
+int recording_run(rnl_transcript *t, const char *path, const sound_config *config,
+                  const recording_hooks *hooks, double *seconds, rnl_error *error) {
+    const running r = {.t = t, .path = path, .hooks = hooks, .error = error};
+    sound_reader *reader = NULL;
+    *seconds = 0.0;
+    const rnl_status status = sound_reader_open(path, config, &reader, error);
+    if (status != RNL_OK) return input_code(status);
+    const sound_info *info = sound_reader_info(reader);
+    rnl_transcript_reset(t, info->rate);
+    const double length = info->frame_count > 0 ? (double)info->frame_count / info->rate : 0.0;
+    int code = EXIT_OK;
+    if (hooks->begin != NULL) code = hooks->begin(hooks->context, length, error);
+    if (code == EXIT_OK) code = read_all(&r, reader, seconds);
+    sound_reader_close(&reader);
+    return code;
+}
+
+int recording_channels(const char *path, rnl_error *error) {
+    if (strcmp(path, "-") == 0) {
+        (void)status_fail(error, RNL_ERR_ARGUMENT,
+                          "standard input: --per-channel reads a recording once for each channel; "
+                          "name a file");
+        return 0;
+    }
+    sound_reader *reader = NULL;
+    if (sound_reader_open(path, NULL, &reader, error) != RNL_OK) return 0;
+    const int channels = sound_reader_info(reader)->file_channels;
+    sound_reader_close(&reader);
+    return channels;
+}
+
+rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_count,
+                                rnl_transcript_config *config, int *code) {
+    const rnl_turn_config turn = turn_config(o, model, RNL_MODE_TRANSCRIBE);
+    *config = rnl_transcript_config_default(model);
+    config->thread_count = thread_count;
+    config->whole = o->whole;
+    config->system = o->system;
+    config->text = turn.text;
+    if (o->max_tokens > 0) config->step_max = o->max_tokens;
+    config->seed = o->seed;
+    config->memory_size_max = o->memory_max;
+    rnl_transcript *t = NULL;
+    rnl_error error = {0};
+    *code = EXIT_OK;
+    if (rnl_transcript_create(model, config, &t, &error) != RNL_OK)
+        *code = complain(exit_code(&error), "%s", error.text);
+    return t;
+}

@@ -1,0 +1,36 @@
+/* One recording through one transcript: read in blocks, cut, transcribed, its pieces handed on in
+ * order. Memory does not grow with its length. */
+#ifndef APPS_RECORDING_H
+#define APPS_RECORDING_H
+
+#include <runnel/runnel_transcript.h>
+
+#include "apps/cli.h"
+#include "audio/file.h"
+
+typedef struct recording_hooks {
+    void *context;
+    /* The sound is open; length in seconds as the header claims, 0: not known. EXIT_OK or the code
+     * that ends the work, with a sentence in error. May be NULL, as the next. */
+    int (*begin)(void *context, double length, rnl_error *error);
+    /* Seconds that are settled; called often. */
+    void (*progress)(void *context, double done);
+    int (*piece)(void *context, const rnl_piece *piece, rnl_error *error);
+} recording_hooks;
+
+/* Reads path (as sound_reader_open has it) until its end, or until Ctrl-C: what was read by then is
+ * still transcribed and handed on, and EXIT_STOPPED is returned. *seconds: sound read. On any other
+ * code than EXIT_OK and EXIT_STOPPED error holds one sentence. */
+int recording_run(rnl_transcript *t, const char *path, const sound_config *config,
+                  const recording_hooks *hooks, double *seconds, rnl_error *error);
+
+/* Channels of the file; 0 with a sentence in error. */
+int recording_channels(const char *path, rnl_error *error);
+
+/* The transcript that the options ask for, with so many threads. NULL after a complaint, with
+ * *code. */
+
+rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_count,
+                                rnl_transcript_config *config, int *code);
+
+#endif

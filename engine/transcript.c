@@ -1,0 +1,527 @@
+/* The caller's side of a transcript: memory, pushing and cutting, pulling in order. */
+#include "engine/transcript.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+
+#define WHOLE_SECONDS_MAX 60.0
+
+rnl_transcript_config rnl_transcript_config_default(const rnl_model *model) {
+    const model_config *c = &model->source.config;
+    const rnl_session_config session = rnl_session_config_default();
+    return (rnl_transcript_config){
+        .rate = RNL_RATE_IN,
+        .thread_count = session.thread_count,
+        .piece_min = c->asr_piece_min,
+        .piece_max = c->asr_piece_max,
+        .word_times = true,
+        .text = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE).text,
+        .memory_size_max = SIZE_MAX,
+    };
+}
+
+static rnl_status check_config(const rnl_model *m, const rnl_transcript_config *c,
+                               rnl_error *error) {
+    if (!rnl_model_can(m, RNL_MODE_TRANSCRIBE))
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: the model cannot transcribe: it has no audio encoder or no "
+                           "vocabulary",
+                           m->path);
+    const struct {
+        const char *name;
+        double value, min, max;
+    } ranges[] = {
+        {"rate", c->rate, 4000, 768000},       {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
+        {"piece_max", c->piece_max, 1, 30},    {"piece_min", c->piece_min, 0, c->piece_max},
+        {"step_max", c->step_max, 0, 1 << 20},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
+            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
+                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
+    return RNL_OK;
+}
+
+/* ---- Memory ---- */
+
+static void layout_slot(const rnl_transcript *t, slot *s, arena *a) {
+    s->clip = arena_take(a, (size_t)t->clip_cap, sizeof *s->clip);
+    s->text = arena_take(a, t->text_cap + 1, 1);
+    s->tokens = arena_take(a, t->token_cap, sizeof *s->tokens);
+    s->confidences = arena_take(a, t->token_cap, sizeof *s->confidences);
+    s->token_ends = arena_take(a, t->token_cap, sizeof *s->token_ends);
+    s->token_seen = arena_take(a, t->token_cap, sizeof *s->token_seen);
+    s->emitted = arena_take(a, t->emitted_cap, sizeof *s->emitted);
+    s->words = arena_take(a, t->word_cap, sizeof *s->words);
+    s->segments = arena_take(a, t->word_cap, sizeof *s->segments);
+    const int frames = t->config.whole || !t->config.word_times
+                           ? 0
+                           : (int)(t->config.piece_max * CUT_RATE / CUT_FRAME) + 1;
+    text_times_layout(&s->times, frames, frames > 0 ? (int)t->token_cap : 0, a);
+}
+
+static void layout(rnl_transcript *t, arena *a) {
+    vad_layout(&t->vad, a);
+    cutter_layout(&t->cutter, t->config.piece_min, t->config.piece_max, a);
+    t->staging = arena_take(a, TRANSCRIPT_STAGING, sizeof *t->staging);
+    t->block = arena_take(a, CUT_BLOCK, sizeof *t->block);
+    t->tail_text = arena_take(a, t->text_cap + 1, 1);
+    for (int i = 0; i < t->slot_count; i++) layout_slot(t, &t->slots[i], a);
+}
+
+static void measure(rnl_transcript *t) {
+    const double seconds = t->config.whole ? WHOLE_SECONDS_MAX : t->config.piece_max;
+    /* The clip has half a second more: what is heard before and behind the speech. */
+    t->clip_cap = (int64_t)((seconds + 0.5) * CUT_RATE);
+    t->token_cap = (size_t)(seconds * TRANSCRIPT_TOKENS_SECOND) + 8 * TRANSCRIPT_TOKENS_MORE;
+    if ((t->config.step_max > 0 || t->config.whole) && t->token_cap < (size_t)t->turn.step_max)
+        t->token_cap = (size_t)t->turn.step_max;
+    t->emitted_cap = t->token_cap + TRANSCRIPT_TOKENS_MORE; /* each part ends with a special one */
+    t->text_cap = 16 * t->token_cap + 3 * ((size_t)t->model->token_size_max + 16);
+    t->word_cap = t->token_cap + t->text_cap / 2 + 1;
+    /* Each thread has a piece at hand; another waits encoded, and one is being filled or taken. */
+    t->slot_count = t->config.whole ? 1 : t->config.thread_count + 2;
+}
+
+static rnl_session_config session_config(const rnl_transcript *t) {
+    rnl_session_config c = rnl_session_config_default();
+    const char *system = t->system;
+    if (system == NULL) system = rnl_model_system_prompt(t->model, RNL_MODE_TRANSCRIBE);
+    c.clip_seconds_max = (double)t->clip_cap / CUT_RATE;
+    c.thread_count = t->config.whole ? t->config.thread_count : 1;
+    c.snapshot_cap = 1;
+    c.seed = t->config.seed;
+    /* The prompt has at most a token for each byte. */
+    c.context_cap = 64 + (system != NULL ? (int)strlen(system) : 0) +
+                    (int)(c.clip_seconds_max * 12.5) + 8 + (int)t->token_cap;
+    return c;
+}
+
+static rnl_status create_sessions(rnl_transcript *t, rnl_error *error) {
+    const rnl_session_config config = session_config(t);
+    rnl_memory_plan plan;
+    rnl_status status = rnl_session_plan(t->model, &config, &plan, error);
+    if (status != RNL_OK) return status;
+    const size_t total = plan.total * (size_t)t->slot_count + t->memory_size;
+    if (total > t->config.memory_size_max)
+        return status_fail(error, RNL_ERR_BUDGET,
+                           "transcribing with %d threads needs %zu MiB, more than the %zu MiB "
+                           "allowed; use fewer threads",
+                           t->config.thread_count, total >> 20, t->config.memory_size_max >> 20);
+    t->memory_size = total;
+    for (int i = 0; i < t->slot_count && status == RNL_OK; i++)
+        status = rnl_session_create(t->model, &config, &t->slots[i].session, error);
+    return status;
+}
+
+static rnl_status place(rnl_transcript *t, rnl_error *error) {
+    t->slots = calloc((size_t)t->slot_count, sizeof *t->slots);
+    t->threads = calloc((size_t)t->config.thread_count, sizeof *t->threads);
+    if (t->slots == NULL || t->threads == NULL)
+        return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    arena a = {0};
+    layout(t, &a);
+    t->memory_size = (a.size_used + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    t->memory = aligned_alloc(ARENA_ALIGN, t->memory_size);
+    if (t->memory == NULL || resampler_create(&t->resampler) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "memory for the pieces is exhausted");
+    a = (arena){.base = t->memory, .size_cap = t->memory_size};
+    layout(t, &a);
+    return create_sessions(t, error);
+}
+
+static rnl_status start_threads(rnl_transcript *t, rnl_error *error) {
+    if (pthread_mutex_init(&t->lock, NULL) != 0)
+        return status_fail(error, RNL_ERR_MEMORY, "a lock cannot be made");
+    if (pthread_cond_init(&t->moved, NULL) != 0) {
+        (void)pthread_mutex_destroy(&t->lock);
+        return status_fail(error, RNL_ERR_MEMORY, "a condition cannot be made");
+    }
+    t->lock_made = true;
+    const int count = t->config.whole ? 0 : t->config.thread_count - 1;
+    for (; t->thread_count < count; t->thread_count++)
+        if (pthread_create(&t->threads[t->thread_count], NULL, transcript_help, t) != 0)
+            return status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
+                               t->config.thread_count);
+    return RNL_OK;
+}
+
+rnl_status rnl_transcript_create(rnl_model *model, const rnl_transcript_config *config,
+                                 rnl_transcript **transcript, rnl_error *error) {
+    if (model == NULL || transcript == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "rnl_transcript_create: model or transcript is NULL");
+    *transcript = NULL;
+    rnl_transcript *t = calloc(1, sizeof *t);
+    if (t == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    t->model = model;
+    t->config = config != NULL ? *config : rnl_transcript_config_default(model);
+    rnl_status status = check_config(model, &t->config, error);
+    if (status == RNL_OK && t->config.system != NULL) {
+        t->system = strdup(t->config.system);
+        if (t->system == NULL) status = status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    }
+    if (status == RNL_OK) {
+        t->turn = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE);
+        t->turn.text = t->config.text;
+        if (t->config.step_max > 0) t->turn.step_max = t->config.step_max;
+        measure(t);
+        status = place(t, error);
+    }
+    if (status == RNL_OK) status = start_threads(t, error);
+    if (status == RNL_OK)
+        rnl_transcript_reset(t, t->config.rate);
+    else
+        rnl_transcript_destroy(&t);
+    *transcript = t;
+    return status;
+}
+
+void rnl_transcript_destroy(rnl_transcript **transcript) {
+    if (transcript == NULL || *transcript == NULL) return;
+    rnl_transcript *t = *transcript;
+    if (t->lock_made) {
+        (void)pthread_mutex_lock(&t->lock);
+        t->stopping = true;
+        (void)pthread_cond_broadcast(&t->moved);
+        (void)pthread_mutex_unlock(&t->lock);
+        for (int i = 0; i < t->thread_count; i++) (void)pthread_join(t->threads[i], NULL);
+        (void)pthread_cond_destroy(&t->moved);
+        (void)pthread_mutex_destroy(&t->lock);
+    }
+    for (int i = 0; t->slots != NULL && i < t->slot_count; i++)
+        rnl_session_destroy(&t->slots[i].session);
+    resampler_destroy(&t->resampler);
+    free(t->slots);
+    free(t->threads);
+    free(t->memory);
+    free(t->system);
+    free(t);
+    *transcript = NULL;
+}
+
+size_t rnl_transcript_memory_size(const rnl_transcript *t) {
+    return t->memory_size;
+}
+
+void rnl_transcript_reset(rnl_transcript *t, int rate) {
+    assert(rate >= 4000 && rate <= 768000);
+    (void)pthread_mutex_lock(&t->lock);
+    /* Nothing new is begun; what runs is waited for. */
+    for (int64_t i = t->head; i < t->tail_index; i++) {
+        slot *s = &t->slots[i % t->slot_count];
+        if (s->state == SLOT_CLIP || s->state == SLOT_ENCODED) s->state = SLOT_DONE;
+    }
+    while (t->encoding_count + t->decoding_count > 0) (void)pthread_cond_wait(&t->moved, &t->lock);
+    for (int i = 0; i < t->slot_count; i++) {
+        slot *s = &t->slots[i];
+        s->state = SLOT_FREE;
+        s->clip_count = 0;
+        if (t->failure == RNL_OK) continue;
+        rnl_session_reset(s->session);
+        s->prepared = false;
+    }
+    t->head = t->tail_index = 0;
+    t->failure = RNL_OK;
+    t->stats = (rnl_transcript_stats){0};
+    transcript_count(t);
+    t->stats = (rnl_transcript_stats){0};
+    (void)pthread_mutex_unlock(&t->lock);
+    t->config.rate = rate;
+    resampler_begin(t->resampler, rate, CUT_RATE);
+    vad_reset(&t->vad);
+    cutter_reset(&t->cutter);
+    t->staging_at = t->staging_count = 0;
+    t->block_count = 0;
+    t->finishing = t->resampled_all = t->cut_all = false;
+    t->pushed = t->given_count = 0;
+    t->given = false;
+    t->tail_count = 0;
+}
+
+/* ---- Sound in ---- */
+
+/* Gives back the slot that the last pull has shown. */
+static void release(rnl_transcript *t) {
+    if (!t->given) return;
+    t->given = false;
+    (void)pthread_mutex_lock(&t->lock);
+    t->slots[t->head++ % t->slot_count].state = SLOT_FREE;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+/* The slot to fill next, NULL when all are in use. Only the caller moves head and tail, so no lock
+ * is needed to look. */
+static slot *free_slot(const rnl_transcript *t) {
+    if (t->tail_index - t->head == t->slot_count) return NULL;
+    return &t->slots[t->tail_index % t->slot_count];
+}
+
+static void hand_over(rnl_transcript *t, slot *s) {
+    (void)pthread_mutex_lock(&t->lock);
+    s->state = SLOT_CLIP;
+    t->tail_index++;
+    t->stats.piece_count++;
+    t->stats.joined_count += s->piece.joined;
+    t->stats.speech += (double)(s->piece.end - s->piece.begin) / CUT_RATE;
+    (void)pthread_cond_broadcast(&t->moved);
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static void take_piece(rnl_transcript *t, const cut_piece *piece) {
+    if (!piece->is_speech) {
+        (void)pthread_mutex_lock(&t->lock);
+        t->stats.skipped_count++;
+        (void)pthread_mutex_unlock(&t->lock);
+        return;
+    }
+    slot *s = free_slot(t);
+    s->piece = *piece;
+    s->clip_count = piece->clip_end - piece->clip_begin;
+    assert(s->clip_count <= t->clip_cap);
+    s->settled = (double)cutter_settled(&t->cutter) / CUT_RATE;
+    memcpy(s->clip, cutter_samples(&t->cutter, piece), (size_t)s->clip_count * sizeof *s->clip);
+    hand_over(t, s);
+}
+
+static void take_block(rnl_transcript *t) {
+    const float probability = vad_block(&t->vad, &t->model->kernels, t->block);
+    cut_piece piece;
+    if (cutter_push(&t->cutter, t->block, probability, &piece)) take_piece(t, &piece);
+    t->block_count = 0;
+}
+
+/* Moves staged samples on; false: a slot is needed first. */
+static bool take_staged(rnl_transcript *t) {
+    while (t->staging_at < t->staging_count) {
+        slot *s = free_slot(t);
+        if (s == NULL) return false;
+        const size_t left = t->staging_count - t->staging_at;
+        const float *from = t->staging + t->staging_at;
+        size_t count = t->config.whole ? (size_t)(t->clip_cap - s->clip_count)
+                                       : (size_t)(CUT_BLOCK - t->block_count);
+        if (count > left) count = left;
+        float *to = t->config.whole ? s->clip + s->clip_count : t->block + t->block_count;
+        memcpy(to, from, count * sizeof *to);
+        t->staging_at += count;
+        if (t->config.whole) {
+            /* push refused what is longer than a clip; rounding may leave a sample over. */
+            if (count == 0) t->staging_at = t->staging_count;
+            s->clip_count += (int64_t)count;
+            continue;
+        }
+        t->block_count += (int)count;
+        if (t->block_count == CUT_BLOCK) take_block(t);
+    }
+    return true;
+}
+
+/* The last piece. */
+static void cut_rest(rnl_transcript *t) {
+    cut_piece piece;
+    if (!t->config.whole) {
+        if (cutter_finish(&t->cutter, &piece)) take_piece(t, &piece);
+        return;
+    }
+    slot *s = free_slot(t);
+    if (s->clip_count < CUT_RATE / 50) return; /* what a session would refuse */
+    s->piece = (cut_piece){.end = s->clip_count, .clip_end = s->clip_count, .is_speech = true};
+    s->settled = (double)s->clip_count / CUT_RATE;
+    hand_over(t, s);
+}
+
+/* Does what can be done without the caller: cuts what is staged, and after finish the rest. */
+static void advance(rnl_transcript *t) {
+    for (;;) {
+        if (!take_staged(t) || !t->finishing || t->cut_all || free_slot(t) == NULL) return;
+        if (!t->resampled_all) {
+            t->staging_at = 0;
+            resampler_finish(t->resampler, t->staging, TRANSCRIPT_STAGING, &t->staging_count);
+            t->resampled_all = t->staging_count == 0;
+        } else if (t->block_count > 0) {
+            memset(t->block + t->block_count, 0,
+                   (size_t)(CUT_BLOCK - t->block_count) * sizeof *t->block);
+            take_block(t);
+        } else {
+            cut_rest(t);
+            t->cut_all = true;
+        }
+    }
+}
+
+rnl_status rnl_transcript_push(rnl_transcript *t, const float *samples, size_t count, size_t *taken,
+                               rnl_error *error) {
+    *taken = 0;
+    if (t->finishing)
+        return status_fail(error, RNL_ERR_STATE,
+                           "the recording is finished; reset before the next one");
+    if (samples == NULL && count > 0)
+        return status_fail(error, RNL_ERR_ARGUMENT, "samples are NULL");
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(samples[i]))
+            return status_fail(error, RNL_ERR_DATA,
+                               "sample %lld is not a number; the sound is damaged",
+                               (long long)t->pushed + (long long)i);
+    if (t->config.whole && (double)t->pushed + (double)count > WHOLE_SECONDS_MAX * t->config.rate)
+        return status_fail(error, RNL_ERR_TOO_LONG,
+                           "the sound is longer than the %g s that are taken as a whole; let it be "
+                           "cut",
+                           WHOLE_SECONDS_MAX);
+    release(t);
+    for (;;) {
+        advance(t);
+        if (t->staging_at < t->staging_count || *taken == count) break;
+        size_t used;
+        t->staging_at = 0;
+        resampler_push(t->resampler, samples + *taken, count - *taken, &used, t->staging,
+                       TRANSCRIPT_STAGING, &t->staging_count);
+        *taken += used;
+    }
+    t->pushed += (int64_t)*taken;
+    return RNL_OK;
+}
+
+void rnl_transcript_finish(rnl_transcript *t) {
+    t->finishing = true;
+    release(t);
+    advance(t);
+}
+
+/* ---- Work ---- */
+
+static rnl_status step(rnl_transcript *t, rnl_error *error) {
+    if (t->failure != RNL_OK) {
+        if (error != NULL) *error = t->failure_error;
+        return t->failure;
+    }
+    if (transcript_work(t)) return RNL_OK;
+    if (t->failure != RNL_OK) return step(t, error);
+    const bool more = t->finishing && t->cut_all;
+    if (t->head == t->tail_index) return more ? RNL_DONE : RNL_AGAIN;
+    if (t->slots[t->head % t->slot_count].state == SLOT_DONE) return RNL_AGAIN;
+    if (!more && t->tail_index - t->head < t->slot_count) return RNL_AGAIN;
+    /* Every piece is in the hands of a helper. */
+    (void)pthread_cond_wait(&t->moved, &t->lock);
+    return RNL_OK;
+}
+
+rnl_status rnl_transcript_step(rnl_transcript *t, rnl_error *error) {
+    release(t);
+    advance(t);
+    (void)pthread_mutex_lock(&t->lock);
+    const rnl_status status = step(t, error);
+    (void)pthread_mutex_unlock(&t->lock);
+    return status;
+}
+
+/* ---- Text out ---- */
+
+/* Of a piece that overlaps the one before: how many of its first words were given already. The
+ * longest end of the old words that begins the new ones; without one, the words that were spoken in
+ * the first half of the second both have. */
+static size_t repeated_words(const rnl_transcript *t, const slot *s) {
+    const size_t most = t->tail_count < s->word_count ? t->tail_count : s->word_count;
+    for (size_t n = most; n > 0; n--) {
+        size_t same = 0;
+        for (; same < n; same++) {
+            const rnl_word *a = &t->tail[t->tail_count - n + same], *b = &s->words[same];
+            if (!text_same_word(t->tail_text + a->text_at, a->text_size, s->text + b->text_at,
+                                b->text_size))
+                break;
+        }
+        if (same == n) return n;
+    }
+    size_t n = 0;
+    const double middle = (double)s->piece.begin / CUT_RATE + 0.5;
+    while (n < s->word_count && s->words[n].begin < middle) n++;
+    return n;
+}
+
+/* Leaves the first words out; what remains counts from 0 again. */
+static void drop_words(slot *s, size_t count) {
+    const bool all = count == s->word_count;
+    const size_t text = all ? s->text_size : s->words[count].text_at;
+    const size_t token = all ? s->token_count : s->words[count].token_at;
+    memmove(s->text, s->text + text, s->text_size - text + 1);
+    memmove(s->tokens, s->tokens + token, (s->token_count - token) * sizeof *s->tokens);
+    memmove(s->confidences, s->confidences + token,
+            (s->token_count - token) * sizeof *s->confidences);
+    memmove(s->words, s->words + count, (s->word_count - count) * sizeof *s->words);
+    s->text_size -= text;
+    s->token_count -= token;
+    s->word_count -= count;
+    for (size_t i = 0; i < s->word_count; i++) {
+        s->words[i].text_at -= text;
+        s->words[i].token_at -= token;
+    }
+    s->segment_count = text_segments(s->text, s->words, s->word_count, s->confidences,
+                                     s->token_count, s->segments);
+}
+
+static void keep_tail(rnl_transcript *t, const slot *s) {
+    t->tail_count = s->word_count < TRANSCRIPT_TAIL_CAP ? s->word_count : TRANSCRIPT_TAIL_CAP;
+    memcpy(t->tail, s->words + s->word_count - t->tail_count, t->tail_count * sizeof *t->tail);
+    memcpy(t->tail_text, s->text, s->text_size + 1);
+}
+
+static void show(const rnl_transcript *t, const slot *s, rnl_piece *piece) {
+    const bool words = s->word_count > 0 && t->config.word_times;
+    *piece = (rnl_piece){
+        .index = t->given_count,
+        .begin = words ? s->words[0].begin : (double)s->piece.begin / CUT_RATE,
+        .end = (double)s->piece.end / CUT_RATE,
+        .done = s->settled,
+        .joined = s->piece.joined,
+        .again = s->again,
+        .finish = s->finish,
+        .confidence = text_mean(s->confidences, s->token_count),
+        .text = s->text,
+        .text_size = s->text_size,
+        .emitted = s->emitted,
+        .emitted_count = s->emitted_count,
+        .encode_seconds = s->encoded - s->begun,
+        .first_text_seconds = s->first_text - s->begun,
+        .total_seconds = s->decoded - s->begun,
+        .tokens = s->tokens,
+        .token_confidences = s->confidences,
+        .token_count = s->token_count,
+        .words = s->words,
+        .word_count = s->word_count,
+        .segments = s->segments,
+        .segment_count = s->segment_count,
+    };
+}
+
+rnl_status rnl_transcript_pull(rnl_transcript *t, rnl_piece *piece) {
+    for (;;) {
+        release(t);
+        advance(t);
+        (void)pthread_mutex_lock(&t->lock);
+        const bool any = t->head < t->tail_index;
+        slot *s = &t->slots[t->head % t->slot_count];
+        const bool done = any && s->state == SLOT_DONE && t->failure == RNL_OK;
+        (void)pthread_mutex_unlock(&t->lock);
+        if (!any && t->cut_all) return RNL_DONE;
+        if (!done) return RNL_AGAIN;
+        t->given = true;
+        if (s->piece.joined) drop_words(s, repeated_words(t, s));
+        if (s->word_count == 0) continue;
+        keep_tail(t, s);
+        show(t, s, piece);
+        t->given_count++;
+        return RNL_OK;
+    }
+}
+
+void rnl_transcript_get_stats(const rnl_transcript *transcript, rnl_transcript_stats *stats) {
+    rnl_transcript *t = (rnl_transcript *)transcript;
+    (void)pthread_mutex_lock(&t->lock);
+    transcript_count(t);
+    *stats = t->stats;
+    (void)pthread_mutex_unlock(&t->lock);
+    stats->sound = (double)t->pushed / t->config.rate;
+}

@@ -1,0 +1,320 @@
+/* rnl_transcript from outside: any cut of the input and any number of threads give the same bits,
+ * reset equals fresh, memory does not grow, silence gives no text, errors are told. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <runnel/runnel_transcript.h>
+
+#include "tests/support/rig.h"
+
+#define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
+
+enum { RATE = 16000, CLIP_COUNT = 4, TEXT_CAP = 4096 };
+
+typedef struct recording {
+    rnl_model *model;
+    float *samples;
+    size_t count;
+    double begins[CLIP_COUNT], ends[CLIP_COUNT]; /* s, of each clip, its own silence included */
+} recording;
+
+static const char *const clips[CLIP_COUNT] = {"held-00", "held-05", "held-10", "known-00"};
+
+/* Four clips with a second of silence around each. */
+static int make_recording(void **state) {
+    recording *r = calloc(1, sizeof *r);
+    r->model = rig_model(MINNOW);
+    r->samples = calloc(40 * RATE, sizeof *r->samples);
+    r->count = RATE;
+    for (int i = 0; i < CLIP_COUNT; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "minnow/clips/%s.wav", clips[i]);
+        const size_t n = rig_wav_count(path);
+        float *clip = rig_wav(path, 0, n);
+        memcpy(r->samples + r->count, clip, n * sizeof *clip);
+        free(clip);
+        r->begins[i] = (double)r->count / RATE;
+        r->ends[i] = (double)(r->count + n) / RATE;
+        r->count += n + RATE;
+    }
+    *state = r;
+    return 0;
+}
+
+static int drop_recording(void **state) {
+    recording *r = *state;
+    rnl_model_close(&r->model);
+    free(r->samples);
+    free(r);
+    return 0;
+}
+
+/* Everything that comes out, as one text. */
+typedef struct heard {
+    char text[TEXT_CAP];
+    int piece_count;
+    double begins[16], ends[16];
+} heard;
+
+static void keep(heard *h, const rnl_piece *p) {
+    assert_int_equal(p->index, h->piece_count);
+    assert_in_range(h->piece_count, 0, 15);
+    h->begins[h->piece_count] = p->begin;
+    h->ends[h->piece_count++] = p->end;
+    size_t used = strlen(h->text);
+    used += (size_t)snprintf(h->text + used, TEXT_CAP - used, "[%.3f %.3f %.6f %s]", p->begin,
+                             p->end, (double)p->confidence, p->text);
+    for (size_t i = 0; i < p->word_count; i++) {
+        const rnl_word *w = &p->words[i];
+        assert_true(w->begin >= p->begin && w->end <= p->end + 1e-9 && w->begin < w->end);
+        assert_true(w->token_at + w->token_count <= p->token_count && w->confidence <= 0);
+        used += (size_t)snprintf(h->text + used, TEXT_CAP - used, " %.3f", w->begin);
+    }
+    size_t words = 0;
+    for (size_t i = 0; i < p->segment_count; i++) words += p->segments[i].word_count;
+    assert_int_equal(words, p->word_count);
+}
+
+static void drain(rnl_transcript *t, heard *h, bool to_the_end) {
+    rnl_piece piece;
+    rnl_error error = {0};
+    for (;;) {
+        rnl_status status = rnl_transcript_pull(t, &piece);
+        if (status == RNL_DONE) return;
+        if (status == RNL_OK) {
+            keep(h, &piece);
+            continue;
+        }
+        status = rnl_transcript_step(t, &error);
+        if (status < 0) fail_msg("%s", error.text);
+        if (status == RNL_AGAIN && !to_the_end) return;
+    }
+}
+
+/* Pushes in cuts of about `cut` samples. */
+static void hear(rnl_transcript *t, const float *samples, size_t count, size_t cut, heard *h) {
+    unsigned x = (unsigned)cut * 2654435761u;
+    rnl_error error = {0};
+    *h = (heard){0};
+    for (size_t at = 0; at < count;) {
+        x = x * 1664525u + 1013904223u;
+        size_t n = 1 + (x >> 8) % cut, taken;
+        if (n > count - at) n = count - at;
+        if (rnl_transcript_push(t, samples + at, n, &taken, &error) != RNL_OK)
+            fail_msg("%s", error.text);
+        at += taken;
+        if (taken < n) drain(t, h, false);
+    }
+    rnl_transcript_finish(t);
+    rnl_transcript_finish(t);
+    drain(t, h, true);
+    rnl_piece piece;
+    assert_int_equal(rnl_transcript_pull(t, &piece), RNL_DONE);
+    assert_int_equal(rnl_transcript_step(t, &error), RNL_DONE);
+}
+
+static rnl_transcript *create(const recording *r, int thread_count) {
+    rnl_transcript_config config = rnl_transcript_config_default(r->model);
+    config.thread_count = thread_count;
+    rnl_transcript *t = NULL;
+    rnl_error error = {0};
+    if (rnl_transcript_create(r->model, &config, &t, &error) != RNL_OK) fail_msg("%s", error.text);
+    return t;
+}
+
+static void clips_are_found_and_understood(void **state) {
+    const recording *r = *state;
+    rnl_transcript *t = create(r, 2);
+    heard h;
+    hear(t, r->samples, r->count, 100000, &h);
+    assert_int_equal(h.piece_count, CLIP_COUNT);
+    for (int i = 0; i < CLIP_COUNT; i++)
+        if (h.begins[i] < r->begins[i] - 0.02 || h.begins[i] > r->begins[i] + 0.25 ||
+            h.ends[i] > r->ends[i] + 0.05 || h.ends[i] < r->ends[i] - 0.3)
+            fail_msg("clip %d: %.3f to %.3f of %.3f to %.3f", i, h.begins[i], h.ends[i],
+                     r->begins[i], r->ends[i]);
+    assert_non_null(strstr(h.text, "Will i reach the museum in twelve minutes?"));
+    rnl_transcript_stats stats;
+    rnl_transcript_get_stats(t, &stats);
+    assert_int_equal(stats.piece_count, CLIP_COUNT);
+    assert_int_equal(stats.joined_count + stats.again_count + stats.skipped_count, 0);
+    assert_true(stats.encode > 0 && stats.decode > 0 && stats.overlap <= stats.encode);
+    assert_true(fabs(stats.sound - (double)r->count / RATE) < 1e-9);
+    rnl_transcript_destroy(&t);
+    assert_null(t);
+}
+
+static void any_cut_and_any_threads_give_the_same(void **state) {
+    const recording *r = *state;
+    heard whole, other;
+    rnl_transcript *t = create(r, 1);
+    hear(t, r->samples, r->count, 1000000, &whole);
+    const size_t cuts[] = {3000, 50, 70000};
+    for (int i = 0; i < rig_rounds(3); i++) { /* reset equals fresh, too */
+        rnl_transcript_reset(t, RATE);
+        hear(t, r->samples, r->count, cuts[i], &other);
+        assert_string_equal(whole.text, other.text);
+    }
+    rnl_transcript_destroy(&t);
+    for (int threads = 2; threads <= 3; threads++) {
+        t = create(r, threads);
+        hear(t, r->samples, r->count, 20000, &other);
+        assert_string_equal(whole.text, other.text);
+        rnl_transcript_destroy(&t);
+    }
+}
+
+static void reset_in_the_middle_forgets(void **state) {
+    const recording *r = *state;
+    heard fresh, again;
+    rnl_error error;
+    size_t taken;
+    rnl_transcript *t = create(r, 2);
+    hear(t, r->samples, r->count, 1000000, &fresh);
+    rnl_transcript_reset(t, 44100);
+    assert_int_equal(rnl_transcript_push(t, r->samples, r->count, &taken, &error), RNL_OK);
+    rnl_transcript_reset(t, RATE);
+    hear(t, r->samples, r->count, 1000000, &again);
+    assert_string_equal(fresh.text, again.text);
+    rnl_transcript_destroy(&t);
+}
+
+static void silence_and_noise_give_nothing(void **state) {
+    const recording *r = *state;
+    float *sound = calloc(20 * RATE, sizeof *sound);
+    for (int kind = 0; kind < 3; kind++) {
+        unsigned x = 1;
+        for (int i = 0; i < 20 * RATE; i++) {
+            x = x * 1664525u + 1013904223u;
+            const float noise = (float)(x >> 8) / 8388608.0f - 1.0f;
+            /* nothing; noise; a chord with a beat */
+            sound[i] = kind == 0   ? 0.0f
+                       : kind == 1 ? 0.1f * noise
+                                   : 0.2f * (sinf(0.0864f * (float)i) + sinf(0.1088f * (float)i)) *
+                                         (float)(i % 8000) / 8000.0f;
+        }
+        rnl_transcript *t = create(r, 1);
+        heard h;
+        hear(t, sound, 20 * RATE, 5000, &h);
+        if (h.piece_count > 0) fail_msg("kind %d: %s", kind, h.text);
+        rnl_transcript_destroy(&t);
+    }
+    free(sound);
+}
+
+static void whole_is_one_piece(void **state) {
+    const recording *r = *state;
+    rnl_transcript_config config = rnl_transcript_config_default(r->model);
+    config.whole = true;
+    rnl_transcript *t = NULL;
+    rnl_error error = {0};
+    assert_int_equal(rnl_transcript_create(r->model, &config, &t, &error), RNL_OK);
+    const size_t begin = (size_t)(r->begins[1] * RATE), end = (size_t)(r->ends[1] * RATE);
+    heard h;
+    hear(t, r->samples + begin, end - begin, 10000, &h);
+    assert_int_equal(h.piece_count, 1);
+    assert_non_null(strstr(h.text, "Will i reach the market in fifteen minutes?"));
+    rnl_transcript_reset(t, RATE);
+    size_t taken = 1;
+    float *minute = calloc(61 * RATE, sizeof *minute);
+    assert_int_equal(rnl_transcript_push(t, minute, 61 * RATE, &taken, &error), RNL_ERR_TOO_LONG);
+    assert_int_equal(taken, 0);
+    free(minute);
+    hear(t, r->samples, 100, 100, &h); /* shorter than any clip: nothing, no error */
+    assert_int_equal(h.piece_count, 0);
+    rnl_transcript_destroy(&t);
+}
+
+static void mistakes_are_refused(void **state) {
+    const recording *r = *state;
+    rnl_error error = {0};
+    rnl_transcript *t = NULL;
+    const struct {
+        const char *field;
+        int rate, threads;
+        double min, max;
+    } rows[] = {{"rate", 3999, 1, 0, 8},           {"thread_count", 16000, 0, 0, 8},
+                {"thread_count", 16000, 65, 0, 8}, {"piece_max", 16000, 1, 0, 31},
+                {"piece_max", 16000, 1, 0, 0.5},   {"piece_min", 16000, 1, 9, 8},
+                {"piece_min", 16000, 1, -1, 8},    {"piece_max", 16000, 1, 0, (double)NAN}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rnl_transcript_config config = rnl_transcript_config_default(r->model);
+        config.rate = rows[i].rate;
+        config.thread_count = rows[i].threads;
+        config.piece_min = rows[i].min;
+        config.piece_max = rows[i].max;
+        assert_int_equal(rnl_transcript_create(r->model, &config, &t, &error), RNL_ERR_ARGUMENT);
+        assert_null(t);
+        assert_non_null(strstr(error.text, rows[i].field));
+    }
+    rnl_transcript_config config = rnl_transcript_config_default(r->model);
+    config.memory_size_max = 1 << 20;
+    assert_int_equal(rnl_transcript_create(r->model, &config, &t, &error), RNL_ERR_BUDGET);
+    t = create(r, 1);
+    assert_true(rnl_transcript_memory_size(t) > 1 << 20);
+    size_t taken = 9;
+    const float bad[] = {0, 0, NAN};
+    assert_int_equal(rnl_transcript_push(t, bad, 3, &taken, &error), RNL_ERR_DATA);
+    assert_int_equal(taken, 0);
+    assert_int_equal(rnl_transcript_push(t, NULL, 1, &taken, &error), RNL_ERR_ARGUMENT);
+    assert_int_equal(rnl_transcript_push(t, NULL, 0, &taken, &error), RNL_OK);
+    assert_int_equal(rnl_transcript_step(t, &error), RNL_AGAIN);
+    rnl_transcript_finish(t);
+    assert_int_equal(rnl_transcript_push(t, bad, 1, &taken, &error), RNL_ERR_STATE);
+    assert_int_equal(rnl_transcript_step(t, &error), RNL_DONE);
+    rnl_transcript_destroy(&t);
+    rnl_transcript_destroy(&t);
+    rnl_transcript_destroy(NULL);
+    rnl_model *text = rig_model("dense/tied");
+    assert_int_equal(rnl_transcript_create(text, NULL, &t, &error), RNL_ERR_UNSUPPORTED);
+    rnl_model_close(&text);
+}
+
+/* A model of random weights never ends its reply, so every piece is tried again in halves and cut
+ * off in the end; nothing hangs and nothing is invented without bound. */
+static void endless_replies_are_cut(void **state) {
+    const recording *r = *state;
+    rnl_model *tiny = rig_model("tiny");
+    rnl_transcript_config config = rnl_transcript_config_default(tiny);
+    assert_true(config.piece_min == 15 && config.piece_max == 25);
+    config.thread_count = 2;
+    rnl_transcript *t = NULL;
+    rnl_error error = {0};
+    assert_int_equal(rnl_transcript_create(tiny, &config, &t, &error), RNL_OK);
+    size_t taken;
+    assert_int_equal(rnl_transcript_push(t, r->samples, 6 * RATE, &taken, &error), RNL_OK);
+    rnl_transcript_finish(t);
+    rnl_piece piece;
+    rnl_status status;
+    while ((status = rnl_transcript_pull(t, &piece)) != RNL_DONE) {
+        if (status == RNL_OK) {
+            assert_true(piece.again && piece.finish != RNL_FINISH_END);
+            assert_true(piece.token_count < 400);
+        } else if (rnl_transcript_step(t, &error) < 0) {
+            fail_msg("%s", error.text);
+        }
+    }
+    rnl_transcript_destroy(&t);
+    rnl_model_close(&tiny);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clips_are_found_and_understood),
+        cmocka_unit_test(any_cut_and_any_threads_give_the_same),
+        cmocka_unit_test(reset_in_the_middle_forgets),
+        cmocka_unit_test(silence_and_noise_give_nothing),
+        cmocka_unit_test(whole_is_one_piece),
+        cmocka_unit_test(mistakes_are_refused),
+        cmocka_unit_test(endless_replies_are_cut),
+    };
+    return cmocka_run_group_tests(tests, make_recording, drop_recording);
+}
