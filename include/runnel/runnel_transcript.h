@@ -103,10 +103,11 @@ typedef struct rnl_piece {
     bool joined;       /* no pause stood before it: it overlaps the piece before by a second, and
                         * the words said twice were left out here */
     bool again;        /* the model fell into a loop, so it was decoded in smaller parts */
-    rnl_finish finish; /* RNL_FINISH_END, or why the text stops early; RNL_FINISH_STOPPED: in a loop,
+    rnl_finish
+        finish;       /* RNL_FINISH_END, or why the text stops early; RNL_FINISH_STOPPED: in a loop,
                         * or the model began to speak instead of writing */
-    float confidence;  /* mean log-probability of all its tokens */
-    const char *text;  /* UTF-8, terminated */
+    float confidence; /* mean log-probability of all its tokens */
+    const char *text; /* UTF-8, terminated */
     size_t text_size;
     const int32_t *emitted; /* [emitted_count] all token ids as the model gave them, special ones
                              * and words left out of a joined piece included */
