@@ -27,7 +27,7 @@ static bool read_row(const json *line, row *r) {
     *r = (row){0};
     if (!json_int(json_get(line, "turn"), 0, INT64_MAX / 2, &r->turn)) return false;
     for (int i = 0; i < MARKS; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "T%d", i);
         const json *mark = json_get(line, name);
         r->mark[i] = -1;

@@ -94,7 +94,7 @@ static int write_line(talk_trace *t) {
     json *o = json_new_object();
     json_set(o, "turn", json_new_int(t->turn.index));
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "T%d", i);
         json_set(o, name, mark_of(&t->turn, i));
     }

@@ -21,7 +21,9 @@ enum {
     PHRASE_CAP = 64,  /* replies whose place in the ring is remembered */
     SOUND_CAP = 1024, /* stretches of sound remembered: 10 s of 10 ms */
     LOST_AFTER_US = 1000000,
-    FIRST_AFTER_US = 4000000, /* a sound server may sleep for 2 s before it takes a new stream */
+    /* A sound server takes the first buffers of a new stream and may then sleep for 2 s. */
+    YOUNG_US = 3000000,
+    YOUNG_LOST_AFTER_US = 5000000,
     WAIT_US = 10000,
     WAIT_STEP_US = 2000
 };
@@ -79,7 +81,7 @@ struct duplex {
     int64_t cut_sound_end;     /* sample after the last one that sounded before the cut */
 
     /* watchdog */
-    int64_t calls_in, calls_out, calls_in_us, calls_out_us, lost_us;
+    int64_t calls_in, calls_out, calls_in_us, calls_out_us, start_us, lost_us;
     bool searching; /* lost, and not found again so far */
     int64_t realign_count, reopen_count;
 };
@@ -135,6 +137,7 @@ static void begin_streams(duplex *d) {
     drift_reset(&d->drift);
     d->drift_us = 0;
     d->calls_in = d->calls_out = -1;
+    d->start_us = duplex_now_us(d);
     d->phrase_count = 0;
     d->sound_count = 0;
     atomic_store(&d->side.in_calls, 0);
@@ -494,6 +497,11 @@ rnl_status duplex_pull(duplex *d, duplex_block *block) {
 
 /* ---- Time and loss ---- */
 
+static bool is_lost(const duplex *d, int64_t last_us, int64_t now_us) {
+    const bool young = last_us - d->start_us < YOUNG_US;
+    return now_us - last_us > (young ? YOUNG_LOST_AFTER_US : LOST_AFTER_US);
+}
+
 /* A card that is gone calls no more, and says nothing. */
 static rnl_status watch(duplex *d, rnl_error *error) {
     const int64_t now = duplex_now_us(d);
@@ -502,8 +510,8 @@ static rnl_status watch(duplex *d, rnl_error *error) {
     if (out != d->calls_out) d->calls_out_us = now;
     d->calls_in = in;
     d->calls_out = out;
-    const bool in_lost = now - d->calls_in_us > (in > 0 ? LOST_AFTER_US : FIRST_AFTER_US);
-    const bool out_lost = now - d->calls_out_us > (out > 0 ? LOST_AFTER_US : FIRST_AFTER_US);
+    const bool in_lost = is_lost(d, d->calls_in_us, now);
+    const bool out_lost = is_lost(d, d->calls_out_us, now);
     if (!in_lost && !out_lost) return RNL_OK;
     const device_facts *f = &d->device->facts;
     if (d->lost_us == 0) d->lost_us = now;

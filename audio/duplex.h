@@ -101,8 +101,8 @@ size_t duplex_queued(const duplex *d);
 RNL_MUST_USE rnl_status duplex_dac_us(duplex *d, int64_t sample_index, int64_t *dac_us);
 
 /* Waits until a block may be there (at most some 10 ms). RNL_OK; RNL_ERR_IO: no callback for a
- * second (after a start for four), the device is lost (the sentence names it), or the
- * loudspeaker's file cannot be written. */
+ * second (for five in the first seconds after a start), the device is lost (the sentence names it),
+ * or the loudspeaker's file cannot be written. */
 RNL_MUST_USE rnl_status duplex_wait(duplex *d, rnl_error *error);
 /* A step of the loop took us microseconds (device_verbs.charge). RNL_ERR_IO as for wait. */
 RNL_MUST_USE rnl_status duplex_charge(duplex *d, int64_t us, rnl_error *error);

@@ -21,7 +21,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <math.h>
 #include <string.h>
 
 #include "kernels/packed_inner.h"
@@ -29,11 +28,13 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
-/* Groups of four columns whose products fit 16 bits: codes times 127, two per lane and group. */
+/* Groups of four columns whose products fit 16 bits, two columns per lane and group: a sub-block,
+ * except with codes up to 31 and no offset. A sum begins with minus the offset's share, so that in
+ * the midst of it, too, each column counts |code - offset| or offset times at most 127: with six
+ * bits and 16 columns, or five and 32, 32,512. */
 INLINE int chain_of(const packed_info p) {
     const int bits = p.low_bits + p.high_bits;
-    if (bits == 6) return 2;
-    return bits == 4 && p.sub_len == 32 ? 8 : 4;
+    return p.sub_len == 16 || (bits == 5 && p.offset == 0) ? 4 : 8;
 }
 INLINE bool is_wide(const packed_info p) { /* Q8_0 */
     return p.low_bits == 8;
@@ -52,11 +53,23 @@ INLINE __m256i spread(const void *p) {
     return _mm256_set1_epi32(v);
 }
 
-/* Makes the compiler keep to the order in which this is called. It would rather have all products
- * of a block first and add them afterwards, which takes more registers than there are. */
-INLINE __m256i in_turn(__m256i v) {
-    __asm__ volatile("" : "+x"(v));
-    return v;
+/* Sums in the order and in the registers in which they are written. The compiler would rather have
+ * all products of a block first and add them afterwards, which takes more registers than there are,
+ * and says so with moves and spills. */
+INLINE void add_16(__m256i *sum, __m256i v) {
+    __asm__ volatile("vpaddw %1, %0, %0" : "+x"(*sum) : "x"(v));
+}
+INLINE void add_32(__m256i *sum, __m256i v) {
+    __asm__ volatile("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(v));
+}
+
+/* The rows of a tile's inputs as pointers of their own. The compiler would rather keep one pointer
+ * and a sum for each of its uses, and fetch these from the stack. */
+INLINE void rows_of(int count, const void *x, int64_t row_size, const unsigned char *rows[]) {
+    UNROLL for (int t = 0; t < count; t++) {
+        rows[t] = (const unsigned char *)x + t * row_size;
+        __asm__("" : "+r"(rows[t]));
+    }
 }
 
 /* ---- reading a slab ---- */
@@ -159,31 +172,22 @@ INLINE __m256i input_sums(const int16_t *sums, int half) {
 /* Codes of up to six bits; scales: of columns 0 .. 15 and 16 .. 31. */
 INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int h, const int8_t *x,
                             const int16_t *sums, const __m256i scales[2]) {
-    const bool late = chain_of(p) == 2; /* offset times scale by itself: it would overflow */
     const __m256i offset = _mm256_set1_epi16((short)-p.offset);
-    __m256i off[2], acc[2], sum = _mm256_setzero_si256();
+    __m256i acc[2];
     UNROLL for (int i = 0; i < 2; i++) {
-        off[i] = _mm256_setzero_si256();
-        if (p.offset != 0) off[i] = _mm256_mullo_epi16(input_sums(sums, i), offset);
-        acc[i] = late ? _mm256_setzero_si256() : off[i];
-        if (late) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(off[i], scales[i]));
+        acc[i] = _mm256_setzero_si256();
+        if (p.offset != 0) acc[i] = _mm256_mullo_epi16(input_sums(sums, i), offset);
     }
     UNROLL for (int j = 0; j < 4; j++) {
         __m256i v[2];
         read_pair(p, block, j, h, v);
         UNROLL for (int i = 0; i < 2; i++) acc[i] =
             _mm256_add_epi16(acc[i], _mm256_maddubs_epi16(v[i], spread(x + 4 * j + 16 * i)));
-        if (j != 1 || !late) continue;
-        UNROLL for (int i = 0; i < 2; i++) {
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(acc[i], scales[i]));
-            acc[i] = _mm256_setzero_si256();
-        }
     }
     if (chain_of(p) == 8) /* one scale for both */
         return _mm256_madd_epi16(_mm256_add_epi16(acc[0], acc[1]), scales[0]);
-    UNROLL for (int i = 0; i < 2; i++) sum =
-        _mm256_add_epi32(sum, _mm256_madd_epi16(acc[i], scales[i]));
-    return sum;
+    return _mm256_add_epi32(_mm256_madd_epi16(acc[0], scales[0]),
+                            _mm256_madd_epi16(acc[1], scales[1]));
 }
 
 /* What lies behind the codes of a super-block. */
@@ -321,42 +325,47 @@ INLINE void unpack(const packed_info p, piece *out, const unsigned char *codes,
     }
 }
 
+/* The integer sums of one chain of groups, part 0 or 1 of a block, for `count` inputs. */
+INLINE void tile_part(const packed_info p, int count, int part,
+                      const unsigned char (*lines)[PACKED_LINE],
+                      const unsigned char (*scales)[PACKED_LINE], const unsigned char *const *rows,
+                      int64_t stride, const int16_t *sums, __m256i out[TILE_INPUTS][2]) {
+    const int chain = chain_of(p);
+    const __m256i offset = _mm256_set1_epi16((short)-p.offset);
+    __m256i acc[TILE_INPUTS][2];
+    UNROLL for (int t = 0; t < count; t++) {
+        acc[t][0] = _mm256_setzero_si256();
+        if (p.offset != 0)
+            acc[t][0] = _mm256_mullo_epi16(
+                input_sums(sums + t * (stride / 8), chain == 8 ? 2 : part), offset);
+        acc[t][1] = acc[t][0];
+    }
+    UNROLL for (int i = 0; i < chain; i++) {
+        const int g = part * chain + i;
+        const __m256i w[2] = {load_32(lines[g]), load_32(lines[g] + 32)};
+        UNROLL for (int t = 0; t < count; t++) {
+            const __m256i xs = spread(rows[t] + 4 * g);
+            UNROLL for (int h = 0; h < 2; h++) add_16(&acc[t][h], _mm256_maddubs_epi16(w[h], xs));
+        }
+    }
+    UNROLL for (int h = 0; h < 2; h++) {
+        const __m256i scale = p.has_scale ? load_32(scales[p.sub_len == 16 ? part : 0] + 32 * h)
+                                          : _mm256_set1_epi16(1);
+        UNROLL for (int t = 0; t < count; t++) {
+            const __m256i sum = _mm256_madd_epi16(acc[t][h], scale);
+            out[t][h] = part == 0 ? sum : _mm256_add_epi32(out[t][h], sum);
+        }
+    }
+}
+
 /* The integer sums of one block for `count` inputs, whose rows are `stride` columns apart. */
 INLINE void tile_codes(const packed_info p, int count, const unsigned char (*lines)[PACKED_LINE],
                        const unsigned char (*scales)[PACKED_LINE], const int8_t *x, int64_t stride,
                        const int16_t *sums, __m256i out[TILE_INPUTS][2]) {
-    const int chain = chain_of(p);
-    const __m256i offset = _mm256_set1_epi16((short)-p.offset);
-    UNROLL for (int part = 0; part < PACKED_GROUPS / chain; part++) {
-        const int sub = part * chain / 4; /* which 16 columns */
-        __m256i acc[TILE_INPUTS][2], scale[2];
-        UNROLL for (int h = 0; h < 2; h++) scale[h] =
-            p.has_scale ? load_32(scales[p.sub_len == 16 ? sub : 0] + 32 * h)
-                        : _mm256_set1_epi16(1);
-        UNROLL for (int t = 0; t < count; t++) {
-            __m256i off = _mm256_setzero_si256();
-            if (p.offset != 0 && (chain >= 4 || part % 2 == 0))
-                off = _mm256_mullo_epi16(input_sums(sums + t * (stride / 8), chain == 8 ? 2 : sub),
-                                         offset);
-            UNROLL for (int h = 0; h < 2; h++) {
-                acc[t][h] = chain == 2 ? _mm256_setzero_si256() : off;
-                if (part == 0) out[t][h] = _mm256_setzero_si256();
-                if (chain == 2 && part % 2 == 0)
-                    out[t][h] = _mm256_add_epi32(out[t][h], _mm256_madd_epi16(off, scale[h]));
-            }
-        }
-        UNROLL for (int i = 0; i < chain; i++) {
-            const int g = part * chain + i;
-            const __m256i w[2] = {load_32(lines[g]), load_32(lines[g] + 32)};
-            UNROLL for (int t = 0; t < count; t++) {
-                const __m256i xs = in_turn(spread(x + t * stride + 4 * g));
-                UNROLL for (int h = 0; h < 2; h++) acc[t][h] =
-                    in_turn(_mm256_add_epi16(acc[t][h], _mm256_maddubs_epi16(w[h], xs)));
-            }
-        }
-        UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-            _mm256_add_epi32(out[t][h], _mm256_madd_epi16(acc[t][h], scale[h]));
-    }
+    const unsigned char *rows[TILE_INPUTS];
+    rows_of(count, x, stride, rows);
+    tile_part(p, count, 0, lines, scales, rows, stride, sums, out);
+    if (chain_of(p) < PACKED_GROUPS) tile_part(p, count, 1, lines, scales, rows, stride, sums, out);
 }
 
 INLINE void tile_wide(int count, const unsigned char (*lines)[PACKED_LINE], const int16_t *x,
@@ -365,9 +374,8 @@ INLINE void tile_wide(int count, const unsigned char (*lines)[PACKED_LINE], cons
     UNROLL for (int l = 0; l < 2 * PACKED_GROUPS; l++) {
         const __m256i w[2] = {load_32(lines[l]), load_32(lines[l] + 32)};
         UNROLL for (int t = 0; t < count; t++) {
-            const __m256i xs = in_turn(spread(x + t * stride + 2 * l));
-            UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-                in_turn(_mm256_add_epi32(out[t][h], _mm256_madd_epi16(w[h], xs)));
+            const __m256i xs = spread(x + t * stride + 2 * l);
+            UNROLL for (int h = 0; h < 2; h++) add_32(&out[t][h], _mm256_madd_epi16(w[h], xs));
         }
     }
 }
@@ -375,13 +383,14 @@ INLINE void tile_wide(int count, const unsigned char (*lines)[PACKED_LINE], cons
 INLINE void tile_table(const packed_info p, int count, const unsigned char (*lines)[PACKED_LINE],
                        const unsigned char *scales, const int8_t *x, int64_t stride,
                        __m256i out[TILE_INPUTS][2]) {
+    const unsigned char *rows[TILE_INPUTS];
+    rows_of(count, x, stride, rows);
     UNROLL for (int t = 0; t < count; t++) out[t][0] = out[t][1] = _mm256_setzero_si256();
     UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
         const __m256i w[2] = {load_32(lines[g]), load_32(lines[g] + 32)};
         UNROLL for (int t = 0; t < count; t++) {
-            const __m256i xs = in_turn(spread(x + t * stride + 4 * g));
-            UNROLL for (int h = 0; h < 2; h++) out[t][h] =
-                in_turn(_mm256_add_epi32(out[t][h], signed_products(w[h], xs)));
+            const __m256i xs = spread(rows[t] + 4 * g);
+            UNROLL for (int h = 0; h < 2; h++) add_32(&out[t][h], signed_products(w[h], xs));
         }
     }
     if (!p.has_scale) return;
@@ -391,15 +400,14 @@ INLINE void tile_table(const packed_info p, int count, const unsigned char (*lin
     }
 }
 
-/* y[t] += d * products[t] + min * minima[t] for the super-block s of the piece. */
-INLINE void tile_add(const packed_info p, int count, float *y, const piece *w, int s,
-                     const __m256 products[TILE_INPUTS][2], const __m256 minima[TILE_INPUTS][2]) {
+/* acc[t] += d * products[t] + min * minima[t] for the super-block s of the piece. */
+INLINE void tile_add(const packed_info p, int count, __m256 acc[TILE_INPUTS][2], const piece *w,
+                     int s, const __m256 products[TILE_INPUTS][2],
+                     const __m256 minima[TILE_INPUTS][2]) {
     UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++) {
-        float *at = y + t * PACKED_ROWS + 8 * h;
-        __m256 acc = _mm256_loadu_ps(at);
-        acc = _mm256_fmadd_ps(_mm256_load_ps(w->d[s] + 8 * h), products[t][h], acc);
-        if (p.has_min) acc = _mm256_fmadd_ps(_mm256_load_ps(w->min[s] + 8 * h), minima[t][h], acc);
-        _mm256_storeu_ps(at, acc);
+        acc[t][h] = _mm256_fmadd_ps(_mm256_load_ps(w->d[s] + 8 * h), products[t][h], acc[t][h]);
+        if (p.has_min)
+            acc[t][h] = _mm256_fmadd_ps(_mm256_load_ps(w->min[s] + 8 * h), minima[t][h], acc[t][h]);
     }
 }
 
@@ -411,12 +419,12 @@ typedef struct tile_input {
     int64_t stride; /* columns of a row */
 } tile_input;
 
-/* Block b of the piece: products and minima as float, added to what is there unless first. */
-INLINE void tile_block(const packed_info p, int count, const piece *w, int b, const tile_input *x,
-                       bool first, __m256 products[TILE_INPUTS][2], __m256 minima[TILE_INPUTS][2]) {
+/* Block b of the piece: products as float, added to what is there unless first. A sum times a scale
+ * is rounded like the fused step from 0 that the law asks for. */
+INLINE void tile_products(const packed_info p, int count, const piece *w, int b,
+                          const tile_input *x, bool first, __m256 products[TILE_INPUTS][2]) {
     const int sub = b * PACKED_BLOCK / p.sub_len;
     const int64_t blocks = x->stride / PACKED_BLOCK;
-    const int16_t *sums = x->sums + 4 * b;
     __m256i out[TILE_INPUTS][2];
     if (is_wide(p))
         tile_wide(count, w->lines[b], x->wide + b * PACKED_BLOCK, x->stride, out);
@@ -425,30 +433,42 @@ INLINE void tile_block(const packed_info p, int count, const piece *w, int b, co
                    out);
     else
         tile_codes(p, count, w->lines[b], w->scales + sub, x->codes + b * PACKED_BLOCK, x->stride,
-                   sums, out);
+                   x->sums + 4 * b, out);
     UNROLL for (int t = 0; t < count; t++) {
         const __m256 xs = _mm256_broadcast_ss(x->scales + t * blocks + b);
         UNROLL for (int h = 0; h < 2; h++) {
             const __m256 sum = _mm256_cvtepi32_ps(out[t][h]);
             products[t][h] =
                 first ? _mm256_mul_ps(sum, xs) : _mm256_fmadd_ps(sum, xs, products[t][h]);
-            if (!p.has_min) continue;
-            __m256i mins[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
-            if (p.has_scale) {
-                mins[0] = load_32(w->mins[sub] + 32 * h);
-                mins[1] = load_32(w->mins[sub + (p.sub_len == 16)] + 32 * h);
-            }
-            const __m256 min = _mm256_cvtepi32_ps(min_sum(p, mins, sums + t * (x->stride / 8)));
+        }
+    }
+}
+
+/* The same for minima. */
+INLINE void tile_minima(const packed_info p, int count, const piece *w, int b, const tile_input *x,
+                        bool first, __m256 minima[TILE_INPUTS][2]) {
+    const int sub = b * PACKED_BLOCK / p.sub_len;
+    const int64_t blocks = x->stride / PACKED_BLOCK;
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i mins[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
+        if (p.has_scale) {
+            mins[0] = load_32(w->mins[sub] + 32 * h);
+            mins[1] = load_32(w->mins[sub + (p.sub_len == 16)] + 32 * h);
+        }
+        UNROLL for (int t = 0; t < count; t++) {
+            const __m256i sum = min_sum(p, mins, x->sums + 4 * b + t * (x->stride / 8));
+            const __m256 xs = _mm256_broadcast_ss(x->scales + t * blocks + b);
+            const __m256 min = _mm256_cvtepi32_ps(sum);
             minima[t][h] = first ? _mm256_mul_ps(min, xs) : _mm256_fmadd_ps(min, xs, minima[t][h]);
         }
     }
 }
 
-/* A piece times `count` inputs from input t on, added to y [count][16]; column: where the piece
- * begins. A sum times a scale is rounded like the fused step from 0 that the law asks for. */
+/* A piece times `count` inputs from input `from` on, added to y [count][16]; column: where the
+ * piece begins. */
 INLINE void tile(const packed_info p, int count, float *y, const piece *w, int block_count,
-                 const kernels_input *x, int64_t t, int64_t column) {
-    const int64_t at = t * x->col_count + column;
+                 const kernels_input *x, int64_t from, int64_t column) {
+    const int64_t at = from * x->col_count + column;
     const int of_super = p.super_len / PACKED_BLOCK;
     const tile_input input = {.codes = x->codes + at,
                               .wide = x->wide + at,
@@ -456,13 +476,20 @@ INLINE void tile(const packed_info p, int count, float *y, const piece *w, int b
                               .scales =
                                   (is_wide(p) ? x->wide_scales : x->scales) + at / PACKED_BLOCK,
                               .stride = x->col_count};
-    __m256 products[TILE_INPUTS][2], minima[TILE_INPUTS][2];
+    __m256 products[TILE_INPUTS][2], minima[TILE_INPUTS][2], acc[TILE_INPUTS][2];
+    UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++) acc[t][h] =
+        _mm256_loadu_ps(y + t * PACKED_ROWS + 8 * h);
     for (int b = 0; b < block_count; b += of_super) {
-        tile_block(p, count, w, b, &input, true, products, minima);
+        tile_products(p, count, w, b, &input, true, products);
         for (int i = b + 1; i < b + of_super; i++)
-            tile_block(p, count, w, i, &input, false, products, minima);
-        tile_add(p, count, y, w, b / of_super, products, minima);
+            tile_products(p, count, w, i, &input, false, products);
+        if (p.has_min) tile_minima(p, count, w, b, &input, true, minima);
+        for (int i = b + 1; i < b + of_super && p.has_min; i++)
+            tile_minima(p, count, w, i, &input, false, minima);
+        tile_add(p, count, acc, w, b / of_super, products, minima);
     }
+    UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < 2; h++)
+        _mm256_storeu_ps(y + t * PACKED_ROWS + 8 * h, acc[t][h]);
 }
 
 INLINE void batch(const packed_info p, float *y, const unsigned char *slab, const kernels_input *x,
@@ -506,74 +533,7 @@ MULTIPLY(multiply_iq4_nl, QUANT_IQ4_NL)
 MULTIPLY(multiply_iq4_xs, QUANT_IQ4_XS)
 #undef MULTIPLY
 
-/* ---- rounding inputs ---- */
-
-/* The largest magnitude as bits: as integers NaN > infinity > any number. */
-INLINE uint32_t largest_bits(const __m256 v[4]) {
-    const __m256i mask = _mm256_set1_epi32(0x7fffffff);
-    __m256i m = _mm256_setzero_si256();
-    UNROLL for (int i = 0; i < 4; i++) m =
-        _mm256_max_epi32(m, _mm256_and_si256(_mm256_castps_si256(v[i]), mask));
-    __m128i s = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
-    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, 0xb1));
-    return (uint32_t)_mm_cvtsi128_si32(s);
-}
-
-/* A block as integers up to `most`, eight to a register. */
-INLINE void round_block(const float *x, float most, __m256i q[4], float *scale) {
-    __m256 v[4];
-    UNROLL for (int i = 0; i < 4; i++) v[i] = _mm256_loadu_ps(x + 8 * i);
-    const uint32_t bits = largest_bits(v);
-    float largest;
-    memcpy(&largest, &bits, sizeof largest);
-    const bool finite = bits < 0x7f800000, none = !finite || largest < KERNELS_TINY;
-    *scale = !finite ? NAN : none ? 0.0f : largest / most;
-    const __m256 factor = _mm256_set1_ps(none ? 0.0f : most / largest);
-    UNROLL for (int i = 0; i < 4; i++) {
-        q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], factor));
-        if (none) q[i] = _mm256_setzero_si256(); /* infinity times 0 is no number */
-    }
-}
-
-static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
-                     float *scales) {
-    const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m256i ones = _mm256_set1_epi8(1);
-    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++) {
-        __m256i q[4];
-        round_block(x + b * PACKED_BLOCK, 127.0f, q, scales + b);
-        const __m256i low = _mm256_packs_epi32(q[0], q[1]), high = _mm256_packs_epi32(q[2], q[3]);
-        const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), in_order);
-        _mm256_storeu_si256((__m256i *)(void *)(codes + b * PACKED_BLOCK), bytes);
-        /* Pairs of neighbours, then groups 0 .. 3 and 4 .. 7 each added up: lanes of 128 bits. */
-        __m256i s = _mm256_maddubs_epi16(ones, bytes);
-        s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0x4e));
-        s = _mm256_add_epi16(s, _mm256_shuffle_epi32(s, 0xb1));
-        const __m128i first = _mm256_castsi256_si128(s);
-        const __m128i both = _mm_add_epi16(first, _mm256_extracti128_si256(s, 1));
-        _mm_storel_epi64((__m128i *)(void *)(sums + 4 * b), _mm_unpacklo_epi32(first, both));
-    }
-}
-
-static void quantise_wide(const float *x, int64_t col_count, int16_t *wide, float *scales) {
-    const __m256i even_odd = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15,
-                                              0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-    for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++) {
-        __m256i q[4];
-        round_block(x + b * PACKED_BLOCK, 32767.0f, q, scales + b);
-        UNROLL for (int i = 0; i < 2; i++) {
-            __m256i v = _mm256_packs_epi32(q[2 * i], q[2 * i + 1]); /* fours 0 2 1 3 */
-            v = _mm256_permute4x64_epi64(v, 0xd8);
-            v = _mm256_shuffle_epi8(v, even_odd);
-            _mm256_storeu_si256((__m256i *)(void *)(wide + b * PACKED_BLOCK + 16 * i), v);
-        }
-    }
-}
-
 void kernels_fill_avx2_packed(kernels *k) {
-    k->quantise = quantise;
-    k->quantise_wide = quantise_wide;
     k->multiply[QUANT_Q4_0] = multiply_q4_0;
     k->multiply[QUANT_Q4_1] = multiply_q4_1;
     k->multiply[QUANT_Q5_0] = multiply_q5_0;

@@ -3,8 +3,9 @@
  *     duplex_probe INPUT OUTPUT SECONDS HZ HEARD.wav [SAID.wav [LATENCY_MS]]
  *
  * plays a tone of HZ (0: nothing) for SECONDS from the device OUTPUT and writes what INPUT gives
- * meanwhile, and the reference beside it. Prints the counts as one JSON line. Ends with 4 and a
- * sentence when there is trouble with a device. A lost device is waited for, 10 s at most. */
+ * for at least so long and until the tone is out, and the reference beside it. Prints the counts as
+ * one JSON line. Ends with 4 and a sentence when there is trouble with a device. A lost device is
+ * waited for, 10 s at most. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@ typedef struct probe {
     duplex *d;
     sound_writer *heard, *said; /* said may be NULL */
     double seconds, hz;
-    int64_t played;
+    int64_t played;    /* samples pushed */
+    int64_t queued_us; /* when some of them last waited */
 } probe;
 
 static int fail(const rnl_error *error) {
@@ -58,19 +60,28 @@ static void play(probe *p) {
     }
 }
 
+/* The tone is not out yet, or its last sample not heard of in the reference. */
+static bool sounds(const probe *p) {
+    enum { TAIL_US = 500000 };
+    if (p->hz <= 0.0) return false;
+    const bool all = p->played == (int64_t)(p->seconds * DUPLEX_RATE_SPEAKER);
+    return !all || duplex_queued(p->d) > 0 || duplex_now_us(p->d) - p->queued_us < TAIL_US;
+}
+
 static int talk(probe *p) {
     duplex_block block;
     rnl_error error = {0};
     const int64_t total = (int64_t)(p->seconds * DUPLEX_RATE_MIC);
-    for (int64_t heard = 0; heard < total;) {
+    for (int64_t heard = 0; heard < total || sounds(p);) {
         play(p);
-        while (heard < total && duplex_pull(p->d, &block) == RNL_OK) {
+        while (duplex_pull(p->d, &block) == RNL_OK) {
             if (sound_write(p->heard, block.mic, DUPLEX_BLOCK, &error) != RNL_OK ||
                 (p->said != NULL &&
                  sound_write(p->said, block.reference, DUPLEX_BLOCK, &error) != RNL_OK))
                 return fail(&error);
             heard += DUPLEX_BLOCK;
         }
+        if (duplex_queued(p->d) > 0) p->queued_us = duplex_now_us(p->d);
         if (duplex_wait(p->d, &error) != RNL_OK && !reopened(p, &error)) return EXIT_DEVICE;
     }
     return 0;

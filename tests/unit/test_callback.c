@@ -34,12 +34,6 @@ static atomic_bool inside;
 static atomic_int violations;
 static const char *_Atomic culprit;
 
-static void look(const char *name) {
-    if (!atomic_load(&inside)) return;
-    atomic_fetch_add(&violations, 1);
-    atomic_store(&culprit, name);
-}
-
 static void enter(void) {
     atomic_store(&inside, true);
 }
@@ -49,6 +43,12 @@ static void leave(void) {
 }
 
 #if GUARDED
+static void look(const char *name) {
+    if (!atomic_load(&inside)) return;
+    atomic_fetch_add(&violations, 1);
+    atomic_store(&culprit, name);
+}
+
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
