@@ -103,9 +103,9 @@ typedef struct rnl_piece {
     bool joined;       /* no pause stood before it: it overlaps the piece before by a second, and
                         * the words said twice were left out here */
     bool again;        /* the model fell into a loop, so it was decoded in smaller parts */
-    rnl_finish
-        finish;       /* RNL_FINISH_END, or why the text stops early; RNL_FINISH_STOPPED: in a loop,
-                        * or the model began to speak instead of writing */
+    /* RNL_FINISH_END, or why the text stops early; RNL_FINISH_STOPPED: a loop, or the model
+     * began to speak instead of writing. */
+    rnl_finish finish;
     float confidence; /* mean log-probability of all its tokens */
     const char *text; /* UTF-8, terminated */
     size_t text_size;
