@@ -15,7 +15,11 @@ mkdir -m 700 "$work/run" "$work/home"
 cd "$work" || exit 1
 
 pass() { passed=$((passed + 1)); }
-fail() { failed=$((failed + 1)); echo "FAILED: $*"; sed 's/^/    /' "$work/err" 2>/dev/null | head -5; }
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $*"
+    sed 's/^/    /' "$work/err" 2>/dev/null | head -5
+}
 check() { # check NAME COMMAND...
     local name=$1
     shift
@@ -162,7 +166,8 @@ if grep -q -- --trace help; then
     check "talk: the words" grep -q "The kitchen light is on" out
     check "talk: one turn" test "$(turns)" = 1
     "$runnel" transcribe -q -m "$model" answer.wav > heard.txt 2> err
-    check "talk: the words are in the sound: $(cat heard.txt)" grep -qi "kitchen light is on" heard.txt
+    check "talk: the words are in the sound: $(cat heard.txt)" \
+        grep -qi "kitchen light is on" heard.txt
     python3 -c 'import json
 t = json.loads(open("trace").readline())
 print("V2V %.0f ms, compute %.0f ms" % ((t["T11"] - t["T0"]) / 1e3, (t["T8"] - t["T3"]) / 1e3))'

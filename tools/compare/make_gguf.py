@@ -3,7 +3,7 @@
 
     make_gguf.py SHAPE OUT.gguf [--type f16|bf16|f32] [--seed N]
 
-SHAPE is 230m, 350m, 700m, 1.2b or 2.6b. Both engines read the file: llama.cpp, and runnel as a
+SHAPE is 230m, 350m, 700m, 1.2b, 2.6b or mini. Both engines read the file: llama.cpp, and runnel as a
 text model. The weights are bell-shaped noise, scaled so that activations stay tame; the vocabulary
 has the official special tokens at their ids, one token a byte, and fillers. Quantised files come
 from the F16 file by llama-quantize or `runnel convert`. Needs numpy.
@@ -19,6 +19,7 @@ SHAPES = {  # width, layers, attention layers, heads, key-value heads, feed-forw
     "350m": (1024, 16, ATTENTION_16, 16, 8, 4608),
     "700m": (1536, 16, ATTENTION_16, 24, 8, 6912),
     "1.2b": (2048, 16, ATTENTION_16, 32, 8, 8192),
+    "mini": (256, 16, ATTENTION_16, 4, 2, 768),  # no official shape: to compare quantisers
     "2.6b": (2048, 30, [2, 5, 9, 13, 17, 21, 24, 27], 32, 8, 10752),
 }
 VOCAB = 65536
