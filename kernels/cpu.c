@@ -12,12 +12,31 @@ static bool has_f16c(void) {
 }
 #endif
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* Bits that the kernel sets for a process: arch/arm64/include/uapi/asm/hwcap.h. i8mm is only taken
+ * with dot products, which its level uses too. */
+enum { HWCAP_DOT_PRODUCT = 1 << 20, HWCAP2_MATRIX_PRODUCT = 1 << 13 };
+
+static unsigned arm_features(void) {
+    unsigned features = KERNELS_CPU_NEON;
+    if ((getauxval(AT_HWCAP) & HWCAP_DOT_PRODUCT) == 0) return features;
+    features |= KERNELS_CPU_DOTPROD;
+    if ((getauxval(AT_HWCAP2) & HWCAP2_MATRIX_PRODUCT) != 0) features |= KERNELS_CPU_I8MM;
+    return features;
+}
+#endif
+
 unsigned kernels_cpu_features(void) {
     unsigned features = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())
         features |= KERNELS_CPU_AVX2;
+#endif
+#if defined(__aarch64__)
+    features = arm_features();
 #endif
     return features;
 }

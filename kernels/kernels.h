@@ -54,7 +54,7 @@ static inline size_t kernels_cache_size(kernels_cache type) { /* bytes of a valu
 }
 
 typedef struct kernels {
-    const char *name; /* "scalar", "avx2" */
+    const char *name; /* of the level: kernels_level_names */
 
     /* out[c] = row c of a stored row as float32. Same bits in every level. */
     void (*dequantise)(quant_type type, const void *row, float *out, int64_t count);
@@ -123,7 +123,12 @@ typedef struct kernels {
 extern const kernels kernels_scalar;
 
 /* What this CPU and its system can run: bits of KERNELS_CPU_*. */
-enum { KERNELS_CPU_AVX2 = 1u << 0 /* AVX2 + FMA + F16C */ };
+enum {
+    KERNELS_CPU_AVX2 = 1u << 0,    /* AVX2 + FMA + F16C */
+    KERNELS_CPU_NEON = 1u << 8,    /* 64-bit ARM */
+    KERNELS_CPU_DOTPROD = 1u << 9, /* sdot, udot */
+    KERNELS_CPU_I8MM = 1u << 10    /* smmla, usdot */
+};
 unsigned kernels_cpu_features(void);
 
 /* The features of a level by name ("scalar", "avx2", ...) among those given: what remains when all

@@ -3,17 +3,21 @@
 
 #include <string.h>
 
-/* What each level needs, lowest first; a level includes those before it. */
+/* What each level needs, lowest first; of one family a level includes those before it. */
 static const struct {
     const char *name;
     unsigned features;
 } levels[] = {
     {"scalar", 0},
     {"avx2", KERNELS_CPU_AVX2},
+    {"neon", KERNELS_CPU_NEON},
+    {"neon_dotprod", KERNELS_CPU_NEON | KERNELS_CPU_DOTPROD},
+    {"neon_i8mm", KERNELS_CPU_NEON | KERNELS_CPU_DOTPROD | KERNELS_CPU_I8MM},
 };
 enum { LEVEL_COUNT = sizeof levels / sizeof *levels };
 
-const char *const kernels_level_names[] = {"scalar", "avx2", NULL};
+const char *const kernels_level_names[] = {"scalar",       "avx2",      "neon",
+                                           "neon_dotprod", "neon_i8mm", NULL};
 
 bool kernels_level(const char *name, unsigned available, unsigned *features) {
     for (int i = 0; i < LEVEL_COUNT; i++) {
@@ -33,7 +37,15 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx2_packed(k);
         kernels_fill_avx2_attention(k);
     }
-#else
-    (void)features;
 #endif
+#if defined(__aarch64__)
+    if (features & KERNELS_CPU_NEON) {
+        kernels_fill_neon(k);
+        kernels_fill_neon_packed(k);
+        kernels_fill_neon_attention(k);
+        if (features & KERNELS_CPU_DOTPROD) kernels_fill_neon_dotprod(k);
+        if (features & KERNELS_CPU_I8MM) kernels_fill_neon_i8mm(k);
+    }
+#endif
+    (void)features; /* of an unknown family */
 }

@@ -78,13 +78,16 @@ static void *take(size_t size) {
     return p;
 }
 
-static kernels levels[2];
+static kernels levels[16];
 static int level_count;
 
 static int find_levels(void **state) {
     (void)state;
-    kernels_select(&levels[level_count++], 0);
-    if (kernels_cpu_features() != 0) kernels_select(&levels[level_count++], kernels_cpu_features());
+    for (int i = 0; kernels_level_names[i] != NULL; i++) {
+        unsigned features;
+        if (kernels_level(kernels_level_names[i], kernels_cpu_features(), &features))
+            kernels_select(&levels[level_count++], features);
+    }
     for (int i = 0; i < level_count; i++) printf("level %s\n", levels[i].name);
     return 0;
 }
