@@ -182,11 +182,21 @@ static double peak_of(bench *b, const limit_probe *probe) {
     }
 }
 
-double bench_peak(bench *b) {
-    const limit_probe *probe;
-    for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++)
-        if (strcmp(probe->level, b->model->kernels.name) == 0) return peak_of(b, probe);
-    return 0;
+/* Packed matrices meet integers, tiles BF16 (the encoder's at the level amx), all others floats. */
+double bench_peak(bench *b, const matrix *w, bool tiles) {
+    const kernels *k = &b->model->kernels;
+    const bool packed = w->packed != NULL && !b->model->exact;
+    const bool tiled = packed && tiles && k->quantise_tiles != NULL;
+    const char *integers = kernels_is_wide(w->type) ? "I16" : "I8";
+    const char *type = tiled ? "BF16" : packed ? integers : "F32";
+    /* What amx has not for itself it has from avx512. */
+    const char *level = k->quantise_tiles != NULL && !tiled ? "avx512" : k->name;
+    const limit_probe *probe, *best = NULL;
+    for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++) {
+        if (strcmp(probe->level, level) != 0) continue;
+        if (best == NULL || strcmp(probe->type, type) == 0) best = probe;
+    }
+    return best != NULL ? peak_of(b, best) : 0;
 }
 
 void bench_peak_rows(bench *b) {

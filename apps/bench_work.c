@@ -33,11 +33,13 @@ static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
 
 /* With the adapter; its rows go where the session would put them. */
 static double encoder_seconds(rnl_session *s) {
+    compute c = s->compute; /* as session_step.c has it */
+    c.tiles = true;
     const double begin = now_seconds();
     encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
-    while (encoder_step(&s->encoder, &s->compute) == RNL_OK) continue;
-    adapter_forward(&s->adapter, &s->compute, encoder_output(&s->encoder),
-                    s->encoder.position_count, s->embeddings);
+    while (encoder_step(&s->encoder, &c) == RNL_OK) continue;
+    adapter_forward(&s->adapter, &c, encoder_output(&s->encoder), s->encoder.position_count,
+                    s->embeddings);
     return now_seconds() - begin;
 }
 
@@ -56,7 +58,8 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
         const int positions = encoder_position_count(mel_frame_count(&s->mel));
         const double op_count = bench_encoder_ops(b, positions);
         while (more(b)) {
-            const double limit = 1e3 * op_count / bench_peak(b);
+            const double limit =
+                1e3 * op_count / bench_peak(b, &b->model->encoder.layers[0].ff1.up, true);
             add(b, 1e3 * encoder_seconds(s), limit);
         }
         bench_report(b, &(bench_row){.work = "encoder", .unit = "ms", .tokens = positions});
@@ -89,7 +92,8 @@ static void logits(rnl_session *s, int position_in_batch) {
 void bench_prefill(bench *b, int tokens) {
     const double op_count = bench_prefill_ops(b, tokens);
     while (more(b)) {
-        const double limit = tokens * bench_peak(b) / op_count;
+        const double limit =
+            tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, false) / op_count;
         lfm2_reset(&b->s->live->backbone);
         const double begin = now_seconds();
         forward(b->s, tokens);

@@ -81,7 +81,10 @@ static int run(const options *o) {
     config.as_set = o->format != NULL && strcmp(o->format, "set") == 0;
     config.packs = o->pack != NULL;
     if (config.packs && !is_level(o->pack))
-        return complain(EXIT_USAGE, "--pack: '%s' is no kernel level, such as avx2", o->pack);
+        return complain(EXIT_USAGE,
+                        "--pack: '%s' is no kernel level: scalar, avx2, avxvnni, avx512, amx, "
+                        "neon, neon_dotprod, neon_i8mm",
+                        o->pack);
     if (config.packs && config.as_set)
         return complain(EXIT_USAGE, "--pack: only a bundle can be packed, not a set");
     int code = check_target(o->output);

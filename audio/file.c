@@ -135,7 +135,7 @@ static rnl_status look_at(const char *path, unsigned char magic[MAGIC_SIZE], siz
 
 static rnl_status open_file(sound_reader *r, rnl_error *error) {
     unsigned char magic[MAGIC_SIZE];
-    size_t size;
+    size_t size = 0;
     rnl_status status = look_at(r->name, magic, &size, error);
     if (status != RNL_OK) return status;
     const content kind = content_of(magic, size, 1);

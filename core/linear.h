@@ -19,13 +19,15 @@ typedef struct compute {
     pool *pool;
     const kernels *k;
     bool exact;        /* float32 inputs for every matrix; set before compute_layout */
+    bool tiles;        /* packed products by multiply_tiles where the level has them. Their bits are
+                        * others, so a stage has them for all its products or for none */
     float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
     size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
     int8_t *codes;         /* a block of rounded inputs, as all below: see kernels_input */
-    int16_t *sums, *wide;
+    int16_t *sums, *wide;  /* wide is brains with tiles */
     float *scales, *wide_scales;
 } compute;
 

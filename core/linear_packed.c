@@ -4,7 +4,8 @@
  *
  *     x [count, cols] -> codes, sums, scales (compute.codes ...) -> slabs -> sums [rows, 16] -> y
  *
- * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. */
+ * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. With compute.tiles,
+ * and a level that has them, inputs are rounded to BF16 instead and slabs are taken in pairs. */
 #include <assert.h>
 
 #include "core/checked.h"
@@ -45,6 +46,7 @@ typedef struct block_job {
     int64_t first, count; /* rows of x */
     kernels_input input;
     bool rounds, rounds_wide; /* which of the two inputs the tasks' types read */
+    bool tiles;               /* or brains */
 } block_job;
 
 static void round_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -55,6 +57,10 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
     for (int64_t t = begin; t < end; t++) {
         const float *x = j->p->x + (size_t)(j->first + t) * j->p->x_stride;
         const int64_t at = t * cols;
+        if (j->tiles) {
+            c->k->quantise_tiles(x, cols, (uint16_t *)c->wide + at);
+            continue;
+        }
         if (j->rounds)
             c->k->quantise(x, cols, c->codes + at, c->sums + at / 8, c->scales + at / PACKED_BLOCK);
         if (j->rounds_wide)
@@ -62,10 +68,26 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
     }
 }
 
+/* One slab or two neighbours; the sums of the second follow those of a whole block. */
+static void multiply_tiles(const block_job *j, const matrix *w, int64_t slab, int slabs,
+                           int thread_index, float *sums) {
+    const compute *c = j->p->c;
+    const size_t size = w->packed->slab_size;
+    const unsigned char *first = w->packed->slabs + (size_t)(w->slab + slab) * size;
+    const unsigned char *const of[2] = {first, slabs > 1 ? first + size : NULL};
+    float *const y[2] = {sums, sums + BLOCK_ROWS * PACKED_ROWS};
+    c->k->multiply_tiles[w->type](y, of, slabs, &j->input, j->count,
+                                  c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE);
+}
+
 static void multiply_slab(const block_job *j, const matrix *w, int64_t slab, int thread_index,
                           float *sums) {
     const compute *c = j->p->c;
     const size_t at = (size_t)(w->slab + slab) * w->packed->slab_size;
+    if (j->tiles) {
+        multiply_tiles(j, w, slab, 1, thread_index, sums);
+        return;
+    }
     c->k->multiply[w->type](sums, w->packed->slabs + at, &j->input, j->count,
                             c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE);
 }
@@ -88,6 +110,18 @@ static void store_slab(const block_job *j, const linear_task *task, int64_t slab
     }
 }
 
+/* Slabs [from, to) of one task, in pairs. */
+static void tile_slabs(const block_job *j, const linear_task *task, int64_t from, int64_t to,
+                       int thread_index) {
+    float sums[2 * BLOCK_ROWS * PACKED_ROWS];
+    for (int64_t slab = from; slab < to; slab += 2) {
+        const int slabs = to - slab > 1 ? 2 : 1;
+        multiply_tiles(j, task->w, slab, slabs, thread_index, sums);
+        store_slab(j, task, slab, sums);
+        if (slabs > 1) store_slab(j, task, slab + 1, sums + BLOCK_ROWS * PACKED_ROWS);
+    }
+}
+
 /* Slabs are numbered through all tasks. */
 static void slab_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const block_job *j = context;
@@ -98,7 +132,8 @@ static void slab_part(void *context, int64_t begin, int64_t end, int thread_inde
         const int64_t count = slab_count(task->w);
         const int64_t from = begin > base ? begin - base : 0;
         const int64_t to = end - base < count ? end - base : count;
-        for (int64_t slab = from; slab < to; slab++) {
+        if (j->tiles && from < to) tile_slabs(j, task, from, to, thread_index);
+        for (int64_t slab = from; !j->tiles && slab < to; slab++) {
             multiply_slab(j, task->w, slab, thread_index, sums);
             store_slab(j, task, slab, sums);
         }
@@ -120,13 +155,14 @@ static void gated_part(void *context, int64_t begin, int64_t end, int thread_ind
 
 void linear_packed(const product *p) {
     const compute *c = p->c;
-    block_job j = {.p = p};
+    block_job j = {.p = p, .tiles = c->tiles && c->k->quantise_tiles != NULL};
     j.input = (kernels_input){.col_count = p->tasks[0].w->col_count,
                               .codes = c->codes,
                               .sums = c->sums,
                               .scales = c->scales,
                               .wide = c->wide,
-                              .wide_scales = c->wide_scales};
+                              .wide_scales = c->wide_scales,
+                              .brains = (const uint16_t *)c->wide};
     int64_t slabs = 0;
     for (int i = 0; i < p->task_count; i++) {
         const matrix *w = p->tasks[i].w;

@@ -71,13 +71,28 @@ static rnl_status open_files(rnl_model *m, const char *path, const rnl_model_con
     return source_open_gguf(&m->source, path, config != NULL ? config : &defaults, error);
 }
 
+static rnl_status refuse_level(const char *name, unsigned available, rnl_error *error) {
+    char here[64] = "";
+    unsigned features;
+    for (int i = 0; kernels_level_names[i] != NULL; i++) {
+        if (!kernels_level(kernels_level_names[i], available, &features)) continue;
+        (void)strncat(here, here[0] != '\0' ? ", " : "", sizeof here - strlen(here) - 1);
+        (void)strncat(here, kernels_level_names[i], sizeof here - strlen(here) - 1);
+    }
+    return status_fail(error, RNL_ERR_ARGUMENT,
+                       "kernel level \"%s\" is unknown or needs what this machine lacks; the "
+                       "levels here are %s",
+                       name, here);
+}
+
 static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
-    unsigned features = kernels_cpu_features();
-    if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, features, &features))
-        return status_fail(error, RNL_ERR_ARGUMENT,
-                           "kernel level \"%s\" is unknown or needs what this machine lacks; the "
-                           "levels are scalar and avx2",
-                           config->cpu);
+    const unsigned available = kernels_cpu_features();
+    const bool exact = config != NULL && config->exact;
+    /* Tiles round weights to BF16, so nobody gets them without asking, and never the exact. */
+    unsigned features = available & ~(unsigned)KERNELS_CPU_AMX;
+    if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, available, &features))
+        return refuse_level(config->cpu, available, error);
+    if (exact) features &= ~(unsigned)KERNELS_CPU_AMX;
     kernels_select(&m->kernels, features);
     return RNL_OK;
 }

@@ -12,9 +12,13 @@ static size_t width_of(const rnl_session *s) {
     return (size_t)backbone_width(&s->model->backbone);
 }
 
+/* A clip is encoded whole, all of it in one way, so tiles may have it. The backbone may not: a
+ * position must have the same bits whether it is prefilled, decided, or replayed. */
 static void step_encoder(rnl_session *s) {
-    if (encoder_step(&s->encoder, &s->compute) == RNL_OK) return;
-    adapter_forward(&s->adapter, &s->compute, encoder_output(&s->encoder), s->encode_count,
+    compute c = s->compute;
+    c.tiles = true;
+    if (encoder_step(&s->encoder, &c) == RNL_OK) return;
+    adapter_forward(&s->adapter, &c, encoder_output(&s->encoder), s->encode_count,
                     s->embeddings + (size_t)s->encode_at * width_of(s));
     s->encoding = false;
 }

@@ -1,5 +1,5 @@
-/* ARM with dot products (ARMv8.2, optional; Cortex-A55, A75, Neoverse N1 and later): packed products
- * by sdot, sixteen multiplications of bytes in one instruction. Text: arm_products.h. */
+/* ARM with dot products (ARMv8.2, optional; Cortex-A55, A75, Neoverse N1 and later): packed
+ * products by sdot, sixteen multiplications of bytes in one instruction. Text: arm_products.h. */
 #include "kernels/levels.h"
 
 #if defined(__aarch64__)

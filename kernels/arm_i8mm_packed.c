@@ -1,5 +1,5 @@
-/* ARM with matrix products of bytes (ARMv8.6; Cortex-A510, A710, Neoverse N2, V1 and later): several
- * inputs by smmla, thirty-two multiplications in one instruction. Text: arm_products.h. */
+/* ARM with matrix products of bytes (ARMv8.6; Cortex-A510, A710, Neoverse N2, V1 and later):
+ * several inputs by smmla, thirty-two multiplications in one instruction. Text: arm_products.h. */
 #include "kernels/levels.h"
 
 #if defined(__aarch64__)

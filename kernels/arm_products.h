@@ -338,8 +338,8 @@ INLINE void unpack(const packed_info p, piece *out, const unsigned char *codes,
     }
 }
 
-/* Where the inputs of a tile stand: row t at t times the stride. A tile of one input by smmla, which
- * takes two, has the same one twice. */
+/* Where the inputs of a tile stand: row t at t times the stride. A tile of one input by smmla,
+ * which takes two, has the same one twice. */
 typedef struct tile_input {
     const int8_t *codes;
     const int16_t *wide, *sums;

@@ -37,6 +37,7 @@ typedef struct kernels_input {
     const int16_t
         *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
     const float *wide_scales; /* [count, col_count / 32] */
+    const uint16_t *brains;   /* [count, col_count] the inputs in BF16, for multiply_tiles */
 } kernels_input;
 /* Whether products with this packed type read wide. */
 static inline bool kernels_is_wide(quant_type type) {
@@ -54,7 +55,7 @@ static inline size_t kernels_cache_size(kernels_cache type) { /* bytes of a valu
 }
 
 typedef struct kernels {
-    const char *name; /* of the level: kernels_level_names */
+    const char *name; /* one of kernels_level_names */
 
     /* out[c] = row c of a stored row as float32. Same bits in every level. */
     void (*dequantise)(quant_type type, const void *row, float *out, int64_t count);
@@ -89,6 +90,24 @@ typedef struct kernels {
      * KERNELS_SCRATCH_SIZE bytes aligned to 64, dead between calls. */
     void (*multiply[QUANT_TYPE_CAP])(float *y, const unsigned char *slab, const kernels_input *x,
                                      int64_t x_count, unsigned char *scratch);
+
+    /* One row of brains: x rounded to nearest even, subnormal numbers to 0. NULL where
+     * multiply_tiles is. */
+    void (*quantise_tiles)(const float *x, int64_t col_count, uint16_t *brains);
+
+    /* The same products by matrix tiles, for batches long enough to pay for unpacking; NULL where
+     * there are none (all levels but amx). Reads x.brains alone. y[s][t * PACKED_ROWS + r] for
+     * slabs s < slab_count, 1 or 2, of one type and width. Another arithmetic than multiply:
+     * weights and inputs are rounded to BF16 and their products summed in float32, so that
+     *
+     *     |y - sum_c w[c] x[c]| <= (2^-7 + 2^-16 + (cols / 2 + 2) 2^-23) sum_c |w[c] x[c]| + tiny
+     *
+     * where tiny is 2^-126 (sum |w| + sum |x| + cols), as subnormal numbers count as 0. What is not
+     * finite in multiply is not finite here either. An output's bits depend neither on x_count and
+     * its place in it, nor on the slab beside it. */
+    void (*multiply_tiles[QUANT_TYPE_CAP])(float *const *y, const unsigned char *const *slabs,
+                                           int slab_count, const kernels_input *x, int64_t x_count,
+                                           unsigned char *scratch);
 
     /* Attention of q_count query heads that share a key/value head, over rows of a cache:
      *     scores[g * stride + j] = sum_i q[g * width + i] * keys[j * width + i], as dot() sums
@@ -125,10 +144,14 @@ extern const kernels kernels_scalar;
 /* What this CPU and its system can run: bits of KERNELS_CPU_*. */
 enum {
     KERNELS_CPU_AVX2 = 1u << 0,    /* AVX2 + FMA + F16C */
+    KERNELS_CPU_AVXVNNI = 1u << 1, /* AVX-VNNI: dot products of bytes, 256 bits */
+    KERNELS_CPU_AVX512 = 1u << 2,  /* AVX-512 F, BW, DQ, VL and VNNI */
+    KERNELS_CPU_AMX = 1u << 3,     /* AMX tiles of BF16, allowed to this process; AVX-512 BF16 */
     KERNELS_CPU_NEON = 1u << 8,    /* 64-bit ARM */
     KERNELS_CPU_DOTPROD = 1u << 9, /* sdot, udot */
     KERNELS_CPU_I8MM = 1u << 10    /* smmla, usdot */
 };
+/* Asks the system for the tiles where there are any (a process-wide permission). */
 unsigned kernels_cpu_features(void);
 
 /* The features of a level by name ("scalar", "avx2", ...) among those given: what remains when all

@@ -13,6 +13,23 @@ void kernels_fill_scalar_packed(kernels *k);
 void kernels_fill_avx2(kernels *k);
 void kernels_fill_avx2_packed(kernels *k);
 void kernels_fill_avx2_attention(kernels *k);
+/* Needs KERNELS_CPU_AVXVNNI, over avx2. */
+void kernels_fill_avxvnni_packed(kernels *k);
+/* Need KERNELS_CPU_AVX512, over avx2. */
+void kernels_fill_avx512(kernels *k);
+void kernels_fill_avx512_packed(kernels *k);
+void kernels_fill_avx512_attention(kernels *k);
+/* Needs KERNELS_CPU_AMX, over avx512. */
+void kernels_fill_amx_packed(kernels *k);
+
+/* What CPUID and XCR0 say, and what follows from it; apart from asking, for tests. */
+typedef struct kernels_cpu_words {
+    uint32_t leaf1_c;                   /* leaf 1, ECX */
+    uint32_t leaf7_b, leaf7_c, leaf7_d; /* leaf 7.0, EBX, ECX, EDX */
+    uint32_t leaf7_1_a;                 /* leaf 7.1, EAX */
+    uint64_t xcr0;                      /* registers that the system saves */
+} kernels_cpu_words;
+unsigned kernels_cpu_decode(const kernels_cpu_words *w);
 #endif
 #if defined(__aarch64__)
 /* Need KERNELS_CPU_NEON; the last two also KERNELS_CPU_DOTPROD, KERNELS_CPU_I8MM. */

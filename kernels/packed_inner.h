@@ -21,4 +21,19 @@ static const packed_info packed_infos[QUANT_TYPE_CAP] = {
     [QUANT_IQ4_XS] = {4, 0, 0, 32, 256, true, false, true},
 };
 
+/* X(name, type) for each of them. */
+#define PACKED_EACH(X)                                                                             \
+    X(q4_0, QUANT_Q4_0)                                                                            \
+    X(q4_1, QUANT_Q4_1)                                                                            \
+    X(q5_0, QUANT_Q5_0)                                                                            \
+    X(q5_1, QUANT_Q5_1)                                                                            \
+    X(q8_0, QUANT_Q8_0)                                                                            \
+    X(q2_k, QUANT_Q2_K)                                                                            \
+    X(q3_k, QUANT_Q3_K)                                                                            \
+    X(q4_k, QUANT_Q4_K)                                                                            \
+    X(q5_k, QUANT_Q5_K)                                                                            \
+    X(q6_k, QUANT_Q6_K)                                                                            \
+    X(iq4_nl, QUANT_IQ4_NL)                                                                        \
+    X(iq4_xs, QUANT_IQ4_XS)
+
 #endif

@@ -3,27 +3,36 @@
 
 #include <string.h>
 
-/* What each level needs, lowest first; of one family a level includes those before it. */
-static const struct {
-    const char *name;
-    unsigned features;
-} levels[] = {
-    {"scalar", 0},
-    {"avx2", KERNELS_CPU_AVX2},
-    {"neon", KERNELS_CPU_NEON},
-    {"neon_dotprod", KERNELS_CPU_NEON | KERNELS_CPU_DOTPROD},
-    {"neon_i8mm", KERNELS_CPU_NEON | KERNELS_CPU_DOTPROD | KERNELS_CPU_I8MM},
+/* What each level needs, lowest first. AVX-VNNI is a branch of its own: Zen 4 has AVX-512 without
+ * it, Alder Lake the reverse. */
+enum {
+    NEEDS_AVX2 = KERNELS_CPU_AVX2,
+    NEEDS_AVXVNNI = NEEDS_AVX2 | KERNELS_CPU_AVXVNNI,
+    NEEDS_AVX512 = NEEDS_AVX2 | KERNELS_CPU_AVX512,
+    NEEDS_AMX = NEEDS_AVX512 | KERNELS_CPU_AMX,
+    NEEDS_NEON = KERNELS_CPU_NEON,
+    NEEDS_DOTPROD = NEEDS_NEON | KERNELS_CPU_DOTPROD,
+    NEEDS_I8MM = NEEDS_DOTPROD | KERNELS_CPU_I8MM
 };
-enum { LEVEL_COUNT = sizeof levels / sizeof *levels };
+static const unsigned needs[] = {0,         NEEDS_AVX2, NEEDS_AVXVNNI, NEEDS_AVX512,
+                                 NEEDS_AMX, NEEDS_NEON, NEEDS_DOTPROD, NEEDS_I8MM};
 
-const char *const kernels_level_names[] = {"scalar",       "avx2",      "neon",
-                                           "neon_dotprod", "neon_i8mm", NULL};
+const char *const kernels_level_names[] = {"scalar", "avx2",         "avxvnni",   "avx512", "amx",
+                                           "neon",   "neon_dotprod", "neon_i8mm", NULL};
+
+_Static_assert(sizeof needs / sizeof *needs + 1 ==
+                   sizeof kernels_level_names / sizeof *kernels_level_names,
+               "a name for each level");
+
+static bool has(unsigned features, unsigned bits) {
+    return (features & bits) == bits;
+}
 
 bool kernels_level(const char *name, unsigned available, unsigned *features) {
-    for (int i = 0; i < LEVEL_COUNT; i++) {
-        if (strcmp(levels[i].name, name) != 0) continue;
-        *features = levels[i].features;
-        return (available & levels[i].features) == levels[i].features;
+    for (int i = 0; kernels_level_names[i] != NULL; i++) {
+        if (strcmp(kernels_level_names[i], name) != 0) continue;
+        *features = needs[i];
+        return has(available, needs[i]);
     }
     return false;
 }
@@ -32,11 +41,18 @@ void kernels_select(kernels *k, unsigned features) {
     *k = kernels_scalar; /* complete; later lines only replace */
     kernels_fill_scalar_packed(k);
 #if defined(__x86_64__)
-    if (features & KERNELS_CPU_AVX2) {
+    if (has(features, NEEDS_AVX2)) {
         kernels_fill_avx2(k);
         kernels_fill_avx2_packed(k);
         kernels_fill_avx2_attention(k);
     }
+    if (has(features, NEEDS_AVXVNNI)) kernels_fill_avxvnni_packed(k);
+    if (has(features, NEEDS_AVX512)) {
+        kernels_fill_avx512(k);
+        kernels_fill_avx512_packed(k);
+        kernels_fill_avx512_attention(k);
+    }
+    if (has(features, NEEDS_AMX)) kernels_fill_amx_packed(k);
 #endif
 #if defined(__aarch64__)
     if (features & KERNELS_CPU_NEON) {

@@ -1,7 +1,7 @@
 # Sourced by ./demo and ./test: which Debian 12 packages each needs.
 packages_build=(gcc libc6-dev make cmake pkg-config libfftw3-dev libsamplerate0-dev libjansson-dev
     libsndfile1-dev libopusfile-dev libopusenc-dev libopus-dev libspeexdsp-dev portaudio19-dev)
-packages_test=(g++ libcmocka-dev clang-format python3 pulseaudio pulseaudio-utils
+packages_test=(g++ libcmocka-dev libsimde-dev clang-format python3 pulseaudio pulseaudio-utils
     libasound2-plugins)
 packages_long=(clang espeak-ng flite) # libFuzzer; voices of the room campaign
 packages_arm=(gcc-aarch64-linux-gnu libc6-dev make cmake pkg-config python3 qemu-user)

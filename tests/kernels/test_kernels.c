@@ -1,7 +1,6 @@
 /* Every level of the table: against double precision, against the scalar level, and against its own
  * law (gemv, gemm and any batch give the same bits). Inputs end at an unreadable page, so a kernel
  * that reads too far ends the test; outputs stand between canaries. */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -11,15 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "tests/support/guarded.h"
+#include "tests/support/levels.h"
 
-enum { GUARD = 4, SIZE_COUNT = 71 };
-static const float canary = -7777.25f;
+enum { SIZE_COUNT = 71 };
 
 /* Sizes 1 to 67 and some long ones, around the pieces of 256 and 512 columns. */
 static int64_t size_at(int i) {
@@ -27,67 +24,12 @@ static int64_t size_at(int i) {
     return i < 67 ? i + 1 : longer[i - 67];
 }
 
-static uint64_t next_random(uint64_t *seed) {
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
-
-static float random_float(uint64_t *seed) { /* in [-1, 1) */
-    return (float)((int64_t)next_random(seed) - (1 << 30)) / (float)(1 << 30);
-}
-
-/* The last page of `map` is unreadable; arrays are placed to end at it. */
-typedef struct guarded {
-    unsigned char *map, *end;
-    size_t size;
-} guarded;
-
-static guarded guarded_make(size_t size) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (size + page - 1) / page * page;
-    guarded g = {.size = room + page};
-    void *map = mmap(NULL, g.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(map != MAP_FAILED);
-    g.map = map;
-    g.end = g.map + room;
-    assert_int_equal(mprotect(g.end, page, PROT_NONE), 0);
-    return g;
-}
-
-static void guarded_drop(guarded *g) {
-    assert_int_equal(munmap(g->map, g->size), 0);
-}
-
-/* count random floats that end where reading must end. */
-static float *place(const guarded *g, size_t count, uint64_t seed) {
-    float *x = (float *)(void *)(g->end - count * sizeof *x);
-    for (size_t i = 0; i < count; i++) x[i] = random_float(&seed);
-    return x;
-}
-
-static void cover(float *y, size_t count) {
-    for (size_t i = 0; i < count; i++) y[i] = canary;
-}
-
-static void assert_covered(const float *y, size_t count) {
-    for (size_t i = 0; i < count; i++) assert_true(y[i] == canary);
-}
-
-static void *take(size_t size) {
-    void *p = malloc(size);
-    assert_non_null(p);
-    return p;
-}
-
-static kernels levels[16];
+static kernels levels[LEVELS_CAP];
 static int level_count;
 
 static int find_levels(void **state) {
     (void)state;
-    for (int i = 0; kernels_level_names[i] != NULL; i++) {
-        unsigned features;
-        if (kernels_level(kernels_level_names[i], kernels_cpu_features(), &features))
-            kernels_select(&levels[level_count++], features);
-    }
+    level_count = levels_find(levels);
     for (int i = 0; i < level_count; i++) printf("level %s\n", levels[i].name);
     return 0;
 }
@@ -105,12 +47,18 @@ static void every_level_is_complete(void **state) {
         for (size_t i = 0; i < sizeof direct / sizeof direct[0]; i++)
             assert_true(k->gemv[direct[i]] != NULL);
     }
-#if defined(__x86_64__)
     kernels all;
-    kernels_select(&all, KERNELS_CPU_AVX2);
-    assert_string_equal(all.name, "avx2");
-    assert_true(all.gemm != levels[0].gemm);
+    for (int i = 0; kernels_level_names[i] != NULL; i++) {
+        unsigned features;
+        assert_true(kernels_level(kernels_level_names[i], ~0u, &features));
+        kernels_select(&all, features);
+#if defined(__x86_64__)
+        if (strncmp(kernels_level_names[i], "neon", 4) == 0) continue;
+        assert_string_equal(all.name, kernels_level_names[i]);
+        assert_true((all.gemm == levels[0].gemm) == (i == 0));
+        assert_int_equal(kernels_level(kernels_level_names[i], 0, &features), i == 0);
 #endif
+    }
 }
 
 /* ---- matrix products ---- */

@@ -1,0 +1,243 @@
+/* AMX: products with packed weights by tiles of BF16, for long batches. Scales per block of 32
+ * would interrupt integer tiles after every step; so a piece of one or two slabs is unpacked to
+ * BF16 once, scales and all, and the tiles add up in float32 over whole rows:
+ *
+ *     A  16 inputs  x 32 columns     | x: c0 c1 | c2 c3 | ... | c30 c31 |       as brains lie
+ *     B  32 columns x 16 rows        | c0, c1:  r0 r0 | r1 r1 | ... | r15 r15 | \  one block of a
+ *        (two columns a tile row)    | c2, c3:  r0 r0 | r1 r1 | ...           |  } slab, a KiB of
+ *                                    | ... 16 of these                        | /  scratch
+ *     C  16 inputs  x 16 rows        | y: r0 | r1 | ... | r15 |                 float32, as y lies
+ *
+ *                          slab 0  slab 1
+ *                            B6      B7         two inputs tiles times two slabs: four tile loads
+ *     inputs  0 .. 15   A4   C0      C1         for four products, and the inputs, which come from
+ *     inputs 16 .. 31   A5   C2      C3         the second-level cache, are read half as often
+ *
+ * Each output by itself: over blocks of 32 columns in order, even and odd columns in a running sum
+ * each from 0, fused, then (even + odd) added to y; subnormal numbers count as 0. The bound of the
+ * error is in kernels.h. */
+#include "kernels/levels.h"
+
+#if defined(__x86_64__)
+
+#define VNNI_512
+#include "kernels/x86_vnni.h"
+
+enum {
+    PIECE_BLOCKS = 16, /* two slabs of them are 32 KiB: they stay in the first-level cache */
+    TILE_ROWS = 16,
+    TILE_SIZE = TILE_ROWS * PACKED_LINE
+};
+
+typedef struct piece {
+    _Alignas(64) unsigned char tiles[2][PIECE_BLOCKS][TILE_SIZE]; /* of each slab */
+} piece;
+_Static_assert(sizeof(piece) <= KERNELS_SCRATCH_SIZE, "the scratch is too small");
+
+/* Shapes of the eight tiles when the last inputs are `rows`. gcc 12 believes that loading the
+ * shapes reads eight bytes; from constants nothing can go amiss. */
+typedef struct tile_shapes {
+    uint8_t palette, start_row, none[14];
+    uint16_t row_size[16];
+    uint8_t row_count[16];
+} tile_shapes;
+/* clang-format off: it would give each number a line */
+#define SHAPES(n)                                                                                  \
+    {                                                                                              \
+        .palette = 1, .row_size = {64, 64, 64, 64, 64, 64, 64, 64}, .row_count = {                 \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            n,                                                                                     \
+            16,                                                                                    \
+            16                                                                                     \
+        }                                                                                          \
+    }
+/* clang-format on */
+static const tile_shapes shapes[TILE_ROWS] = {
+    SHAPES(16), SHAPES(1), SHAPES(2),  SHAPES(3),  SHAPES(4),  SHAPES(5),  SHAPES(6),  SHAPES(7),
+    SHAPES(8),  SHAPES(9), SHAPES(10), SHAPES(11), SHAPES(12), SHAPES(13), SHAPES(14), SHAPES(15)};
+#undef SHAPES
+
+/* Nor do gcc's loads and stores of tiles say that they touch memory. */
+INLINE void memory_is_touched(void) {
+    __asm__ volatile("" ::: "memory");
+}
+
+/* ---- unpacking ---- */
+
+/* Low halves of the lanes from a, high halves from b: pairs of columns of each row. */
+INLINE ints pairs(floats a, floats b) {
+    static const uint16_t order[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                       21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                       11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    return _mm512_permutexvar_epi16(load(order), (ints)_mm512_cvtne2ps_pbh(b, a));
+}
+
+/* Column c of a line as weights: the float32 of packed_dequantise, rounded in its order. With an
+ * offset, code * scale - offset * scale is one fused step; offsets are powers of two, so it equals
+ * (code - offset) * scale. */
+INLINE floats column(const packed_info p, ints line, int c, floats scale, floats shift) {
+    if (p.low_bits == 8) /* signed */
+        return times(to_floats(_mm512_srai_epi32(_mm512_slli_epi32(line, 24 - 8u * c), 24)), scale);
+    const floats code = to_floats(both(_mm512_srli_epi32(line, 8u * c), dwords(255)));
+    if (!p.has_min) return times_plus(code, scale, shift);
+    return _mm512_add_ps(times(code, scale), shift);
+}
+
+INLINE void unpack_block(const packed_info p, const unsigned char *block, const floats scales[2],
+                         const floats shifts[2], unsigned char *tile) {
+    ints lines[PACKED_GROUPS];
+    read_lines(p, block, lines);
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        floats v[4];
+        UNROLL for (int c = 0; c < 4; c++) v[c] =
+            column(p, lines[g], c, scales[g / 4], shifts[g / 4]);
+        _mm512_store_si512(tile + PACKED_LINE * 2 * g, pairs(v[0], v[1]));
+        _mm512_store_si512(tile + PACKED_LINE * (2 * g + 1), pairs(v[2], v[3]));
+    }
+}
+
+/* Blocks [0, count) whose codes and meta begin where they are given. */
+INLINE void unpack(const packed_info p, const unsigned char *codes, const unsigned char *meta,
+                   int count, unsigned char (*tiles)[TILE_SIZE]) {
+    const int of_super = p.super_len / PACKED_BLOCK;
+    for (int b = 0; b < count; b++, codes += packed_code_size(&p)) {
+        const unsigned char *super = meta + (size_t)(b / of_super) * packed_meta_size(&p);
+        const unsigned char *d = halves_of(p, super);
+        floats scales[2], shifts[2];
+        UNROLL for (int half = 0; half < 2; half++) {
+            const int sub = (b % of_super * PACKED_BLOCK + 16 * half) / p.sub_len;
+            const unsigned char *scale = super + PACKED_ROWS * sub;
+            const unsigned char *min = scale + PACKED_ROWS * (p.super_len / p.sub_len);
+            scales[half] = halves(d);
+            if (p.has_scale) scales[half] = times(scales[half], to_floats(signed_bytes(scale)));
+            shifts[half] = times(scales[half], single((float)-offset_of(p)));
+            if (!p.has_min) continue;
+            shifts[half] = min_of(p, d);
+            if (p.has_scale)
+                shifts[half] = times(shifts[half], to_floats(_mm512_cvtepu8_epi32(_mm_loadu_si128(
+                                                       (const __m128i *)(const void *)min))));
+        }
+        unpack_block(p, codes, scales, shifts, tiles[b]);
+    }
+}
+
+#define UNPACK(name, type)                                                                         \
+    static void unpack_##name(const unsigned char *codes, const unsigned char *meta, int count,    \
+                              unsigned char(*tiles)[TILE_SIZE]) {                                  \
+        unpack(packed_infos[type], codes, meta, count, tiles);                                     \
+    }
+PACKED_EACH(UNPACK)
+#undef UNPACK
+
+/* ---- multiplying ---- */
+
+/* Adds a piece times one or two tiles of inputs to one or two slabs' outputs. Tiles by number, as
+ * drawn above: the instructions know no variables. */
+INLINE void pass(int input_tiles, int slab_count, float *const y[2], const piece *w, int count,
+                 const uint16_t *x, int64_t col_count) {
+    const size_t line = PACKED_ROWS * sizeof(float), stride = (size_t)col_count * sizeof *x;
+    const uint16_t *next = x + TILE_ROWS * col_count;
+    float *const z[2] = {y[0] + TILE_ROWS * PACKED_ROWS,
+                         slab_count > 1 ? y[1] + TILE_ROWS * PACKED_ROWS : NULL};
+    _tile_loadd(0, y[0], line);
+    if (slab_count > 1) _tile_loadd(1, y[1], line);
+    if (input_tiles > 1) _tile_loadd(2, z[0], line);
+    if (input_tiles > 1 && slab_count > 1) _tile_loadd(3, z[1], line);
+    for (int b = 0; b < count; b++, x += PACKED_BLOCK, next += PACKED_BLOCK) {
+        _tile_loadd(6, w->tiles[0][b], PACKED_LINE);
+        _tile_loadd(4, x, stride);
+        _tile_dpbf16ps(0, 4, 6);
+        if (slab_count > 1) {
+            _tile_loadd(7, w->tiles[1][b], PACKED_LINE);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if (input_tiles < 2) continue;
+        _tile_loadd(5, next, stride);
+        _tile_dpbf16ps(2, 5, 6);
+        if (slab_count > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, y[0], line);
+    if (slab_count > 1) _tile_stored(1, y[1], line);
+    if (input_tiles > 1) _tile_stored(2, z[0], line);
+    if (input_tiles > 1 && slab_count > 1) _tile_stored(3, z[1], line);
+}
+
+/* All inputs times a piece that begins at column `first`. */
+INLINE void passes(int slab_count, float *const *y, const piece *w, int count,
+                   const kernels_input *x, int64_t x_count, int64_t first) {
+    const int64_t cols = x->col_count;
+    _tile_loadconfig(&shapes[0]);
+    for (int64_t t = 0; t < x_count;) {
+        const int64_t left = x_count - t;
+        float *const at[2] = {y[0] + t * PACKED_ROWS,
+                              slab_count > 1 ? y[1] + t * PACKED_ROWS : NULL};
+        const uint16_t *brains = x->brains + t * cols + first;
+        if (left >= 2 * TILE_ROWS) {
+            pass(2, slab_count, at, w, count, brains, cols);
+            t += 2 * TILE_ROWS;
+            continue;
+        }
+        if (left < TILE_ROWS) _tile_loadconfig(&shapes[left]);
+        pass(1, slab_count, at, w, count, brains, cols);
+        t += TILE_ROWS;
+    }
+}
+
+typedef void unpack_function(const unsigned char *codes, const unsigned char *meta, int count,
+                             unsigned char (*tiles)[TILE_SIZE]);
+
+static void multiply_any(const packed_info *p, unpack_function *unpack_piece, float *const *y,
+                         const unsigned char *const *slabs, int slab_count, const kernels_input *x,
+                         int64_t x_count, unsigned char *scratch) {
+    piece *w = (piece *)(void *)scratch;
+    const int64_t blocks = x->col_count / PACKED_BLOCK;
+    const size_t code_size = packed_code_size(p);
+    for (int s = 0; s < slab_count; s++)
+        memset(y[s], 0, (size_t)x_count * PACKED_ROWS * sizeof *y[s]);
+    for (int64_t b = 0; b < blocks; b += PIECE_BLOCKS) {
+        const int count = blocks - b < PIECE_BLOCKS ? (int)(blocks - b) : PIECE_BLOCKS;
+        const int64_t first = b * PACKED_BLOCK;
+        const size_t meta =
+            (size_t)blocks * code_size + (size_t)(first / p->super_len) * packed_meta_size(p);
+        for (int s = 0; s < slab_count; s++)
+            unpack_piece(slabs[s] + (size_t)b * code_size, slabs[s] + meta, count, w->tiles[s]);
+        memory_is_touched();
+        if (slab_count == 1)
+            passes(1, y, w, count, x, x_count, first);
+        else
+            passes(2, y, w, count, x, x_count, first);
+        memory_is_touched();
+    }
+    _tile_release();
+}
+
+#define MULTIPLY(name, type)                                                                       \
+    static void multiply_##name(float *const *y, const unsigned char *const *slabs,                \
+                                int slab_count, const kernels_input *x, int64_t x_count,           \
+                                unsigned char *scratch) {                                          \
+        multiply_any(&packed_infos[type], unpack_##name, y, slabs, slab_count, x, x_count,         \
+                     scratch);                                                                     \
+    }
+PACKED_EACH(MULTIPLY)
+#undef MULTIPLY
+
+static void quantise_tiles(const float *x, int64_t col_count, uint16_t *brains) {
+    for (int64_t c = 0; c < col_count; c += 2 * LANES) {
+        const floats low = _mm512_loadu_ps(x + c), high = _mm512_loadu_ps(x + c + LANES);
+        _mm512_storeu_si512(brains + c, (ints)_mm512_cvtne2ps_pbh(high, low));
+    }
+}
+
+void kernels_fill_amx_packed(kernels *k) {
+    k->name = "amx";
+    k->quantise_tiles = quantise_tiles;
+#define FILL(name, type) k->multiply_tiles[type] = multiply_##name;
+    PACKED_EACH(FILL)
+#undef FILL
+}
+
+#endif

@@ -1,0 +1,138 @@
+/* AVX-512: attention over a cache of float32 or half rows; the bits are those of avx2. Up to four
+ * query heads share each key and value that is loaded:
+ *
+ *     keys     | key j, columns i .. i + 7 | key j + 1, columns i .. i + 7 |
+ *     query    | head g, columns i .. i + 7 | the same again               |   broadcast
+ *     sums     | eight sums for key j       | eight sums for key j + 1     |   one register a head
+ *
+ *     values   | value j, columns i .. i + 15 |   times the weight of head g, j ascending
+ */
+#include "kernels/levels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 4")
+
+enum { HEADS = 4 };
+
+/* The first `count` of n lanes. */
+INLINE unsigned lanes(int64_t count, int n) {
+    return count >= n ? (1u << n) - 1 : (1u << count) - 1;
+}
+
+/* Up to eight values of two rows of the cache side by side; what is masked reads as 0. */
+INLINE __m512 load_pair(bool half, const unsigned char *row, const unsigned char *next, int64_t i,
+                        __mmask8 mask) {
+    if (half) {
+        const __m128i a = _mm_maskz_loadu_epi16(mask, row + 2 * i);
+        return _mm512_cvtph_ps(_mm256_inserti128_si256(
+            _mm256_castsi128_si256(a), _mm_maskz_loadu_epi16(mask, next + 2 * i), 1));
+    }
+    const __m256 a = _mm256_maskz_loadu_ps(mask, row + 4 * i);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(a), _mm256_maskz_loadu_ps(mask, next + 4 * i),
+                              1);
+}
+
+/* The tree of lane_total (scalar.c) in both halves. */
+INLINE void totals(__m512 s, float out[2]) {
+    const __m256 a = _mm512_castps512_ps256(s), b = _mm512_extractf32x8_ps(s, 1);
+    __m256 h = _mm256_hadd_ps(a, b); /* pairs: of a in lanes 0, 1, 4, 5; of b in 2, 3, 6, 7 */
+    h = _mm256_hadd_ps(h, h);
+    const __m128 t = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    float all[4];
+    _mm_storeu_ps(all, t);
+    out[0] = all[0], out[1] = all[1];
+}
+
+/* `heads` queries against two keys; with one key left, against it twice. */
+INLINE void score_pair(bool half, int heads, float *scores, size_t stride, const float *q,
+                       const unsigned char *key, const unsigned char *next, int64_t width) {
+    __m512 sums[HEADS];
+    UNROLL for (int g = 0; g < heads; g++) sums[g] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < width; i += 8) {
+        const __mmask8 mask = (__mmask8)lanes(width - i, 8);
+        const __m512 keys = load_pair(half, key, next, i, mask);
+        UNROLL for (int g = 0; g < heads; g++) {
+            const __m256 x = _mm256_maskz_loadu_ps(mask, q + g * width + i);
+            sums[g] = _mm512_fmadd_ps(_mm512_broadcast_f32x8(x), keys, sums[g]);
+        }
+    }
+    UNROLL for (int g = 0; g < heads; g++) {
+        float pair[2];
+        totals(sums[g], pair);
+        scores[(size_t)g * stride] = pair[0];
+        if (next != key) scores[(size_t)g * stride + 1] = pair[1];
+    }
+}
+
+INLINE void score(bool half, int heads, float *scores, size_t stride, const float *q,
+                  const unsigned char *keys, int64_t key_count, int64_t width) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    int64_t j = 0;
+    for (; j + 2 <= key_count; j += 2, keys += 2 * row_size)
+        score_pair(half, heads, scores + j, stride, q, keys, keys + row_size, width);
+    if (j < key_count) score_pair(half, heads, scores + j, stride, q, keys, keys, width);
+}
+
+/* Up to sixteen values of a row. */
+INLINE __m512 load_values(bool half, const unsigned char *row, int64_t i, __mmask16 mask) {
+    if (!half) return _mm512_maskz_loadu_ps(mask, row + 4 * i);
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, row + 2 * i));
+}
+
+INLINE void mix(bool half, int heads, float *out, const float *weights, size_t stride,
+                const unsigned char *values, int64_t value_count, int64_t width) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    for (int64_t i = 0; i < width; i += 16) {
+        const __mmask16 mask = (__mmask16)lanes(width - i, 16);
+        __m512 sums[HEADS];
+        UNROLL for (int g = 0; g < heads; g++) sums[g] =
+            _mm512_maskz_loadu_ps(mask, out + g * width + i);
+        for (int64_t j = 0; j < value_count; j++) {
+            const __m512 v = load_values(half, values + (size_t)j * row_size, i, mask);
+            UNROLL for (int g = 0; g < heads; g++) {
+                const float weight = weights[(size_t)g * stride + (size_t)j];
+                sums[g] = _mm512_fmadd_ps(_mm512_set1_ps(weight), v, sums[g]);
+            }
+        }
+        UNROLL for (int g = 0; g < heads; g++)
+            _mm512_mask_storeu_ps(out + g * width + i, mask, sums[g]);
+    }
+}
+
+#define CACHE(name, half)                                                                          \
+    static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
+                              const void *keys, int64_t key_count, int64_t width) {                \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= q_count; g += 4)                                                           \
+            score(half, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+                  width);                                                                          \
+        for (; g < q_count; g++)                                                                   \
+            score(half, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+                  width);                                                                          \
+    }                                                                                              \
+    static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
+                           const void *values, int64_t value_count, int64_t width) {               \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= q_count; g += 4)                                                           \
+            mix(half, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
+                value_count, width);                                                               \
+        for (; g < q_count; g++)                                                                   \
+            mix(half, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
+                value_count, width);                                                               \
+    }
+CACHE(f32, false)
+CACHE(f16, true)
+#undef CACHE
+
+void kernels_fill_avx512_attention(kernels *k) {
+    k->scores[KERNELS_CACHE_F32] = scores_f32;
+    k->scores[KERNELS_CACHE_F16] = scores_f16;
+    k->mix[KERNELS_CACHE_F32] = mix_f32;
+    k->mix[KERNELS_CACHE_F16] = mix_f16;
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* AVX2 + AVX-VNNI: products with packed weights, eight rows at a time; x86_vnni.h. A slab's line
+ * is two registers, of which one pass reads the first and another the second:
+ *
+ *     line    | r0 r1 ... r7 | r8 r9 ... r15 |   four columns (bytes) of each row
+ *               pass 0         pass 1
+ *
+ * so that the eight lines of a block stay in eight of sixteen registers. All else is avx2. */
+#include "kernels/levels.h"
+
+#if defined(__x86_64__)
+
+#include "kernels/x86_vnni.h"
+
+#define MULTIPLY(name, type)                                                                       \
+    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
+                                int64_t x_count, unsigned char *scratch) {                         \
+        (void)scratch;                                                                             \
+        multiply_slab(packed_infos[type], y, slab, x, x_count);                                    \
+    }
+PACKED_EACH(MULTIPLY)
+#undef MULTIPLY
+
+void kernels_fill_avxvnni_packed(kernels *k) {
+    k->name = "avxvnni";
+#define FILL(name, type) k->multiply[type] = multiply_##name;
+    PACKED_EACH(FILL)
+#undef FILL
+}
+
+#endif

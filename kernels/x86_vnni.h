@@ -1,0 +1,368 @@
+/* Products with packed weights by dot products (VNNI), written once for two widths:
+ * x86_avx512_packed.c (VNNI_512: a register is a line of packed.h, sixteen rows) and
+ * x86_avxvnni_packed.c (eight rows, the slab is read twice).
+ *
+ *     line    | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... |   bytes, unsigned
+ *     input   | x0 x1 x2 x3     | x0 x1 x2 x3     | ... |   bytes, signed, broadcast
+ *     sums    | r0: c0x0+c1x1+c2x2+c3x3 | r1: ... | ... |   32 bits, added to what was there
+ *
+ * One `vpdpbusd` is the whole step, and nothing can overflow. The weights must be the unsigned
+ * side: values of tables get 128 added, and what was added, like the offset that a type has anyway,
+ * comes off again through the sums of the inputs, which `vpdpwssd` multiplies by -offset:
+ *
+ *     sums    | s(c % 4 < 2), s(others) | ...           |   16 bits, broadcast
+ *     offset  | -128, -128              | ...           |   or minima, for types that have them
+ *
+ * Q8_0 meets inputs of 16 bits by `vpdpwssd` alone: a line becomes two, columns 0 and 2, then 1
+ * and 3 of each group, sign-extended.
+ *
+ * The lines of a block are unpacked into registers and meet INPUTS inputs there; the codes are read
+ * again for the next inputs, from the first-level cache. The integer scale of a sub-block is
+ * multiplied in float32, which is exact: no product of a block's sum and its scale reaches 2^24
+ * (the largest, of Q6_K, is 2 * 16 * 32 * 127 * 128 = 0.99 * 2^24). So the bits are those of
+ * scalar_packed.c. */
+#ifndef KERNELS_X86_VNNI_H
+#define KERNELS_X86_VNNI_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/levels.h"
+#include "kernels/packed_inner.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* ---- the two widths ---- */
+
+#if defined(VNNI_512)
+enum { LANES = 16, INPUTS = 8 }; /* rows of a register; inputs at once, of 32 registers */
+typedef __m512i ints;
+typedef __m512 floats;
+INLINE ints load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+INLINE ints bytes(int v) {
+    return _mm512_set1_epi8((char)v);
+}
+INLINE ints words(int v) {
+    return _mm512_set1_epi16((short)v);
+}
+INLINE ints dwords(int32_t v) {
+    return _mm512_set1_epi32(v);
+}
+INLINE ints both(ints a, ints b) {
+    return _mm512_and_si512(a, b);
+}
+INLINE ints either(ints a, ints b) {
+    return _mm512_or_si512(a, b);
+}
+INLINE ints up(ints v, int bits) {
+    return _mm512_slli_epi16(v, (unsigned)bits);
+}
+INLINE ints down(ints v, int bits) {
+    return _mm512_srli_epi16(v, (unsigned)bits);
+}
+INLINE ints plus(ints a, ints b) {
+    return _mm512_add_epi32(a, b);
+}
+INLINE ints even_bytes(ints v) { /* sign-extended to 16 bits */
+    return _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8);
+}
+INLINE ints odd_bytes(ints v) {
+    return _mm512_srai_epi16(v, 8);
+}
+INLINE ints less_words(ints a, ints b) {
+    return _mm512_sub_epi16(a, b);
+}
+INLINE ints look_up(const int8_t table[16], ints v) {
+    return _mm512_shuffle_epi8(
+        _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), v);
+}
+INLINE ints dot_bytes(ints sums, ints w, ints x) {
+    return _mm512_dpbusd_epi32(sums, w, x);
+}
+INLINE ints dot_words(ints sums, ints w, ints x) {
+    return _mm512_dpwssd_epi32(sums, w, x);
+}
+/* One byte per row. */
+INLINE ints signed_bytes(const unsigned char *p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INLINE ints unsigned_words(const unsigned char *p) { /* twice in each lane */
+    const ints v = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return either(v, _mm512_slli_epi32(v, 16));
+}
+INLINE floats halves(const unsigned char *p) { /* one F16 per row */
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+INLINE floats to_floats(ints v) {
+    return _mm512_cvtepi32_ps(v);
+}
+INLINE floats single(float v) {
+    return _mm512_set1_ps(v);
+}
+INLINE floats times(floats a, floats b) {
+    return _mm512_mul_ps(a, b);
+}
+INLINE floats minus(floats a, floats b) {
+    return _mm512_sub_ps(a, b);
+}
+INLINE floats times_plus(floats a, floats b, floats c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+INLINE void store(float *p, floats v) {
+    _mm512_storeu_ps(p, v);
+}
+#else
+enum { LANES = 8, INPUTS = 4 };
+typedef __m256i ints;
+typedef __m256 floats;
+INLINE ints load(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+INLINE ints bytes(int v) {
+    return _mm256_set1_epi8((char)v);
+}
+INLINE ints words(int v) {
+    return _mm256_set1_epi16((short)v);
+}
+INLINE ints dwords(int32_t v) {
+    return _mm256_set1_epi32(v);
+}
+INLINE ints both(ints a, ints b) {
+    return _mm256_and_si256(a, b);
+}
+INLINE ints either(ints a, ints b) {
+    return _mm256_or_si256(a, b);
+}
+INLINE ints up(ints v, int bits) {
+    return _mm256_slli_epi16(v, bits);
+}
+INLINE ints down(ints v, int bits) {
+    return _mm256_srli_epi16(v, bits);
+}
+INLINE ints plus(ints a, ints b) {
+    return _mm256_add_epi32(a, b);
+}
+INLINE ints even_bytes(ints v) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+}
+INLINE ints odd_bytes(ints v) {
+    return _mm256_srai_epi16(v, 8);
+}
+INLINE ints less_words(ints a, ints b) {
+    return _mm256_sub_epi16(a, b);
+}
+INLINE ints look_up(const int8_t table[16], ints v) {
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table)), v);
+}
+INLINE ints dot_bytes(ints sums, ints w, ints x) {
+    return _mm256_dpbusd_avx_epi32(sums, w, x);
+}
+INLINE ints dot_words(ints sums, ints w, ints x) {
+    return _mm256_dpwssd_avx_epi32(sums, w, x);
+}
+INLINE ints signed_bytes(const unsigned char *p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+INLINE ints unsigned_words(const unsigned char *p) {
+    const ints v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    return either(v, _mm256_slli_epi32(v, 16));
+}
+INLINE floats halves(const unsigned char *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+INLINE floats to_floats(ints v) {
+    return _mm256_cvtepi32_ps(v);
+}
+INLINE floats single(float v) {
+    return _mm256_set1_ps(v);
+}
+INLINE floats times(floats a, floats b) {
+    return _mm256_mul_ps(a, b);
+}
+INLINE floats minus(floats a, floats b) {
+    return _mm256_sub_ps(a, b);
+}
+INLINE floats times_plus(floats a, floats b, floats c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+INLINE void store(float *p, floats v) {
+    _mm256_storeu_ps(p, v);
+}
+#endif
+
+/* Four columns of the input, or two sums, to all rows. */
+INLINE ints spread(const void *p) {
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return dwords(v);
+}
+
+/* ---- reading a slab; every pointer is that of the first row of the register ---- */
+
+/* The codes of group g in a plane, moved up by `bits_below`. */
+INLINE ints plane_line(int bits, const unsigned char *plane, int g, int bits_below) {
+    const int line = bits == 8 ? g : bits == 4 ? g % 4 : bits == 2 ? g % 2 : 0;
+    const int shift = (bits == 8   ? 0
+                       : bits == 4 ? g / 4 * 4
+                       : bits == 2 ? g / 2 * 2
+                                   : g) -
+                      bits_below;
+    const ints v = load(plane + PACKED_LINE * line);
+    if (bits == 8) return v;
+    return both(shift >= 0 ? down(v, shift) : up(v, -shift),
+                bytes(((1 << bits) - 1) << bits_below));
+}
+
+INLINE bool is_wide(const packed_info p) { /* Q8_0 */
+    return p.low_bits == 8;
+}
+/* What the codes of read_lines are above the signed ones. */
+INLINE int offset_of(const packed_info p) {
+    return p.is_table ? 128 : p.offset;
+}
+
+/* The eight groups of a block: unsigned bytes, of Q8_0 signed ones. */
+INLINE void read_lines(const packed_info p, const unsigned char *block, ints lines[PACKED_GROUPS]) {
+    static const int8_t table[16] = {/* values of IQ4 (backbone.md 6.2), plus 128 */
+                                     1,    24,   45,   63,  79,  93,  106, 118,
+                                     -127, -115, -103, -90, -75, -59, -39, -15};
+    const unsigned char *high = block + PACKED_LINE * p.low_bits;
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        lines[g] = plane_line(p.low_bits, block, g, 0);
+        if (p.high_bits > 0)
+            lines[g] = either(lines[g], plane_line(p.high_bits, high, g, p.low_bits));
+        if (p.is_table) lines[g] = look_up(table, lines[g]);
+    }
+}
+
+/* Where a super-block's F16 d lie behind its integers. */
+INLINE const unsigned char *halves_of(const packed_info p, const unsigned char *meta) {
+    const int subs = p.super_len / p.sub_len;
+    return meta + (p.has_scale ? PACKED_ROWS * subs * (p.has_min ? 2 : 1) : 0);
+}
+
+/* The factor of the minima, to be added: K types subtract theirs. */
+INLINE floats min_of(const packed_info p, const unsigned char *d) {
+    const floats v = halves(d + 2 * PACKED_ROWS);
+    return p.has_scale ? minus(single(0), v) : v;
+}
+
+/* ---- multiplying ---- */
+
+/* One block in registers: columns 0 .. 15 are lines 0 .. 3, with scales[0] and mins[0]. */
+typedef struct block_rows {
+    ints lines[PACKED_GROUPS];
+    ints odd[PACKED_GROUPS]; /* Q8_0: the lines' columns 1 and 3; lines: 0 and 2 */
+    floats scales[2];
+    ints mins[2]; /* 16 bits */
+} block_rows;
+
+INLINE void read_block(const packed_info p, const unsigned char *block, const unsigned char *meta,
+                       int index, block_rows *w) {
+    read_lines(p, block, w->lines);
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        if (!is_wide(p)) break;
+        w->odd[g] = odd_bytes(w->lines[g]);
+        w->lines[g] = even_bytes(w->lines[g]);
+    }
+    UNROLL for (int half = 0; half < 2; half++) {
+        const int sub = (index * PACKED_BLOCK + 16 * half) / p.sub_len;
+        const unsigned char *scale = meta + PACKED_ROWS * sub;
+        if (p.has_scale) w->scales[half] = to_floats(signed_bytes(scale));
+        w->mins[half] = words(1);
+        if (p.has_scale && p.has_min)
+            w->mins[half] = unsigned_words(scale + PACKED_ROWS * (p.super_len / p.sub_len));
+    }
+}
+
+/* What -offset makes of the sums of one input: over the columns that share a scale, 16, or all in
+ * a[0]. The second half's sum is that of all less that of the first. */
+INLINE void take_offsets(const packed_info p, const int16_t *sums, ints a[2]) {
+    const int offset = offset_of(p);
+    a[0] = dot_words(dwords(0), words(-offset), spread(p.sub_len == 32 ? sums + 2 : sums));
+    a[1] = dwords(0);
+    if (p.sub_len == 32) return;
+    a[1] =
+        dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset), spread(sums));
+}
+
+/* The scaled sum of a block and one input: an integer, as float32. */
+INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *x,
+                        const int16_t *sums) {
+    ints a[2] = {dwords(0), dwords(0)};
+    if (offset_of(p) != 0) take_offsets(p, sums, a);
+    UNROLL for (int half = 0; half < 2; half++) UNROLL for (int g = 0; g < 4; g++) a[half] =
+        dot_bytes(a[half], w->lines[4 * half + g], spread(x + 16 * half + 4 * g));
+    if (!p.has_scale) return to_floats(plus(a[0], a[1]));
+    if (p.sub_len == 32) return times(to_floats(plus(a[0], a[1])), w->scales[0]);
+    return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
+}
+
+INLINE floats block_wide(const block_rows *w, const int16_t *x) {
+    ints a[2] = {dwords(0), dwords(0)};
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        a[0] = dot_words(a[0], w->lines[g], spread(x + 4 * g));
+        a[1] = dot_words(a[1], w->odd[g], spread(x + 4 * g + 2));
+    }
+    return to_floats(plus(a[0], a[1]));
+}
+
+/* The minima of a block times the sums of one input, likewise. With two sub-blocks of 16 columns
+ * min0 * first + min1 * (all - first) is taken as (min0 - min1) * first + min1 * all. */
+INLINE floats block_min(const packed_info p, const block_rows *w, const int16_t *sums) {
+    const ints a = dot_words(dwords(0), w->mins[1], spread(sums + 2));
+    if (p.sub_len == 32) return to_floats(a);
+    return to_floats(dot_words(a, less_words(w->mins[0], w->mins[1]), spread(sums)));
+}
+
+/* y[t][row] for `count` inputs t and LANES rows of the slab, beginning with `row`. */
+INLINE void multiply_rows(const packed_info p, int count, float *y, const unsigned char *slab,
+                          int row, const kernels_input *x, int64_t t) {
+    const int64_t blocks = x->col_count / PACKED_BLOCK;
+    const int of_super = p.super_len / PACKED_BLOCK;
+    const unsigned char *codes = slab + 4 * row;
+    const unsigned char *meta = slab + (size_t)blocks * packed_code_size(&p) + row;
+    floats acc[INPUTS];
+    UNROLL for (int i = 0; i < count; i++) acc[i] = single(0);
+    for (int64_t b = 0; b < blocks; b += of_super, meta += packed_meta_size(&p)) {
+        floats products[INPUTS], minima[INPUTS];
+        UNROLL for (int i = 0; i < count; i++) products[i] = minima[i] = single(0);
+        for (int j = 0; j < of_super; j++, codes += packed_code_size(&p)) {
+            block_rows w;
+            read_block(p, codes, meta, j, &w);
+            UNROLL for (int i = 0; i < count; i++) {
+                const int64_t at = (t + i) * blocks + b + j;
+                const int16_t *sums = x->sums + 4 * at;
+                const floats scale = single(is_wide(p) ? x->wide_scales[at] : x->scales[at]);
+                const floats sum = is_wide(p)
+                                       ? block_wide(&w, x->wide + PACKED_BLOCK * at)
+                                       : block_sum(p, &w, x->codes + PACKED_BLOCK * at, sums);
+                products[i] = times_plus(sum, scale, products[i]);
+                if (p.has_min) minima[i] = times_plus(block_min(p, &w, sums), scale, minima[i]);
+            }
+        }
+        const unsigned char *d = halves_of(p, meta - row) + 2 * row;
+        UNROLL for (int i = 0; i < count; i++) {
+            acc[i] = times_plus(halves(d), products[i], acc[i]);
+            if (p.has_min) acc[i] = times_plus(min_of(p, d), minima[i], acc[i]);
+        }
+    }
+    UNROLL for (int i = 0; i < count; i++) store(y + (t + i) * PACKED_ROWS + row, acc[i]);
+}
+
+INLINE void multiply_slab(const packed_info p, float *y, const unsigned char *slab,
+                          const kernels_input *x, int64_t x_count) {
+    for (int row = 0; row < PACKED_ROWS; row += LANES) {
+        int64_t t = 0;
+        for (; t + INPUTS <= x_count; t += INPUTS) multiply_rows(p, INPUTS, y, slab, row, x, t);
+        if (INPUTS > 4 && x_count - t >= 4) multiply_rows(p, 4, y, slab, row, x, t), t += 4;
+        if (x_count - t >= 2) multiply_rows(p, 2, y, slab, row, x, t), t += 2;
+        if (x_count - t >= 1) multiply_rows(p, 1, y, slab, row, x, t);
+    }
+}
+
+#endif

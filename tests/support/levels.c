@@ -1,0 +1,29 @@
+#include "tests/support/levels.h"
+
+#include <stddef.h>
+
+int levels_find(kernels out[LEVELS_CAP]) {
+    const unsigned here = kernels_cpu_features();
+    int count = 0;
+    for (int i = 0; kernels_level_names[i] != NULL; i++) {
+        unsigned features;
+        if (kernels_level(kernels_level_names[i], here, &features))
+            kernels_select(&out[count++], features);
+    }
+#if defined(EMULATED_LEVELS)
+    if ((here & KERNELS_CPU_AVX2) == 0) return count; /* the emulation is built on it */
+    kernels *vnni = &out[count++], *wide = &out[count++], *amx = &out[count++];
+    kernels_select(vnni, KERNELS_CPU_AVX2);
+    *wide = *vnni;
+    emulated_fill_avxvnni_packed(vnni);
+    vnni->name = "avxvnni (emulated)";
+    emulated_fill_avx512(wide);
+    emulated_fill_avx512_packed(wide);
+    emulated_fill_avx512_attention(wide);
+    *amx = *wide;
+    wide->name = "avx512 (emulated)";
+    emulated_fill_amx_packed(amx);
+    amx->name = "amx (emulated)";
+#endif
+    return count;
+}

@@ -1,0 +1,23 @@
+/* The levels of kernels that a test can run here: those of the machine, and those above it by
+ * emulation. An emulated level is the very file of kernels/, compiled once more with emulate_x86.h.
+ */
+#ifndef TESTS_SUPPORT_LEVELS_H
+#define TESTS_SUPPORT_LEVELS_H
+
+#include "kernels/kernels.h"
+
+enum { LEVELS_CAP = 8 };
+
+/* Fills out and returns how many; scalar is the first. Emulated ones are called
+ * "avx512 (emulated)" and so on. */
+int levels_find(kernels out[LEVELS_CAP]);
+
+#if defined(__x86_64__) /* where they are built: EMULATED_LEVELS */
+void emulated_fill_avxvnni_packed(kernels *k);
+void emulated_fill_avx512(kernels *k);
+void emulated_fill_avx512_packed(kernels *k);
+void emulated_fill_avx512_attention(kernels *k);
+void emulated_fill_amx_packed(kernels *k);
+#endif
+
+#endif
