@@ -112,7 +112,7 @@ AVX512 static float run_avx512_f32(int64_t round_count) {
 }
 
 /* Four tiles of sums, two of inputs and two of weights, as in x86_amx_packed.c; a product of tiles
- * is 16 x 16 sums of 32 products. What the instructions do not say to the compiler, the asm does. */
+ * is 16 x 16 sums of 32 products. What they do not say to the compiler, the asm does. */
 __attribute__((target("amx-tile,amx-bf16"))) static float run_amx_bf16(int64_t round_count) {
     static const struct {
         uint8_t palette, start_row, none[14];
