@@ -42,7 +42,7 @@ static const option_row rows[] = {
      AT(context), 64, 1 << 20},
     {'E', false, true, "exact", NULL, "float32 throughout: what meets the reference, slower",
      KIND_FLAG, AT(exact), 0, 0},
-    {'u', false, true, "cpu", "LEVEL", "kernels of this level: scalar, avx2, avxvnni, avx512, amx",
+    {'u', false, true, "cpu", "LEVEL", "kernels of this level: scalar, avx2, avx512, neon, ...",
      KIND_TEXT, AT(cpu), 0, 0},
     {'1', false, true, "mmproj", "FILE", "encoder file of a GGUF set", KIND_TEXT, AT(mmproj), 0, 0},
     {'2', false, true, "vocoder", "FILE", "depthformer file of a GGUF set", KIND_TEXT, AT(vocoder),

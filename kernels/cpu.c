@@ -70,6 +70,20 @@ unsigned kernels_cpu_features(void) {
         features &= ~(unsigned)KERNELS_CPU_AMX;
     return features;
 }
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* Bits that the kernel sets for a process: arch/arm64/include/uapi/asm/hwcap.h. i8mm is only taken
+ * with dot products, which its level uses too. */
+enum { HWCAP_DOT_PRODUCT = 1 << 20, HWCAP2_MATRIX_PRODUCT = 1 << 13 };
+
+unsigned kernels_cpu_features(void) {
+    unsigned features = KERNELS_CPU_NEON;
+    if ((getauxval(AT_HWCAP) & HWCAP_DOT_PRODUCT) == 0) return features;
+    features |= KERNELS_CPU_DOTPROD;
+    if ((getauxval(AT_HWCAP2) & HWCAP2_MATRIX_PRODUCT) != 0) features |= KERNELS_CPU_I8MM;
+    return features;
+}
 #else
 unsigned kernels_cpu_features(void) {
     return 0;

@@ -32,5 +32,13 @@ typedef struct kernels_cpu_words {
 } kernels_cpu_words;
 unsigned kernels_cpu_decode(const kernels_cpu_words *w);
 #endif
+#if defined(__aarch64__)
+/* Need KERNELS_CPU_NEON; the last two also KERNELS_CPU_DOTPROD, KERNELS_CPU_I8MM. */
+void kernels_fill_neon(kernels *k);
+void kernels_fill_neon_packed(kernels *k);
+void kernels_fill_neon_attention(kernels *k);
+void kernels_fill_neon_dotprod(kernels *k);
+void kernels_fill_neon_i8mm(kernels *k);
+#endif
 
 #endif

@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 enum { CHAINS = 12, LINE = 64 };
@@ -52,8 +54,7 @@ AVX2 static float run_avx2_f32(int64_t round_count) {
     return _mm256_cvtss_f32(sums[0]);
 }
 
-/* CHAINS times one step on integers: sums, and operands that are new as far as the compiler knows.
- */
+/* CHAINS times one step on integers: sums, and operands that are new to the compiler. */
 #define RUN_256(name, target_list, step)                                                           \
     __attribute__((target(target_list))) static float name(int64_t round_count) {                  \
         __m256i sums[CHAINS];                                                                      \
@@ -111,8 +112,7 @@ AVX512 static float run_avx512_f32(int64_t round_count) {
 }
 
 /* Four tiles of sums, two of inputs and two of weights, as in x86_amx_packed.c; a product of tiles
- * is 16 x 16 sums of 32 products. What the instructions do not say to the compiler, the asm does.
- */
+ * is 16 x 16 sums of 32 products. What they do not say to the compiler, the asm does. */
 __attribute__((target("amx-tile,amx-bf16"))) static float run_amx_bf16(int64_t round_count) {
     static const struct {
         uint8_t palette, start_row, none[14];
@@ -170,6 +170,40 @@ AVX2 static uint64_t read_avx2(const unsigned char *p, size_t size, size_t ahead
 }
 #endif
 
+#if defined(__aarch64__)
+static float run_neon_f32(int64_t round_count) {
+    float32x4_t sums[CHAINS];
+    for (int c = 0; c < CHAINS; c++) sums[c] = vdupq_n_f32((float)c);
+    for (int64_t r = 0; r < round_count; r++)
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++)
+            sums[c] = vfmaq_f32(vdupq_n_f32(0.5f), sums[c], vdupq_n_f32(0.9999f));
+    for (int c = 1; c < CHAINS; c++) sums[0] = vaddq_f32(sums[0], sums[c]);
+    return vaddvq_f32(sums[0]);
+}
+
+/* Products of bytes, added up to four sums by one step of each level. */
+#define RUN_I8(name, features, step)                                                               \
+    __attribute__((target("arch=" features))) static float name(int64_t round_count) {             \
+        int32x4_t sums[CHAINS];                                                                    \
+        int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(5);                                            \
+        for (int c = 0; c < CHAINS; c++) sums[c] = vdupq_n_s32(c);                                 \
+        for (int64_t r = 0; r < round_count; r++)                                                  \
+            for (int c = 0; c < CHAINS; c++) {                                                     \
+                __asm__("" : "+w"(a), "+w"(b)); /* new operands as far as the compiler knows */    \
+                sums[c] = step;                                                                    \
+            }                                                                                      \
+        for (int c = 1; c < CHAINS; c++) sums[0] = vaddq_s32(sums[0], sums[c]);                    \
+        return (float)vaddvq_s32(sums[0]);                                                         \
+    }
+RUN_I8(run_neon_i8, "armv8-a",
+       vpadalq_s16(sums[c],
+                   vpaddq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)), vmull_high_s8(a, b))))
+RUN_I8(run_dotprod_i8, "armv8.2-a+dotprod", vdotq_s32(sums[c], a, b))
+RUN_I8(run_i8mm_i8, "armv8.2-a+dotprod+i8mm", vmmlaq_s32(sums[c], a, b))
+#undef RUN_I8
+#endif
+
 static const limit_probe probes[] = {
     {"scalar", "F32", 0, 2.0 * CHAINS * 4, run_scalar},
 #if defined(__x86_64__)
@@ -182,6 +216,11 @@ static const limit_probe probes[] = {
     {"avx512", "I16", KERNELS_CPU_AVX512, 2.0 * CHAINS * 32, run_avx512_i16},
     {"avx512", "F32", KERNELS_CPU_AVX512, 2.0 * CHAINS * 16, run_avx512_f32},
     {"amx", "BF16", KERNELS_CPU_AMX, 2.0 * 4 * 16 * 16 * 32, run_amx_bf16},
+#elif defined(__aarch64__)
+    {"neon", "F32", KERNELS_CPU_NEON, 2.0 * CHAINS * 4, run_neon_f32},
+    {"neon", "I8", KERNELS_CPU_NEON, 2.0 * CHAINS * 16, run_neon_i8},
+    {"neon_dotprod", "I8", KERNELS_CPU_DOTPROD, 2.0 * CHAINS * 16, run_dotprod_i8},
+    {"neon_i8mm", "I8", KERNELS_CPU_I8MM, 2.0 * CHAINS * 32, run_i8mm_i8},
 #endif
 };
 

@@ -9,11 +9,16 @@ enum {
     NEEDS_AVX2 = KERNELS_CPU_AVX2,
     NEEDS_AVXVNNI = NEEDS_AVX2 | KERNELS_CPU_AVXVNNI,
     NEEDS_AVX512 = NEEDS_AVX2 | KERNELS_CPU_AVX512,
-    NEEDS_AMX = NEEDS_AVX512 | KERNELS_CPU_AMX
+    NEEDS_AMX = NEEDS_AVX512 | KERNELS_CPU_AMX,
+    NEEDS_NEON = KERNELS_CPU_NEON,
+    NEEDS_DOTPROD = NEEDS_NEON | KERNELS_CPU_DOTPROD,
+    NEEDS_I8MM = NEEDS_DOTPROD | KERNELS_CPU_I8MM
 };
-static const unsigned needs[] = {0, NEEDS_AVX2, NEEDS_AVXVNNI, NEEDS_AVX512, NEEDS_AMX};
+static const unsigned needs[] = {0,         NEEDS_AVX2, NEEDS_AVXVNNI, NEEDS_AVX512,
+                                 NEEDS_AMX, NEEDS_NEON, NEEDS_DOTPROD, NEEDS_I8MM};
 
-const char *const kernels_level_names[] = {"scalar", "avx2", "avxvnni", "avx512", "amx", NULL};
+const char *const kernels_level_names[] = {"scalar", "avx2",         "avxvnni",   "avx512", "amx",
+                                           "neon",   "neon_dotprod", "neon_i8mm", NULL};
 
 _Static_assert(sizeof needs / sizeof *needs + 1 ==
                    sizeof kernels_level_names / sizeof *kernels_level_names,
@@ -49,7 +54,15 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx512_attention(k);
     }
     if (has(features, NEEDS_AMX)) kernels_fill_amx_packed(k);
-#else
-    (void)features;
 #endif
+#if defined(__aarch64__)
+    if (features & KERNELS_CPU_NEON) {
+        kernels_fill_neon(k);
+        kernels_fill_neon_packed(k);
+        kernels_fill_neon_attention(k);
+        if (features & KERNELS_CPU_DOTPROD) kernels_fill_neon_dotprod(k);
+        if (features & KERNELS_CPU_I8MM) kernels_fill_neon_i8mm(k);
+    }
+#endif
+    (void)features; /* of an unknown family */
 }

@@ -92,6 +92,12 @@ static void check(rnl_session *s, rig_result r, const json_t *want, const char *
     rig_free(&r);
 }
 
+/* One clip of eight under sanitizers; under qemu, which takes fifty times as long, the first. */
+static bool is_left_out(size_t clip) {
+    if (getenv("RUNNEL_TEST_EMULATED") != NULL) return clip > 0;
+    return rig_rounds(2) == 1 && clip % 8 != 0;
+}
+
 static void the_checkpoint_gives_the_reference_tokens(void **state) {
     (void)state;
     const char *path = getenv("RUNNEL_TEST_MINNOW");
@@ -106,7 +112,7 @@ static void the_checkpoint_gives_the_reference_tokens(void **state) {
     size_t i;
     json_t *c;
     json_array_foreach(json_object_get(expected, "clips"), i, c) {
-        if (rig_rounds(2) == 1 && i % 8 != 0) continue; /* shortened under sanitizers */
+        if (is_left_out(i)) continue;
         const char *clip = text_of(c, "clip");
         rig_result r = run(s, RNL_MODE_TRANSCRIBE, "Perform ASR.", clip, NULL);
         check(s, r, c, clip, "asr_tokens", NULL, &different);
@@ -139,7 +145,7 @@ static void count_right(rnl_model *model, int *all_right, int *all_reference) {
     size_t i;
     json_t *c;
     json_array_foreach(json_object_get(expected, "clips"), i, c) {
-        if (rig_rounds(2) == 1 && i % 8 != 0) continue;
+        if (is_left_out(i)) continue;
         const char *answer = text_of(c, "right_answer");
         rig_result r = run(s, RNL_MODE_INTERLEAVED, talk, text_of(c, "clip"), NULL);
         const bool is_right = strcmp(r.text, answer) == 0;
@@ -209,7 +215,7 @@ static void rounded_inputs_give_the_same_text(void **state) {
     size_t i;
     json_t *c;
     json_array_foreach(json_object_get(expected, "clips"), i, c) {
-        if (rig_rounds(2) == 1 && i % 8 != 0) continue;
+        if (is_left_out(i)) continue;
         const char *clip = text_of(c, "clip");
         same += same_text(a, b, RNL_MODE_TRANSCRIBE, "Perform ASR.", clip);
         same += same_text(a, b, RNL_MODE_INTERLEAVED, talk, clip);

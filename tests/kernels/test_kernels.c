@@ -53,6 +53,7 @@ static void every_level_is_complete(void **state) {
         assert_true(kernels_level(kernels_level_names[i], ~0u, &features));
         kernels_select(&all, features);
 #if defined(__x86_64__)
+        if (strncmp(kernels_level_names[i], "neon", 4) == 0) continue;
         assert_string_equal(all.name, kernels_level_names[i]);
         assert_true((all.gemm == levels[0].gemm) == (i == 0));
         assert_int_equal(kernels_level(kernels_level_names[i], 0, &features), i == 0);

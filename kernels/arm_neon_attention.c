@@ -1,0 +1,125 @@
+/* NEON: attention over a cache of float32 or half rows. Up to four query heads share each key and
+ * value that is loaded, as in x86_avx2_attention.c:
+ *
+ *     keys [j, width] x q [4, width]        -> a pair of registers of sums per head, added up in
+ *                                              the tree of lanes_totals
+ *     weights [4, j] x values [j, 8 cols]   -> a pair per head, j ascending */
+#include "kernels/levels.h"
+
+#if defined(__aarch64__)
+
+#include "kernels/arm_inner.h"
+
+enum { HEADS = 4 };
+
+/* Eight values of a cached row; fewer, with the rest 0. */
+INLINE lanes load8(bool half, const unsigned char *row, int64_t i) {
+    if (!half) return lanes_bytes(row + 4 * i);
+    return lanes_half(vreinterpretq_u16_u8(vld1q_u8(row + 2 * i)));
+}
+INLINE lanes load_tail(bool half, const unsigned char *row, int64_t i, int64_t count) {
+    const size_t size = half ? 2 : 4;
+    unsigned char bytes[32] = {0};
+    memcpy(bytes, row + size * (size_t)i, size * (size_t)count);
+    return load8(half, bytes, 0);
+}
+
+/* `heads` queries against all keys. */
+INLINE void score(bool half, int heads, float *scores, size_t stride, const float *q,
+                  const unsigned char *keys, int64_t key_count, int64_t width) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    for (int64_t j = 0; j < key_count; j++, keys += row_size) {
+        lanes sums[HEADS];
+        UNROLL for (int g = 0; g < HEADS; g++) sums[g] = lanes_zero();
+        int64_t i = 0;
+        for (; i + 8 <= width; i += 8) {
+            const lanes key = load8(half, keys, i);
+            UNROLL for (int g = 0; g < heads; g++) sums[g] =
+                lanes_fma(sums[g], lanes_load(q + g * width + i), key);
+        }
+        if (i < width) {
+            const lanes key = load_tail(half, keys, i, width - i);
+            UNROLL for (int g = 0; g < heads; g++) sums[g] =
+                lanes_fma(sums[g], lanes_load_tail(q + g * width + i, width - i), key);
+        }
+        float all[HEADS];
+        vst1q_f32(all, lanes_totals(sums));
+        UNROLL for (int g = 0; g < heads; g++) scores[(size_t)g * stride + (size_t)j] = all[g];
+    }
+}
+
+/* Columns i .. i + count - 1 (count is 8 but at the end of a row) of `heads` outputs. */
+INLINE void mix_columns(bool half, int heads, float *out, const float *weights, size_t stride,
+                        const unsigned char *values, int64_t value_count, int64_t width, int64_t i,
+                        int64_t count) {
+    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    lanes sums[HEADS];
+    UNROLL for (int g = 0; g < heads; g++) sums[g] =
+        count == 8 ? lanes_load(out + g * width + i) : lanes_load_tail(out + g * width + i, count);
+    for (int64_t j = 0; j < value_count; j++, values += row_size) {
+        const lanes v = count == 8 ? load8(half, values, i) : load_tail(half, values, i, count);
+        UNROLL for (int g = 0; g < heads; g++) {
+            const float weight = weights[(size_t)g * stride + (size_t)j];
+            sums[g].low = vfmaq_n_f32(sums[g].low, v.low, weight);
+            sums[g].high = vfmaq_n_f32(sums[g].high, v.high, weight);
+        }
+    }
+    UNROLL for (int g = 0; g < heads; g++) {
+        if (count == 8)
+            lanes_store(out + g * width + i, sums[g]);
+        else
+            lanes_store_tail(out + g * width + i, sums[g], count);
+    }
+}
+
+INLINE void mix(bool half, int heads, float *out, const float *weights, size_t stride,
+                const unsigned char *values, int64_t value_count, int64_t width) {
+    int64_t i = 0;
+    for (; i + 8 <= width; i += 8)
+        mix_columns(half, heads, out, weights, stride, values, value_count, width, i, 8);
+    if (i < width)
+        mix_columns(half, heads, out, weights, stride, values, value_count, width, i, width - i);
+}
+
+#define CACHE(name, half)                                                                          \
+    static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
+                              const void *keys, int64_t key_count, int64_t width) {                \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= q_count; g += 4)                                                           \
+            score(half, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+                  width);                                                                          \
+        for (; g < q_count; g++)                                                                   \
+            score(half, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+                  width);                                                                          \
+    }                                                                                              \
+    static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
+                           const void *values, int64_t value_count, int64_t width) {               \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= q_count; g += 4)                                                           \
+            mix(half, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
+                value_count, width);                                                               \
+        for (; g < q_count; g++)                                                                   \
+            mix(half, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
+                value_count, width);                                                               \
+    }
+CACHE(f32, false)
+CACHE(f16, true)
+#undef CACHE
+
+static void store_f16(void *out, const float *x, int64_t count) {
+    uint16_t *halves = out;
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        vst1_u16(halves + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(x + i))));
+    for (; i < count; i++) halves[i] = quant_f32_to_f16(x[i]);
+}
+
+void kernels_fill_neon_attention(kernels *k) {
+    k->scores[KERNELS_CACHE_F32] = scores_f32;
+    k->scores[KERNELS_CACHE_F16] = scores_f16;
+    k->mix[KERNELS_CACHE_F32] = mix_f32;
+    k->mix[KERNELS_CACHE_F16] = mix_f16;
+    k->store[KERNELS_CACHE_F16] = store_f16;
+}
+
+#endif
