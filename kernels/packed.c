@@ -82,9 +82,8 @@ static void fifth_bits(uint32_t high, uint8_t *codes) {
     for (int j = 0; j < 32; j++) codes[j] |= (uint8_t)((high >> j & 1) << 4);
 }
 
-/* Eight runs of 32 elements; the layouts are drawn in quant_k.c. */
-static void read_k(quant_type type, const unsigned char *p, stored_block *b) {
-    const bool five = type == QUANT_Q5_K;
+/* Scales, minima and halves of a super-block; the layouts are drawn in quant_k.c. */
+static void read_k_meta(quant_type type, const unsigned char *p, stored_block *b) {
     if (type == QUANT_Q2_K) {
         b->d = quant_load_u16(p + 80), b->min = quant_load_u16(p + 82);
         for (int i = 0; i < 16; i++) b->scales[i] = p[i] & 15, b->mins[i] = p[i] >> 4;
@@ -104,24 +103,43 @@ static void read_k(quant_type type, const unsigned char *p, stored_block *b) {
         b->d = quant_load_u16(p), b->min = quant_load_u16(p + 2);
         for (int i = 0; i < 8; i++) quant_scale_and_min(p + 4, i, &b->scales[i], &b->mins[i]);
     }
+}
+
+/* codes[0 .. 32) |= some bits of q[0 .. 32), moved down, then up. */
+static void take_bits(const unsigned char *q, int down, int bits, int up, uint8_t *codes) {
+    const int mask = (1 << bits) - 1;
+    for (int l = 0; l < 32; l++) codes[l] |= (uint8_t)((q[l] >> down & mask) << up);
+}
+
+/* Eight runs of 32 elements. */
+static void read_k(quant_type type, const unsigned char *p, stored_block *b) {
+    read_k_meta(type, p, b);
+    memset(b->codes, 0, sizeof b->codes);
     for (int run = 0; run < 8; run++) {
         uint8_t *codes = b->codes + 32 * run;
         const int half = run / 4, t = run % 4;
-        const unsigned char *quarters = p + (type == QUANT_Q2_K ? 16 : 32) + 32 * half;
-        const unsigned char *pairs = p + (five ? 48 : 16) + 32 * (run / 2);
-        const unsigned char *low = p + 64 * half + 32 * (t % 2), *high = p + 128 + 32 * half;
-        if (type == QUANT_IQ4_XS) nibbles(p + 8 + 16 * run, codes);
-        for (int l = 0; l < 32 && type != QUANT_IQ4_XS; l++) {
-            int code;
-            if (type == QUANT_Q2_K)
-                code = quarters[l] >> 2 * t & 3;
-            else if (type == QUANT_Q3_K)
-                code = (quarters[l] >> 2 * t & 3) | (p[l] >> run & 1) << 2;
-            else if (type == QUANT_Q6_K)
-                code = (low[l] >> 4 * (t / 2) & 15) | (high[l] >> 2 * t & 3) << 4;
-            else
-                code = (pairs[l] >> 4 * (run % 2) & 15) | (five ? (p[16 + l] >> run & 1) << 4 : 0);
-            codes[l] = (uint8_t)code;
+        switch (type) {
+        case QUANT_IQ4_XS:
+            nibbles(p + 8 + 16 * run, codes);
+            break;
+        case QUANT_Q2_K:
+            take_bits(p + 16 + 32 * half, 2 * t, 2, 0, codes);
+            break;
+        case QUANT_Q3_K:
+            take_bits(p + 32 + 32 * half, 2 * t, 2, 0, codes);
+            take_bits(p, run, 1, 2, codes);
+            break;
+        case QUANT_Q6_K:
+            take_bits(p + 64 * half + 32 * (t % 2), t / 2 * 4, 4, 0, codes);
+            take_bits(p + 128 + 32 * half, 2 * t, 2, 4, codes);
+            break;
+        case QUANT_Q5_K:
+            take_bits(p + 48 + 32 * (run / 2), run % 2 * 4, 4, 0, codes);
+            take_bits(p + 16, run, 1, 4, codes);
+            break;
+        default: /* Q4_K */
+            take_bits(p + 16 + 32 * (run / 2), run % 2 * 4, 4, 0, codes);
+            break;
         }
     }
 }
@@ -157,23 +175,36 @@ static void read_stored(quant_type type, const unsigned char *p, stored_block *b
 
 /* ---- packing: the four codes of a row and group are one 32-bit word, in any plane ---- */
 
-/* ORs the codes of one row and block into a plane. All its bytes were 0. */
-static void put_plane(int bits, const uint8_t *codes, int down, int row, unsigned char *plane) {
+/* The codes of one row and block into a plane of so many bits, which are so many lines. Inline, with
+ * bits that the compiler knows: packing is what opening a model waits for. */
+static inline __attribute__((always_inline)) void
+put_plane(int bits, const uint8_t *codes, int down, int row, unsigned char *plane) {
     const uint32_t mask = 0x01010101u * ((1u << bits) - 1);
+    uint32_t lines[PACKED_GROUPS] = {0};
     for (int g = 0; g < PACKED_GROUPS; g++) {
-        uint32_t word, line;
-        unsigned char *to = plane + line_of(bits, g) * PACKED_LINE + 4 * row;
+        uint32_t word;
         memcpy(&word, codes + 4 * g, sizeof word);
-        memcpy(&line, to, sizeof line);
-        line |= (word >> down & mask) << shift_of(bits, g);
-        memcpy(to, &line, sizeof line);
+        lines[line_of(bits, g)] |= (word >> down & mask) << shift_of(bits, g);
     }
+    for (int i = 0; i < bits; i++)
+        memcpy(plane + i * PACKED_LINE + 4 * row, &lines[i], sizeof lines[i]);
 }
 
 static void put_codes(const packed_info *p, const uint8_t *codes, int row, unsigned char *block) {
-    put_plane(p->low_bits, codes, 0, row, block);
-    if (p->high_bits > 0)
-        put_plane(p->high_bits, codes, p->low_bits, row, block + p->low_bits * PACKED_LINE);
+    switch (p->low_bits) {
+    case 8:
+        put_plane(8, codes, 0, row, block);
+        break;
+    case 4:
+        put_plane(4, codes, 0, row, block);
+        break;
+    default:
+        put_plane(2, codes, 0, row, block);
+        break;
+    }
+    unsigned char *high = block + p->low_bits * PACKED_LINE;
+    if (p->high_bits == 2) put_plane(2, codes, p->low_bits, row, high);
+    if (p->high_bits == 1) put_plane(1, codes, p->low_bits, row, high);
 }
 
 static void write_meta(const packed_info *p, const stored_block *b, int row, unsigned char *meta) {
