@@ -175,8 +175,8 @@ static void read_stored(quant_type type, const unsigned char *p, stored_block *b
 
 /* ---- packing: the four codes of a row and group are one 32-bit word, in any plane ---- */
 
-/* The codes of one row and block into a plane of so many bits, which are so many lines. Inline, with
- * bits that the compiler knows: packing is what opening a model waits for. */
+/* The codes of one row and block into a plane of so many bits, which are so many lines. Inline,
+ * with bits that the compiler knows: packing is what opening a model waits for. */
 static inline __attribute__((always_inline)) void
 put_plane(int bits, const uint8_t *codes, int down, int row, unsigned char *plane) {
     const uint32_t mask = 0x01010101u * ((1u << bits) - 1);
