@@ -200,5 +200,6 @@ void json_append(json *array, json *child) {
 
 char *json_text(const json *root) {
     if (json_get(root, failed_key) != NULL) return NULL;
-    return json_dumps(in(root), JSON_COMPACT | JSON_ENCODE_ANY);
+    /* 15 digits: as many as a double always keeps, so that 0.1 is not 0.10000000000000001. */
+    return json_dumps(in(root), JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 }
