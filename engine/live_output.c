@@ -103,7 +103,7 @@ static bool is_enough(const rnl_live *l, double reserve_us) {
     enum { ROUNDS = 4 }; /* to prepare for on a machine that is too slow: about five seconds */
     const generate *loop = &l->session->live->loop;
     const rnl_turn_config *t = &l->config.turn;
-    if (l->reply.complete || reserve_us >= us_of(LIVE_PLAY_CAP) / 2) return true;
+    if (l->reply.complete || reserve_us >= (double)us_of(LIVE_PLAY_CAP) / 2) return true;
     if (reserve_us <= 0) return false;
     const double text = l->pace.text_us > 0 ? l->pace.text_us : text_us_guess;
     const double frame = l->pace.frame_us > 0 ? l->pace.frame_us : 2 * text;
