@@ -142,7 +142,7 @@ static int run_jobs(batch *b) {
 static void tell(const batch *b) {
     char length[32];
     meter_time(length, sizeof length, b->seconds);
-    if (!b->options->quiet && b->done_count + b->failed_count + b->skipped_count > 0)
+    if (!b->options->quiet && b->done_count + b->skipped_count > 0)
         (void)fprintf(stderr, "%s of sound in %.2f s (%.1f x real time)\n", length, b->elapsed,
                       b->elapsed > 0 ? b->seconds / b->elapsed : 0.0);
     for (size_t i = 0; i < b->list.count; i++)

@@ -351,8 +351,8 @@ static void tell_end(talk *t) {
     duplex_counts c;
     duplex_get_counts(t->duplex, &c);
     view_clear(&t->view);
-    (void)fprintf(stderr, "%d turns, %.1f s heard, %.1f s said", t->turns,
-                  (double)c.mic_count / DUPLEX_RATE_MIC,
+    (void)fprintf(stderr, "%d turn%s, %.1f s heard, %.1f s said", t->turns,
+                  t->turns == 1 ? "" : "s", (double)c.mic_count / DUPLEX_RATE_MIC,
                   (double)c.played_count / DUPLEX_RATE_SPEAKER);
     if (t->underruns > 0) (void)fprintf(stderr, ", sound ran out %d times", t->underruns);
     if (c.in_xruns + c.out_xruns > 0)
