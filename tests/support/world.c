@@ -107,8 +107,9 @@ static void play(world *w) {
     while (done < COUNT &&
            rnl_live_pull(w->live, out + done, COUNT - done, w->now_us, w->tick_us, &got) == RNL_OK)
         done += got;
-    memcpy(grow(&w->reply, &w->reply_cap, w->reply_count + done) + w->reply_count, out,
-           done * sizeof *out);
+    if (done > 0)
+        memcpy(grow(&w->reply, &w->reply_cap, w->reply_count + done) + w->reply_count, out,
+               done * sizeof *out);
     w->reply_count += done;
     if (w->keep_sound)
         memcpy(grow(&w->sound, &w->sound_cap, w->sound_count + COUNT) + w->sound_count, out,

@@ -451,7 +451,7 @@ static world open_world(double in_ppm, double out_ppm) {
 
 static void test_drift(void **state) {
     (void)state;
-    const int seconds = getenv("RUNNEL_TEST_SHORT") != NULL ? 40 : 130;
+    const int seconds = getenv("RUNNEL_TEST_SHORT") != NULL ? 80 : 130;
     world w = open_world(120.0, -90.0);
     double ppm;
     run_world(&w, seconds, 5, &ppm);
