@@ -61,8 +61,8 @@ int check_target(const char *path) {
                     "%s: cannot be written: this is no regular file; name a file to write", path);
 }
 
-static volatile sig_atomic_t stop_requested;
-static volatile sig_atomic_t keys_on;
+static atomic_bool stop_requested; /* signals may come to two threads at once */
+static atomic_bool keys_on;
 static struct termios terminal; /* as it was; complete while keys_on is 1 */
 
 bool keys_begin(void) {
@@ -134,9 +134,8 @@ static int wake_pipe[2] = {-1, -1}; /* read end, write end */
 
 static void on_interrupt(int signal_number) {
     (void)signal_number;
-    if (stop_requested) end_at_once(EXIT_STOPPED);
+    if (atomic_exchange(&stop_requested, true)) end_at_once(EXIT_STOPPED);
     const int kept = errno;
-    stop_requested = 1;
     (void)!write(wake_pipe[1], "", 1);
     errno = kept;
 }
