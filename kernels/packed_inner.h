@@ -35,5 +35,21 @@ static const packed_info packed_infos[QUANT_TYPE_CAP] = {
     X(q6_k, QUANT_Q6_K)                                                                            \
     X(iq4_nl, QUANT_IQ4_NL)                                                                        \
     X(iq4_xs, QUANT_IQ4_XS)
+/* k->multiply for each of them: multiply_q4_0() and so on of the file that says it. */
+#define PACKED_FILL(name, type) k->multiply[type] = multiply_##name;
+
+#define PACKED_INLINE static inline __attribute__((always_inline))
+
+PACKED_INLINE bool is_wide(const packed_info p) { /* Q8_0 */
+    return p.low_bits == 8;
+}
+/* Sub-blocks of a super-block. */
+PACKED_INLINE int subs_of(const packed_info p) {
+    return p.super_len / p.sub_len;
+}
+/* What lies behind the codes of a super-block: scales, minima, then the halves, which are here. */
+PACKED_INLINE const unsigned char *halves_of(const packed_info p, const unsigned char *meta) {
+    return meta + PACKED_ROWS * (p.has_scale ? subs_of(p) * (p.has_min ? 2 : 1) : 0);
+}
 
 #endif

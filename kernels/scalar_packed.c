@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/levels.h"
+#include "kernels/packed_inner.h"
 
 /* The factor that takes a block to integers up to `most`, and the scale that takes them back. */
 static float find_scale(const float *x, float most, float *scale) {
@@ -99,38 +100,16 @@ static void multiply_any(quant_type type, float *y, const unsigned char *slab,
 }
 
 #define MULTIPLY(name, type)                                                                       \
-    static void name(float *y, const unsigned char *slab, const kernels_input *x, int64_t x_count, \
-                     unsigned char *scratch) {                                                     \
+    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
+                                int64_t x_count, unsigned char *scratch) {                         \
         (void)scratch;                                                                             \
         multiply_any(type, y, slab, x, x_count);                                                   \
     }
-MULTIPLY(multiply_q4_0, QUANT_Q4_0)
-MULTIPLY(multiply_q4_1, QUANT_Q4_1)
-MULTIPLY(multiply_q5_0, QUANT_Q5_0)
-MULTIPLY(multiply_q5_1, QUANT_Q5_1)
-MULTIPLY(multiply_q8_0, QUANT_Q8_0)
-MULTIPLY(multiply_q2_k, QUANT_Q2_K)
-MULTIPLY(multiply_q3_k, QUANT_Q3_K)
-MULTIPLY(multiply_q4_k, QUANT_Q4_K)
-MULTIPLY(multiply_q5_k, QUANT_Q5_K)
-MULTIPLY(multiply_q6_k, QUANT_Q6_K)
-MULTIPLY(multiply_iq4_nl, QUANT_IQ4_NL)
-MULTIPLY(multiply_iq4_xs, QUANT_IQ4_XS)
+PACKED_EACH(MULTIPLY)
 #undef MULTIPLY
 
 void kernels_fill_scalar_packed(kernels *k) {
     k->quantise = quantise;
     k->quantise_wide = quantise_wide;
-    k->multiply[QUANT_Q4_0] = multiply_q4_0;
-    k->multiply[QUANT_Q4_1] = multiply_q4_1;
-    k->multiply[QUANT_Q5_0] = multiply_q5_0;
-    k->multiply[QUANT_Q5_1] = multiply_q5_1;
-    k->multiply[QUANT_Q8_0] = multiply_q8_0;
-    k->multiply[QUANT_Q2_K] = multiply_q2_k;
-    k->multiply[QUANT_Q3_K] = multiply_q3_k;
-    k->multiply[QUANT_Q4_K] = multiply_q4_k;
-    k->multiply[QUANT_Q5_K] = multiply_q5_k;
-    k->multiply[QUANT_Q6_K] = multiply_q6_k;
-    k->multiply[QUANT_IQ4_NL] = multiply_iq4_nl;
-    k->multiply[QUANT_IQ4_XS] = multiply_iq4_xs;
+    PACKED_EACH(PACKED_FILL)
 }

@@ -36,12 +36,6 @@ INLINE int chain_of(const packed_info p) {
     const int bits = p.low_bits + p.high_bits;
     return p.sub_len == 16 || (bits == 5 && p.offset == 0) ? 4 : 8;
 }
-INLINE bool is_wide(const packed_info p) { /* Q8_0 */
-    return p.low_bits == 8;
-}
-INLINE int subs_of(const packed_info p) {
-    return p.super_len / p.sub_len;
-}
 
 INLINE __m256i load_32(const void *p) {
     return _mm256_loadu_si256((const __m256i *)p);
@@ -188,12 +182,6 @@ INLINE __m256i direct_codes(const packed_info p, const unsigned char *block, int
         return _mm256_madd_epi16(_mm256_add_epi16(acc[0], acc[1]), scales[0]);
     return _mm256_add_epi32(_mm256_madd_epi16(acc[0], scales[0]),
                             _mm256_madd_epi16(acc[1], scales[1]));
-}
-
-/* What lies behind the codes of a super-block. */
-INLINE const unsigned char *halves_of(const packed_info p, const unsigned char *meta) {
-    const int subs = p.has_scale ? subs_of(p) * (p.has_min ? 2 : 1) : 0;
-    return meta + PACKED_ROWS * subs;
 }
 
 /* sum of minima times sums of inputs, of one block, as integers. */
@@ -512,40 +500,18 @@ INLINE void batch(const packed_info p, float *y, const unsigned char *slab, cons
 }
 
 #define MULTIPLY(name, type)                                                                       \
-    static void name(float *y, const unsigned char *slab, const kernels_input *x, int64_t x_count, \
-                     unsigned char *scratch) {                                                     \
+    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
+                                int64_t x_count, unsigned char *scratch) {                         \
         if (x_count == 1)                                                                          \
             direct(packed_infos[type], y, slab, x);                                                \
         else                                                                                       \
             batch(packed_infos[type], y, slab, x, x_count, scratch);                               \
     }
-MULTIPLY(multiply_q4_0, QUANT_Q4_0)
-MULTIPLY(multiply_q4_1, QUANT_Q4_1)
-MULTIPLY(multiply_q5_0, QUANT_Q5_0)
-MULTIPLY(multiply_q5_1, QUANT_Q5_1)
-MULTIPLY(multiply_q8_0, QUANT_Q8_0)
-MULTIPLY(multiply_q2_k, QUANT_Q2_K)
-MULTIPLY(multiply_q3_k, QUANT_Q3_K)
-MULTIPLY(multiply_q4_k, QUANT_Q4_K)
-MULTIPLY(multiply_q5_k, QUANT_Q5_K)
-MULTIPLY(multiply_q6_k, QUANT_Q6_K)
-MULTIPLY(multiply_iq4_nl, QUANT_IQ4_NL)
-MULTIPLY(multiply_iq4_xs, QUANT_IQ4_XS)
+PACKED_EACH(MULTIPLY)
 #undef MULTIPLY
 
 void kernels_fill_avx2_packed(kernels *k) {
-    k->multiply[QUANT_Q4_0] = multiply_q4_0;
-    k->multiply[QUANT_Q4_1] = multiply_q4_1;
-    k->multiply[QUANT_Q5_0] = multiply_q5_0;
-    k->multiply[QUANT_Q5_1] = multiply_q5_1;
-    k->multiply[QUANT_Q8_0] = multiply_q8_0;
-    k->multiply[QUANT_Q2_K] = multiply_q2_k;
-    k->multiply[QUANT_Q3_K] = multiply_q3_k;
-    k->multiply[QUANT_Q4_K] = multiply_q4_k;
-    k->multiply[QUANT_Q5_K] = multiply_q5_k;
-    k->multiply[QUANT_Q6_K] = multiply_q6_k;
-    k->multiply[QUANT_IQ4_NL] = multiply_iq4_nl;
-    k->multiply[QUANT_IQ4_XS] = multiply_iq4_xs;
+    PACKED_EACH(PACKED_FILL)
 }
 
 #endif

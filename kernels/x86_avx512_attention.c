@@ -7,6 +7,7 @@
  *
  *     values   | value j, columns i .. i + 15 |   times the weight of head g, j ascending
  */
+#include "kernels/attention_inner.h"
 #include "kernels/levels.h"
 
 #if defined(__x86_64__)
@@ -103,36 +104,11 @@ INLINE void mix(bool half, int heads, float *out, const float *weights, size_t s
     }
 }
 
-#define CACHE(name, half)                                                                          \
-    static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
-                              const void *keys, int64_t key_count, int64_t width) {                \
-        int64_t g = 0;                                                                             \
-        for (; g + 4 <= q_count; g += 4)                                                           \
-            score(half, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
-                  width);                                                                          \
-        for (; g < q_count; g++)                                                                   \
-            score(half, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
-                  width);                                                                          \
-    }                                                                                              \
-    static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
-                           const void *values, int64_t value_count, int64_t width) {               \
-        int64_t g = 0;                                                                             \
-        for (; g + 4 <= q_count; g += 4)                                                           \
-            mix(half, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
-                value_count, width);                                                               \
-        for (; g < q_count; g++)                                                                   \
-            mix(half, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
-                value_count, width);                                                               \
-    }
-CACHE(f32, false)
-CACHE(f16, true)
-#undef CACHE
+ATTENTION_CACHE(f32, false)
+ATTENTION_CACHE(f16, true)
 
 void kernels_fill_avx512_attention(kernels *k) {
-    k->scores[KERNELS_CACHE_F32] = scores_f32;
-    k->scores[KERNELS_CACHE_F16] = scores_f16;
-    k->mix[KERNELS_CACHE_F32] = mix_f32;
-    k->mix[KERNELS_CACHE_F16] = mix_f16;
+    ATTENTION_FILL(k);
 }
 
 #endif

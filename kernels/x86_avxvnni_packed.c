@@ -11,20 +11,11 @@
 
 #include "kernels/x86_vnni.h"
 
-#define MULTIPLY(name, type)                                                                       \
-    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
-                                int64_t x_count, unsigned char *scratch) {                         \
-        (void)scratch;                                                                             \
-        multiply_slab(packed_infos[type], y, slab, x, x_count);                                    \
-    }
-PACKED_EACH(MULTIPLY)
-#undef MULTIPLY
+PACKED_EACH(VNNI_MULTIPLY)
 
 void kernels_fill_avxvnni_packed(kernels *k) {
     k->name = "avxvnni";
-#define FILL(name, type) k->multiply[type] = multiply_##name;
-    PACKED_EACH(FILL)
-#undef FILL
+    PACKED_EACH(PACKED_FILL)
 }
 
 #endif

@@ -217,9 +217,6 @@ INLINE ints plane_line(int bits, const unsigned char *plane, int g, int bits_bel
                 bytes(((1 << bits) - 1) << bits_below));
 }
 
-INLINE bool is_wide(const packed_info p) { /* Q8_0 */
-    return p.low_bits == 8;
-}
 /* What the codes of read_lines are above the signed ones. */
 INLINE int offset_of(const packed_info p) {
     return p.is_table ? 128 : p.offset;
@@ -237,12 +234,6 @@ INLINE void read_lines(const packed_info p, const unsigned char *block, ints lin
             lines[g] = either(lines[g], plane_line(p.high_bits, high, g, p.low_bits));
         if (p.is_table) lines[g] = look_up(table, lines[g]);
     }
-}
-
-/* Where a super-block's F16 d lie behind its integers. */
-INLINE const unsigned char *halves_of(const packed_info p, const unsigned char *meta) {
-    const int subs = p.super_len / p.sub_len;
-    return meta + (p.has_scale ? PACKED_ROWS * subs * (p.has_min ? 2 : 1) : 0);
 }
 
 /* The factor of the minima, to be added: K types subtract theirs. */
@@ -365,4 +356,11 @@ INLINE void multiply_slab(const packed_info p, float *y, const unsigned char *sl
     }
 }
 
+/* multiply_NAME() of a level, for PACKED_EACH. */
+#define VNNI_MULTIPLY(name, type)                                                                  \
+    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
+                                int64_t x_count, unsigned char *scratch) {                         \
+        (void)scratch;                                                                             \
+        multiply_slab(packed_infos[type], y, slab, x, x_count);                                    \
+    }
 #endif
