@@ -21,11 +21,11 @@ check() {
     if "$@"; then pass; else fail "$name"; fi
 }
 
-# expect CODE NAME COMMAND...: runs it; stdout to out, stderr to err.
+# expect CODE NAME COMMAND...: runs it; stdout to out, stderr to err. INPUT is its standard input.
 expect() {
     local code=$1 name=$2 got=0
     shift 2
-    "$@" > "$work/out" 2> "$work/err" < /dev/null || got=$?
+    "$@" > "$work/out" 2> "$work/err" < "${INPUT:-/dev/null}" || got=$?
     if [ "$got" -eq "$code" ]; then pass; else fail "$name: exit code $got, not $code"; fi
 }
 

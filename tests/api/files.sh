@@ -1,37 +1,8 @@
 #!/usr/bin/env bash
 # Sound files and long texts from outside: files.sh PROGRAM SOURCE. Every format in and out,
 # standard input, books that are stopped and go on. Ends with `N passed, N failed`.
-set -uo pipefail
-runnel=$(realpath "$1") source=$(realpath "$2")
-work=$(mktemp -d)
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-question=$source/samples/questions/light.wav
-passed=0 failed=0
-unset RUNNEL_MODEL
+. "$(dirname "$0")/common.sh"
 
-pass() { passed=$((passed + 1)); }
-fail() { failed=$((failed + 1)); echo "FAILED: $*"; sed 's/^/    /' err | head -5; }
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@" > /dev/null 2>> err; then pass; else fail "$name"; fi
-}
-# expect CODE NAME COMMAND...: stdout to out, stderr to err; INPUT is its standard input.
-expect() {
-    local code=$1 name=$2 got=0
-    shift 2
-    "$@" > out 2> err < "${INPUT:-/dev/null}" || got=$?
-    if [ "$got" -eq "$code" ]; then pass; else fail "$name: exit code $got, not $code"; fi
-}
-refuse() { # refuse CODE NAME PATTERN COMMAND...: the code, and exactly one sentence
-    local code=$1 name=$2 pattern=$3
-    shift 3
-    expect "$code" "$name" "$@"
-    if [ "$(grep -c '^runnel: ' err)" -eq 1 ] && grep -q -- "$pattern" err; then pass
-    else fail "$name: no single sentence with '$pattern'"; fi
-    if [ -n "$(find . -name '*.tmp-*')" ]; then fail "$name: left a temporary file"; fi
-}
 seconds_of() { # of a WAV file of 24 kHz, to a hundredth
     python3 -c 'import sys, wave
 print(round(wave.open(sys.argv[1]).getnframes() / 24000, 2))' "$1"
@@ -221,5 +192,4 @@ lines = [line for line in text.split("\r") if line.startswith("speaking")]
 assert lines and all(len(line.replace("\033[K", "")) <= 80 for line in lines)
 PY
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+summary
