@@ -227,8 +227,7 @@ void rnl_transcript_reset(rnl_transcript *t, int rate) {
     }
     t->head = t->tail_index = 0;
     t->failure = RNL_OK;
-    t->stats = (rnl_transcript_stats){0};
-    transcript_count(t);
+    transcript_count(t); /* what is counted begins now */
     t->stats = (rnl_transcript_stats){0};
     (void)pthread_mutex_unlock(&t->lock);
     t->config.rate = rate;
