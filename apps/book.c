@@ -96,12 +96,7 @@ static int print_part(const book *b, const part *p) {
     json_set(o, "end", json_new_number((double)p->end / RNL_RATE_OUT));
     json_set(o, "finish", json_new_string(p->finish, strlen(p->finish)));
     json_set(o, "text", json_new_string(p->text, strlen(p->text)));
-    char *line = json_text(o);
-    json_destroy(&o);
-    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-    (void)puts(line);
-    free(line);
-    return flush_output();
+    return print_json(o);
 }
 
 /* "1:02:03" */

@@ -54,6 +54,33 @@ int flush_output(void) {
     return complain(EXIT_FAILED, "standard output cannot be written: %s", reason);
 }
 
+char *read_to_end(FILE *stream, size_t size_max, size_t *size) {
+    size_t cap = size_max < 65536 ? size_max : 65536;
+    char *text = malloc(cap + 1); /* a byte more tells whether there is more */
+    *size = 0;
+    while (text != NULL) {
+        *size += fread(text + *size, 1, cap + 1 - *size, stream);
+        if (*size <= cap) return text;
+        char *grown = NULL;
+        if (cap < size_max) {
+            cap = cap < size_max / 2 ? 2 * cap : size_max;
+            grown = realloc(text, cap + 1);
+        }
+        if (grown == NULL) free(text);
+        text = grown;
+    }
+    return NULL;
+}
+
+int print_json(json *object) {
+    char *line = json_text(object);
+    json_destroy(&object);
+    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    (void)puts(line);
+    free(line);
+    return flush_output();
+}
+
 int check_target(const char *path) {
     struct stat st;
     if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) return EXIT_OK;

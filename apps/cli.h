@@ -2,7 +2,11 @@
 #ifndef APPS_CLI_H
 #define APPS_CLI_H
 
+#include <stdio.h>
+
 #include <runnel/runnel.h>
+
+#include "core/json.h"
 
 enum {
     EXIT_OK = 0,
@@ -83,6 +87,12 @@ bool is_blank(const char *text);
 /* Writes out what printf has gathered. EXIT_OK, or EXIT_FAILED after a complaint (a full disk, a
  * reader that went away). */
 int flush_output(void);
+/* Reads until the end or a fault of the stream (ferror). Allocated, free() it; NULL: no memory, or
+ * more than size_max bytes. */
+char *read_to_end(FILE *stream, size_t size_max, size_t *size);
+/* Prints a JSON object as a line of standard output, flushes it, and frees the object. EXIT_OK, or
+ * the code of a complaint about memory or the output. */
+int print_json(json *object);
 /* EXIT_OK when a file may be put under this name: it is free or a regular file; else the code of a
  * complaint. */
 int check_target(const char *path);

@@ -53,7 +53,7 @@ static void set_text(json *o, const char *key, const char *text) {
     json_set(o, key, json_new_string(text, strlen(text)));
 }
 
-static void print_json(const bench *b, const bench_row *row, double median, double limit) {
+static void json_row(const bench *b, const bench_row *row, double median, double limit) {
     json *o = json_new_object();
     set_text(o, "work", row->work);
     set_text(o, "type", row->type);
@@ -83,7 +83,7 @@ void bench_report(bench *b, const bench_row *row) {
         const double limit = median_of(b->limits, b->count);
         const double median = median_of(b->values, b->count);
         if (b->o->json) {
-            print_json(b, &r, median, limit);
+            json_row(b, &r, median, limit);
         } else {
             printf("%-11s %-8s %-6s %6d %6d %10.2f %-6s %10.2f %10.2f", r.work, r.type, r.level,
                    r.tokens, r.depth, median, r.unit, b->values[0], b->values[b->count - 1]);

@@ -68,6 +68,16 @@ static bool is_level(const char *name) {
     return false;
 }
 
+static int refuse_level(const char *name) {
+    char all[128] = "";
+    for (int i = 0; kernels_level_names[i] != NULL; i++) {
+        const size_t size = strlen(all);
+        (void)snprintf(all + size, sizeof all - size, "%s%s", i > 0 ? ", " : "",
+                       kernels_level_names[i]);
+    }
+    return complain(EXIT_USAGE, "--pack: '%s' is no kernel level: %s", name, all);
+}
+
 static int run(const options *o) {
     if (o->argument_count != 1 || o->output == NULL)
         return complain(EXIT_USAGE, "convert: name one model and the target with -o");
@@ -82,11 +92,7 @@ static int run(const options *o) {
         return complain(EXIT_USAGE, "--format: '%s' is not bundle or set", o->format);
     config.as_set = o->format != NULL && strcmp(o->format, "set") == 0;
     config.packs = o->pack != NULL;
-    if (config.packs && !is_level(o->pack))
-        return complain(EXIT_USAGE,
-                        "--pack: '%s' is no kernel level: scalar, avx2, avxvnni, avx512, amx, "
-                        "neon, neon_dotprod, neon_i8mm",
-                        o->pack);
+    if (config.packs && !is_level(o->pack)) return refuse_level(o->pack);
     if (config.packs && config.as_set)
         return complain(EXIT_USAGE, "--pack: only a bundle can be packed, not a set");
     int code = check_target(o->output);

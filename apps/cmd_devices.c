@@ -7,7 +7,7 @@
 #include "audio/device.h"
 #include "core/json.h"
 
-static void print_json(const device_row *r) {
+static int json_row(const device_row *r) {
     json *o = json_new_object();
     json_set(o, "index", json_new_int(r->index));
     json_set(o, "name", json_new_string(r->name, strlen(r->name)));
@@ -19,10 +19,7 @@ static void print_json(const device_row *r) {
     json_set(o, "latency_out_ms", json_new_number(r->latency_out_ms));
     json_set(o, "default_in", json_new_bool(r->default_in));
     json_set(o, "default_out", json_new_bool(r->default_out));
-    char *line = json_text(o);
-    json_destroy(&o);
-    if (line != NULL) printf("%s\n", line);
-    free(line);
+    return print_json(o);
 }
 
 /* One direction of a row: channels and latency, or a dash. */
@@ -44,10 +41,11 @@ static int run(const options *o) {
         return complain(EXIT_DEVICE, "there is no sound device on this machine; plug one in or "
                                      "start the sound server (PulseAudio, PipeWire)");
     if (!o->json) printf("index    in           out          Hz      host, name\n");
-    for (size_t i = 0; i < count; i++) {
+    int code = EXIT_OK;
+    for (size_t i = 0; i < count && code == EXIT_OK; i++) {
         const device_row *r = &rows[i];
         if (o->json) {
-            print_json(r);
+            code = json_row(r);
             continue;
         }
         printf("%5d", r->index);
@@ -56,7 +54,7 @@ static int run(const options *o) {
         printf(" %6.0f  %s, %s\n", r->rate, r->host, r->name);
     }
     free(rows);
-    return EXIT_OK;
+    return code;
 }
 
 const command command_devices = {

@@ -36,11 +36,6 @@ static int on_begin(void *context, double length, rnl_error *error) {
     return EXIT_OK;
 }
 
-static void on_progress(void *context, double done) {
-    const one *x = context;
-    batch_progress(x->job, done, NULL);
-}
-
 static bool append(result *r, const char *text, size_t size) {
     if (r->size + size + 2 > r->cap) {
         const size_t cap = 2 * (r->size + size) + 256;
@@ -68,8 +63,7 @@ static int work(batch_job *job, size_t input, double *seconds, rnl_error *error)
     eval *e = job->batch->context;
     result *r = &e->results[input];
     one x = {.job = job, .result = r};
-    const recording_hooks hooks = {
-        .context = &x, .begin = on_begin, .progress = on_progress, .piece = on_piece};
+    const recording_hooks hooks = {.context = &x, .begin = on_begin, .piece = on_piece};
     const double begin = now_seconds();
     int code = append(r, "", 0) ? EXIT_OK : EXIT_FAILED;
     if (code == EXIT_OK)
@@ -98,16 +92,7 @@ static json *counts_of(const edit_counts *c) {
     return o;
 }
 
-static bool print_json(json *o) {
-    char *line = json_text(o);
-    json_destroy(&o);
-    if (line == NULL) return false;
-    (void)puts(line);
-    free(line);
-    return true;
-}
-
-static bool json_one(const eval *e, size_t i) {
+static int json_one(const eval *e, size_t i) {
     const result *r = &e->results[i];
     json *o = json_new_object();
     json_set(o, "audio_filepath", json_new_string(e->refs.paths[i], strlen(e->refs.paths[i])));
@@ -121,7 +106,7 @@ static bool json_one(const eval *e, size_t i) {
     return print_json(o);
 }
 
-static bool json_total(const eval *e, const wer_counts *total) {
+static int json_total(const eval *e, const wer_counts *total) {
     const batch *b = &e->batch;
     json *o = json_new_object();
     json_set(o, "files", json_new_int((int64_t)b->done_count));
@@ -154,25 +139,25 @@ static void print_one(const char *name, const wer_counts *c) {
 
 static int report(const eval *e) {
     wer_counts total = {0};
-    bool done = true;
+    int code = EXIT_OK;
     if (!e->batch.options->json) printf(" WER %%  CER %%   words   sub   del   ins  file\n");
-    for (size_t i = 0; i < e->refs.count && done; i++) {
+    for (size_t i = 0; i < e->refs.count && code == EXIT_OK; i++) {
         if (e->batch.states[i] != BATCH_DONE) continue;
         wer_add(&total, &e->results[i].counts);
         if (e->batch.options->json)
-            done = json_one(e, i);
+            code = json_one(e, i);
         else
             print_one(e->refs.paths[i], &e->results[i].counts);
     }
     if (e->batch.options->json) {
-        done = done && json_total(e, &total);
+        if (code == EXIT_OK) code = json_total(e, &total);
     } else {
         print_one("total", &total);
         printf("real-time factor %.4f (%.1f x real time)\n",
                e->batch.seconds > 0 ? e->batch.elapsed / e->batch.seconds : 0.0,
                e->batch.elapsed > 0 ? e->batch.seconds / e->batch.elapsed : 0.0);
     }
-    return done ? flush_output() : complain(EXIT_FAILED, "memory is exhausted");
+    return code == EXIT_OK ? flush_output() : code;
 }
 
 /* ---- The run ---- */

@@ -168,7 +168,7 @@ static json *modes_of(const rnl_model *m) {
     return modes;
 }
 
-static int print_json(const options *o, const rnl_model *m) {
+static int json_all(const options *o, const rnl_model *m) {
     rnl_session_config config;
     rnl_memory_plan p;
     rnl_model_info info;
@@ -192,12 +192,7 @@ static int print_json(const options *o, const rnl_model *m) {
     set_size(session, "bytes", p.total);
     set_size(session, "kv_cache", p.kv_cache);
     json_set(object, "session", session);
-    char *line = json_text(object);
-    json_destroy(&object);
-    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-    (void)puts(line);
-    free(line);
-    return EXIT_OK;
+    return print_json(object);
 }
 
 static int print_all(const options *o, const rnl_model *m) {
@@ -219,7 +214,7 @@ static int run(const options *o) {
     with_path.exact = true; /* weights as stored */
     rnl_model *model = open_model(&with_path, &code);
     if (model == NULL) return code;
-    code = o->json ? print_json(o, model) : print_all(o, model);
+    code = o->json ? json_all(o, model) : print_all(o, model);
     rnl_model_close(&model);
     return code;
 }

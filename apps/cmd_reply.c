@@ -1,8 +1,8 @@
 /* runnel reply: spoken questions in, spoken answers out. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "apps/inputs.h"
 #include "apps/turn.h"
 
 /* One question; several files are turns of one conversation. */
@@ -11,11 +11,6 @@ static int answer(turn *t, const char *question, const char *sound_path) {
     t->sound_path = sound_path;
     const int code = turn_add_file(t, question);
     return code == EXIT_OK ? turn_run(t) : code;
-}
-
-static bool is_folder(const char *path) {
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* Whether -o names the folder of the answers. */

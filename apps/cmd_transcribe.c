@@ -35,19 +35,11 @@ typedef struct one {
 
 /* ---- Where results go ---- */
 
-/* Folder and name of an input's outputs; folder allocated, NULL: no memory. */
-static char *folder_of(const options *o, const char *path) {
-    if (o->output_folder != NULL) return strdup(o->output_folder);
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL || strcmp(path, "-") == 0) return strdup("");
-    return strndup(path, (size_t)(slash + 1 - path));
-}
-
 static bool open_outputs(one *x, rnl_error *error) {
     const options *o = x->run->batch.options;
     size_t size;
     const char *stem = input_stem(x->path, &size);
-    char *folder = folder_of(o, x->path);
+    char *folder = input_folder(x->path, o->output_folder);
     const size_t cap = size + 32;
     char *name = malloc(cap);
     bool done = folder != NULL && name != NULL;
@@ -116,11 +108,6 @@ static int on_begin(void *context, double length, rnl_error *error) {
     return x->run->formats == 0 || open_outputs(x, error) ? EXIT_OK : EXIT_FAILED;
 }
 
-static void on_progress(void *context, double done) {
-    const one *x = context;
-    batch_progress(x->job, done, NULL);
-}
-
 static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
     one *x = context;
     if (!outputs_piece(&x->outputs, piece, error)) return EXIT_FAILED;
@@ -161,8 +148,7 @@ static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
     sound_config how = x->run->sound;
     how.per_channel = false;
     if (x->channel > 0) how.channel = x->channel;
-    const recording_hooks hooks = {
-        .context = x, .begin = on_begin, .progress = on_progress, .piece = on_piece};
+    const recording_hooks hooks = {.context = x, .begin = on_begin, .piece = on_piece};
     int code = recording_run(x->job->transcript, x->path, &how, &hooks, seconds, error);
     if ((code == EXIT_OK || code == EXIT_STOPPED) && !outputs_commit(&x->outputs, *seconds, error))
         code = EXIT_FAILED;
@@ -192,56 +178,23 @@ static int work(batch_job *job, size_t input, double *seconds, rnl_error *error)
 
 /* ---- The list ---- */
 
-/* Inputs in the order of their output names, to find those that meet. */
-typedef struct named {
-    char *folder;
-    const char *stem;
-    size_t stem_size, index;
-} named;
-
-static int compare_named(const void *left, const void *right) {
-    const named *a = left, *b = right;
-    const int folders = strcmp(a->folder, b->folder);
-    if (folders != 0) return folders;
-    const size_t shorter = a->stem_size < b->stem_size ? a->stem_size : b->stem_size;
-    const int stems = memcmp(a->stem, b->stem, shorter);
-    if (stems != 0) return stems;
-    if (a->stem_size != b->stem_size) return a->stem_size < b->stem_size ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
-static bool same_name(const named *a, const named *b) {
-    return strcmp(a->folder, b->folder) == 0 && a->stem_size == b->stem_size &&
-           memcmp(a->stem, b->stem, a->stem_size) == 0;
-}
-
 /* Of inputs whose outputs would have one name, all but the first fail. Over the whole list, so that
  * every shard finds the same. */
 static int refuse_clashes(run_state *run) {
     batch *b = &run->batch;
-    named *all = calloc(b->list.count + 1, sizeof *all);
-    bool memory = all != NULL;
+    size_t *first = calloc(b->list.count + 1, sizeof *first);
+    const bool memory =
+        first != NULL && inputs_first_of_name(&b->list, b->options->output_folder, first);
     for (size_t i = 0; memory && i < b->list.count; i++) {
-        all[i].folder = folder_of(b->options, b->list.paths[i]);
-        all[i].stem = input_stem(b->list.paths[i], &all[i].stem_size);
-        all[i].index = i;
-        memory = all[i].folder != NULL;
-    }
-    if (memory) qsort(all, b->list.count, sizeof *all, compare_named);
-    for (size_t i = 1, first = 0; memory && i < b->list.count; i++) {
-        if (!same_name(&all[first], &all[i])) {
-            first = i;
-            continue;
-        }
+        if (first[i] == i) continue;
         rnl_error error;
         (void)status_fail(&error, RNL_ERR_ARGUMENT,
                           "%s: its output would have the name of that of %s; give it an "
                           "--output-dir of its own",
-                          b->list.paths[all[i].index], b->list.paths[all[first].index]);
-        batch_fail(b, all[i].index, EXIT_FAILED, &error);
+                          b->list.paths[i], b->list.paths[first[i]]);
+        batch_fail(b, i, EXIT_FAILED, &error);
     }
-    for (size_t i = 0; all != NULL && i < b->list.count; i++) free(all[i].folder);
-    free(all);
+    free(first);
     return memory ? EXIT_OK : complain(EXIT_FAILED, "memory is exhausted");
 }
 

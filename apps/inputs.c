@@ -64,7 +64,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_folder(const char *path) {
+bool is_folder(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
@@ -148,27 +148,14 @@ int inputs_add_list(input_list *list, const char *name, const char *text, size_t
 
 /* Reads the whole list. NULL after a complaint. */
 static char *read_list(const char *path, size_t *size) {
+    errno = 0;
     FILE *f = fopen(path, "rb");
-    char *text = NULL;
-    size_t cap = 0;
-    const char *fault = f == NULL ? strerror(errno) : NULL;
-    *size = 0;
-    while (fault == NULL) {
-        if (*size == cap) {
-            cap = cap == 0 ? 65536 : 2 * cap;
-            char *grown = cap <= LIST_SIZE_CAP ? realloc(text, cap) : NULL;
-            if (grown == NULL) {
-                fault = "it is too large for the memory";
-                break;
-            }
-            text = grown;
-        }
-        errno = 0;
-        const size_t got = fread(text + *size, 1, cap - *size, f);
-        *size += got;
-        if (got == 0 && ferror(f)) fault = errno != 0 ? strerror(errno) : "a read failed";
-        if (got == 0) break;
-    }
+    char *text = f != NULL ? read_to_end(f, LIST_SIZE_CAP, size) : NULL;
+    const char *fault = NULL;
+    if (f == NULL || ferror(f) != 0)
+        fault = errno != 0 ? strerror(errno) : "a read failed";
+    else if (text == NULL)
+        fault = "it is too large for the memory";
     if (f != NULL) (void)fclose(f);
     if (fault == NULL) return text;
     (void)complain(EXIT_INPUT, "%s: the list cannot be read: %s", path, fault);
@@ -213,40 +200,50 @@ const char *input_stem(const char *path, size_t *size) {
     return name;
 }
 
-typedef struct stem {
-    const char *name;
-    size_t size, index;
-} stem;
-
-static int compare_names(const stem *x, const stem *y) {
-    const int order = memcmp(x->name, y->name, x->size < y->size ? x->size : y->size);
-    return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
+char *input_folder(const char *path, const char *folder) {
+    if (folder != NULL) return strdup(folder);
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || strcmp(path, "-") == 0) return strdup("");
+    return strndup(path, (size_t)(slash + 1 - path));
 }
 
-static int by_stem(const void *a, const void *b) {
-    const stem *x = a, *y = b;
+/* What an output is called but for its suffix. */
+typedef struct output_name {
+    char *folder;
+    const char *stem;
+    size_t stem_size, index;
+} output_name;
+
+static int compare_names(const output_name *x, const output_name *y) {
+    int order = strcmp(x->folder, y->folder);
+    if (order != 0) return order;
+    order = memcmp(x->stem, y->stem, x->stem_size < y->stem_size ? x->stem_size : y->stem_size);
+    return order != 0 ? order : (x->stem_size > y->stem_size) - (x->stem_size < y->stem_size);
+}
+
+static int by_output(const void *a, const void *b) {
+    const output_name *x = a, *y = b;
     const int order = compare_names(x, y);
     return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-bool inputs_clash(const input_list *list, size_t *a, size_t *b) {
-    stem *stems = calloc(list->count + 1, sizeof *stems);
-    bool found = false;
-    if (stems == NULL) return false;
-    for (size_t i = 0; i < list->count; i++) {
-        stems[i].name = input_stem(list->paths[i], &stems[i].size);
-        stems[i].index = i;
+bool inputs_first_of_name(const input_list *list, const char *folder, size_t *first) {
+    output_name *names = calloc(list->count + 1, sizeof *names);
+    bool memory = names != NULL;
+    for (size_t i = 0; i < list->count && memory; i++) {
+        names[i].folder = input_folder(list->paths[i], folder);
+        names[i].stem = input_stem(list->paths[i], &names[i].stem_size);
+        names[i].index = i;
+        memory = names[i].folder != NULL;
     }
-    qsort(stems, list->count, sizeof *stems, by_stem);
-    for (size_t i = 1; i < list->count; i++) {
-        if (compare_names(&stems[i - 1], &stems[i]) != 0) continue;
-        if (found && stems[i].index >= *b) continue;
-        *a = stems[i - 1].index;
-        *b = stems[i].index;
-        found = true;
+    if (memory) qsort(names, list->count, sizeof *names, by_output);
+    for (size_t i = 0, at = 0; i < list->count && memory; i++) {
+        if (compare_names(&names[at], &names[i]) != 0) at = i;
+        first[names[i].index] = names[at].index;
     }
-    free(stems);
-    return found;
+    for (size_t i = 0; names != NULL && i < list->count; i++) free(names[i].folder);
+    free(names);
+    return memory;
 }
 
 int inputs_sound_config(const options *o, sound_config *config) {

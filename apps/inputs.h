@@ -41,11 +41,15 @@ void inputs_free(input_list *list); /* an empty list is fine */
  * put into complaints. EXIT_OK or the code of a complaint. */
 int inputs_add_list(input_list *list, const char *name, const char *text, size_t size);
 
+bool is_folder(const char *path);
 /* The name without its folder and suffix ("a/talk.one.wav" -> "talk.one"); *size its bytes. */
 const char *input_stem(const char *path, size_t *size);
-/* Whether two names would give the same output name in one folder; *a < *b are then the first such
- * pair. Standard input counts as "stdin". */
-bool inputs_clash(const input_list *list, size_t *a, size_t *b);
+/* The folder of an input's outputs: folder, or when that is NULL the input's own, with its '/'.
+ * Allocated; NULL: no memory. */
+char *input_folder(const char *path, const char *folder);
+/* first[i] = the first input of the list whose outputs have the name of those of input i: i itself
+ * where there is no clash. folder as above; standard input counts as "stdin". False: no memory. */
+bool inputs_first_of_name(const input_list *list, const char *folder, size_t *first);
 
 /* How to read sounds by --channel, --per-channel and --raw-*. EXIT_OK, or the code of a complaint
  * about values that make no sense. */

@@ -25,7 +25,6 @@ static int hand_on(const running *r, rnl_status *last) {
     while ((*last = rnl_transcript_pull(r->t, &piece)) == RNL_OK) {
         const int code = r->hooks->piece(r->hooks->context, &piece, r->error);
         if (code != EXIT_OK) return code;
-        if (r->hooks->progress != NULL) r->hooks->progress(r->hooks->context, piece.done);
     }
     return EXIT_OK;
 }
@@ -99,8 +98,7 @@ int recording_run(rnl_transcript *t, const char *path, const sound_config *confi
     const sound_info *info = sound_reader_info(reader);
     rnl_transcript_reset(t, info->rate);
     const double length = info->frame_count > 0 ? (double)info->frame_count / info->rate : 0.0;
-    int code = EXIT_OK;
-    if (hooks->begin != NULL) code = hooks->begin(hooks->context, length, error);
+    int code = hooks->begin(hooks->context, length, error);
     if (code == EXIT_OK) code = read_all(&r, reader, seconds);
     sound_reader_close(&reader);
     return code;

@@ -11,10 +11,8 @@
 typedef struct recording_hooks {
     void *context;
     /* The sound is open; length in seconds as the header claims, 0: not known. EXIT_OK or the code
-     * that ends the work, with a sentence in error. May be NULL, as the next. */
+     * that ends the work, with a sentence in error. */
     int (*begin)(void *context, double length, rnl_error *error);
-    /* Seconds that are settled; called often. */
-    void (*progress)(void *context, double done);
     int (*piece)(void *context, const rnl_piece *piece, rnl_error *error);
 } recording_hooks;
 
@@ -29,7 +27,6 @@ int recording_channels(const char *path, rnl_error *error);
 
 /* The transcript that the options ask for, with so many threads. NULL after a complaint, with
  * *code. */
-
 rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_count,
                                 rnl_transcript_config *config, int *code);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/cli.h"
 #include "core/json.h"
 #include "core/status.h"
 
@@ -55,7 +56,7 @@ static rnl_status add(refs *r, const char *name, size_t line, const json *o, con
                : no_memory(name, error);
 }
 
-static bool is_blank(const char *text, size_t size) {
+static bool line_is_blank(const char *text, size_t size) {
     size_t at = 0;
     while (at < size && strchr(" \t\r", text[at]) != NULL && text[at] != '\0') at++;
     return at == size;
@@ -65,7 +66,7 @@ static rnl_status parse_line(refs *r, const char *name, size_t line, const char 
                              const char *folder, rnl_error *error) {
     json *o = NULL;
     rnl_error inner = {0};
-    if (is_blank(text, size)) return RNL_OK;
+    if (line_is_blank(text, size)) return RNL_OK;
     if (size > REFS_LINE_CAP)
         return status_fail(error, RNL_ERR_FORMAT, "%s: line %zu is longer than 16 MiB", name, line);
     if (json_parse(text, size, "the line", &o, &inner) != RNL_OK)
@@ -93,28 +94,13 @@ rnl_status refs_parse(const char *name, const char *text, size_t size, const cha
     return RNL_OK;
 }
 
-static char *read_all(FILE *f, size_t *size) {
-    size_t cap = 1 << 16;
-    char *text = malloc(cap);
-    *size = 0;
-    while (text != NULL) {
-        *size += fread(text + *size, 1, cap - *size, f);
-        if (*size < cap) return text;
-        cap *= 2;
-        char *grown = realloc(text, cap);
-        if (grown == NULL) free(text);
-        text = grown;
-    }
-    return NULL;
-}
-
 rnl_status refs_read(const char *path, refs *out, rnl_error *error) {
     *out = (refs){0};
     FILE *f = fopen(path, "rb");
     if (f == NULL)
         return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     size_t size;
-    char *text = read_all(f, &size);
+    char *text = read_to_end(f, SIZE_MAX / 2, &size);
     const bool damaged = ferror(f) != 0;
     (void)fclose(f);
     if (text == NULL) return no_memory(path, error);

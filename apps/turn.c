@@ -184,7 +184,7 @@ static json *frames_of(const rnl_reply *reply) {
     return frames;
 }
 
-static int print_json(const running *r, const rnl_reply *reply) {
+static int json_reply(const running *r, const rnl_reply *reply) {
     json *o = json_new_object(), *ids = json_new_array(), *times = json_new_object();
     if (r->t->input != NULL)
         json_set(o, "input", json_new_string(r->t->input, strlen(r->t->input)));
@@ -205,12 +205,7 @@ static int print_json(const running *r, const rnl_reply *reply) {
     json_set(o, "times", times);
     if (r->writer != NULL || r->t->sound_path != NULL)
         json_set(o, "audio", json_new_string(r->t->sound_path, strlen(r->t->sound_path)));
-    char *line = json_text(o);
-    json_destroy(&o);
-    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-    (void)puts(line);
-    free(line);
-    return flush_output();
+    return print_json(o);
 }
 
 static int finish(running *r) {
@@ -224,7 +219,7 @@ static int finish(running *r) {
     if (code != EXIT_OK) return code;
     if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)
         return complain(EXIT_FAILED, "%s", error.text);
-    if (r->t->options->json) code = print_json(r, &reply);
+    if (r->t->options->json) code = json_reply(r, &reply);
     tell_times(r, &reply);
     return code;
 }

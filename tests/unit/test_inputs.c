@@ -157,8 +157,11 @@ static void many_names_stay_apart(void **state) {
     assert_int_equal(inputs_add_list(&list, "list", text, size), EXIT_OK);
     assert_int_equal(list.count, COUNT / 2);
     assert_string_equal(list.paths[COUNT / 2 - 1], "n9999.wav");
-    size_t a, b;
-    assert_false(inputs_clash(&list, &a, &b));
+    size_t *first = malloc(list.count * sizeof *first);
+    assert_non_null(first);
+    assert_true(inputs_first_of_name(&list, NULL, first));
+    for (size_t i = 0; i < list.count; i++) assert_int_equal(first[i], i);
+    free(first);
     inputs_free(&list);
     free(text);
 }
@@ -169,10 +172,14 @@ static void one_output_name_for_two_is_found(void **state) {
         "x/one.wav\ntwo.wav\na.b.wav\n-\ny/two.flac\none.opus\nstdin.wav\n.wav";
     input_list list = {0};
     assert_int_equal(inputs_add_list(&list, "list", text, sizeof text - 1), EXIT_OK);
-    size_t a, b;
-    assert_true(inputs_clash(&list, &a, &b));
-    assert_int_equal(a, 1);
-    assert_int_equal(b, 4);
+    /* In one folder: "two" is there again, then "one", and standard input is "stdin". */
+    static const size_t in_one[] = {0, 1, 2, 3, 1, 0, 3, 7}, beside[] = {0, 1, 2, 3, 4, 5, 3, 7};
+    size_t first[8];
+    assert_int_equal(list.count, 8);
+    assert_true(inputs_first_of_name(&list, "out", first));
+    assert_memory_equal(first, in_one, sizeof first);
+    assert_true(inputs_first_of_name(&list, NULL, first));
+    assert_memory_equal(first, beside, sizeof first);
     static const struct {
         const char *path, *stem;
     } table[] = {{"a/talk.one.wav", "talk.one"},
