@@ -1,8 +1,7 @@
-/* Packed products and attention of every level of this machine against the scalar one. Products,
- * rounding of inputs and half stores must give its very bits; attention sums in another order of
- * roundings, so it is held to an error, and to itself: a head's bits do not depend on its
- * neighbours. Inputs end at an unreadable page, outputs stand between canaries. */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+/* Packed products and attention of every level, emulated ones too, against the scalar one.
+ * Products, rounding of inputs and half stores must give its very bits; attention sums in another
+ * order of roundings, so it is held to an error, and to itself: the bits of a head do not depend on
+ * its neighbours. Inputs end at an unreadable page, outputs stand between canaries. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,74 +10,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "kernels/kernels.h"
+#include "tests/support/guarded.h"
+#include "tests/support/levels.h"
 
-enum {
-    GUARD = 8,
-    INPUT_CAP = 67,
-    COL_CAP = 67 * PACKED_BLOCK,
-    WIDTH_CAP = 67,
-    KEY_CAP = 67,
-    HEAD_CAP = 9
-};
-static const float canary = -7777.25f;
+enum { INPUT_CAP = 67, COL_CAP = 67 * PACKED_BLOCK, WIDTH_CAP = 67, KEY_CAP = 67, HEAD_CAP = 9 };
 
-static uint64_t next_random(uint64_t *seed) {
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
-static float random_float(uint64_t *seed) { /* in [-1, 1) */
-    return (float)((int64_t)next_random(seed) - (1 << 30)) / (float)(1 << 30);
-}
-
-/* Room whose end is followed by an unreadable page. */
-typedef struct guarded {
-    unsigned char *map, *end;
-    size_t size;
-} guarded;
-static guarded guarded_make(size_t size) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (size + page - 1) / page * page;
-    void *map = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(map != MAP_FAILED);
-    const guarded g = {.map = map, .end = (unsigned char *)map + room, .size = room + page};
-    assert_int_equal(mprotect(g.end, page, PROT_NONE), 0);
-    return g;
-}
-static void guarded_drop(guarded *g) {
-    assert_int_equal(munmap(g->map, g->size), 0);
-}
-
-static void cover(float *y, size_t count) {
-    for (size_t i = 0; i < count; i++) y[i] = canary;
-}
-static void assert_covered(const float *y, size_t count) {
-    for (size_t i = 0; i < count; i++) assert_true(y[i] == canary);
-}
-static void *take(size_t size) {
-    void *p = aligned_alloc(64, (size + 63) / 64 * 64);
-    assert_non_null(p);
-    return p;
-}
 static bool same(float a, float b) { /* which NaN it is says nothing */
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
-static kernels levels[16];
+static kernels levels[LEVELS_CAP];
 static int level_count;
 
 static int find_levels(void **state) {
     (void)state;
-    for (int i = 0; kernels_level_names[i] != NULL; i++) {
-        unsigned features;
-        if (!kernels_level(kernels_level_names[i], kernels_cpu_features(), &features)) continue;
-        kernels_select(&levels[level_count], features);
-        printf("level %s\n", levels[level_count++].name);
-    }
+    level_count = levels_find(levels);
     return 0;
 }
 
@@ -298,12 +247,6 @@ typedef struct cache {
     guarded q, rows, weights;
     float *out, *alone;
 } cache;
-
-static float *place(const guarded *g, size_t count, uint64_t seed) {
-    float *x = (float *)(void *)(g->end - count * sizeof *x);
-    for (size_t i = 0; i < count; i++) x[i] = random_float(&seed);
-    return x;
-}
 
 /* A cache of `keys` rows, stored by the level; NULL is never returned. */
 static void *store_rows(const cache *c, const kernels *k, kernels_cache type, size_t count,

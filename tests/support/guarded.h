@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GUARD = 4 }; /* canaries on either side of an output */
+enum { GUARD = 8 }; /* canaries on either side of an output */
 
 /* 31 bits of a generator; seed moves on. */
 uint64_t next_random(uint64_t *seed);
@@ -27,7 +27,7 @@ float *place(const guarded *g, size_t count, uint64_t seed);
 void cover(float *y, size_t count);
 void assert_covered(const float *y, size_t count);
 
-/* malloc, or the test fails. */
+/* Allocated at a multiple of 64, free() it, or the test fails. */
 void *take(size_t size);
 
 #endif
