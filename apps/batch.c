@@ -44,6 +44,14 @@ static void show_progress(batch *b) {
     meter_show(&b->meter, &s);
 }
 
+void batch_begin(batch_job *job, double length) {
+    batch *b = job->batch;
+    (void)pthread_mutex_lock(&b->lock);
+    job->done = 0.0;
+    job->length = length;
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
 void batch_progress(batch_job *job, double done, const char *text) {
     batch *b = job->batch;
     (void)pthread_mutex_lock(&b->lock);

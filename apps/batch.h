@@ -15,7 +15,7 @@ typedef struct batch batch;
 typedef struct batch_job {
     batch *batch;
     rnl_transcript *transcript;
-    double done, length; /* s of the recording under way; length 0: not known */
+    double done, length; /* s of the recording under way; length 0: not known. Under the lock */
 } batch_job;
 
 typedef enum batch_state { BATCH_WAITING, BATCH_SKIPPED, BATCH_DONE, BATCH_FAILED } batch_state;
@@ -56,7 +56,9 @@ void batch_fail(batch *b, size_t input, int code, const rnl_error *error);
 int batch_run(batch *b, rnl_model *model);
 void batch_free(batch *b); /* a zeroed one is fine */
 
-/* For recording_run's hooks: the sound is `done` s far; text was heard. Takes the lock. */
+/* For recording_run's hooks, both take the lock: a recording of `length` s begins (0: not known);
+ * its sound is `done` s far and `text` was heard (may be NULL). */
+void batch_begin(batch_job *job, double length);
 void batch_progress(batch_job *job, double done, const char *text);
 
 #endif

@@ -32,7 +32,7 @@ typedef struct one {
 static int on_begin(void *context, double length, rnl_error *error) {
     (void)error;
     one *x = context;
-    x->job->length = length;
+    batch_begin(x->job, length);
     return EXIT_OK;
 }
 

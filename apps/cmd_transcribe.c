@@ -104,7 +104,7 @@ static bool put_stdout(const one *x, const rnl_piece *piece, rnl_error *error) {
 
 static int on_begin(void *context, double length, rnl_error *error) {
     one *x = context;
-    x->job->length = length;
+    batch_begin(x->job, length);
     return x->run->formats == 0 || open_outputs(x, error) ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -24,23 +24,26 @@ typedef struct outcome {
     size_t text_count, frame_count, position_count;
 } outcome;
 
-static rnl_model *model;
+static rnl_model *model, *scalar_model;
 
 static int open_exact(void **state) {
     (void)state;
     model = rig_model("tiny");
+    scalar_model = rig_model_scalar("tiny", true);
     return 0;
 }
 
 static int open_packed(void **state) {
     (void)state;
     model = rig_model_fast("gguf/tiny-Q4_0.gguf");
+    scalar_model = rig_model_scalar("gguf/tiny-Q4_0.gguf", false);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
     rnl_model_close(&model);
+    rnl_model_close(&scalar_model);
     return 0;
 }
 
@@ -132,11 +135,10 @@ static void emitted_samples_are_audible_frames_times_1920(void **state) {
     rnl_session_destroy(&s);
 }
 
-static void any_thread_count_gives_the_same_bits(void **state) {
-    (void)state;
+static void assert_threads_change_nothing(rnl_model *m, int thread_max) {
     outcome *first = NULL;
-    for (int threads = 1; threads <= 4; threads++) {
-        rnl_session *s = rig_session(model, threads);
+    for (int threads = 1; threads <= thread_max; threads++) {
+        rnl_session *s = rig_session(m, threads);
         outcome *o = answer(s);
         if (first != NULL) assert_same(first, o);
         if (first == NULL)
@@ -146,6 +148,16 @@ static void any_thread_count_gives_the_same_bits(void **state) {
         rnl_session_destroy(&s);
     }
     free(first);
+}
+
+static void any_thread_count_gives_the_same_bits(void **state) {
+    (void)state;
+    assert_threads_change_nothing(model, 4);
+}
+
+static void threads_of_the_scalar_level_do_so_too(void **state) {
+    (void)state;
+    assert_threads_change_nothing(scalar_model, 2);
 }
 
 static void any_cut_of_the_clip_gives_the_same_bits(void **state) {
@@ -503,6 +515,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(emitted_samples_are_audible_frames_times_1920),
         cmocka_unit_test(any_thread_count_gives_the_same_bits),
+        cmocka_unit_test(threads_of_the_scalar_level_do_so_too),
         cmocka_unit_test(any_cut_of_the_clip_gives_the_same_bits),
         cmocka_unit_test(reset_equals_fresh),
         cmocka_unit_test(the_smallest_pulls_give_the_same_bits),

@@ -4,6 +4,9 @@
 # end. Talks to no other sound server, no session bus and no display.
 unset DBUS_SESSION_BUS_ADDRESS DISPLAY PULSE_SERVER
 export XDG_RUNTIME_DIR=$work/run HOME=$work/home PULSE_RUNTIME_PATH=$work/run/pulse
+# ALSA's plugins lose memory of their own, and are unloaded when LeakSanitizer looks, which cannot
+# tell then whose it was. What Runnel loses shows in every other test.
+[ -z "${ASAN_OPTIONS:-}" ] || export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
 mkdir -m 700 "$work/run" "$work/home"
 server='' recorder=''
 

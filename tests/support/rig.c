@@ -16,23 +16,28 @@ static const char *full_path(const char *path, char full[PATH_CAP]) {
     return full;
 }
 
-static rnl_model *open_model(const char *path, bool exact) {
+static rnl_model *open_model(const char *path, bool exact, const char *level) {
     char full[PATH_CAP];
     (void)full_path(path, full);
     rnl_model *model = NULL;
     rnl_error error = {0};
     rnl_model_config config = rnl_model_config_default();
     config.exact = exact;
+    config.cpu = level;
     if (rnl_model_open(full, &config, &model, &error) != RNL_OK) fail_msg("%s", error.text);
     return model;
 }
 
 rnl_model *rig_model(const char *path) {
-    return open_model(path, true);
+    return open_model(path, true, NULL);
 }
 
 rnl_model *rig_model_fast(const char *path) {
-    return open_model(path, false);
+    return open_model(path, false, NULL);
+}
+
+rnl_model *rig_model_scalar(const char *path, bool exact) {
+    return open_model(path, exact, "scalar");
 }
 
 rnl_session *rig_session(rnl_model *model, int thread_count) {

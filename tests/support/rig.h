@@ -8,6 +8,8 @@
 /* path relative to tests/data, or absolute. */
 rnl_model *rig_model(const char *path);      /* exact: what meets the goldens */
 rnl_model *rig_model_fast(const char *path); /* as people open it: packed, KV F16 */
+/* By the plainest kernels, of whose memory TSan sees every access (kernels/CMakeLists.txt). */
+rnl_model *rig_model_scalar(const char *path, bool exact);
 /* Small: context 512, clips of 12 s, threads as given. */
 rnl_session *rig_session(rnl_model *model, int thread_count);
 
