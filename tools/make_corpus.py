@@ -5,10 +5,10 @@ Sentences of minnow's domain (tools/train/corpus.py) by voices of espeak-ng, fli
 Needs Debian's espeak-ng, flite, festival, festvox-kallpc16k and libsamplerate0, and Python 3.11 or
 3.12 (audioop). The same arguments give the same corpus. Into OUT, which must not be there:
 
-    sentences/0000.wav ..   one sentence each, as spoken, 0.3 s of silence on both sides
+    sentences/0000.wav ..   one sentence each, 0.3 s of silence on both sides, white noise 20 dB
+                            below the speech
     sentences.jsonl         a line for each: audio_filepath, text, duration, voice
-    long/00.wav ..          the same sentences, 5 minutes a file, pauses of 0.3 to 2 s, white noise
-                            20 dB below the speech
+    long/00.wav ..          the same sentences, 5 minutes a file, pauses of 0.3 to 2 s, such noise
     long.jsonl              audio_filepath, text, duration, sentences: [{start, end, text, words:
                             [{word, start, end}] or null (flite tells no times)}]
 
@@ -193,6 +193,10 @@ def trim(samples, edges, times):
     return out, times
 
 
+def noise_level(power):
+    return power ** 0.5 / 10  # 20 dB below
+
+
 def silence(seconds):
     return array.array("h", bytes(2 * int(seconds * RATE)))
 
@@ -258,7 +262,7 @@ class Long:
     def end(self):
         if not self.sentences:
             return
-        level = (sum(self.powers) / len(self.powers)) ** 0.5 / 10  # 20 dB below
+        level = noise_level(sum(self.powers) / len(self.powers))
         path = f"long/{self.count:02}.wav"
         write_wav(self.out / path, self.noise.add(self.samples, level))
         self.lines.append({"audio_filepath": path, "duration": len(self.samples) / RATE,
@@ -291,7 +295,8 @@ def main():
         for i, (text, voice, samples, times) in enumerate(
                 speak_all(sentences, rng, pathlib.Path(folder))):
             path = f"sentences/{i:04}.wav"
-            write_wav(a.out / path, silence(0.3) + samples + silence(0.3))
+            level = noise_level(audioop.rms(samples.tobytes(), 2) ** 2)
+            write_wav(a.out / path, long.noise.add(silence(0.3) + samples + silence(0.3), level))
             lines.append({"audio_filepath": path, "text": text, "voice": voice,
                           "duration": len(samples) / RATE + 0.6})
             long.add(text, samples, times)

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Every fuzz program (or those of RUNNEL_FUZZ_NAMES) for RUNNEL_FUZZ_SECONDS each (600): fuzz.sh
-# SOURCE BUILD. Corpora begin with the reference data, sounds with what the program says. Ends with
-# `N passed, N failed`; a finding is left in BUILD/findings.
+# Every fuzz program (or those of RUNNEL_FUZZ_NAMES) for RUNNEL_FUZZ_SECONDS each (600), as many at a
+# time as there are processors: fuzz.sh SOURCE BUILD. Corpora begin with the reference data, sounds
+# with what the program says. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
 set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
-all="gguf safetensors tokenizer text sound stream inputs script"
+all="gguf safetensors tokenizer text sound stream inputs script manifest refs"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
     { tail "$build/fuzz-build.log"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/{gguf,safetensors,tokenizer,text,sound,stream,inputs,script} "$build/findings"
+mkdir -p "$build/findings"
+for name in $all; do mkdir "$work/$name"; done
 head -c 60000 tests/data/gguf/tiny-Q4_0.gguf > "$work/gguf/a"
 cp tests/data/gguf/mmproj-tiny-F16.gguf "$work/gguf/b"
 cp tests/data/tiny/variant-tts.safetensors "$work/safetensors/a"
@@ -30,17 +31,26 @@ done
 printf '# list\r\none.wav\n-\n\ntwo.opus\none.wav' > "$work/inputs/a"
 { printf '\074'; cat README.md; } > "$work/script/a"
 { printf '\075'; cat docs/ARCHITECTURE.md; } > "$work/script/b"
-passed=0 failed=0
-for name in "${programs[@]}"; do
-    if "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -timeout=30 \
+row='{"audio_filepath": "a.wav", "text": "Turn on the light.", "duration": 1.5}'
+printf '%s\n\n%s\n' "$row" "$row" > "$work/refs/a"
+row='{"input":"one.wav","size":32044,"changed":1,"settings":"settings","seconds":1}'
+printf '%s\n%s' "$row" "$row" > "$work/manifest/a"
+printf '3/8' > "$work/manifest/b"
+
+run_one() {
+    local name=$1 status=0
+    "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -timeout=30 \
         -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix="$build/findings/$name-" \
-        "$work/$name" > "$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-    fi
-    echo "fuzz_$name: $(grep '^Done' "$work/log" || tail -1 "$work/log")," \
-        "$(sed -n 's/.* \(cov: [0-9]*\).*/\1/p' "$work/log" | tail -1)"
+        "$work/$name" > "$work/$name.log" 2>&1 || status=1
+    echo "fuzz_$name: $(grep '^Done' "$work/$name.log" || tail -1 "$work/$name.log")," \
+        "$(sed -n 's/.* \(cov: [0-9]*\).*/\1/p' "$work/$name.log" | tail -1)"
+    [ $status -eq 0 ] || touch "$work/$name.failed"
+}
+for name in "${programs[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+    run_one "$name" &
 done
-echo "$passed passed, $failed failed"
+wait
+failed=$(find "$work" -name '*.failed' | wc -l)
+echo "$((${#programs[@]} - failed)) passed, $failed failed"
 [ "$failed" -eq 0 ]
