@@ -22,6 +22,7 @@ enum {
 typedef struct options {
     const char *model, *mmproj, *vocoder, *tokenizer;
     const char *cpu;                    /* kernel level */
+    const char *kv;                     /* type of the KV cache */
     const char *output;                 /* -o */
     const char *system;                 /* system prompt */
     const char *voice;                  /* say */
@@ -120,6 +121,9 @@ void doomed_clear(void);
 /* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,
  * with *code. */
 rnl_model *open_model(const options *o, int *code);
+/* Puts threads, context, longest clip, memory, seed and KV cache of the options over what stands in
+ * config. False after a complaint about usage. */
+bool session_options(const options *o, rnl_session_config *config);
 /* A session with the options' threads, context, memory. NULL after a complaint, with *code. */
 rnl_session *open_session(const options *o, rnl_model *model, int *code);
 /* The model's defaults for a mode with the options' sampling and limits in place. */

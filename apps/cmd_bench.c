@@ -283,6 +283,6 @@ const command command_bench = {
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
-    .own = "jrWNP",
+    .own = "jrWNP@",
     .run = run,
 };

@@ -127,6 +127,6 @@ const command command_chat = {
     .synopsis = "[options] [--mode text|interleaved] [MESSAGE]",
     .about = "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
              "-o FOLDER the spoken answers are written there.",
-    .own = "ojsdxTKAkSiDL",
+    .own = "ojsdxTKAkSiDL@",
     .run = run,
 };

@@ -90,9 +90,8 @@ static void print_parts(const rnl_model *m) {
 static int plan_session(const options *o, const rnl_model *m, rnl_session_config *config,
                         rnl_memory_plan *plan) {
     *config = rnl_session_config_default();
-    if (o->context > 0) config->context_cap = o->context;
-    if (o->threads > 0) config->thread_count = o->threads;
     rnl_error error = {0};
+    if (!session_options(o, config)) return EXIT_USAGE;
     if (rnl_session_plan(m, config, plan, &error) == RNL_OK) return EXIT_OK;
     return complain(exit_code(&error), "%s", error.text);
 }
@@ -225,6 +224,6 @@ const command command_info = {
     .synopsis = "[options] [PATH]",
     .about =
         "Shapes, types, bytes of each part, memory of a session at --context, what is missing.",
-    .own = "j",
+    .own = "j@",
     .run = run,
 };

@@ -81,6 +81,6 @@ const command command_reply = {
         "suffix decides: .wav, .flac or .opus (default: NAME.answer.wav in the current folder).\n"
         "Several files are the turns of one conversation; -o is a folder then, made if missing; a\n"
         "name that comes twice is numbered: NAME.2.answer.wav.",
-    .own = "ojsxTKAkSiDLczZ9",
+    .own = "ojsxTKAkSiDL@czZ9",
     .run = run,
 };

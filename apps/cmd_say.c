@@ -112,6 +112,6 @@ const command command_say = {
         "With -f a text of any length, Markdown or plain, is spoken sentence by sentence, with\n"
         "pauses. What is done lies in the folder OUT.parts until all of it is; after Ctrl-C or a\n"
         "crash the same command with --resume goes on. --json gives one object a sentence.",
-    .own = "ojsvxTKAkSiDLfn4567R",
+    .own = "ojsvxTKAkSiDL@fn4567R",
     .run = run,
 };

@@ -76,10 +76,6 @@ static int open_duplex(talk *t) {
 
 static rnl_live_config live_config_of(const options *o, const rnl_model *model) {
     rnl_live_config c = rnl_live_config_default(model);
-    if (o->threads > 0) c.session.thread_count = o->threads;
-    if (o->context > 0) c.session.context_cap = o->context;
-    c.session.memory_size_max = o->memory_max;
-    c.session.seed = o->seed;
     c.turn = turn_config(o, model, RNL_MODE_INTERLEAVED);
     c.system = o->system;
     c.rate_in = DUPLEX_RATE_MIC;
@@ -94,7 +90,8 @@ static rnl_live_config live_config_of(const options *o, const rnl_model *model) 
 
 static int open_live(talk *t, rnl_model *model) {
     rnl_error error = {0};
-    const rnl_live_config c = live_config_of(t->options, model);
+    rnl_live_config c = live_config_of(t->options, model);
+    if (!session_options(t->options, &c.session)) return EXIT_USAGE;
     return rnl_live_create(model, &c, &t->live, &error) == RNL_OK ? EXIT_OK : failed(&error);
 }
 
@@ -404,7 +401,7 @@ const command command_talk = {
              "are named as by `runnel devices`; file:IN.wav and file:OUT.wav stand for them, and\n"
              "null for nothing. Each answer is a line on standard output; ' -' behind it says\n"
              "that it was interrupted there.",
-    .own = "o<#(!|?+~&$sxTKAkSi",
+    .own = "o<#(!|?+~&$sxTKAkSi@",
     .run = run,
     .endless = true,
 };

@@ -70,6 +70,8 @@ static const option_row rows[] = {
      0, 0},
     {'D', false, false, "drop-oldest", NULL, "a full context drops the oldest turns", KIND_FLAG,
      AT(drop_oldest), 0, 0},
+    {'@', false, false, "kv", "TYPE", "keys and values as f16 (default), q8_0 or f32", KIND_TEXT,
+     AT(kv), 0, 0},
     {'L', false, false, "max-seconds", "X", "longest sound of a turn (default 60)", KIND_REAL,
      AT(seconds_max), 0.1, 600},
     {'y', false, false, "type", "TYPE", "of the matrices, as above (default keep)", KIND_TEXT,

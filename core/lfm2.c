@@ -16,8 +16,8 @@ static int max_int(int a, int b) {
 static void layout_layers(lfm2_state *s, arena *kept, arena *cache) {
     const lfm2_config *c = &s->w->config;
     const size_t layer_count = (size_t)c->layer_count;
-    const size_t row = (size_t)s->position_cap * (size_t)c->head_width;
-    const size_t value_size = kernels_cache_size(s->w->cache);
+    const size_t row_size = kernels_cache_row_size(s->cache, c->head_width);
+    const size_t rows = (size_t)s->position_cap;
     arena *kv = c->window > 0 ? kept : cache;
     s->keys = arena_take(kept, layer_count, sizeof *s->keys);
     s->values = arena_take(kept, layer_count, sizeof *s->values);
@@ -25,8 +25,8 @@ static void layout_layers(lfm2_state *s, arena *kept, arena *cache) {
     for (int i = 0; i < c->layer_count; i++) {
         const size_t kv_heads = (size_t)c->kv_head_count[i];
         const size_t tail = kv_heads > 0 ? 0 : (size_t)(c->conv_taps - 1) * (size_t)c->width;
-        unsigned char *k = arena_take(kv, kv_heads * row, value_size);
-        unsigned char *v = arena_take(kv, kv_heads * row, value_size);
+        unsigned char *k = arena_take(kv, kv_heads * rows, row_size);
+        unsigned char *v = arena_take(kv, kv_heads * rows, row_size);
         float *t = arena_take(kept, tail, sizeof *t);
         if (s->keys == NULL) continue; /* measuring */
         s->keys[i] = k;
@@ -35,10 +35,15 @@ static void layout_layers(lfm2_state *s, arena *kept, arena *cache) {
     }
 }
 
-void lfm2_layout(lfm2_state *s, const lfm2_weights *w, int position_cap, int batch_cap,
-                 int thread_count, arena *kept, arena *cache, arena *scratch) {
+bool lfm2_caches(const lfm2_config *c, kernels_cache type) {
+    return type != KERNELS_CACHE_Q8_0 || c->head_width % KERNELS_CACHE_BLOCK == 0;
+}
+
+void lfm2_layout(lfm2_state *s, const lfm2_weights *w, kernels_cache type, int position_cap,
+                 int batch_cap, int thread_count, arena *kept, arena *cache, arena *scratch) {
     const lfm2_config *c = &w->config;
-    *s = (lfm2_state){.w = w, .batch_cap = batch_cap};
+    assert(lfm2_caches(c, type));
+    *s = (lfm2_state){.w = w, .cache = type, .batch_cap = batch_cap};
     /* A query sees window - 1 keys before the batch's first position, and the batch itself. */
     s->position_cap = c->window > 0 ? c->window - 1 + batch_cap : position_cap;
     layout_layers(s, kept, cache);
@@ -116,12 +121,12 @@ typedef struct attend_job {
 static void attend_one(const attend_job *job, int64_t position, int kv_head, const float *q,
                        float *scores, float *out) {
     const lfm2_config *c = &job->s->w->config;
-    const kernels_cache cache = job->s->w->cache;
+    const kernels_cache cache = job->s->cache;
     const int64_t cap = job->s->position_cap, width = c->head_width, group = job->group;
     const int64_t first = c->window > 0 && position >= c->window ? position - c->window + 1 : 0;
     const int64_t key_count = position - first + 1;
     const int64_t run_count = first % cap + key_count > cap ? cap - first % cap : key_count;
-    const size_t row_size = (size_t)width * kernels_cache_size(cache);
+    const size_t row_size = kernels_cache_row_size(cache, width);
     const size_t base = (size_t)kv_head * (size_t)cap * row_size;
     const size_t run = base + (size_t)(first % cap) * row_size;
     const size_t stride = (size_t)key_count;
@@ -152,15 +157,15 @@ static void store_keys(lfm2_state *s, const compute *c, const lfm2_layer *l, int
                        const float *v, int count) {
     const lfm2_config *config = &s->w->config;
     const size_t width = (size_t)config->head_width;
-    const size_t row_size = width * kernels_cache_size(s->w->cache);
+    const size_t row_size = kernels_cache_row_size(s->cache, config->head_width);
     for (int t = 0; t < count; t++) {
         const size_t slot = (size_t)((s->position + t) % s->position_cap);
         for (int head = 0; head < l->kv_head_count; head++) {
             const size_t from = ((size_t)t * (size_t)l->kv_head_count + (size_t)head) * width;
             const size_t to = ((size_t)head * (size_t)s->position_cap + slot) * row_size;
             turn_head(config, c->k, k + from, l->k_norm, s->rotary + (size_t)t * width);
-            c->k->store[s->w->cache](s->keys[layer] + to, k + from, (int64_t)width);
-            c->k->store[s->w->cache](s->values[layer] + to, v + from, (int64_t)width);
+            c->k->store[s->cache](s->keys[layer] + to, k + from, (int64_t)width);
+            c->k->store[s->cache](s->values[layer] + to, v + from, (int64_t)width);
         }
     }
 }

@@ -52,7 +52,7 @@ typedef struct lfm2_weights {
     lfm2_layer *layers;      /* [layer_count] */
     const float *final_norm; /* [width] or NULL: none */
     int64_t ff_width_max;
-    kernels_cache cache; /* how a state keeps keys and values */
+    kernels_cache cache; /* how a state keeps keys and values by default */
 } lfm2_weights;
 
 /* RNL_ERR_FORMAT with a sentence when a field is out of its range (hostile.md). */
@@ -65,11 +65,12 @@ void lfm2_load(loader *l, const lfm2_config *c, lfm2_weights *out);
 
 typedef struct lfm2_state {
     const lfm2_weights *w;
+    kernels_cache cache;    /* how keys and values are kept */
     int64_t position;       /* positions since reset; the clock of this stack */
     int position_cap;       /* rows of each KV cache; a ring when the stack has a window */
     int batch_cap;          /* most positions of one forward call */
-    unsigned char **keys;   /* [layer] -> [kv_head, position_cap, head_width], normed, rotated */
-    unsigned char **values; /* [layer] -> [kv_head, position_cap, head_width] */
+    unsigned char **keys;   /* [layer] -> [kv_head, position_cap] rows, normed, rotated */
+    unsigned char **values; /* [layer] -> [kv_head, position_cap] rows */
     float **tails;          /* [layer] -> [conv_taps - 1, width] last B * X, oldest first */
     float *normed;          /* [batch_cap, width] scratch, as all below */
     float *projected;       /* [batch_cap, max(3 * width, all heads)] */
@@ -84,9 +85,12 @@ typedef struct lfm2_state {
 
 /* Places a stack. kept: what a snapshot must copy (conv tails, and the KV ring of a stack with a
  * window); cache: the KV cache of a stack without one, append-only, needing no snapshot; scratch:
- * dead between calls. position_cap is ignored with a window. */
-void lfm2_layout(lfm2_state *s, const lfm2_weights *w, int position_cap, int batch_cap,
-                 int thread_count, arena *kept, arena *cache, arena *scratch);
+ * dead between calls. position_cap is ignored with a window. type: of keys and values, w->cache or
+ * another one that lfm2_caches() allows. */
+void lfm2_layout(lfm2_state *s, const lfm2_weights *w, kernels_cache type, int position_cap,
+                 int batch_cap, int thread_count, arena *kept, arena *cache, arena *scratch);
+/* Whether heads of this width can be kept so. */
+bool lfm2_caches(const lfm2_config *c, kernels_cache type);
 
 /* Fresh: position 0, tails zero. */
 void lfm2_reset(lfm2_state *s);

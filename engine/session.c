@@ -25,12 +25,30 @@ static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
         {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
         {"snapshot_cap", c->snapshot_cap, 0, 64},
+        {"kv_cache", c->kv_cache, RNL_KV_DEFAULT, RNL_KV_Q8_0},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
             return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
                                ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
     return RNL_OK;
+}
+
+static kernels_cache cache_of(const rnl_session *s) {
+    static const kernels_cache types[] = {[RNL_KV_F32] = KERNELS_CACHE_F32,
+                                          [RNL_KV_F16] = KERNELS_CACHE_F16,
+                                          [RNL_KV_Q8_0] = KERNELS_CACHE_Q8_0};
+    const rnl_kv_cache wanted = s->config.kv_cache;
+    return wanted == RNL_KV_DEFAULT ? s->model->backbone.stack.cache : types[wanted];
+}
+
+static rnl_status check_cache(const rnl_session *s, rnl_error *error) {
+    const lfm2_config *c = &s->model->backbone.stack.config;
+    if (lfm2_caches(c, cache_of(s))) return RNL_OK;
+    return status_fail(error, RNL_ERR_UNSUPPORTED,
+                       "kv_cache: a head of this model has %d values, and Q8_0 keeps multiples of "
+                       "%d; choose F16",
+                       c->head_width, KERNELS_CACHE_BLOCK);
 }
 
 /* Places the parts of the live state; live is NULL while measuring. */
@@ -43,8 +61,8 @@ static void layout_live(rnl_session *s, arena *regions) {
     s->live = live;
     if (live == NULL) live = &measured;
     memset(live, 0, sizeof *live);
-    lfm2_layout(&live->backbone, &m->backbone.stack, s->config.context_cap, SESSION_BATCH, threads,
-                kept, &regions[REGION_KV], &regions[REGION_BACKBONE]);
+    lfm2_layout(&live->backbone, &m->backbone.stack, cache_of(s), s->config.context_cap,
+                SESSION_BATCH, threads, kept, &regions[REGION_KV], &regions[REGION_BACKBONE]);
     if (m->source.config.codebook_count > 0)
         depth_layout(&live->depth, &m->depth, threads, kept, &regions[REGION_BACKBONE]);
     if (m->codec.kind != CODEC_NONE) {
@@ -126,7 +144,8 @@ static rnl_status plan_regions(const arena *regions, const rnl_session_config *c
 }
 
 static rnl_status measure(rnl_session *s, arena *regions, rnl_memory_plan *plan, rnl_error *error) {
-    const rnl_status status = check_config(&s->config, error);
+    rnl_status status = check_config(&s->config, error);
+    if (status == RNL_OK) status = check_cache(s, error);
     if (status != RNL_OK) return status;
     for (int i = 0; i < REGION_COUNT; i++) regions[i] = (arena){0};
     layout(s, regions);

@@ -1,5 +1,5 @@
-/* NEON: attention over a cache of float32 or half rows. Up to four query heads share each key and
- * value that is loaded, as in x86_avx2_attention.c:
+/* NEON: attention over a cache of rows of float32, half or Q8_0. Up to four query heads share each
+ * key and value that is loaded, as in x86_avx2_attention.c:
  *
  *     keys [j, width] x q [4, width]        -> a pair of registers of sums per head, added up in
  *                                              the tree of lanes_totals
@@ -13,33 +13,41 @@
 
 enum { HEADS = 4 };
 
-/* Eight values of a cached row; fewer, with the rest 0. */
-INLINE lanes load8(bool half, const unsigned char *row, int64_t i) {
-    if (!half) return lanes_bytes(row + 4 * i);
-    return lanes_half(vreinterpretq_u16_u8(vld1q_u8(row + 2 * i)));
+/* Eight values of a cached row of `width`. */
+INLINE lanes load8(kernels_cache type, const unsigned char *row, int64_t width, int64_t i) {
+    if (type == KERNELS_CACHE_F32) return lanes_bytes(row + 4 * i);
+    if (type == KERNELS_CACHE_F16) return lanes_half(vreinterpretq_u16_u8(vld1q_u8(row + 2 * i)));
+    uint16_t half;
+    memcpy(&half, row + width + i / KERNELS_CACHE_BLOCK * 2, sizeof half);
+    const float scale = quant_f16_to_f32(half);
+    const int16x8_t codes = vmovl_s8(vreinterpret_s8_u8(vld1_u8(row + i)));
+    return (lanes){vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes))), scale),
+                   vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(codes))), scale)};
 }
-INLINE lanes load_tail(bool half, const unsigned char *row, int64_t i, int64_t count) {
-    const size_t size = half ? 2 : 4;
+/* The last values of a row, with the rest 0; rows of Q8_0 end with a block. */
+INLINE lanes load_tail(kernels_cache type, const unsigned char *row, int64_t i, int64_t count) {
+    const size_t size = type == KERNELS_CACHE_F32 ? 4 : 2;
     unsigned char bytes[32] = {0};
+    if (type == KERNELS_CACHE_Q8_0) return lanes_zero();
     memcpy(bytes, row + size * (size_t)i, size * (size_t)count);
-    return load8(half, bytes, 0);
+    return load8(type, bytes, 8, 0);
 }
 
 /* `heads` queries against all keys. */
-INLINE void score(bool half, int heads, float *scores, size_t stride, const float *q,
+INLINE void score(kernels_cache type, int heads, float *scores, size_t stride, const float *q,
                   const unsigned char *keys, int64_t key_count, int64_t width) {
-    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    const size_t row_size = kernels_cache_row_size(type, width);
     for (int64_t j = 0; j < key_count; j++, keys += row_size) {
         lanes sums[HEADS];
         UNROLL for (int g = 0; g < HEADS; g++) sums[g] = lanes_zero();
         int64_t i = 0;
         for (; i + 8 <= width; i += 8) {
-            const lanes key = load8(half, keys, i);
+            const lanes key = load8(type, keys, width, i);
             UNROLL for (int g = 0; g < heads; g++) sums[g] =
                 lanes_fma(sums[g], lanes_load(q + g * width + i), key);
         }
         if (i < width) {
-            const lanes key = load_tail(half, keys, i, width - i);
+            const lanes key = load_tail(type, keys, i, width - i);
             UNROLL for (int g = 0; g < heads; g++) sums[g] =
                 lanes_fma(sums[g], lanes_load_tail(q + g * width + i, width - i), key);
         }
@@ -50,15 +58,15 @@ INLINE void score(bool half, int heads, float *scores, size_t stride, const floa
 }
 
 /* Columns i .. i + count - 1 (count is 8 but at the end of a row) of `heads` outputs. */
-INLINE void mix_columns(bool half, int heads, float *out, const float *weights, size_t stride,
+INLINE void mix_columns(kernels_cache type, int heads, float *out, const float *weights, size_t stride,
                         const unsigned char *values, int64_t value_count, int64_t width, int64_t i,
                         int64_t count) {
-    const size_t row_size = (size_t)width * (half ? 2 : 4);
+    const size_t row_size = kernels_cache_row_size(type, width);
     lanes sums[HEADS];
     UNROLL for (int g = 0; g < heads; g++) sums[g] =
         count == 8 ? lanes_load(out + g * width + i) : lanes_load_tail(out + g * width + i, count);
     for (int64_t j = 0; j < value_count; j++, values += row_size) {
-        const lanes v = count == 8 ? load8(half, values, i) : load_tail(half, values, i, count);
+        const lanes v = count == 8 ? load8(type, values, width, i) : load_tail(type, values, i, count);
         UNROLL for (int g = 0; g < heads; g++) {
             const float weight = weights[(size_t)g * stride + (size_t)j];
             sums[g].low = vfmaq_n_f32(sums[g].low, v.low, weight);
@@ -73,17 +81,18 @@ INLINE void mix_columns(bool half, int heads, float *out, const float *weights, 
     }
 }
 
-INLINE void mix(bool half, int heads, float *out, const float *weights, size_t stride,
+INLINE void mix(kernels_cache type, int heads, float *out, const float *weights, size_t stride,
                 const unsigned char *values, int64_t value_count, int64_t width) {
     int64_t i = 0;
     for (; i + 8 <= width; i += 8)
-        mix_columns(half, heads, out, weights, stride, values, value_count, width, i, 8);
+        mix_columns(type, heads, out, weights, stride, values, value_count, width, i, 8);
     if (i < width)
-        mix_columns(half, heads, out, weights, stride, values, value_count, width, i, width - i);
+        mix_columns(type, heads, out, weights, stride, values, value_count, width, i, width - i);
 }
 
-ATTENTION_CACHE(f32, false)
-ATTENTION_CACHE(f16, true)
+ATTENTION_CACHE(f32, KERNELS_CACHE_F32)
+ATTENTION_CACHE(f16, KERNELS_CACHE_F16)
+ATTENTION_CACHE(q8_0, KERNELS_CACHE_Q8_0)
 
 static void store_f16(void *out, const float *x, int64_t count) {
     uint16_t *halves = out;

@@ -1,33 +1,33 @@
 /* What the levels of attention share: how the query heads of one key and value head are taken. Four
  * share each row that is loaded, the rest goes one by one. A level writes
  *
- *     score(half, heads, scores, stride, q, keys, key_count, width)
- *     mix(half, heads, out, weights, stride, values, value_count, width)
+ *     score(cache, heads, scores, stride, q, keys, key_count, width)
+ *     mix(cache, heads, out, weights, stride, values, value_count, width)
  *
- * inline, for rows of float32 or half, and these make the entries of kernels.h of it. Private to
+ * inline, for rows of a kernels_cache, and these make the entries of kernels.h of it. Private to
  * kernels/. */
 #ifndef KERNELS_ATTENTION_INNER_H
 #define KERNELS_ATTENTION_INNER_H
 
-#define ATTENTION_CACHE(name, half)                                                                \
+#define ATTENTION_CACHE(name, cache)                                                               \
     static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
                               const void *keys, int64_t key_count, int64_t width) {                \
         int64_t g = 0;                                                                             \
         for (; g + 4 <= q_count; g += 4)                                                           \
-            score(half, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+            score(cache, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
                   width);                                                                          \
         for (; g < q_count; g++)                                                                   \
-            score(half, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+            score(cache, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
                   width);                                                                          \
     }                                                                                              \
     static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
                            const void *values, int64_t value_count, int64_t width) {               \
         int64_t g = 0;                                                                             \
         for (; g + 4 <= q_count; g += 4)                                                           \
-            mix(half, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
+            mix(cache, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
                 value_count, width);                                                               \
         for (; g < q_count; g++)                                                                   \
-            mix(half, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
+            mix(cache, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
                 value_count, width);                                                               \
     }
 
@@ -35,8 +35,10 @@
     do {                                                                                           \
         (k)->scores[KERNELS_CACHE_F32] = scores_f32;                                               \
         (k)->scores[KERNELS_CACHE_F16] = scores_f16;                                               \
+        (k)->scores[KERNELS_CACHE_Q8_0] = scores_q8_0;                                             \
         (k)->mix[KERNELS_CACHE_F32] = mix_f32;                                                     \
         (k)->mix[KERNELS_CACHE_F16] = mix_f16;                                                     \
+        (k)->mix[KERNELS_CACHE_Q8_0] = mix_q8_0;                                                   \
     } while (0)
 
 #endif

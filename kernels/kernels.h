@@ -44,14 +44,20 @@ static inline bool kernels_is_wide(quant_type type) {
     return type == QUANT_Q8_0;
 }
 
-/* How keys and values are kept. */
+/* How keys and values are kept. A row of Q8_0 is the codes of all its values and then, as halves,
+ * the scales of its blocks of 32: value i = codes[i] * scales[i / 32], which float32 holds exactly.
+ * Rows of Q8_0 have a multiple of 32 values. */
 typedef enum kernels_cache {
     KERNELS_CACHE_F32,
     KERNELS_CACHE_F16,
+    KERNELS_CACHE_Q8_0,
     KERNELS_CACHE_COUNT
 } kernels_cache;
-static inline size_t kernels_cache_size(kernels_cache type) { /* bytes of a value */
-    return type == KERNELS_CACHE_F32 ? 4 : 2;
+enum { KERNELS_CACHE_BLOCK = 32 };
+static inline size_t kernels_cache_row_size(kernels_cache type, int64_t width) { /* bytes */
+    const size_t n = (size_t)width;
+    if (type == KERNELS_CACHE_Q8_0) return n + n / KERNELS_CACHE_BLOCK * sizeof(uint16_t);
+    return n * (type == KERNELS_CACHE_F32 ? sizeof(float) : sizeof(uint16_t));
 }
 
 typedef struct kernels {
@@ -119,7 +125,9 @@ typedef struct kernels {
     void (*mix[KERNELS_CACHE_COUNT])(float *out, const float *weights, size_t stride,
                                      int64_t q_count, const void *values, int64_t value_count,
                                      int64_t width);
-    /* out[i] = x[i] as a row of the cache. */
+    /* A row of the cache from x. Q8_0: the scale is the block's largest magnitude / 127 as a half,
+     * the codes x * (127 / largest) rounded to nearest even; a block below 1e-30 everywhere becomes
+     * 0, one with a NaN or infinity gets codes 0 and scale NaN. Same bits in every level. */
     void (*store[KERNELS_CACHE_COUNT])(void *out, const float *x, int64_t count);
 
     /* sum_c a[c] * b[c], in the lanes and tree of the law above. */

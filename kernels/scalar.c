@@ -1,10 +1,10 @@
 /* The specification of every kernel, in portable C. Matrix products follow the law of kernels.h:
  * KERNELS_LANES running sums per output, column c to lane c % KERNELS_LANES, one fixed tree. */
-#include "kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "kernels/levels.h"
 #include "kernels/quant_inner.h"
 
 enum {
@@ -63,20 +63,24 @@ GEMV(gemv_q4_0, QUANT_Q4_0)
 GEMV(gemv_q6_k, QUANT_Q6_K)
 #undef GEMV
 
-static float cached(kernels_cache type, const void *row, int64_t i) {
+static float cached(kernels_cache type, const void *row, int64_t width, int64_t i) {
+    uint16_t half;
     if (type == KERNELS_CACHE_F32) return ((const float *)row)[i];
-    return quant_f16_to_f32(((const uint16_t *)row)[i]);
+    if (type == KERNELS_CACHE_F16) return quant_f16_to_f32(((const uint16_t *)row)[i]);
+    const int8_t *codes = row;
+    memcpy(&half, codes + width + i / KERNELS_CACHE_BLOCK * 2, sizeof half);
+    return (float)codes[i] * quant_f16_to_f32(half);
 }
 
 static void scores_any(kernels_cache type, float *scores, size_t stride, const float *q,
                        int64_t q_count, const unsigned char *keys, int64_t key_count,
                        int64_t width) {
-    const size_t row_size = (size_t)width * kernels_cache_size(type);
+    const size_t row_size = kernels_cache_row_size(type, width);
     for (int64_t j = 0; j < key_count; j++, keys += row_size)
         for (int64_t g = 0; g < q_count; g++) {
             float lanes[KERNELS_LANES] = {0};
             for (int64_t i = 0; i < width; i++)
-                lanes[i % KERNELS_LANES] += q[g * width + i] * cached(type, keys, i);
+                lanes[i % KERNELS_LANES] += q[g * width + i] * cached(type, keys, width, i);
             scores[(size_t)g * stride + (size_t)j] = lane_total(lanes);
         }
 }
@@ -84,12 +88,12 @@ static void scores_any(kernels_cache type, float *scores, size_t stride, const f
 static void mix_any(kernels_cache type, float *out, const float *weights, size_t stride,
                     int64_t q_count, const unsigned char *values, int64_t value_count,
                     int64_t width) {
-    const size_t row_size = (size_t)width * kernels_cache_size(type);
+    const size_t row_size = kernels_cache_row_size(type, width);
     for (int64_t j = 0; j < value_count; j++, values += row_size)
         for (int64_t g = 0; g < q_count; g++)
             for (int64_t i = 0; i < width; i++)
                 out[g * width + i] +=
-                    weights[(size_t)g * stride + (size_t)j] * cached(type, values, i);
+                    weights[(size_t)g * stride + (size_t)j] * cached(type, values, width, i);
 }
 
 #define CACHE(name, type)                                                                          \
@@ -103,6 +107,7 @@ static void mix_any(kernels_cache type, float *out, const float *weights, size_t
     }
 CACHE(f32, KERNELS_CACHE_F32)
 CACHE(f16, KERNELS_CACHE_F16)
+CACHE(q8_0, KERNELS_CACHE_Q8_0)
 #undef CACHE
 
 static void store_f32(void *out, const float *x, int64_t count) {
@@ -111,6 +116,23 @@ static void store_f32(void *out, const float *x, int64_t count) {
 static void store_f16(void *out, const float *x, int64_t count) {
     uint16_t *halves = out;
     for (int64_t i = 0; i < count; i++) halves[i] = quant_f32_to_f16(x[i]);
+}
+static void store_q8_0(void *out, const float *x, int64_t count) {
+    int8_t *codes = out;
+    int8_t *scales = codes + count;
+    for (int64_t block = 0; block < count; block += KERNELS_CACHE_BLOCK) {
+        float largest = 0.0f;
+        bool finite = true;
+        for (int64_t i = block; i < block + KERNELS_CACHE_BLOCK; i++) {
+            largest = fmaxf(largest, fabsf(x[i]));
+            finite = finite && isfinite(x[i]);
+        }
+        const float factor = finite && largest >= KERNELS_TINY ? 127.0f / largest : 0.0f;
+        for (int64_t i = block; i < block + KERNELS_CACHE_BLOCK; i++)
+            codes[i] = finite ? (int8_t)lrintf(x[i] * factor) : 0;
+        const uint16_t half = quant_f32_to_f16(finite ? largest / 127.0f : NAN);
+        memcpy(scales + block / KERNELS_CACHE_BLOCK * 2, &half, sizeof half);
+    }
 }
 
 static void axpy(float *y, float s, const float *x, int64_t count) {
@@ -164,9 +186,9 @@ const kernels kernels_scalar = {
             [QUANT_Q6_K] = gemv_q6_k,
         },
     .gemm = gemm,
-    .scores = {scores_f32, scores_f16},
-    .mix = {mix_f32, mix_f16},
-    .store = {store_f32, store_f16},
+    .scores = {scores_f32, scores_f16, scores_q8_0},
+    .mix = {mix_f32, mix_f16, mix_q8_0},
+    .store = {store_f32, store_f16, store_q8_0},
     .dot = dot,
     .axpy = axpy,
     .rms_norm = rms_norm,

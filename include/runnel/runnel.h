@@ -136,6 +136,14 @@ RNL_API const char *rnl_model_system_prompt(const rnl_model *model, rnl_mode mod
 
 typedef struct rnl_session rnl_session;
 
+/* How the keys and values of attention are kept. */
+typedef enum rnl_kv_cache {
+    RNL_KV_DEFAULT, /* F16; F32 in an exact model */
+    RNL_KV_F32,
+    RNL_KV_F16,
+    RNL_KV_Q8_0 /* eight bits, half the memory of F16 and less to read in a long conversation */
+} rnl_kv_cache;
+
 typedef struct rnl_session_config {
     int context_cap;         /* positions the conversation may hold: [64, 1048576], default 4096 */
     int thread_count;        /* [1, RNL_THREAD_CAP], default: physical cores this process may use,
@@ -144,6 +152,7 @@ typedef struct rnl_session_config {
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
     size_t memory_size_max;  /* bytes of session memory allowed, default SIZE_MAX (no limit) */
     uint64_t seed;           /* of the sampler, any value, default 0 */
+    rnl_kv_cache kv_cache;   /* default RNL_KV_DEFAULT; Q8_0 wants heads of a multiple of 32 values */
     bool drop_oldest_turns;  /* a full context drops the oldest turns (never the system prompt)
                                * instead of refusing; default false */
 } rnl_session_config;
@@ -162,13 +171,15 @@ typedef struct rnl_memory_plan {
     size_t total;
 } rnl_memory_plan;
 
-/* The plan without creating anything. RNL_ERR_ARGUMENT names the field out of range. */
+/* The plan without creating anything. RNL_ERR_ARGUMENT names the field out of range;
+ * RNL_ERR_UNSUPPORTED: the model's heads cannot be kept as kv_cache says. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_plan(const rnl_model *model,
                                                  const rnl_session_config *config,
                                                  rnl_memory_plan *plan, rnl_error *error);
 
 /* Creates a session on a model, which must outlive it. config may be NULL (defaults).
- * RNL_ERR_ARGUMENT, RNL_ERR_MEMORY, RNL_ERR_BUDGET (the plan exceeds memory_size_max). */
+ * RNL_ERR_ARGUMENT, RNL_ERR_UNSUPPORTED, RNL_ERR_MEMORY, RNL_ERR_BUDGET (the plan exceeds
+ * memory_size_max). */
 RNL_API RNL_MUST_USE rnl_status rnl_session_create(rnl_model *model,
                                                    const rnl_session_config *config,
                                                    rnl_session **session, rnl_error *error);

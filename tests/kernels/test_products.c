@@ -248,13 +248,15 @@ typedef struct cache {
     float *out, *alone;
 } cache;
 
-/* A cache of `keys` rows, stored by the level; NULL is never returned. */
-static void *store_rows(const cache *c, const kernels *k, kernels_cache type, size_t count,
-                        const float *x) {
-    const size_t size = count * kernels_cache_size(type);
+/* `keys` rows, stored by the level and by the scalar one; NULL is never returned. */
+static void *store_rows(const cache *c, const kernels *k, kernels_cache type, int64_t keys,
+                        int64_t width, const float *x) {
+    const size_t row_size = kernels_cache_row_size(type, width), size = (size_t)keys * row_size;
     unsigned char *rows = c->rows.end - size, *other = take(size);
-    k->store[type](rows, x, (int64_t)count);
-    levels[0].store[type](other, x, (int64_t)count);
+    for (int64_t j = 0; j < keys; j++) {
+        k->store[type](rows + (size_t)j * row_size, x + j * width, width);
+        levels[0].store[type](other + (size_t)j * row_size, x + j * width, width);
+    }
     assert_memory_equal(rows, other, size);
     free(other);
     return rows;
@@ -267,7 +269,7 @@ static void check_scores(const cache *c, const kernels *k, kernels_cache type, i
     float *x = take((size_t)(keys * width) * sizeof *x);
     uint64_t seed = (uint64_t)(keys * width);
     for (int64_t i = 0; i < keys * width; i++) x[i] = random_float(&seed);
-    const void *rows = store_rows(c, k, type, (size_t)(keys * width), x);
+    const void *rows = store_rows(c, k, type, keys, width, x);
     cover(c->out, all + 2 * GUARD);
     k->scores[type](c->out + GUARD, stride, q, heads, rows, keys, width);
     levels[0].scores[type](c->alone, stride, q, heads, rows, keys, width);
@@ -292,7 +294,7 @@ static void check_mix(const cache *c, const kernels *k, kernels_cache type, int6
     float *x = take((size_t)(keys * width) * sizeof *x);
     uint64_t seed = (uint64_t)(keys * width) + 7;
     for (int64_t i = 0; i < keys * width; i++) x[i] = random_float(&seed);
-    const void *rows = store_rows(c, k, type, (size_t)(keys * width), x);
+    const void *rows = store_rows(c, k, type, keys, width, x);
     cover(c->out, all + 2 * GUARD);
     for (size_t i = 0; i < all; i++) c->out[GUARD + i] = c->alone[i] = (float)i / 64;
     k->mix[type](c->out + GUARD, weights, stride, heads, rows, keys, width);
@@ -322,9 +324,12 @@ static void attention_of_any_size_is_right(void **state) {
     for (int type = 0; type < KERNELS_CACHE_COUNT; type++)
         for (int64_t n = 1; n <= 67; n++) {
             const int64_t heads = 1 + n % HEAD_CAP;
-            check_scores(&c, k, (kernels_cache)type, heads, 1 + n % 5, n);
+            /* Rows of Q8_0 are whole blocks. */
+            const int64_t width =
+                type == KERNELS_CACHE_Q8_0 ? KERNELS_CACHE_BLOCK * (1 + n % 2) : n;
+            check_scores(&c, k, (kernels_cache)type, heads, 1 + n % 5, width);
             check_scores(&c, k, (kernels_cache)type, heads, n, 64);
-            check_mix(&c, k, (kernels_cache)type, heads, 1 + n % 5, n);
+            check_mix(&c, k, (kernels_cache)type, heads, 1 + n % 5, width);
             check_mix(&c, k, (kernels_cache)type, heads, n, 64);
         }
     guarded_drop(&c.q);
@@ -333,12 +338,31 @@ static void attention_of_any_size_is_right(void **state) {
     free(c.out), free(c.alone);
 }
 
+static void codes_of_the_cache_are_near_and_show_damage(void **state) {
+    (void)state;
+    enum { WIDTH = 64 };
+    float x[WIDTH], one[WIDTH] = {0}, weight = 1.0f;
+    unsigned char row[WIDTH + 4];
+    uint64_t seed = 3;
+    for (int i = 0; i < WIDTH; i++) x[i] = random_float(&seed) * (i < 32 ? 1.0f : 100.0f);
+    levels[0].store[KERNELS_CACHE_Q8_0](row, x, WIDTH);
+    levels[0].mix[KERNELS_CACHE_Q8_0](one, &weight, 1, 1, row, 1, WIDTH);
+    for (int i = 0; i < WIDTH; i++) /* half a code, and the scale's rounding to a half */
+        assert_true(fabsf(one[i] - x[i]) <= (i < 32 ? 1.0f : 100.0f) * (0.5f / 127 + 0.0005f));
+    x[40] = NAN;
+    memset(one, 0, sizeof one);
+    levels[0].store[KERNELS_CACHE_Q8_0](row, x, WIDTH);
+    levels[0].mix[KERNELS_CACHE_Q8_0](one, &weight, 1, 1, row, 1, WIDTH);
+    for (int i = 0; i < WIDTH; i++) assert_true(i < 32 ? isfinite(one[i]) : isnan(one[i]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_are_rounded_to_the_same_bits),
         cmocka_unit_test(products_of_every_type_give_the_scalar_bits),
         cmocka_unit_test(extreme_codes_do_not_overflow),
         cmocka_unit_test(attention_of_any_size_is_right),
+        cmocka_unit_test(codes_of_the_cache_are_near_and_show_damage),
     };
     return cmocka_run_group_tests(tests, find_levels, NULL);
 }

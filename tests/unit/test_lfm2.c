@@ -96,11 +96,11 @@ static void rig_open(rig *r, int first, int second, int window, bool adjacent) {
     stage_check(&r->s);
     arena measure = {0}, a = {0}, b = {0};
     lfm2_state none;
-    lfm2_layout(&none, &r->w, POSITIONS, BATCH, 2, &a, &measure, &b);
+    lfm2_layout(&none, &r->w, r->w.cache, POSITIONS, BATCH, 2, &a, &measure, &b);
     r->cache_memory = aligned_alloc(ARENA_ALIGN, measure.size_used + ARENA_ALIGN);
     assert_non_null(r->cache_memory);
     r->cache = (arena){.base = r->cache_memory, .size_cap = measure.size_used + ARENA_ALIGN};
-    lfm2_layout(&r->state, &r->w, POSITIONS, BATCH, 2, &r->s.kept, &r->cache, &r->s.scratch);
+    lfm2_layout(&r->state, &r->w, r->w.cache, POSITIONS, BATCH, 2, &r->s.kept, &r->cache, &r->s.scratch);
     lfm2_reset(&r->state);
 }
 
