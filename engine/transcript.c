@@ -83,8 +83,9 @@ static void measure(rnl_transcript *t) {
     t->emitted_cap = t->token_cap + TRANSCRIPT_TOKENS_MORE; /* each part ends with a special one */
     t->text_cap = 16 * t->token_cap + 3 * ((size_t)t->model->token_size_max + 16);
     t->word_cap = t->token_cap + t->text_cap / 2 + 1;
-    /* Each thread has a piece at hand; another waits encoded, and one is being filled or taken. */
-    t->slot_count = t->config.whole ? 1 : t->config.thread_count + 2;
+    /* Each thread has a piece at hand; the others wait encoded or not, so that encoding finds a
+     * decoding to run beside even where pieces differ in length (docs/SPEED.md). */
+    t->slot_count = t->config.whole ? 1 : t->config.thread_count + 4;
 }
 
 static rnl_session_config session_config(const rnl_transcript *t) {
