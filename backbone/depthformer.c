@@ -107,7 +107,8 @@ void depth_layout(depth_state *s, const depth_weights *w, int thread_count, aren
     const size_t count = (size_t)w->codebook_count, codes = (size_t)w->code_count;
     *s = (depth_state){.w = w};
     /* The KV cache is dead between frames, so it is scratch, not state. */
-    lfm2_layout(&s->stack, &w->stack, w->stack.cache, w->codebook_count, 1, thread_count, kept, scratch, scratch);
+    lfm2_layout(&s->stack, &w->stack, w->stack.cache, w->codebook_count, 1, thread_count, kept,
+                scratch, scratch);
     s->slices = arena_take(scratch, count * dim, sizeof(float));
     s->x = arena_take(scratch, dim, sizeof(float));
     s->previous = arena_take(scratch, dim, sizeof(float));

@@ -73,7 +73,8 @@ int lfm_frame_size(const lfm_weights *w) {
 void lfm_layout(lfm_state *s, const lfm_weights *w, int thread_count, arena *kept, arena *scratch) {
     const size_t width = (size_t)w->stack.config.width;
     *s = (lfm_state){.w = w};
-    lfm2_layout(&s->stack, &w->stack, w->stack.cache, 0, LFM_POSITIONS, thread_count, kept, kept, scratch);
+    lfm2_layout(&s->stack, &w->stack, w->stack.cache, 0, LFM_POSITIONS, thread_count, kept, kept,
+                scratch);
     istft_layout(&s->istft, &w->istft, kept, scratch);
     s->x = arena_take(scratch, LFM_POSITIONS * width, sizeof(float));
     s->row = arena_take(scratch, width, sizeof(float));

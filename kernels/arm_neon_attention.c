@@ -58,15 +58,16 @@ INLINE void score(kernels_cache type, int heads, float *scores, size_t stride, c
 }
 
 /* Columns i .. i + count - 1 (count is 8 but at the end of a row) of `heads` outputs. */
-INLINE void mix_columns(kernels_cache type, int heads, float *out, const float *weights, size_t stride,
-                        const unsigned char *values, int64_t value_count, int64_t width, int64_t i,
-                        int64_t count) {
+INLINE void mix_columns(kernels_cache type, int heads, float *out, const float *weights,
+                        size_t stride, const unsigned char *values, int64_t value_count,
+                        int64_t width, int64_t i, int64_t count) {
     const size_t row_size = kernels_cache_row_size(type, width);
     lanes sums[HEADS];
     UNROLL for (int g = 0; g < heads; g++) sums[g] =
         count == 8 ? lanes_load(out + g * width + i) : lanes_load_tail(out + g * width + i, count);
     for (int64_t j = 0; j < value_count; j++, values += row_size) {
-        const lanes v = count == 8 ? load8(type, values, width, i) : load_tail(type, values, i, count);
+        const lanes v =
+            count == 8 ? load8(type, values, width, i) : load_tail(type, values, i, count);
         UNROLL for (int g = 0; g < heads; g++) {
             const float weight = weights[(size_t)g * stride + (size_t)j];
             sums[g].low = vfmaq_n_f32(sums[g].low, v.low, weight);

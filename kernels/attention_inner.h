@@ -14,20 +14,20 @@
                               const void *keys, int64_t key_count, int64_t width) {                \
         int64_t g = 0;                                                                             \
         for (; g + 4 <= q_count; g += 4)                                                           \
-            score(cache, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+            score(cache, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,   \
                   width);                                                                          \
         for (; g < q_count; g++)                                                                   \
-            score(cache, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,    \
+            score(cache, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,   \
                   width);                                                                          \
     }                                                                                              \
     static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
                            const void *values, int64_t value_count, int64_t width) {               \
         int64_t g = 0;                                                                             \
         for (; g + 4 <= q_count; g += 4)                                                           \
-            mix(cache, 4, out + g * width, weights + (size_t)g * stride, stride, values,            \
+            mix(cache, 4, out + g * width, weights + (size_t)g * stride, stride, values,           \
                 value_count, width);                                                               \
         for (; g < q_count; g++)                                                                   \
-            mix(cache, 1, out + g * width, weights + (size_t)g * stride, stride, values,            \
+            mix(cache, 1, out + g * width, weights + (size_t)g * stride, stride, values,           \
                 value_count, width);                                                               \
     }
 

@@ -67,7 +67,8 @@ INLINE void score(kernels_cache type, int heads, float *scores, size_t stride, c
             const __m256 key = load_tail(type, keys, i, width - i);
             UNROLL for (int g = 0; g < heads; g++) {
                 const unsigned char *row = (const unsigned char *)(q + g * width);
-                sums[g] = _mm256_fmadd_ps(load_tail(KERNELS_CACHE_F32, row, i, width - i), key, sums[g]);
+                sums[g] =
+                    _mm256_fmadd_ps(load_tail(KERNELS_CACHE_F32, row, i, width - i), key, sums[g]);
             }
         }
         float all[4];

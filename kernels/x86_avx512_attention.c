@@ -39,9 +39,9 @@ INLINE __m512 load_pair(kernels_cache type, const unsigned char *row, const unsi
         const __m128i codes =
             _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)(row + i)),
                                _mm_loadl_epi64((const __m128i *)(const void *)(next + i)));
-        const __m256i scales = _mm256_inserti128_si256(
-            _mm256_castsi128_si256(_mm_set1_epi16(scale_of(row, width, i))),
-            _mm_set1_epi16(scale_of(next, width, i)), 1);
+        const __m256i scales =
+            _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16(scale_of(row, width, i))),
+                                    _mm_set1_epi16(scale_of(next, width, i)), 1);
         return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)),
                              _mm512_cvtph_ps(scales));
     }

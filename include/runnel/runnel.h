@@ -152,7 +152,7 @@ typedef struct rnl_session_config {
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
     size_t memory_size_max;  /* bytes of session memory allowed, default SIZE_MAX (no limit) */
     uint64_t seed;           /* of the sampler, any value, default 0 */
-    rnl_kv_cache kv_cache;   /* default RNL_KV_DEFAULT; Q8_0 wants heads of a multiple of 32 values */
+    rnl_kv_cache kv_cache;   /* default RNL_KV_DEFAULT; Q8_0 needs heads of 32, 64, ... values */
     bool drop_oldest_turns;  /* a full context drops the oldest turns (never the system prompt)
                                * instead of refusing; default false */
 } rnl_session_config;

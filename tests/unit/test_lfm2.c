@@ -100,7 +100,8 @@ static void rig_open(rig *r, int first, int second, int window, bool adjacent) {
     r->cache_memory = aligned_alloc(ARENA_ALIGN, measure.size_used + ARENA_ALIGN);
     assert_non_null(r->cache_memory);
     r->cache = (arena){.base = r->cache_memory, .size_cap = measure.size_used + ARENA_ALIGN};
-    lfm2_layout(&r->state, &r->w, r->w.cache, POSITIONS, BATCH, 2, &r->s.kept, &r->cache, &r->s.scratch);
+    lfm2_layout(&r->state, &r->w, r->w.cache, POSITIONS, BATCH, 2, &r->s.kept, &r->cache,
+                &r->s.scratch);
     lfm2_reset(&r->state);
 }
 
