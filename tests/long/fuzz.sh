@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every fuzz program (or those of RUNNEL_FUZZ_NAMES) for RUNNEL_FUZZ_SECONDS each (600), as many at
-# a time as there are processors: fuzz.sh SOURCE BUILD. Corpora begin with the reference data, sounds
-# with what the program says. Ends with `N passed, N failed`; a finding is left in BUILD/findings.
+# a time as there are processors: fuzz.sh SOURCE BUILD. Corpora begin with the reference data,
+# sounds with what the program says. Ends with `N passed, N failed`; a finding is left in
+# BUILD/findings.
 set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }

@@ -74,7 +74,8 @@ ratio = statistics.median(b / a for a, b in zip(one, two))
 cost, word = wer[1] - wer[0], times["word start error, median"]
 hours = float(sys.argv[3]) / 60
 rows = [  # what, measured, asked, met
-    (f"WER, CER of {times['sentences']} sentences alone", f"{wer[0]:.2f} %, {cer[0]:.2f} %", "", True),
+    (f"WER, CER of {times['sentences']} sentences alone", f"{wer[0]:.2f} %, {cer[0]:.2f} %", "",
+     True),
     (f"the same joined, {joined['duration'] / 3600:.2f} h", f"{wer[1]:.2f} %, {cer[1]:.2f} %", "",
      True),
     ("cutting and joining costs, points of WER", f"{cost:.2f}", "<= 0.5", cost <= 0.5),
