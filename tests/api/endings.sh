@@ -3,7 +3,7 @@
 # hours. Nothing half-written may stay. endings.sh PROGRAM SOURCE.
 . "$(dirname "$0")/common.sh"
 
-slow="-m $source/tests/data/tiny --audio-temp 0" # its answers end at the limit only
+slow="-m $source/tests/data/tiny --audio-temp 1 --seed 0" # its answers end at the limit only
 mkdir out.d
 left() { find out.d -mindepth 1; }
 
@@ -18,7 +18,7 @@ catches() {
 }
 
 # stop NAME CODE SIGNALS COMMAND...: sends the signals one after the other while the command works
-# (0.3 s after its start); wants the code, within 20 s, and nothing in out.d.
+# (0.2 s after its start); wants the code, within 20 s, and nothing in out.d.
 stop() {
     local name=$1 code=$2 signals=$3 got=0
     shift 3
@@ -26,7 +26,7 @@ stop() {
     local pid=$!
     exec 9> wait.fifo # standard input stays open: a command that reads it waits
     catches $pid
-    sleep 0.3
+    sleep 0.2
     for signal in $signals; do kill "-$signal" $pid 2> err.kill; done
     timeout 20 tail --pid=$pid -f /dev/null || { kill -KILL $pid; name="$name (hangs)"; }
     wait $pid || got=$?
@@ -38,7 +38,7 @@ stop() {
 mkfifo wait.fifo
 
 # ---- Ctrl-C
-long="--max-tokens 4000 --context 100000"
+long="--max-tokens 20000 --context 100000"
 stop "reply" 130 INT "$runnel" reply $slow $long "$question" -o out.d/a.wav
 stop "two turns" 130 INT "$runnel" reply $slow $long "$question" "$question" -o out.d
 stop "reply --json" 130 INT "$runnel" reply $slow $long --json "$question" -o out.d/a.wav

@@ -63,8 +63,9 @@ is "info: bytes add up" "o['bytes'] == sum(p['bytes'] for p in o['parts'].values
 is "info: a session" "o['session']['context'] == 1000 and \
     o['session']['bytes'] > o['session']['kv_cache'] > 0"
 kv_of() { python3 -c 'import json; print(json.load(open("out"))["session"]["kv_cache"])'; }
+expect 0 "info --kv f16" "$runnel" info --json --context 1024 --kv f16 "$model"
 f16=$(kv_of)
-expect 0 "info --kv" "$runnel" info --json --context 1000 --kv q8_0 "$model"
+expect 0 "info --kv" "$runnel" info --json --context 1024 --kv q8_0 "$model"
 check "info --kv: 34 bytes for 64" [ $((64 * $(kv_of))) -eq $((34 * f16)) ]
 expect 0 "reply --kv" "$runnel" reply -q --kv q8_0 "$question" -o a.wav
 holds "reply --kv" "The kitchen light is on"
