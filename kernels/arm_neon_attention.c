@@ -13,13 +13,14 @@
 
 enum { HEADS = 4 };
 
-/* Eight values of a cached row of `width`. */
-INLINE lanes load8(kernels_cache type, const unsigned char *row, int64_t width, int64_t i) {
+/* The scale of value i of a cached row of `width`; of use for Q8_0 only. */
+INLINE float scale_of(kernels_cache type, const unsigned char *row, int64_t width, int64_t i) {
+    return type == KERNELS_CACHE_Q8_0 ? quant_f16_to_f32(attention_scale(row, width, i)) : 0.0f;
+}
+/* Eight values of a cached row. */
+INLINE lanes load8(kernels_cache type, const unsigned char *row, int64_t i, float scale) {
     if (type == KERNELS_CACHE_F32) return lanes_bytes(row + 4 * i);
     if (type == KERNELS_CACHE_F16) return lanes_half(vreinterpretq_u16_u8(vld1q_u8(row + 2 * i)));
-    uint16_t half;
-    memcpy(&half, row + width + i / KERNELS_CACHE_BLOCK * 2, sizeof half);
-    const float scale = quant_f16_to_f32(half);
     const int16x8_t codes = vmovl_s8(vreinterpret_s8_u8(vld1_u8(row + i)));
     return (lanes){vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes))), scale),
                    vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(codes))), scale)};
@@ -30,7 +31,7 @@ INLINE lanes load_tail(kernels_cache type, const unsigned char *row, int64_t i, 
     unsigned char bytes[32] = {0};
     if (type == KERNELS_CACHE_Q8_0) return lanes_zero();
     memcpy(bytes, row + size * (size_t)i, size * (size_t)count);
-    return load8(type, bytes, 8, 0);
+    return load8(type, bytes, 0, 0.0f);
 }
 
 /* `heads` queries against all keys. */
@@ -40,9 +41,11 @@ INLINE void score(kernels_cache type, int heads, float *scores, size_t stride, c
     for (int64_t j = 0; j < key_count; j++, keys += row_size) {
         lanes sums[HEADS];
         UNROLL for (int g = 0; g < HEADS; g++) sums[g] = lanes_zero();
+        float scale = 0.0f;
         int64_t i = 0;
         for (; i + 8 <= width; i += 8) {
-            const lanes key = load8(type, keys, width, i);
+            if (i % KERNELS_CACHE_BLOCK == 0) scale = scale_of(type, keys, width, i);
+            const lanes key = load8(type, keys, i, scale);
             UNROLL for (int g = 0; g < heads; g++) sums[g] =
                 lanes_fma(sums[g], lanes_load(q + g * width + i), key);
         }
@@ -66,8 +69,8 @@ INLINE void mix_columns(kernels_cache type, int heads, float *out, const float *
     UNROLL for (int g = 0; g < heads; g++) sums[g] =
         count == 8 ? lanes_load(out + g * width + i) : lanes_load_tail(out + g * width + i, count);
     for (int64_t j = 0; j < value_count; j++, values += row_size) {
-        const lanes v =
-            count == 8 ? load8(type, values, width, i) : load_tail(type, values, i, count);
+        const lanes v = count == 8 ? load8(type, values, i, scale_of(type, values, width, i))
+                                   : load_tail(type, values, i, count);
         UNROLL for (int g = 0; g < heads; g++) {
             const float weight = weights[(size_t)g * stride + (size_t)j];
             sums[g].low = vfmaq_n_f32(sums[g].low, v.low, weight);

@@ -9,6 +9,14 @@
 #ifndef KERNELS_ATTENTION_INNER_H
 #define KERNELS_ATTENTION_INNER_H
 
+#include "kernels/kernels.h"
+#include "kernels/quant_inner.h"
+
+/* The scale of value i of a row of Q8_0, a half. */
+static inline uint16_t attention_scale(const unsigned char *row, int64_t width, int64_t i) {
+    return quant_load_u16(row + width + i / KERNELS_CACHE_BLOCK * 2);
+}
+
 #define ATTENTION_CACHE(name, cache)                                                               \
     static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
                               const void *keys, int64_t key_count, int64_t width) {                \

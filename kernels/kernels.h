@@ -53,7 +53,7 @@ typedef enum kernels_cache {
     KERNELS_CACHE_Q8_0,
     KERNELS_CACHE_COUNT
 } kernels_cache;
-enum { KERNELS_CACHE_BLOCK = 32 };
+enum { KERNELS_CACHE_BLOCK = PACKED_BLOCK }; /* rounded as inputs of products are */
 static inline size_t kernels_cache_row_size(kernels_cache type, int64_t width) { /* bytes */
     const size_t n = (size_t)width;
     if (type == KERNELS_CACHE_Q8_0) return n + n / KERNELS_CACHE_BLOCK * sizeof(uint16_t);
@@ -125,9 +125,8 @@ typedef struct kernels {
     void (*mix[KERNELS_CACHE_COUNT])(float *out, const float *weights, size_t stride,
                                      int64_t q_count, const void *values, int64_t value_count,
                                      int64_t width);
-    /* A row of the cache from x. Q8_0: the scale is the block's largest magnitude / 127 as a half,
-     * the codes x * (127 / largest) rounded to nearest even; a block below 1e-30 everywhere becomes
-     * 0, one with a NaN or infinity gets codes 0 and scale NaN. Same bits in every level. */
+    /* A row of the cache from x. Q8_0: codes and scales as quantise gives them, the scales then
+     * rounded to halves. Same bits in every level. */
     void (*store[KERNELS_CACHE_COUNT])(void *out, const float *x, int64_t count);
 
     /* sum_c a[c] * b[c], in the lanes and tree of the law above. */

@@ -1,10 +1,11 @@
 /* The specification of every kernel, in portable C. Matrix products follow the law of kernels.h:
  * KERNELS_LANES running sums per output, column c to lane c % KERNELS_LANES, one fixed tree. */
+#include "kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "kernels/levels.h"
+#include "kernels/attention_inner.h"
 #include "kernels/quant_inner.h"
 
 enum {
@@ -64,12 +65,9 @@ GEMV(gemv_q6_k, QUANT_Q6_K)
 #undef GEMV
 
 static float cached(kernels_cache type, const void *row, int64_t width, int64_t i) {
-    uint16_t half;
     if (type == KERNELS_CACHE_F32) return ((const float *)row)[i];
     if (type == KERNELS_CACHE_F16) return quant_f16_to_f32(((const uint16_t *)row)[i]);
-    const int8_t *codes = row;
-    memcpy(&half, codes + width + i / KERNELS_CACHE_BLOCK * 2, sizeof half);
-    return (float)codes[i] * quant_f16_to_f32(half);
+    return (float)((const int8_t *)row)[i] * quant_f16_to_f32(attention_scale(row, width, i));
 }
 
 static void scores_any(kernels_cache type, float *scores, size_t stride, const float *q,
@@ -116,23 +114,6 @@ static void store_f32(void *out, const float *x, int64_t count) {
 static void store_f16(void *out, const float *x, int64_t count) {
     uint16_t *halves = out;
     for (int64_t i = 0; i < count; i++) halves[i] = quant_f32_to_f16(x[i]);
-}
-static void store_q8_0(void *out, const float *x, int64_t count) {
-    int8_t *codes = out;
-    int8_t *scales = codes + count;
-    for (int64_t block = 0; block < count; block += KERNELS_CACHE_BLOCK) {
-        float largest = 0.0f;
-        bool finite = true;
-        for (int64_t i = block; i < block + KERNELS_CACHE_BLOCK; i++) {
-            largest = fmaxf(largest, fabsf(x[i]));
-            finite = finite && isfinite(x[i]);
-        }
-        const float factor = finite && largest >= KERNELS_TINY ? 127.0f / largest : 0.0f;
-        for (int64_t i = block; i < block + KERNELS_CACHE_BLOCK; i++)
-            codes[i] = finite ? (int8_t)lrintf(x[i] * factor) : 0;
-        const uint16_t half = quant_f32_to_f16(finite ? largest / 127.0f : NAN);
-        memcpy(scales + block / KERNELS_CACHE_BLOCK * 2, &half, sizeof half);
-    }
 }
 
 static void axpy(float *y, float s, const float *x, int64_t count) {
@@ -188,7 +169,7 @@ const kernels kernels_scalar = {
     .gemm = gemm,
     .scores = {scores_f32, scores_f16, scores_q8_0},
     .mix = {mix_f32, mix_f16, mix_q8_0},
-    .store = {store_f32, store_f16, store_q8_0},
+    .store = {store_f32, store_f16},
     .dot = dot,
     .axpy = axpy,
     .rms_norm = rms_norm,

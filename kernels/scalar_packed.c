@@ -5,6 +5,7 @@
 
 #include "kernels/levels.h"
 #include "kernels/packed_inner.h"
+#include "kernels/quant_inner.h"
 
 /* The factor that takes a block to integers up to `most`, and the scale that takes them back. */
 static float find_scale(const float *x, float most, float *scale) {
@@ -28,12 +29,17 @@ static void sum_block(const int8_t *codes, int16_t sums[4]) {
     sums[3] = (int16_t)(of[1] + of[3]);
 }
 
+/* One block as bytes and their scale. */
+static void round_block(const float *x, int8_t *codes, float *scale) {
+    const float factor = find_scale(x, 127.0f, scale);
+    for (int c = 0; c < PACKED_BLOCK; c++)
+        codes[c] = factor == 0 ? 0 : (int8_t)lrintf(x[c] * factor);
+}
+
 static void quantise(const float *x, int64_t col_count, int8_t *codes, int16_t *sums,
                      float *scales) {
     for (int64_t b = 0; b < col_count / PACKED_BLOCK; b++, x += PACKED_BLOCK, sums += 4) {
-        const float factor = find_scale(x, 127.0f, scales + b);
-        for (int c = 0; c < PACKED_BLOCK; c++)
-            codes[c] = factor == 0 ? 0 : (int8_t)lrintf(x[c] * factor);
+        round_block(x, codes, scales + b);
         sum_block(codes, sums);
         codes += PACKED_BLOCK;
     }
@@ -45,6 +51,16 @@ static void quantise_wide(const float *x, int64_t col_count, int16_t *wide, floa
         const float factor = find_scale(x, 32767.0f, scales + b);
         for (int c = 0; c < PACKED_BLOCK; c++)
             *wide++ = factor == 0 ? 0 : (int16_t)lrintf(x[c / 4 * 4 + order[c % 4]] * factor);
+    }
+}
+
+/* A row of the cache: all codes, then the scales. */
+static void store_q8_0(void *out, const float *x, int64_t count) {
+    unsigned char *scales = (unsigned char *)out + count;
+    for (int64_t c = 0; c < count; c += KERNELS_CACHE_BLOCK, scales += 2) {
+        float scale;
+        round_block(x + c, (int8_t *)out + c, &scale);
+        quant_store_f16(scales, scale);
     }
 }
 
@@ -111,5 +127,6 @@ PACKED_EACH(MULTIPLY)
 void kernels_fill_scalar_packed(kernels *k) {
     k->quantise = quantise;
     k->quantise_wide = quantise_wide;
+    k->store[KERNELS_CACHE_Q8_0] = store_q8_0;
     PACKED_EACH(PACKED_FILL)
 }

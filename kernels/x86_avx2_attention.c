@@ -20,10 +20,8 @@ enum { HEADS = 4 };
 
 /* The scale of value i of a cached row of `width`; of use for Q8_0 only. */
 INLINE __m256 scale_of(kernels_cache type, const unsigned char *row, int64_t width, int64_t i) {
-    int16_t half;
     if (type != KERNELS_CACHE_Q8_0) return _mm256_setzero_ps();
-    memcpy(&half, row + width + i / KERNELS_CACHE_BLOCK * 2, sizeof half);
-    return _mm256_cvtph_ps(_mm_set1_epi16(half));
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)attention_scale(row, width, i)));
 }
 /* Eight values of a cached row. */
 INLINE __m256 load8(kernels_cache type, const unsigned char *row, int64_t i, __m256 scale) {

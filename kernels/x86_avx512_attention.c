@@ -13,7 +13,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 4")
@@ -25,11 +24,9 @@ INLINE unsigned lanes(int64_t count, int n) {
     return count >= n ? (1u << n) - 1 : (1u << count) - 1;
 }
 
-/* The scale of value i in a row of Q8_0. */
-INLINE int16_t scale_of(const unsigned char *row, int64_t width, int64_t i) {
-    int16_t scale;
-    memcpy(&scale, row + width + i / KERNELS_CACHE_BLOCK * 2, sizeof scale);
-    return scale;
+/* The scale of value i of a row of Q8_0, eight times. */
+INLINE __m128i scale_of(const unsigned char *row, int64_t width, int64_t i) {
+    return _mm_set1_epi16((short)attention_scale(row, width, i));
 }
 
 /* Up to eight values of two rows of the cache side by side; what is masked reads as 0. */
@@ -39,9 +36,8 @@ INLINE __m512 load_pair(kernels_cache type, const unsigned char *row, const unsi
         const __m128i codes =
             _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)(row + i)),
                                _mm_loadl_epi64((const __m128i *)(const void *)(next + i)));
-        const __m256i scales =
-            _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi16(scale_of(row, width, i))),
-                                    _mm_set1_epi16(scale_of(next, width, i)), 1);
+        const __m256i scales = _mm256_inserti128_si256(
+            _mm256_castsi128_si256(scale_of(row, width, i)), scale_of(next, width, i), 1);
         return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)),
                              _mm512_cvtph_ps(scales));
     }
@@ -103,7 +99,7 @@ INLINE __m512 load_values(kernels_cache type, const unsigned char *row, int64_t 
     if (type == KERNELS_CACHE_Q8_0) {
         const __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)(row + i));
         return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)),
-                             _mm512_cvtph_ps(_mm256_set1_epi16(scale_of(row, width, i))));
+                             _mm512_cvtph_ps(_mm256_broadcastsi128_si256(scale_of(row, width, i))));
     }
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, row + 2 * i));
 }
