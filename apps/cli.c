@@ -265,20 +265,31 @@ rnl_model *open_model(const options *o, int *code) {
     return NULL;
 }
 
+/* NULL: the default. False after a complaint. */
+static bool kv_of(const char *name, rnl_kv_cache *out) {
+    static const struct {
+        const char *name;
+        rnl_kv_cache kv;
+    } rows[] = {{"f16", RNL_KV_F16}, {"q8_0", RNL_KV_Q8_0}, {"f32", RNL_KV_F32}};
+    *out = RNL_KV_DEFAULT;
+    if (name == NULL) return true;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strcmp(name, rows[i].name) != 0) continue;
+        *out = rows[i].kv;
+        return true;
+    }
+    (void)complain(EXIT_USAGE, "--kv: '%s' is not f16, q8_0 or f32", name);
+    return false;
+}
+
 bool session_options(const options *o, rnl_session_config *config) {
-    static const char *const kv_names[] = {"default", "f32", "f16", "q8_0"};
     if (o->threads > 0) config->thread_count = o->threads;
     if (o->context > 0) config->context_cap = o->context;
     if (o->seconds_max > 0) config->clip_seconds_max = o->seconds_max;
     config->memory_size_max = o->memory_max;
     config->seed = o->seed;
     config->drop_oldest_turns = config->drop_oldest_turns || o->drop_oldest;
-    int kv = o->kv == NULL ? RNL_KV_DEFAULT : RNL_KV_F32;
-    while (o->kv != NULL && kv <= RNL_KV_Q8_0 && strcmp(o->kv, kv_names[kv]) != 0) kv++;
-    config->kv_cache = (rnl_kv_cache)kv;
-    if (kv <= RNL_KV_Q8_0) return true;
-    (void)complain(EXIT_USAGE, "--kv: '%s' is not f16, q8_0 or f32", o->kv);
-    return false;
+    return kv_of(o->kv, &config->kv_cache);
 }
 
 rnl_session *open_session(const options *o, rnl_model *model, int *code) {
