@@ -58,8 +58,8 @@ static void what_cannot_be_kept_is_refused(void **state) {
 }
 
 /* A spoken question answered; restored: with a snapshot taken and brought back after ten steps. */
-static rig_result answer(rnl_kv_cache kv, int threads, bool restored) {
-    rnl_session_config c = config_of(kv);
+static rig_result answer(int threads, bool restored) {
+    rnl_session_config c = config_of(RNL_KV_Q8_0);
     c.thread_count = threads;
     rnl_session *s = NULL;
     const char *path = SOURCE_DIR "/samples/questions/light.wav";
@@ -85,10 +85,10 @@ static rig_result answer(rnl_kv_cache kv, int threads, bool restored) {
 
 static void eight_bits_answer_and_keep_the_laws(void **state) {
     (void)state;
-    rig_result first = answer(RNL_KV_Q8_0, 1, false);
+    rig_result first = answer(1, false);
     assert_string_equal(first.text, "The kitchen light is on.");
     for (int threads = 1; threads <= 3; threads++) {
-        rig_result r = answer(RNL_KV_Q8_0, threads, threads != 1);
+        rig_result r = answer(threads, threads != 1);
         assert_string_equal(r.text, first.text);
         assert_int_equal(r.sample_count, first.sample_count);
         assert_memory_equal(r.samples, first.samples, r.sample_count * sizeof *r.samples);

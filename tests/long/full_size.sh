@@ -21,15 +21,9 @@ for model in "$work/q8.gguf" "$work/model"; do
         "$source/tests/data/audio/question.wav" -o "$work/answer.wav" > /dev/null
     check "sound" [ -s "$work/answer.wav" ]
     # Peak memory of the turn: the high-water mark of a process that only runs it.
-    peak=$(python3 - "$runnel" "$model" "$source" "$work" << 'PY'
-import resource, subprocess, sys
-runnel, model, source, work = sys.argv[1:]
-subprocess.run([runnel, "reply", "-q", "-m", model, "--max-tokens", "8",
-                source + "/tests/data/audio/question.wav", "-o", work + "/answer.wav"],
-               stdout=subprocess.DEVNULL, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
-PY
-    )
+    peak=$(python3 "$source/tests/support/peak.py" "$runnel" reply -q -m "$model" --max-tokens 8 \
+        "$source/tests/data/audio/question.wav" -o "$work/answer.wav")
+    peak=$((peak / 1024))
     size=$(du -smL "$model" | cut -f1)
     echo "$(basename "$model"): $size MiB of files, $peak MiB at most"
     check "memory" [ "$peak" -le $((size + 300)) ]

@@ -15,14 +15,13 @@ cd "$work" || exit 1
 export RUNNEL_MODEL=$source/samples/minnow/minnow.gguf
 python3 "$source/tools/make_corpus.py" corpus --hours "${RUNNEL_LONG_HOURS:-1}" || exit 1
 
-total() { tail -1 "$1"; } # of `eval --json`
 "$runnel" eval -q --json --jobs 2 -t 2 --refs corpus/sentences.jsonl > alone.json || exit 1
 "$runnel" eval -q --json --refs corpus/long.jsonl > joined.json || exit 1
 "$runnel" transcribe -q --output-format json --output-dir json corpus/long || exit 1
 python3 "$source/tools/check_corpus.py" corpus json > times.json || exit 1
 for run in 1 2 3; do # in turn, so that a slow minute meets both
-    "$runnel" eval -q --json --jobs 1 -t 1 --refs corpus/long.jsonl | total - > "one.$run" || exit 1
-    "$runnel" eval -q --json --jobs 2 -t 2 --refs corpus/long.jsonl | total - > "two.$run" || exit 1
+    "$runnel" eval -q --json --jobs 1 -t 1 --refs corpus/long.jsonl > "one.$run" || exit 1
+    "$runnel" eval -q --json --jobs 2 -t 2 --refs corpus/long.jsonl > "two.$run" || exit 1
 done
 
 # make_long NAME MINUTES: the corpus again and again
@@ -43,14 +42,7 @@ PY
 length=${RUNNEL_LONG_LENGTH:-600}
 make_long short.wav 1
 make_long long.wav "$length"
-peak() { # of the memory of one transcription, MiB
-    python3 - "$runnel" "$1" <<'PY'
-import resource, subprocess, sys
-command = [sys.argv[1], "transcribe", "-q", sys.argv[2]]
-subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
-PY
-}
+peak() { python3 "$source/tests/support/peak.py" "$runnel" transcribe -q "$1"; }
 short=$(peak short.wav) long=$(peak long.wav)
 
 python3 - "$short" "$long" "$length" <<'PY'
@@ -69,7 +61,7 @@ one, two = speeds("one"), speeds("two")
 shorter = min(joined["encode_seconds"], joined["decode_seconds"])
 overlap = 100 * joined["overlap_seconds"] / shorter
 speed = joined["duration"] / joined["elapsed"]
-short, long = float(sys.argv[1]), float(sys.argv[2])
+short, long = int(sys.argv[1]) / 1024, int(sys.argv[2]) / 1024  # MiB
 ratio = statistics.median(b / a for a, b in zip(one, two))
 cost, word = wer[1] - wer[0], times["word start error, median"]
 hours = float(sys.argv[3]) / 60
