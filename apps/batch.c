@@ -158,7 +158,7 @@ static void tell(const batch *b) {
             (void)complain(EXIT_FAILED, "%s",
                            b->reasons[i] != NULL ? b->reasons[i] : "memory is exhausted");
     if (b->failed_count > 0 && b->list.count > 1)
-        (void)fprintf(stderr, "%zu of %zu recordings failed, %zu are done\n", b->failed_count,
+        (void)fprintf(stderr, "%zu of %zu recordings failed, %zu done\n", b->failed_count,
                       b->list.count - b->skipped_count, b->done_count);
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
@@ -218,6 +219,17 @@ double now_seconds(void) {
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool colour_allowed(int fd) {
+    const char *plain = getenv("NO_COLOR");
+    return isatty(fd) != 0 && (plain == NULL || *plain == '\0');
+}
+
+int terminal_columns(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 80;
+    return size.ws_col;
 }
 
 /* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */

@@ -131,5 +131,10 @@ rnl_turn_config turn_config(const options *o, const rnl_model *model, rnl_mode m
 
 /* Seconds since some fixed moment, monotonic. */
 double now_seconds(void);
+/* Whether colours may be written to fd: a terminal, and NO_COLOR is not set or empty
+ * (no-color.org). */
+bool colour_allowed(int fd);
+/* Columns of the terminal of stderr; 80 where it does not tell. */
+int terminal_columns(void);
 
 #endif

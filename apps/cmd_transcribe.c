@@ -275,7 +275,7 @@ static int check_options(run_state *run, const options *o) {
     if (o->resume && o->output_folder == NULL)
         return complain(EXIT_USAGE, "--resume needs the --output-dir of the run to go on with");
     run->text_shown = run->formats == 0 && !o->json;
-    run->colour = o->colour && isatty(STDOUT_FILENO) != 0 && getenv("NO_COLOR") == NULL;
+    run->colour = o->colour && colour_allowed(STDOUT_FILENO);
     return inputs_sound_config(o, &run->sound);
 }
 

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "apps/subtitles.h"
@@ -63,10 +62,7 @@ void meter_show(meter *m, const meter_state *s) {
     if (!m->shown || now - m->last < (m->terminal ? 0.1 : 10.0)) return;
     m->last = now;
     char line[METER_TEXT_CAP * 2];
-    struct winsize size = {0};
-    int columns = 100;
-    if (m->terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
-        columns = size.ws_col - 1;
+    const int columns = m->terminal ? terminal_columns() - 1 : 100;
     meter_format(line, sizeof line, columns, m->terminal, s);
     (void)fprintf(stderr, m->terminal ? "\r%s\033[K" : "%s\n", line);
     (void)fflush(stderr);

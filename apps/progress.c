@@ -1,9 +1,7 @@
 #include "apps/progress.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/utf8.h"
@@ -12,10 +10,9 @@ enum { BAR = 30, SHORT_BAR = 12, LINE_CAP = 256 };
 
 void progress_begin(progress *p, const options *o) {
     const bool terminal = isatty(STDERR_FILENO) != 0;
-    const char *plain = getenv("NO_COLOR"); /* counts when it is not empty (no-color.org) */
     *p = (progress){.shown = !o->quiet && terminal,
                     .told = !o->quiet && !terminal,
-                    .colour = plain == NULL || *plain == '\0',
+                    .colour = colour_allowed(STDERR_FILENO),
                     .last = now_seconds()};
 }
 
@@ -35,13 +32,6 @@ void progress_bar(progress *p, const char *label, double fraction) {
                   p->colour ? "\033[0m" : "");
     for (int i = 0; i < BAR; i++) (void)fputc(i < filled ? '#' : '.', stderr);
     (void)fprintf(stderr, "] %3.0f %%", 100 * fraction);
-}
-
-/* Columns of the terminal, or 80. */
-static int terminal_width(void) {
-    struct winsize size;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-    return size.ws_col;
 }
 
 /* Cuts the line to so many characters: one that wraps could not be drawn over. */
@@ -73,7 +63,7 @@ void progress_work(progress *p, const char *label, double fraction, const char *
         strcat(bar, "]");
     }
     (void)snprintf(line, sizeof line, "%s%s%s  %s", label, bar, share, detail);
-    cut_to(line, terminal_width() - 1);
+    cut_to(line, terminal_columns() - 1);
     (void)fprintf(stderr, "\r%s\033[K", line);
 }
 

@@ -13,7 +13,7 @@ enum { METER = 8, WIDTH = 78 };
 void view_begin(talk_view *v, const options *o) {
     *v = (talk_view){.options = o,
                      .drawing = !o->quiet && isatty(STDERR_FILENO) != 0,
-                     .colour = getenv("NO_COLOR") == NULL,
+                     .colour = colour_allowed(STDERR_FILENO),
                      .latency_ms = -1};
 }
 

@@ -7,7 +7,7 @@
 #include "core/arena.h"
 
 /* Frames of 8 ms. Thresholds of the probability: spec/vad.md; the rest was chosen on the generated
- * corpus (docs/BATCH.md). */
+ * corpus (docs/TESTING.md). */
 enum {
     PAD = 12,         /* heard by the model on both sides */
     EDGE = 36,        /* weak sounds before and behind what is loud: 288 ms at most */

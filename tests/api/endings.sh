@@ -86,7 +86,7 @@ on_small_disk() { # CODE-FILE COMMAND...: in a mount namespace whose disk/ is sm
         [ -z "$(ls disk)" ] || echo "left: $(ls disk)" >> err
         exit $code' _ "$@"
 }
-mkdir disk
+mkdir disk in.d kept.d
 if unshare -rm mount -t tmpfs -o size=16k small disk 2> err; then
     for command in "reply $question -o disk/a.wav" "convert $model -o disk/a.gguf" \
         "convert $model --format set -o disk/a.gguf" "dump embeddings $question -o disk/x.npy" \
@@ -100,6 +100,35 @@ if unshare -rm mount -t tmpfs -o size=16k small disk 2> err; then
         case $command in *answers) continue ;; esac # the folder itself stays
         check "full disk, $command: $(grep left: err)" [ -z "$(grep left: err)" ]
     done
+    # Four pages of 4 KiB: the manifest and three texts. Seven recordings more are refused, each by
+    # name; nothing half-written stays.
+    cp "$source"/tests/data/minnow/clips/held-0?.wav in.d/
+    got=0
+    on_small_disk bash -c '"$1" transcribe -q --output-dir disk in.d; code=$?
+        cp disk/* kept.d/; rm disk/*; exit $code' _ "$runnel" || got=$?
+    check "full disk, transcribe: exit code $got" [ "$got" -eq 1 ]
+    check "full disk, transcribe: each is named" \
+        [ "$(grep -c '^runnel: disk/held-0[3-9].txt: .*No space left' err)" -eq 7 ]
+    check "full disk, transcribe: $(tail -1 err)" \
+        grep -q '^7 of 10 recordings failed, 3 done$' err err
+    check "full disk, transcribe: $(ls kept.d)" [ "$(ls kept.d | tr '\n' ' ')" = \
+        "held-00.txt held-01.txt held-02.txt runnel-manifest.jsonl " ]
+    check "full disk, transcribe: whole texts" \
+        [ "$(cat kept.d/*.txt | grep -c '[?.]$')" -eq 3 ]
+    # A book goes on when there is room again.
+    echo "The kitchen light is on. Turn it off! What is seven plus five?" > book.txt
+    got=0
+    on_small_disk bash -c 'say=("$1" say -q -f book.txt -o disk/book.opus)
+        "${say[@]}" && exit 90
+        [ ! -e disk/book.opus ] || exit 91
+        mount -o remount,size=10m disk
+        "${say[@]}" --resume && mv disk/book.opus kept.d/' _ "$runnel" || got=$?
+    check "full disk, a book: exit code $got" [ "$got" -eq 0 ]
+    check "full disk, a book: the sentence" [ "$(grep -c '^runnel: .*No space left' err)" -eq 1 ]
+    check "full disk, a book: $(grep left: err)" [ -z "$(grep left: err)" ]
+    expect 0 "a book with room enough" "$runnel" say -q -f book.txt -o disk/book.opus
+    check "full disk, a book: the same length" [ "$(stat -c %s disk/book.opus)" -eq \
+        "$(stat -c %s kept.d/book.opus)" ]
 else
     echo "skipped: no disk of 16 KiB can be mounted here ($(head -1 err))"
 fi

@@ -197,12 +197,13 @@ expect 0 "special tokens in user text are text" "$runnel" chat -q --json --mode 
 is "special tokens in user text are text" "o['finish'] == 'end'"
 
 # ---- A terminal, and none
-screen() { # screen FILE COMMAND...: what a terminal of standard error gets
+screen() { # screen FILE COMMAND...: what a terminal of standard error (SCREEN=2: output) gets
     python3 - "$@" <<'PY'
 import os, pty, sys
 pid, terminal = pty.fork()
 if pid == 0:
-    os.dup2(os.open("screen.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    if os.environ.get("SCREEN") != "2":
+        os.dup2(os.open("screen.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
     os.execvp(sys.argv[2], sys.argv[2:])
 seen = b""
 try:
@@ -228,6 +229,14 @@ check "-q: nothing" [ ! -s quiet ]
 expect 0 "no terminal" "$runnel" "${work_long[@]}"
 check "no terminal, no progress" [ "$(grep -c '%' err)" -eq 0 ]
 check "what is written goes to stderr" [ ! -s out ]
+sure=(transcribe -q --color "$question")
+SCREEN=2 screen coloured "$runnel" "${sure[@]}"
+SCREEN=2 screen plain env NO_COLOR=1 "$runnel" "${sure[@]}"
+expect 0 "--color without a terminal" "$runnel" "${sure[@]}"
+check "--color: each word has one" [ "$(grep -o $'\033\\[3[123]m[^ ]*\033\\[0m' coloured |
+    wc -l)" -eq "$(wc -w < out)" ]
+check "--color: the words" [ "$(sed $'s/\033\\[[0-9]*m//g; s/\r//' coloured)" = "$(cat out)" ]
+check "--color and NO_COLOR" [ "$(tr -d '\r' < plain)" = "$(cat out)" ]
 
 # ---- The manual page knows every command and option
 page=$source/docs/runnel.1

@@ -187,19 +187,33 @@ static void reset_in_the_middle_forgets(void **state) {
     rnl_transcript_destroy(&t);
 }
 
-static void silence_and_noise_give_nothing(void **state) {
+/* A melody of plucked notes over a bass, four a second, with a drum on every other. */
+static float music(int i, float noise) {
+    static const int steps[] = {0, 4, 7, 12, 9, 5, 2, 7, 11, 7, 4, 0, 5, 9, 12, 16};
+    const int note = i / 4000;
+    const float since = (float)(i % 4000) / RATE, t = (float)i / RATE;
+    const float high = 220.0f * powf(2.0f, (float)steps[note % 16] / 12.0f);
+    const float bass = 55.0f * powf(2.0f, (float)(steps[note / 4 % 16] % 12) / 12.0f);
+    float y = 0.15f * sinf(6.2832f * bass * t);
+    for (int k = 1; k <= 6; k++)
+        y += 0.2f / (float)k * sinf(6.2832f * high * (float)k * t) * expf(-(float)k * 3.0f * since);
+    return y + (note % 2 == 0 ? 0.3f * noise * expf(-40.0f * since) : 0.0f);
+}
+
+static void silence_noise_and_music_give_nothing(void **state) {
     const recording *r = *state;
     float *sound = calloc(20 * RATE, sizeof *sound);
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 4; kind++) {
         unsigned x = 1;
         for (int i = 0; i < 20 * RATE; i++) {
             x = x * 1664525u + 1013904223u;
             const float noise = (float)(x >> 8) / 8388608.0f - 1.0f;
-            /* nothing; noise; a chord with a beat */
+            /* nothing; noise; a chord with a beat; a tune with drums */
             sound[i] = kind == 0   ? 0.0f
                        : kind == 1 ? 0.1f * noise
-                                   : 0.2f * (sinf(0.0864f * (float)i) + sinf(0.1088f * (float)i)) *
-                                         (float)(i % 8000) / 8000.0f;
+                       : kind == 2 ? 0.2f * (sinf(0.0864f * (float)i) + sinf(0.1088f * (float)i)) *
+                                         (float)(i % 8000) / 8000.0f
+                                   : music(i, noise);
         }
         rnl_transcript *t = create(r, 1);
         heard h;
@@ -207,6 +221,48 @@ static void silence_and_noise_give_nothing(void **state) {
         if (h.piece_count > 0) fail_msg("kind %d: %s", kind, h.text);
         rnl_transcript_destroy(&t);
     }
+    free(sound);
+}
+
+/* The clips without their silence, 150 ms apart: no pause ends a piece, so the longest length of
+ * 4 s does, and each cut must be in one of those 150 ms, not in a word. */
+static void forced_cuts_are_between_sentences(void **state) {
+    const recording *r = *state;
+    const size_t pause = RATE * 15 / 100;
+    float *sound = calloc(60 * RATE, sizeof *sound);
+    double begins[CLIP_COUNT * 3], ends[CLIP_COUNT * 3]; /* s, of the pauses */
+    size_t count = 0;
+    for (int i = 0; i < CLIP_COUNT * 3; i++) {
+        const int clip = i % CLIP_COUNT;
+        size_t begin = (size_t)(r->begins[clip] * RATE), end = (size_t)(r->ends[clip] * RATE);
+        while (fabsf(r->samples[begin]) < 0.01f) begin++;
+        while (fabsf(r->samples[end - 1]) < 0.01f) end--;
+        memcpy(sound + count, r->samples + begin, (end - begin) * sizeof *sound);
+        count += end - begin;
+        begins[i] = (double)count / RATE;
+        count += pause;
+        ends[i] = (double)count / RATE;
+        assert_true(count < 60 * RATE);
+    }
+    rnl_transcript_config config = rnl_transcript_config_default(r->model);
+    config.piece_max = 4;
+    rnl_transcript *t = NULL;
+    rnl_error error = {0};
+    assert_int_equal(rnl_transcript_create(r->model, &config, &t, &error), RNL_OK);
+    heard h;
+    hear(t, sound, count, 10000, &h);
+    rnl_transcript_stats stats;
+    rnl_transcript_get_stats(t, &stats);
+    assert_int_equal(stats.joined_count, 0);
+    assert_true(h.piece_count >= 5);
+    for (int i = 0; i + 1 < h.piece_count; i++) {
+        bool found = false;
+        for (int k = 0; k < CLIP_COUNT * 3; k++)
+            found |= h.ends[i] > begins[k] - 0.04 && h.ends[i] < ends[k] &&
+                     h.begins[i + 1] > begins[k] && h.begins[i + 1] < ends[k] + 0.04;
+        if (!found) fail_msg("cut at %.3f to %.3f s", h.ends[i], h.begins[i + 1]);
+    }
+    rnl_transcript_destroy(&t);
     free(sound);
 }
 
@@ -311,7 +367,8 @@ int main(void) {
         cmocka_unit_test(clips_are_found_and_understood),
         cmocka_unit_test(any_cut_and_any_threads_give_the_same),
         cmocka_unit_test(reset_in_the_middle_forgets),
-        cmocka_unit_test(silence_and_noise_give_nothing),
+        cmocka_unit_test(silence_noise_and_music_give_nothing),
+        cmocka_unit_test(forced_cuts_are_between_sentences),
         cmocka_unit_test(whole_is_one_piece),
         cmocka_unit_test(mistakes_are_refused),
         cmocka_unit_test(endless_replies_are_cut),
