@@ -14,16 +14,19 @@ void meter_time(char *out, size_t cap, double seconds) {
     (void)snprintf(out, cap, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
 }
 
-/* The end of a text that takes at most `columns` columns, white space at its front left out. */
+/* The end of a text that takes at most `columns` columns, from the start of a word if one starts
+ * in it. */
 static const char *tail_of(const char *text, int columns) {
     size_t size = strlen(text);
+    if (subtitle_columns(text, size) <= columns) return text;
     while (size > 0 && subtitle_columns(text, size) > columns) {
         uint32_t c;
         const size_t step = utf8_next(text, size, &c);
         text += step;
         size -= step;
     }
-    return text + strspn(text, " \n");
+    const char *space = strchr(text, ' ');
+    return space != NULL ? space + 1 : text;
 }
 
 void meter_format(char *out, size_t cap, int columns, bool with_bar, const meter_state *s) {
