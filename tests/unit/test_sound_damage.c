@@ -145,10 +145,76 @@ static void every_short_file_is_refused(void **state) {
     }
 }
 
+/* Writes `count` frames of `value` with a rate of its own; false: the format has no such rate. */
+static bool make_plain(const char *path, int format, int rate, float value, size_t count) {
+    SF_INFO info = {.samplerate = rate, .channels = 2, .format = format};
+    float frames[2 * 1000];
+    SNDFILE *f = sf_open(path, SFM_WRITE, &info);
+    if (f == NULL) return false;
+    for (int i = 0; i < 2 * 1000; i++) frames[i] = value;
+    bool written = true;
+    for (size_t n; count > 0 && written; count -= n) {
+        n = count < 1000 ? count : 1000;
+        written = sf_writef_float(f, frames, (sf_count_t)n) == (sf_count_t)n;
+    }
+    return sf_close(f) == 0 && written;
+}
+
+static void odd_files_are_read_or_refused(void **state) {
+    char path[PATH_CAP];
+    name_in(*state, "odd", path);
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const int format = formats[i], kind = format & SF_FORMAT_SUBMASK;
+        write_file(path, "", 0);
+        assert_false(read_through(path, false));
+        if (make_plain(path, format, 16000, 0, 0)) (void)read_through(path, false);
+        if (make_plain(path, format, 3000, 0.1f, 3000)) assert_false(read_through(path, false));
+        if (make_plain(path, format, 1000000, 0.1f, 3000)) assert_false(read_through(path, false));
+        if (kind == SF_FORMAT_FLOAT && make_plain(path, format, 16000, NAN, 3000))
+            assert_false(read_through(path, false));
+        /* An hour of silence; those that take long to write, a minute. */
+        const bool slow = kind == SF_FORMAT_VORBIS || kind == SF_FORMAT_OPUS ||
+                          kind == SF_FORMAT_MPEG_LAYER_III || getenv("RUNNEL_TEST_SHORT") != NULL;
+        assert_true(make_plain(path, format, 8000, 0, slow ? 60 * 8000 : 3600 * 8000));
+        assert_true(read_through(path, false));
+    }
+}
+
+/* Two channels whose header says eight. An Ogg page has a checksum and is refused. */
+static void channels_that_lie_are_read_or_refused(void **state) {
+    static const struct {
+        int format;
+        const char *mark;
+        int size, at; /* of the mark; from it to the low byte of the number of channels */
+    } rows[] = {{SF_FORMAT_WAV | SF_FORMAT_PCM_16, "fmt ", 4, 10},
+                {SF_FORMAT_WAV | SF_FORMAT_FLOAT, "fmt ", 4, 10},
+                {SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, "fmt ", 4, 10},
+                {SF_FORMAT_RF64 | SF_FORMAT_PCM_24, "fmt ", 4, 10},
+                {SF_FORMAT_W64 | SF_FORMAT_PCM_16, "fmt ", 4, 26},
+                {SF_FORMAT_AIFF | SF_FORMAT_PCM_16, "COMM", 4, 9},
+                {SF_FORMAT_OGG | SF_FORMAT_VORBIS, "\1vorbis", 7, 11},
+                {SF_FORMAT_OGG | SF_FORMAT_OPUS, "OpusHead", 8, 9}};
+    char path[PATH_CAP];
+    name_in(*state, "lies", path);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t size, at = 0;
+        unsigned char *data = make(path, rows[i].format, &size);
+        while (at + 40 < size && memcmp(data + at, rows[i].mark, (size_t)rows[i].size) != 0) at++;
+        assert_int_equal(data[at + (size_t)rows[i].at], 2);
+        data[at + (size_t)rows[i].at] = 8;
+        write_file(path, data, size);
+        (void)read_through(path, true);
+        (void)read_through(path, false);
+        free(data);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(damaged_files_are_read_or_refused),
         IN_FOLDER(every_short_file_is_refused),
+        IN_FOLDER(odd_files_are_read_or_refused),
+        IN_FOLDER(channels_that_lie_are_read_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
