@@ -37,6 +37,7 @@ echo_config echo_config_default(void);
  * 50 ms, at least -100. They speak of the same moment as the frame's out. */
 typedef struct echo_measure {
     bool active;        /* what was played may still be heard; false: nothing to explain with */
+    bool begins;        /* active for less than 0.7 s: what was learned of the room is old */
     bool settled;       /* the canceller has heard 3 s of our sound and removes it */
     bool explained;     /* what is left of the microphone is explained by what we play: speech found
                          * now is our own. Always false when not active */
@@ -64,12 +65,11 @@ void echo_destroy(echo **e); /* NULL is fine; sets NULL */
 void echo_cancel(echo *e, const float *mic, const float *reference, float *out,
                  echo_measure *measure);
 
-/* The gate: a network finds speech in out with this probability, [0, 1]; returns what of it counts
- * as somebody else's. measure: of the latest frame in which it was found. 0 when it is explained by
- * what we play: the surer the network, the less must stick out, because the suppressor leaves
- * little of our own voice to be sure of; more must while the canceller learns, and most before the
- * delay is known. Raised when much sticks out and the network only hesitates, as it does with a
- * voice that is half covered by ours. As it came when nothing is played. */
+/* The gate: a network finds speech in out with this probability, [0, 1]; returns the probability
+ * that somebody else speaks. measure: of the latest frame in which it was found. Log odds are added
+ * up: the network's, for what sticks out of our own sound, for how little of the microphone follows
+ * from it, for the level over what we leave; less at the beginning of our sound and while the
+ * canceller learns, least before the delay is known. As it came when nothing is played. */
 float echo_speech(const echo_measure *measure, float probability);
 
 #endif

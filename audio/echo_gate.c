@@ -27,6 +27,7 @@ enum {
     VOICE_END = 16,
     VOICE_BEST = 5, /* of these count */
     SETTLE_FRAMES = 300,
+    BEGIN_FRAMES = 70,
     SLOT_COUNT = 5,
     SLOT_FRAMES = 30,
     WARM_FRAMES = 12,
@@ -51,14 +52,6 @@ static const float gain_min = 0.01f;
  * interruption in ten (docs/LATENCY.md). */
 static const float oversubtraction_alone = 4.0f, oversubtraction_both = 1.0f;
 static const float alone_db = -1.0f, both_db = 2.0f; /* of excess */
-/* echo_speech(): what must stick out of our own sound for a voice that is just or very probable,
- * how much more while the canceller learns, and what while the delay is unknown. */
-static const float need_unsure_db = 6.0f, need_sure_db = -2.0f, need_first_db = 6.0f;
-static const float need_unaligned_db = 14.0f;
-static const float unsure_probability = 0.5f, sure_probability = 0.95f;
-/* What sticks out so much is somebody's sound, and a hint of the network is enough to call it
- * speech: bursts, claps and thumps reach 0.2 for at most one block (tests/golden/test_vad.c). */
-static const float obvious_db = 12.0f, hint_probability = 0.2f, obvious_probability = 0.65f;
 
 struct echo_gate {
     fft_plan *plan;
@@ -78,6 +71,7 @@ struct echo_gate {
     float excess_db;                     /* smoothed */
     float mic_power, reference_power;    /* smoothed over 50 ms */
     float mm, my, yy;                    /* products of microphone and echo estimate, over 100 ms */
+    int64_t active_frames;               /* since nothing of us was to be heard */
     int64_t played_frames;               /* with sound, since create or relearn */
 };
 
@@ -111,7 +105,7 @@ void echo_gate_reset(echo_gate *g) {
     memset(g->smeared, 0, sizeof g->smeared);
     memset(g->expected, 0, sizeof g->expected);
     for (int b = 0; b < BAND_COUNT; b++) g->noise[b] = 1e-10f;
-    g->frame_index = 0;
+    g->frame_index = g->active_frames = 0;
     g->mic_power = g->reference_power = 0.0f;
     g->mm = g->my = g->yy = 0.0f;
     echo_gate_relearn(g);
@@ -283,21 +277,11 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
         excess[b] = fminf(20.0f, fmaxf(-10.0f, excess[b]));
     }
     g->excess_db += 0.3f * (best_mean(excess) - g->excess_db);
+    g->active_frames = active ? g->active_frames + 1 : 0;
     m->active = active;
+    m->begins = active && g->active_frames < BEGIN_FRAMES;
     m->expected_db = to_db(expected_sum);
     m->excess_db = g->excess_db;
     m->explained = active && m->excess_db < m->margin_db;
     suppress(g, now, out);
-}
-
-float echo_speech(const echo_measure *m, float probability) {
-    if (!m->active) return probability;
-    if (m->delay_ms < 0.0f) return m->excess_db < need_unaligned_db ? 0.0f : probability;
-    const float sure = (probability - unsure_probability) / (sure_probability - unsure_probability);
-    const float share = fminf(1.0f, fmaxf(0.0f, sure));
-    const float need = need_unsure_db + share * (need_sure_db - need_unsure_db);
-    if (m->excess_db < need + (m->settled ? 0.0f : need_first_db)) return 0.0f;
-    const bool obvious = m->settled && m->excess_db >= obvious_db;
-    return obvious && probability >= hint_probability ? fmaxf(probability, obvious_probability)
-                                                      : probability;
 }

@@ -151,7 +151,9 @@ static void take_block(rnl_live *l) {
     const bool was_silent = l->turns.silent;
     turn_push(&l->turns, l->speech, live_is_speaking(l), l->held, &l->waiting);
     l->waiting_at = 0;
-    if (!was_silent && l->turns.silent) l->turn.mark_us[RNL_LIVE_T2] = l->now_us;
+    /* A suspicion that comes to nothing while we answer is no end of this turn. */
+    if (!was_silent && l->turns.silent && l->turns.phase == TURN_SPEAKING)
+        l->turn.mark_us[RNL_LIVE_T2] = l->now_us;
 }
 
 bool live_hears(const rnl_live *l) {

@@ -3,17 +3,20 @@
 #include "vad/turn.h"
 
 #include <assert.h>
+#include <math.h>
 
 #include "core/status.h"
 
 enum { SAMPLES_PER_MS = VAD_RATE / 1000, GOOD_TURNS = 3 /* until an early cut is forgotten */ };
+
+static const float odds_max = 2.3f; /* of one block: a probability of 0.91 */
 
 turn_config turn_config_default(void) {
     return (turn_config){.enter = 0.5f,
                          .exit = 0.35f,
                          .mean_min = 0.6f,
                          .speech_ms_min = 250,
-                         .interrupt_ms_min = 128,
+                         .interrupt_odds = 7.4f,
                          .gap_ms = 160,
                          .doubt_ms_max = 1000,
                          .resume_ms = 64,
@@ -36,7 +39,7 @@ rnl_status turn_config_check(const turn_config *c, rnl_error *error) {
         {"exit", (double)c->exit, 0.01, (double)c->enter},
         {"mean_min", (double)c->mean_min, 0, 1},
         {"speech_ms_min", c->speech_ms_min, 32, 2000},
-        {"interrupt_ms_min", c->interrupt_ms_min, 32, 2000},
+        {"interrupt_odds", (double)c->interrupt_odds, 1, 50},
         {"gap_ms", c->gap_ms, 32, 1000},
         {"doubt_ms_max", c->doubt_ms_max, 100, 10000},
         {"resume_ms", c->resume_ms, 32, 500},
@@ -87,6 +90,7 @@ static void listen(turn *t, turn_phase phase) {
     t->silent = t->spoken = t->guessed = t->continues = false;
     t->spoken_count = t->resume_count = 0;
     t->probabilities = 0;
+    t->odds = 0;
 }
 
 static void begin_clip(turn *t, int64_t speech_begin) {
@@ -125,6 +129,20 @@ static void count_spoken(turn *t, float probability) {
     t->probabilities += (double)probability;
 }
 
+/* Of one block; none counts for more than any other that is sure. */
+static float log_odds(float probability) {
+    const float p = fminf(0.999f, fmaxf(0.001f, probability));
+    return fminf(odds_max, fmaxf(-odds_max, logf(p / (1.0f - p))));
+}
+
+static bool is_turn(const turn *t) {
+    return (int64_t)t->spoken_count * VAD_BLOCK >= samples_of(t->config.speech_ms_min) &&
+           t->probabilities >= (double)t->config.mean_min * t->spoken_count;
+}
+
+/* While we listen, so much speech makes a turn whose mean is sure enough. While we speak, haste
+ * counts, and the evidence of the blocks is added up (Wald's sequential test): what is plain is
+ * taken after four, what is doubtful after more. */
 static void suspect(turn *t, float probability, bool speaking, turn_events *out) {
     const bool spoken = probability >= t->config.exit;
     const int64_t begin = t->position - VAD_BLOCK;
@@ -140,10 +158,8 @@ static void suspect(turn *t, float probability, bool speaking, turn_events *out)
     if (spoken) count_spoken(t, probability);
     if (!spoken && !t->silent) t->speech_end = begin;
     t->silent = !spoken;
-    const int64_t spoken_min =
-        samples_of(speaking ? t->config.interrupt_ms_min : t->config.speech_ms_min);
-    if (spoken && (int64_t)t->spoken_count * VAD_BLOCK >= spoken_min &&
-        t->probabilities >= (double)t->config.mean_min * t->spoken_count) {
+    t->odds = fmaxf(0.0f, t->odds + log_odds(probability));
+    if (spoken && (speaking ? t->odds >= t->config.interrupt_odds : is_turn(t))) {
         judge_previous(t);
         t->phase = TURN_SPEAKING;
         t->spoken = true;

@@ -30,7 +30,8 @@ typedef struct turn_config {
                        coughs and hum stay below it */
 
     int speech_ms_min;    /* speech that makes a turn, [32, 2000]; default 250 */
-    int interrupt_ms_min; /* the same while we speak, [32, 2000]; default 128 */
+    float interrupt_odds; /* while we speak: log odds that make a turn, summed over blocks from the
+                             suspicion on, [1, 50]; default 7.4: four blocks of sure speech */
     int gap_ms;           /* silence that refutes a suspicion, [32, 1000]; default 160 */
     int doubt_ms_max;     /* longest suspicion, [100, 10000]; default 1000 */
     int resume_ms;        /* speech that ends a pause: shorter is a click, [32, 500]; default 64 */
@@ -107,6 +108,7 @@ typedef struct turn {
     int spoken_count;      /* blocks at or above exit */
     int resume_count;      /* blocks of a sound within a pause */
     double probabilities;  /* sum over the spoken blocks */
+    float odds;            /* sum of log odds, never below 0 */
     float cut_probability; /* least in the last quarter of the longest clip, */
     int64_t cut_sample;    /* and the middle of that block */
 

@@ -359,6 +359,10 @@ static void a_false_alarm_restores_the_volume(void **state) {
     assert_int_equal(world_count(w, RNL_LIVE_TURN), 1);
     assert_string_equal(w->said, plainly->said);
     assert_string_equal(w->heard, w->said);
+    const rnl_live_turn *x = &world_find(w, RNL_LIVE_TURN, 0)->turn;
+    const rnl_live_turn *y = &world_find(plainly, RNL_LIVE_TURN, 0)->turn;
+    for (int mark = RNL_LIVE_T0; mark <= RNL_LIVE_T3; mark++)
+        assert_int_equal(x->mark_us[mark], y->mark_us[mark]);
     assert_int_equal(w->reply_count, plainly->reply_count);
     size_t lower = 0, last = 0;
     for (size_t i = 0; i < w->reply_count; i++) {
@@ -374,6 +378,7 @@ static void a_false_alarm_restores_the_volume(void **state) {
     script_free(&quiet);
     script_free(&voice);
 }
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_gets_its_answer),

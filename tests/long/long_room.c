@@ -308,6 +308,13 @@ static void step_user(talk *k, float *near) {
     k->phase = WAITING;
 }
 
+/* The reply ends by itself: who has just begun to speak over its end interrupts nothing. */
+static void too_late(talk *k) {
+    if (!k->interrupting || k->was_found || k->now >= k->onset + 400 * MS) return;
+    k->t->interrupts[k->is_first]--;
+    k->interrupting = false;
+}
+
 /* The assistant's side: the next block for the loudspeaker. */
 static void step_assistant(talk *k) {
     memset(k->speaker, 0, sizeof k->speaker);
@@ -324,6 +331,7 @@ static void step_assistant(talk *k) {
         k->speaker[i] = k->own_level * k->reply->samples[k->reply_position++];
     gain_apply(&k->volume, k->speaker, ROOM_BLOCK);
     k->t->reply_s += (double)ROOM_BLOCK / ROOM_RATE;
+    if (k->reply_position >= k->reply->count) too_late(k);
     if (k->reply_position >= k->reply->count || (k->fading && k->volume.now == 0)) k->reply = NULL;
 }
 
