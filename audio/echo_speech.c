@@ -1,6 +1,6 @@
 /* The barge-in gate's decision, a logistic regression. The weights were sought by what they do to a
- * loop in simulated rooms, other ones than the campaign's: which of 259 interruptions stop it within
- * 400 ms, and how often 3 hours of its own voice stop it (docs/LATENCY.md, "Room simulator"). */
+ * loop in simulated rooms, other ones than the campaign's: which of 259 interruptions stop it
+ * within 400 ms, and how often hours of its own voice do (docs/LATENCY.md, "Room simulator"). */
 #include <math.h>
 
 #include "audio/echo.h"
