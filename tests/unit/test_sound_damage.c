@@ -168,8 +168,9 @@ static void odd_files_are_read_or_refused(void **state) {
         write_file(path, "", 0);
         assert_false(read_through(path, false));
         if (make_plain(path, format, 16000, 0, 0)) (void)read_through(path, false);
-        if (make_plain(path, format, 3000, 0.1f, 3000)) assert_false(read_through(path, false));
-        if (make_plain(path, format, 1000000, 0.1f, 3000)) assert_false(read_through(path, false));
+        /* MP3 knows common rates only (and libsndfile leaks when it refuses to write others). */
+        for (int rate = 3000; kind != SF_FORMAT_MPEG_LAYER_III && rate <= 1000000; rate += 997000)
+            if (make_plain(path, format, rate, 0.1f, 3000)) assert_false(read_through(path, false));
         if (kind == SF_FORMAT_FLOAT && make_plain(path, format, 16000, NAN, 3000))
             assert_false(read_through(path, false));
         /* An hour of silence; those that take long to write, a minute. */
