@@ -162,7 +162,8 @@ void linear_packed(const product *p) {
                               .scales = c->scales,
                               .wide = c->wide,
                               .wide_scales = c->wide_scales,
-                              .brains = (const uint16_t *)c->wide};
+                              .brains = (const uint16_t *)c->wide,
+                              .ahead = p->tasks[0].w->packed->slab_size};
     int64_t slabs = 0;
     for (int i = 0; i < p->task_count; i++) {
         const matrix *w = p->tasks[i].w;

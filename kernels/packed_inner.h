@@ -52,4 +52,24 @@ PACKED_INLINE const unsigned char *halves_of(const packed_info p, const unsigned
     return meta + PACKED_ROWS * (p.has_scale ? subs_of(p) * (p.has_min ? 2 : 1) : 0);
 }
 
+/* What is fetched while a slab is multiplied: the slab `ahead` bytes behind it, as many lines for
+ * each block as keep pace. A machine's own prefetching begins anew with every slab and stops at
+ * every page; asked for, memory never rests (docs/SPEED.md). */
+typedef struct packed_fetch {
+    const unsigned char *next, *end; /* next == end: nothing is fetched */
+    size_t block_size;               /* bytes for each block of the slab at hand */
+} packed_fetch;
+PACKED_INLINE packed_fetch fetch_of(const packed_info p, const unsigned char *slab,
+                                    int64_t block_count, size_t ahead) {
+    const size_t blocks = (size_t)block_count, supers = blocks * PACKED_BLOCK / (size_t)p.super_len;
+    const size_t size = blocks * packed_code_size(&p) + supers * packed_meta_size(&p);
+    const unsigned char *next = slab + ahead;
+    return (packed_fetch){next, ahead > 0 ? next + size : next, size / blocks};
+}
+PACKED_INLINE void fetch_blocks(packed_fetch *f, int count) {
+    const unsigned char *end = f->next + (size_t)count * f->block_size;
+    if (end > f->end) end = f->end;
+    for (; f->next < end; f->next += PACKED_LINE) __builtin_prefetch(f->next);
+}
+
 #endif

@@ -238,11 +238,14 @@ enum { ROWS_CAP = 8 };
 
 INLINE void gemv_values(quant_type type, int rows, float *y, const unsigned char *w,
                         size_t row_size, const float *x, int64_t col_count) {
+    const size_t value_size = type == QUANT_F32 ? 4 : 2;
     __m256 sum[ROWS_CAP];
     UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_ps();
     int64_t c = 0;
     for (; c + 8 <= col_count; c += 8) {
         const __m256 xc = _mm256_loadu_ps(x + c);
+        for (size_t line = 0; line < 8 * value_size * (size_t)rows; line += 64)
+            __builtin_prefetch(w + (size_t)rows * (row_size + (size_t)c * value_size) + line);
         UNROLL for (int r = 0; r < rows; r++) sum[r] =
             _mm256_fmadd_ps(values8(type, w + (size_t)r * row_size, c), xc, sum[r]);
     }

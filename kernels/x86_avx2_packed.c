@@ -233,9 +233,11 @@ INLINE void direct(const packed_info p, float *y, const unsigned char *slab,
     const int of_super = p.super_len / PACKED_BLOCK;
     const size_t code_size = packed_code_size(&p), meta_size = packed_meta_size(&p);
     const unsigned char *codes = slab, *meta = slab + (size_t)blocks * code_size;
+    packed_fetch fetch = fetch_of(p, slab, blocks, x->ahead);
     __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (int64_t b = 0; b < blocks; b += of_super, meta += meta_size) {
         __m256 products[2], minima[2];
+        fetch_blocks(&fetch, of_super);
         UNROLL for (int h = 0; h < 2; h++) products[h] = minima[h] = _mm256_setzero_ps();
         for (int i = 0; i < of_super; i++, codes += code_size)
             direct_block(p, codes, meta, i, x, b + i, products, minima);
@@ -486,12 +488,14 @@ INLINE void batch(const packed_info p, float *y, const unsigned char *slab, cons
     const int64_t blocks = x->col_count / PACKED_BLOCK;
     const size_t code_size = packed_code_size(&p);
     const unsigned char *meta = slab + (size_t)blocks * code_size;
+    packed_fetch fetch = fetch_of(p, slab, blocks, x->ahead);
     memset(y, 0, (size_t)x_count * PACKED_ROWS * sizeof *y);
     for (int64_t b = 0; b < blocks; b += PIECE_BLOCKS) {
         const int count = blocks - b < PIECE_BLOCKS ? (int)(blocks - b) : PIECE_BLOCKS;
         const int64_t super = b * PACKED_BLOCK / p.super_len, first = b * PACKED_BLOCK;
         unpack(p, w, slab + (size_t)b * code_size, meta + (size_t)super * packed_meta_size(&p),
                count);
+        fetch_blocks(&fetch, count);
         int64_t t = 0;
         for (; t + 4 <= x_count; t += 4) tile(p, 4, y + t * PACKED_ROWS, w, count, x, t, first);
         for (; t + 2 <= x_count; t += 2) tile(p, 2, y + t * PACKED_ROWS, w, count, x, t, first);

@@ -314,6 +314,7 @@ INLINE floats block_min(const packed_info p, const block_rows *w, const int16_t 
 INLINE void multiply_rows(const packed_info p, int count, float *y, const unsigned char *slab,
                           int row, const kernels_input *x, int64_t t) {
     const int64_t blocks = x->col_count / PACKED_BLOCK;
+    packed_fetch fetch = fetch_of(p, slab, blocks, row == 0 && t == 0 ? x->ahead : 0);
     const int of_super = p.super_len / PACKED_BLOCK;
     const unsigned char *codes = slab + 4 * row;
     const unsigned char *meta = slab + (size_t)blocks * packed_code_size(&p) + row;
@@ -324,6 +325,7 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
         UNROLL for (int i = 0; i < count; i++) products[i] = minima[i] = single(0);
         for (int j = 0; j < of_super; j++, codes += packed_code_size(&p)) {
             block_rows w;
+            fetch_blocks(&fetch, 1);
             read_block(p, codes, meta, j, &w);
             UNROLL for (int i = 0; i < count; i++) {
                 const int64_t at = (t + i) * blocks + b + j;

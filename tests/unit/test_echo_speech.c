@@ -24,6 +24,14 @@ static const echo_measure both = {.active = true,
                                   .out_db = -40,
                                   .expected_db = -50,
                                   .coherence = 0.6f};
+/* As loud a thing over it as there is. */
+static const echo_measure bang = {.active = true,
+                                  .settled = true,
+                                  .delay_ms = 80,
+                                  .excess_db = 30,
+                                  .out_db = -10,
+                                  .expected_db = -50,
+                                  .coherence = 0};
 
 static void nothing_is_changed_when_nothing_is_played(void **state) {
     (void)state;
@@ -43,7 +51,7 @@ static void plain_cases(void **state) {
         {"our own voice", &own, 0.1f, 0, 0.02f},
         {"a voice over ours", &both, 0.9f, 0.95f, 1},
         {"a voice over ours, half covered", &both, 0.3f, 0.9f, 1},
-        {"something that is no voice", &both, 0, 0, 0.95f},
+        {"something loud that is no voice: a door", &bang, 0.01f, 0, 0.5f},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const float got = echo_speech(rows[i].m, rows[i].probability);
