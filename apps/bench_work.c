@@ -73,8 +73,9 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
 static void forward(rnl_session *s, int count) {
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w);
-    for (int at = 0; at < count && !interrupted(); at += SESSION_BATCH) {
-        const int batch = count - at < SESSION_BATCH ? count - at : SESSION_BATCH;
+    const int most = s->config.step_positions;
+    for (int at = 0; at < count && !interrupted(); at += most) {
+        const int batch = count - at < most ? count - at : most;
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->compute, (at + t) % backbone_vocab_count(w),
                                 s->x + (size_t)t * width);
@@ -97,7 +98,7 @@ void bench_prefill(bench *b, int tokens) {
         lfm2_reset(&b->s->live->backbone);
         const double begin = now_seconds();
         forward(b->s, tokens);
-        logits(b->s, (tokens - 1) % SESSION_BATCH);
+        logits(b->s, (tokens - 1) % b->s->config.step_positions);
         add(b, tokens / (now_seconds() - begin), limit);
     }
     bench_report(b, &(bench_row){.work = "prefill", .unit = "tok/s", .tokens = tokens});

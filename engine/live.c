@@ -107,6 +107,7 @@ static rnl_status create_session(rnl_live *l, rnl_error *error) {
     c->clip_seconds_max = l->config.turn_seconds_max + 0.5;
     if (c->clip_seconds_max > 600) c->clip_seconds_max = 600;
     c->snapshot_cap = LIVE_SLOT + 1;
+    if (c->step_positions > LIVE_STEP_POSITIONS) c->step_positions = LIVE_STEP_POSITIONS;
     rnl_status status = rnl_session_create(l->model, c, &l->session, error);
     if (status != RNL_OK) return status;
     const char *system = l->config.system;

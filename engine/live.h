@@ -25,6 +25,7 @@ enum {
     LIVE_INPUT_CAP = 4 * RNL_RATE_IN,  /* samples waiting at 16 kHz */
     LIVE_STAMP_CAP = 1024,             /* frames whose times are remembered: 10 s */
     LIVE_PLAY_CAP = 20 * RNL_RATE_OUT, /* samples of the reply waiting to be pulled */
+    LIVE_STEP_POSITIONS = 32,          /* of a prefill between two looks at the microphone */
     LIVE_FEED = 4096,                  /* samples of the clip given to the session at once */
     LIVE_EVENT_CAP = 64,               /* events waiting, */
     LIVE_EVENT_ROOM = 24,              /* and room needed to go on listening */

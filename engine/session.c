@@ -13,6 +13,7 @@ rnl_session_config rnl_session_config_default(void) {
                                 .thread_count = threads_default(""),
                                 .clip_seconds_max = 60.0,
                                 .snapshot_cap = 1,
+                                .step_positions = 128,
                                 .memory_size_max = SIZE_MAX};
 }
 
@@ -25,6 +26,7 @@ static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
         {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
         {"snapshot_cap", c->snapshot_cap, 0, 64},
+        {"step_positions", c->step_positions, 1, 512},
         {"kv_cache", c->kv_cache, RNL_KV_DEFAULT, RNL_KV_Q8_0},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
@@ -62,7 +64,8 @@ static void layout_live(rnl_session *s, arena *regions) {
     if (live == NULL) live = &measured;
     memset(live, 0, sizeof *live);
     lfm2_layout(&live->backbone, &m->backbone.stack, cache_of(s), s->config.context_cap,
-                SESSION_BATCH, threads, kept, &regions[REGION_KV], &regions[REGION_BACKBONE]);
+                s->config.step_positions, threads, kept, &regions[REGION_KV],
+                &regions[REGION_BACKBONE]);
     if (m->source.config.codebook_count > 0)
         depth_layout(&live->depth, &m->depth, threads, kept, &regions[REGION_BACKBONE]);
     if (m->codec.kind != CODEC_NONE) {
@@ -106,7 +109,7 @@ static void layout_scratch(rnl_session *s, arena *a) {
     compute_layout(&s->compute, s->config.thread_count, m->col_max, a);
     if (m->source.text != NULL) bpe_scratch_layout(&s->bpe, SESSION_TEXT_CAP, a);
     s->ids = arena_take(a, (size_t)s->config.context_cap, sizeof *s->ids);
-    s->x = arena_take(a, SESSION_BATCH * width, sizeof(float));
+    s->x = arena_take(a, (size_t)s->config.step_positions * width, sizeof(float));
     s->row = arena_take(a, width, sizeof(float));
     s->logits = arena_take(a, vocab, sizeof(float));
     s->draw = arena_take(a, 2 * vocab, sizeof(float));

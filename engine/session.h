@@ -16,7 +16,6 @@
 #include "engine/model.h"
 
 enum {
-    SESSION_BATCH = 32,       /* prefill positions of one step */
     SESSION_TEXT_CAP = 4096,  /* bytes of text waiting to be pulled, besides the longest token */
     SESSION_FRAME_CAP = 4,    /* frames of sound waiting to be pulled */
     SESSION_BLOCK = 4096,     /* samples resampled at a time */
@@ -123,7 +122,7 @@ struct rnl_session {
     /* Scratch. */
     bpe_scratch bpe;
     int32_t *ids;  /* [context_cap] tokens of a piece before it is accepted */
-    float *x;      /* [SESSION_BATCH, width] */
+    float *x;      /* [step_positions, width] */
     float *row;    /* [width] */
     float *logits; /* [vocab] */
     float *draw;   /* [2 * vocab] */

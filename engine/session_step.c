@@ -28,7 +28,8 @@ static const float *step_prefill(rnl_session *s) {
     session_live *live = s->live;
     const size_t width = width_of(s);
     const int64_t waiting = live->position_count - live->backbone.position;
-    const int count = waiting < SESSION_BATCH ? (int)waiting : SESSION_BATCH;
+    const int most = s->config.step_positions;
+    const int count = waiting < most ? (int)waiting : most;
     memcpy(s->x, s->embeddings + (size_t)live->backbone.position * width,
            (size_t)count * width * sizeof *s->x);
     lfm2_forward(&live->backbone, &s->compute, s->x, count);

@@ -150,6 +150,8 @@ typedef struct rnl_session_config {
                               * no more than its control group's quota */
     double clip_seconds_max; /* longest clip of a turn: [0.1, 600], default 60 */
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
+    int step_positions;      /* of a prefill in one step at most: [1, 512], default 128. More are
+                              * faster as a whole, fewer keep a step short; no bit depends on it */
     size_t memory_size_max;  /* bytes of session memory allowed, default SIZE_MAX (no limit) */
     uint64_t seed;           /* of the sampler, any value, default 0 */
     rnl_kv_cache kv_cache;   /* default RNL_KV_DEFAULT; Q8_0 needs heads of 32, 64, ... values */

@@ -19,8 +19,9 @@ static void run(rnl_session *s, const int32_t *ids, int count, float *logits) {
     session_live *live = s->live;
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w), vocab = (size_t)backbone_vocab_count(w);
-    for (int at = 0; at < count; at += SESSION_BATCH) {
-        const int batch = count - at < SESSION_BATCH ? count - at : SESSION_BATCH;
+    for (int at = 0; at < count; at += s->config.step_positions) {
+        const int batch =
+            count - at < s->config.step_positions ? count - at : s->config.step_positions;
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->compute, ids[at + t], s->x + (size_t)t * width);
         lfm2_forward(&live->backbone, &s->compute, s->x, batch);

@@ -34,9 +34,9 @@ static void forward_all(rnl_session *s, seen *kept, float *hidden) {
     live->backbone.tap = keep_layer;
     live->backbone.tap_context = kept;
     assert_true(live->position_count <= POSITION_CAP);
-    for (int at = 0; at < live->position_count; at += SESSION_BATCH) {
+    for (int at = 0; at < live->position_count; at += s->config.step_positions) {
         const int left = live->position_count - at;
-        const int count = left < SESSION_BATCH ? left : SESSION_BATCH;
+        const int count = left < s->config.step_positions ? left : s->config.step_positions;
         memcpy(hidden + (size_t)at * WIDTH, s->embeddings + (size_t)at * WIDTH,
                (size_t)count * WIDTH * sizeof *hidden);
         kept->count = at;

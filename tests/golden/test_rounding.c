@@ -41,9 +41,10 @@ static void rounded_inputs_stay_near_the_reference(void **state) {
     assert_int_equal(live->position_count, POSITIONS);
     float hidden[POSITIONS * WIDTH];
     memcpy(hidden, s->embeddings, sizeof hidden);
-    for (int at = 0; at < POSITIONS; at += SESSION_BATCH)
+    const int most = s->config.step_positions;
+    for (int at = 0; at < POSITIONS; at += most)
         lfm2_forward(&live->backbone, &s->compute, hidden + at * WIDTH,
-                     POSITIONS - at < SESSION_BATCH ? POSITIONS - at : SESSION_BATCH);
+                     POSITIONS - at < most ? POSITIONS - at : most);
     const backbone_weights *w = &model->backbone;
     backbone_logits(w, &s->compute, hidden + (POSITIONS - 1) * WIDTH, s->logits);
     const double of_hidden =
