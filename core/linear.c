@@ -72,6 +72,14 @@ static bool is_plain(const matrix *w) {
            w->row_size % sizeof(float) == 0;
 }
 
+/* Asks for the rows [begin, end) of which the next panel is made. */
+static void fetch_rows(const matrix *w, int64_t begin, int64_t end) {
+    enum { LINE = 64 };
+    const unsigned char *last = w->data + (size_t)end * w->row_size;
+    for (const unsigned char *p = w->data + (size_t)begin * w->row_size; p < last; p += LINE)
+        __builtin_prefetch(p);
+}
+
 static void panel_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const job *j = context;
     const product *p = j->p;
@@ -92,6 +100,8 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
                 for (int64_t i = 0; i < rows; i++)
                     matrix_row(c, w, r + i, own + (size_t)i * c->panel_cols);
             }
+            if (w->data != NULL && r + rows < end)
+                fetch_rows(w, r + rows, r + 2 * rows < end ? r + 2 * rows : end);
             c->k->gemm(sums, KERNELS_ROWS, panel, panel_stride, rows,
                        p->x + (size_t)t * p->x_stride, p->x_stride, inputs, w->col_count);
             for (int64_t i = 0; i < inputs; i++) store(j, t + i, sums + i * KERNELS_ROWS, r, rows);

@@ -3,7 +3,7 @@
  *
  *     keys     | key j, columns i .. i + 7 | key j + 1, columns i .. i + 7 |
  *     query    | head g, columns i .. i + 7 | the same again               |   broadcast
- *     sums     | eight sums for key j       | eight sums for key j + 1     |   one register a head
+ *     sums     | eight sums for key j       | eight sums for key j + 1     |   two such registers
  *
  *     values   | value j, columns i .. i + 15 |   times the weight of head g, j ascending
  */
@@ -13,11 +13,16 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+#include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 4")
 
-enum { HEADS = 4 };
+enum {
+    HEADS = 4,
+    KEYS = 4, /* at once: two registers */
+    PARTS = 4 /* registers of values at once, so that no sum waits for the one before */
+};
 
 /* The first `count` of n lanes. */
 INLINE unsigned lanes(int64_t count, int n) {
@@ -51,35 +56,44 @@ INLINE __m512 load_pair(kernels_cache type, const unsigned char *row, const unsi
                               1);
 }
 
-/* The tree of lane_total (scalar.c) in both halves. */
-INLINE void totals(__m512 s, float out[2]) {
-    const __m256 a = _mm512_castps512_ps256(s), b = _mm512_extractf32x8_ps(s, 1);
-    __m256 h = _mm256_hadd_ps(a, b); /* pairs: of a in lanes 0, 1, 4, 5; of b in 2, 3, 6, 7 */
-    h = _mm256_hadd_ps(h, h);
-    const __m128 t = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-    float all[4];
-    _mm_storeu_ps(all, t);
-    out[0] = all[0], out[1] = all[1];
+/* Four sums, each added up in the tree of lane_total (scalar.c). */
+INLINE __m128 totals(const __m512 s[2]) {
+    const __m256 a = _mm256_hadd_ps(_mm512_castps512_ps256(s[0]), _mm512_extractf32x8_ps(s[0], 1));
+    const __m256 b = _mm256_hadd_ps(_mm512_castps512_ps256(s[1]), _mm512_extractf32x8_ps(s[1], 1));
+    const __m256 h = _mm256_hadd_ps(a, b);
+    return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 }
 
-/* `heads` queries against two keys; with one key left, against it twice. */
-INLINE void score_pair(kernels_cache type, int heads, float *scores, size_t stride, const float *q,
-                       const unsigned char *key, const unsigned char *next, int64_t width) {
-    __m512 sums[HEADS];
-    UNROLL for (int g = 0; g < heads; g++) sums[g] = _mm512_setzero_ps();
-    for (int64_t i = 0; i < width; i += 8) {
-        const __mmask8 mask = (__mmask8)lanes(width - i, 8);
-        const __m512 keys = load_pair(type, key, next, width, i, mask);
-        UNROLL for (int g = 0; g < heads; g++) {
-            const __m256 x = _mm256_maskz_loadu_ps(mask, q + g * width + i);
-            sums[g] = _mm512_fmadd_ps(_mm512_broadcast_f32x8(x), keys, sums[g]);
-        }
-    }
+/* Columns i .. i + 7, those of the mask. */
+INLINE void score_step(kernels_cache type, int heads, __m512 sums[HEADS][2], const float *q,
+                       const unsigned char *const key[KEYS], int64_t width, int64_t i,
+                       __mmask8 mask) {
+    const __m512 a = load_pair(type, key[0], key[1], width, i, mask);
+    const __m512 b = load_pair(type, key[2], key[3], width, i, mask);
     UNROLL for (int g = 0; g < heads; g++) {
-        float pair[2];
-        totals(sums[g], pair);
-        scores[(size_t)g * stride] = pair[0];
-        if (next != key) scores[(size_t)g * stride + 1] = pair[1];
+        const float *from = q + g * width + i;
+        const __m512 x = _mm512_broadcast_f32x8(_mm256_maskz_loadu_ps(mask, from));
+        sums[g][0] = _mm512_fmadd_ps(x, a, sums[g][0]);
+        sums[g][1] = _mm512_fmadd_ps(x, b, sums[g][1]);
+    }
+}
+
+/* `heads` queries against KEYS keys: of fewer, the last stands in for those that are missing. */
+INLINE void score_keys(kernels_cache type, int heads, float *scores, size_t stride, const float *q,
+                       const unsigned char *keys, int count, int64_t width) {
+    const size_t row_size = kernels_cache_row_size(type, width);
+    const unsigned char *key[KEYS];
+    UNROLL for (int j = 0; j < KEYS; j++) key[j] =
+        keys + (size_t)(j < count ? j : count - 1) * row_size;
+    __m512 sums[HEADS][2];
+    UNROLL for (int g = 0; g < heads; g++) sums[g][0] = sums[g][1] = _mm512_setzero_ps();
+    int64_t i = 0;
+    for (; i + 8 <= width; i += 8) score_step(type, heads, sums, q, key, width, i, 0xff);
+    if (i < width) score_step(type, heads, sums, q, key, width, i, (__mmask8)lanes(width - i, 8));
+    UNROLL for (int g = 0; g < heads; g++) {
+        float all[KEYS];
+        _mm_storeu_ps(all, totals(sums[g]));
+        memcpy(scores + (size_t)g * stride, all, (size_t)count * sizeof *all);
     }
 }
 
@@ -87,9 +101,10 @@ INLINE void score(kernels_cache type, int heads, float *scores, size_t stride, c
                   const unsigned char *keys, int64_t key_count, int64_t width) {
     const size_t row_size = kernels_cache_row_size(type, width);
     int64_t j = 0;
-    for (; j + 2 <= key_count; j += 2, keys += 2 * row_size)
-        score_pair(type, heads, scores + j, stride, q, keys, keys + row_size, width);
-    if (j < key_count) score_pair(type, heads, scores + j, stride, q, keys, keys, width);
+    for (; j + KEYS <= key_count; j += KEYS, keys += KEYS * row_size)
+        score_keys(type, heads, scores + j, stride, q, keys, KEYS, width);
+    if (j < key_count)
+        score_keys(type, heads, scores + j, stride, q, keys, (int)(key_count - j), width);
 }
 
 /* Up to sixteen values of a row. */
@@ -104,24 +119,36 @@ INLINE __m512 load_values(kernels_cache type, const unsigned char *row, int64_t 
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, row + 2 * i));
 }
 
+/* Columns i .. i + 16 * parts - 1; only the last part of a row may be short. */
+INLINE void mix_parts(kernels_cache type, int heads, int parts, float *out, const float *weights,
+                      size_t stride, const unsigned char *values, int64_t value_count,
+                      int64_t width, int64_t i) {
+    const size_t row_size = kernels_cache_row_size(type, width);
+    const __mmask16 mask = (__mmask16)(parts == PARTS ? 0xffff : lanes(width - i, 16));
+    __m512 sums[HEADS][PARTS];
+    UNROLL for (int g = 0; g < heads; g++) UNROLL for (int p = 0; p < parts; p++) sums[g][p] =
+        _mm512_maskz_loadu_ps(mask, out + g * width + i + 16 * p);
+    for (int64_t j = 0; j < value_count; j++, values += row_size) {
+        __m512 v[PARTS];
+        UNROLL for (int p = 0; p < parts; p++) v[p] =
+            load_values(type, values, width, i + 16 * p, mask);
+        UNROLL for (int g = 0; g < heads; g++) {
+            const __m512 weight = _mm512_set1_ps(weights[(size_t)g * stride + (size_t)j]);
+            UNROLL for (int p = 0; p < parts; p++) sums[g][p] =
+                _mm512_fmadd_ps(weight, v[p], sums[g][p]);
+        }
+    }
+    UNROLL for (int g = 0; g < heads; g++) UNROLL for (int p = 0; p < parts; p++)
+        _mm512_mask_storeu_ps(out + g * width + i + 16 * p, mask, sums[g][p]);
+}
+
 INLINE void mix(kernels_cache type, int heads, float *out, const float *weights, size_t stride,
                 const unsigned char *values, int64_t value_count, int64_t width) {
-    const size_t row_size = kernels_cache_row_size(type, width);
-    for (int64_t i = 0; i < width; i += 16) {
-        const __mmask16 mask = (__mmask16)lanes(width - i, 16);
-        __m512 sums[HEADS];
-        UNROLL for (int g = 0; g < heads; g++) sums[g] =
-            _mm512_maskz_loadu_ps(mask, out + g * width + i);
-        for (int64_t j = 0; j < value_count; j++) {
-            const __m512 v = load_values(type, values + (size_t)j * row_size, width, i, mask);
-            UNROLL for (int g = 0; g < heads; g++) {
-                const float weight = weights[(size_t)g * stride + (size_t)j];
-                sums[g] = _mm512_fmadd_ps(_mm512_set1_ps(weight), v, sums[g]);
-            }
-        }
-        UNROLL for (int g = 0; g < heads; g++)
-            _mm512_mask_storeu_ps(out + g * width + i, mask, sums[g]);
-    }
+    int64_t i = 0;
+    for (; i + 16 * PARTS <= width; i += 16 * PARTS)
+        mix_parts(type, heads, PARTS, out, weights, stride, values, value_count, width, i);
+    for (; i < width; i += 16)
+        mix_parts(type, heads, 1, out, weights, stride, values, value_count, width, i);
 }
 
 ATTENTION_CACHE(f32, KERNELS_CACHE_F32)
