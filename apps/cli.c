@@ -1,4 +1,5 @@
 #include "apps/cli.h"
+#include "apps/tuning.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -264,6 +265,8 @@ rnl_model *open_model(const options *o, int *code) {
     config.tokenizer_path = o->tokenizer;
     config.exact = o->exact;
     config.cpu = o->cpu;
+    rnl_tuning tuning;
+    if (tuning_read(&tuning, o->quiet)) config.tuning = &tuning;
     config.log = log_to_stderr;
     config.log_context = (void *)o;
     rnl_model *model = NULL;

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "apps/bench.h"
+#include "apps/tuning.h"
 #include "core/json.h"
 
 enum { LENGTH_CAP = 1 << 20 };
@@ -248,6 +249,7 @@ static void measure(bench *b) {
 
 static int run(const options *o) {
     if (o->argument_count > 0) return complain(EXIT_USAGE, "bench takes no arguments; see --help");
+    if (o->calibrate) return calibrate(o);
     bench *b = calloc(1, sizeof *b);
     if (b == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     b->o = o;
@@ -269,7 +271,7 @@ static int run(const options *o) {
 const command command_bench = {
     .name = "bench",
     .summary = "how fast this machine runs a model",
-    .synopsis = "[options] [--work LIST] [--tokens LIST] [--depth LIST] [--repeat N]",
+    .synopsis = "[options] [--calibrate] [--work LIST] [--tokens LIST] [--depth LIST] [--repeat N]",
     .about =
         "Times the work of a model; a text model without sound will do. Works, in this order:\n"
         "  load         open the model\n"
@@ -282,7 +284,9 @@ const command command_bench = {
         "  detokenizer  80 ms of speech from its codes\n"
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others.\n"
+        "--calibrate takes 15 s on a quiet machine and writes ~/.cache/runnel/tuning.json, which\n"
+        "every later run reads. It changes the speed, not a bit of any result.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
-    .own = "jrWNP@",
+    .own = "bjrWNP@",
     .run = run,
 };

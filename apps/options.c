@@ -156,6 +156,9 @@ static const option_row rows[] = {
      AT(colour), 0, 0},
     {'*', false, false, "whole", NULL, "each recording in one piece, at most 60 s", KIND_FLAG,
      AT(whole), 0, 0},
+    {'b', false, false, "calibrate", NULL,
+     "measure which choices are fastest here and keep them for later runs", KIND_FLAG,
+     AT(calibrate), 0, 0},
     {'e', false, false, "refs", "FILE", "lines of JSON with audio_filepath and text", KIND_TEXT,
      AT(refs), 0, 0},
 };

@@ -36,6 +36,7 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
         a->overflowed = true;
         return;
     }
+    if (c->block_size == 0) c->block_size = LINEAR_BLOCK_SIZE;
     c->panel_cols = cols;
     c->panel = arena_take(a, (size_t)thread_count * KERNELS_ROWS, size);
     if (!c->exact) linear_packed_layout(c, thread_count, col_cap, a);
@@ -61,7 +62,7 @@ static void direct_part(void *context, int64_t begin, int64_t end, int thread_in
     for (int64_t r = begin; r < end; r += DIRECT_ROWS) {
         const int64_t count = end - r < DIRECT_ROWS ? end - r : DIRECT_ROWS;
         j->p->c->k->gemv[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, count,
-                                  j->p->x, w->col_count);
+                                  j->p->x, w->col_count, !j->p->c->no_fetch);
         store(j, 0, sums, r, count);
     }
 }
@@ -100,7 +101,7 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
                 for (int64_t i = 0; i < rows; i++)
                     matrix_row(c, w, r + i, own + (size_t)i * c->panel_cols);
             }
-            if (w->data != NULL && r + rows < end)
+            if (w->data != NULL && !c->no_fetch && r + rows < end)
                 fetch_rows(w, r + rows, r + 2 * rows < end ? r + 2 * rows : end);
             c->k->gemm(sums, KERNELS_ROWS, panel, panel_stride, rows,
                        p->x + (size_t)t * p->x_stride, p->x_stride, inputs, w->col_count);

@@ -21,6 +21,10 @@ typedef struct compute {
     bool exact;        /* float32 inputs for every matrix; set before compute_layout */
     bool tiles;        /* packed products by multiply_tiles where the level has them. Their bits are
                         * others, so a stage has them for all its products or for none */
+    bool no_fetch;     /* what is multiplied next is not asked for ahead: left to the machine */
+    size_t block_size; /* bytes of rounded inputs multiplied at a time: with what else a thread
+                        * touches they should stay in its second-level cache. Set before
+                        * compute_layout; 0: LINEAR_BLOCK_SIZE */
     float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
     size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
 
@@ -28,8 +32,11 @@ typedef struct compute {
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
     int8_t *codes;         /* a block of rounded inputs, as all below: see kernels_input */
     int16_t *sums, *wide;  /* wide is brains with tiles */
+    int32_t *offsets;
     float *scales, *wide_scales;
 } compute;
+
+enum { LINEAR_BLOCK_SIZE = 256 * 1024 };
 
 /* Places the scratch. col_cap: the largest col_count that linear() will meet. */
 void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a);

@@ -12,16 +12,13 @@
 #include "core/linear_inner.h"
 
 enum {
-    BLOCK_ROWS = 128, /* most inputs of a block: bounds the sums on the stack */
-    /* Codes of a block: half of a second-level cache of 512 KiB; but at least so many rows that
-     * unpacking a slab once per block is cheap. */
-    BLOCK_SIZE = 256 * 1024,
-    BLOCK_ROWS_MIN = 32,
-    ROUND_GRAIN = 4 /* rows rounded per part */
+    BLOCK_ROWS = 128,    /* most inputs of a block: bounds the sums on the stack */
+    BLOCK_ROWS_MIN = 32, /* at least: makes unpacking a slab once per block cheap */
+    ROUND_GRAIN = 4      /* rows rounded per part */
 };
 
-static int64_t block_rows(int64_t col_count) {
-    const int64_t rows = BLOCK_SIZE / col_count;
+static int64_t block_rows(const compute *c, int64_t col_count) {
+    const int64_t rows = (int64_t)c->block_size / col_count;
     return rows > BLOCK_ROWS ? BLOCK_ROWS : rows < BLOCK_ROWS_MIN ? BLOCK_ROWS_MIN : rows;
 }
 
@@ -32,11 +29,12 @@ void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *
         a->overflowed = true;
         return;
     }
-    if (size < BLOCK_SIZE) size = BLOCK_SIZE;
+    if (size < c->block_size) size = c->block_size;
     c->pieces = arena_take(a, (size_t)thread_count, KERNELS_SCRATCH_SIZE);
     c->codes = arena_take(a, size, sizeof *c->codes);
     c->wide = arena_take(a, size, sizeof *c->wide);
     c->sums = arena_take(a, size / 8, sizeof *c->sums);
+    c->offsets = arena_take(a, size / PACKED_BLOCK, sizeof *c->offsets);
     c->scales = arena_take(a, size / PACKED_BLOCK, sizeof *c->scales);
     c->wide_scales = arena_take(a, size / PACKED_BLOCK, sizeof *c->wide_scales);
 }
@@ -61,8 +59,10 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
             c->k->quantise_tiles(x, cols, (uint16_t *)c->wide + at);
             continue;
         }
-        if (j->rounds)
+        if (j->rounds) {
             c->k->quantise(x, cols, c->codes + at, c->sums + at / 8, c->scales + at / PACKED_BLOCK);
+            kernels_offsets(c->sums + at / 8, cols / PACKED_BLOCK, c->offsets + at / PACKED_BLOCK);
+        }
         if (j->rounds_wide)
             c->k->quantise_wide(x, cols, c->wide + at, c->wide_scales + at / PACKED_BLOCK);
     }
@@ -159,11 +159,12 @@ void linear_packed(const product *p) {
     j.input = (kernels_input){.col_count = p->tasks[0].w->col_count,
                               .codes = c->codes,
                               .sums = c->sums,
+                              .offsets = c->offsets,
                               .scales = c->scales,
                               .wide = c->wide,
                               .wide_scales = c->wide_scales,
                               .brains = (const uint16_t *)c->wide,
-                              .ahead = p->tasks[0].w->packed->slab_size};
+                              .ahead = c->no_fetch ? 0 : p->tasks[0].w->packed->slab_size};
     int64_t slabs = 0;
     for (int i = 0; i < p->task_count; i++) {
         const matrix *w = p->tasks[i].w;
@@ -173,7 +174,7 @@ void linear_packed(const product *p) {
         else
             j.rounds = true;
     }
-    const int64_t rows = block_rows(j.input.col_count);
+    const int64_t rows = block_rows(c, j.input.col_count);
     for (; j.first < p->count; j.first += rows) {
         j.count = p->count - j.first < rows ? p->count - j.first : rows;
         pool_run(c->pool, j.count, ROUND_GRAIN, round_part, &j);

@@ -40,11 +40,12 @@ void mapped_close(mapped *m) {
     *m = (mapped){0};
 }
 
-rnl_status mapped_memory(size_t size, mapped *out) {
+rnl_status mapped_memory(size_t size, bool huge_pages, mapped *out) {
     *out = (mapped){0};
     void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) return RNL_ERR_MEMORY;
-    (void)madvise(data, size, MADV_HUGEPAGE); /* a wish: without it small pages serve as well */
+    /* A wish: small pages serve as well. */
+    (void)madvise(data, size, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     *out = (mapped){.data = data, .size = size};
     return RNL_OK;
 }

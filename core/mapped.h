@@ -15,9 +15,9 @@ typedef struct mapped {
 RNL_MUST_USE rnl_status mapped_open(const char *path, mapped *out, rnl_error *error);
 void mapped_close(mapped *m); /* twice is fine */
 
-/* Memory of our own for large arrays, zero, in huge pages where the system offers them. To be
+/* Memory of our own for large arrays, zero; huge_pages: in such where the system offers them. To be
  * closed like a file. RNL_ERR_MEMORY. */
-RNL_MUST_USE rnl_status mapped_memory(size_t size, mapped *out);
+RNL_MUST_USE rnl_status mapped_memory(size_t size, bool huge_pages, mapped *out);
 /* Gives the whole pages of a part of a mapped file back to the system; they are read again when
  * touched. */
 void mapped_forget(const void *data, size_t size);

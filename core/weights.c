@@ -349,7 +349,7 @@ static void pack_part(void *context, int64_t begin, int64_t end, int thread_inde
     }
 }
 
-rnl_status weights_pack(weights *w, pool *p) {
+rnl_status weights_pack(weights *w, pool *p, bool huge_pages) {
     size_t total = 0;
     for (size_t i = 0; i < w->count; i++) {
         const entry *e = &w->entries[i];
@@ -360,7 +360,7 @@ rnl_status weights_pack(weights *w, pool *p) {
             return RNL_ERR_MEMORY;
     }
     if (total == 0) return RNL_OK;
-    if (mapped_memory(total, &w->slabs) != RNL_OK) return RNL_ERR_MEMORY;
+    if (mapped_memory(total, huge_pages, &w->slabs) != RNL_OK) return RNL_ERR_MEMORY;
     unsigned char *at = (unsigned char *)w->slabs.data;
     for (size_t i = 0; i < w->count; i++) {
         const entry *e = &w->entries[i];

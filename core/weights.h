@@ -34,7 +34,7 @@ const tensor *weights_at(const weights *w, size_t index); /* in the order of add
 
 /* Packs the matrices that were loaded with loader.pack, into memory of the set, and gives their
  * pages of the file back. Call once, after loading and before computing. RNL_ERR_MEMORY. */
-RNL_MUST_USE rnl_status weights_pack(weights *w, struct pool *p);
+RNL_MUST_USE rnl_status weights_pack(weights *w, struct pool *p, bool huge_pages);
 
 /* Loading with a sticky error: after the first failure every call returns empty and changes
  * nothing; check status once at the end. Names are printf formats. */

@@ -97,10 +97,22 @@ static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl
     return RNL_OK;
 }
 
+rnl_tuning rnl_tuning_default(void) {
+    return (rnl_tuning){
+        .prefetch = true, .huge_pages = true, .block_kib = LINEAR_BLOCK_SIZE / 1024};
+}
+
+static rnl_status take_tuning(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
+    m->tuning = config != NULL && config->tuning != NULL ? *config->tuning : rnl_tuning_default();
+    if (m->tuning.block_kib >= 64 && m->tuning.block_kib <= 4096) return RNL_OK;
+    return status_fail(error, RNL_ERR_ARGUMENT, "tuning.block_kib is %d, outside 64 to 4096",
+                       m->tuning.block_kib);
+}
+
 static rnl_status pack(rnl_model *m, rnl_error *error) {
     pool *p;
     rnl_status status = pool_create(rnl_session_config_default().thread_count, &p);
-    if (status == RNL_OK) status = weights_pack(m->source.w, p);
+    if (status == RNL_OK) status = weights_pack(m->source.w, p, m->tuning.huge_pages);
     pool_destroy(&p);
     if (status == RNL_OK) return RNL_OK;
     return status_fail(error, status, "%s: memory for the packed weights is exhausted", m->path);
@@ -115,6 +127,7 @@ static rnl_status open_model(rnl_model *m, const char *path, const rnl_model_con
     rnl_status status = open_files(m, path, config, error);
     if (status != RNL_OK) return status;
     status = select_level(m, config, error);
+    if (status == RNL_OK) status = take_tuning(m, config, error);
     if (status != RNL_OK) return status;
     m->exact = config != NULL && config->exact;
     loader l = {.w = m->source.w, .prefix = "", .file = m->path, .error = error, .pack = !m->exact};

@@ -17,6 +17,7 @@ struct rnl_model {
     source source; /* files, canonical tensors, configuration, vocabulary */
     char *path;    /* as given to open */
     kernels kernels;
+    rnl_tuning tuning;
     bool exact;   /* nothing is packed, the KV cache is float32 */
     chat_ids ids; /* special tokens; all -1 without a vocabulary */
     backbone_weights backbone;

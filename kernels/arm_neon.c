@@ -133,8 +133,9 @@ INLINE void gemv_blocks(quant_type type, int rows, float *y, const unsigned char
 
 #define GEMV(name, body, type)                                                                     \
     static void name(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,  \
-                     int64_t col_count) {                                                          \
+                     int64_t col_count, bool fetch) {                                              \
         const unsigned char *p = w;                                                                \
+        (void)fetch;                                                                               \
         int64_t r = 0;                                                                             \
         for (; r + 4 <= row_count; r += 4, p += 4 * row_size)                                      \
             body(type, 4, y + r, p, row_size, x, col_count);                                       \
@@ -149,7 +150,8 @@ GEMV(gemv_q4_0, gemv_blocks, QUANT_Q4_0)
 
 /* Super-blocks are dequantised by quant.c, one at a time. */
 static void gemv_q6_k(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,
-                      int64_t col_count) {
+                      int64_t col_count, bool fetch) {
+    (void)fetch;
     enum { SUPER_LEN = 256, SUPER_SIZE = 210 };
     const unsigned char *row = w;
     for (int64_t r = 0; r < row_count; r++, row += row_size) {

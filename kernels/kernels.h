@@ -33,7 +33,8 @@ typedef struct kernels_input {
     /* [count, col_count / 32, 4] sums of codes: of columns 0 .. 15 of the block with c % 4 < 2 and
      * of the others, then the same of all 32 columns */
     const int16_t *sums;
-    const float *scales; /* [count, col_count / 32] */
+    const int32_t *offsets; /* [count, col_count / 32] see kernels_offsets */
+    const float *scales;    /* [count, col_count / 32] */
     const int16_t
         *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
     const float *wide_scales; /* [count, col_count / 32] */
@@ -42,6 +43,11 @@ typedef struct kernels_input {
      * fetched into the cache. 0: that is left to the machine. No bit depends on it. */
     size_t ahead;
 } kernels_input;
+/* What the sums of a block's codes come to with weights of -8, for types whose codes are moved by
+ * that much or by 16 or 128 times it: offsets[b] from sums[4 * b ...], b < block_count. */
+static inline void kernels_offsets(const int16_t *sums, int64_t block_count, int32_t *offsets) {
+    for (int64_t b = 0; b < block_count; b++) offsets[b] = -8 * (sums[4 * b + 2] + sums[4 * b + 3]);
+}
 /* Whether products with this packed type read wide. */
 static inline bool kernels_is_wide(quant_type type) {
     return type == QUANT_Q8_0;
@@ -70,9 +76,10 @@ typedef struct kernels {
     void (*dequantise)(quant_type type, const void *row, float *out, int64_t count);
 
     /* y[r] = sum_c w[r, c] * x[c] for r < row_count rows of the stored type, row_size bytes apart.
-     * NULL for types without a direct kernel: the caller then dequantises and uses gemm. */
+     * fetch: the rows that come next are asked for meanwhile, also behind the last (no bit depends
+     * on it). NULL for types without a direct kernel: the caller then dequantises and uses gemm. */
     void (*gemv[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size, int64_t row_count,
-                                 const float *x, int64_t col_count);
+                                 const float *x, int64_t col_count, bool fetch);
 
     /* y[t * y_stride + r] = sum_c w[r * w_stride + c] * x[t * x_stride + c]
      * r < row_count <= KERNELS_ROWS, t < x_count; w are float32 rows (a dequantised panel).

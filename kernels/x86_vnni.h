@@ -8,7 +8,8 @@
  *
  * One `vpdpbusd` is the whole step, and nothing can overflow. The weights must be the unsigned
  * side: values of tables get 128 added, and what was added, like the offset that a type has anyway,
- * comes off again through the sums of the inputs, which `vpdpwssd` multiplies by -offset:
+ * comes off again through the sums of the inputs: the sums above begin with offsets of kernels.h.
+ * Where 16 columns share a scale, `vpdpwssd` multiplies their own sums by -offset:
  *
  *     sums    | s(c % 4 < 2), s(others) | ...           |   16 bits, broadcast
  *     offset  | -128, -128              | ...           |   or minima, for types that have them
@@ -62,6 +63,9 @@ INLINE ints up(ints v, int bits) {
 }
 INLINE ints down(ints v, int bits) {
     return _mm512_srli_epi16(v, (unsigned)bits);
+}
+INLINE ints up_dwords(ints v, int bits) {
+    return _mm512_slli_epi32(v, (unsigned)bits);
 }
 INLINE ints plus(ints a, ints b) {
     return _mm512_add_epi32(a, b);
@@ -141,6 +145,9 @@ INLINE ints up(ints v, int bits) {
 }
 INLINE ints down(ints v, int bits) {
     return _mm256_srli_epi16(v, bits);
+}
+INLINE ints up_dwords(ints v, int bits) {
+    return _mm256_slli_epi32(v, bits);
 }
 INLINE ints plus(ints a, ints b) {
     return _mm256_add_epi32(a, b);
@@ -270,26 +277,43 @@ INLINE void read_block(const packed_info p, const unsigned char *block, const un
     }
 }
 
-/* What -offset makes of the sums of one input: over the columns that share a scale, 16, or all in
- * a[0]. The second half's sum is that of all less that of the first. */
-INLINE void take_offsets(const packed_info p, const int16_t *sums, ints a[2]) {
-    const int offset = offset_of(p);
-    a[0] = dot_words(dwords(0), words(-offset), spread(p.sub_len == 32 ? sums + 2 : sums));
-    a[1] = dwords(0);
-    if (p.sub_len == 32) return;
-    a[1] =
-        dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset), spread(sums));
+/* Four columns of all rows times those of the input at x, added to sums. */
+INLINE ints dot_spread(ints sums, ints w, const int8_t *x) {
+#if defined(VNNI_512) && defined(__AVX512VNNI__)
+    /* The load and the spreading in the instruction itself, which gcc 12 does not find. */
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0"
+            : "+v"(sums)
+            : "v"(w), "m"(*(const int32_t *)(const void *)x));
+    return sums;
+#else
+    return dot_bytes(sums, w, spread(x));
+#endif
 }
 
-/* The scaled sum of a block and one input: an integer, as float32. */
+/* The scaled sum of a block and one input: an integer, as float32. One chain of sums, which begins
+ * with what the offset takes off; the chains of the other inputs fill the time it waits. */
 INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *x,
-                        const int16_t *sums) {
+                        const int32_t *offset) {
+    const int moved = offset_of(p);
+    ints a = dwords(0);
+    if (moved != 0) a = up_dwords(spread(offset), moved == 8 ? 0 : moved == 16 ? 1 : 4);
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) a = dot_spread(a, w->lines[g], x + 4 * g);
+    return p.has_scale ? times(to_floats(a), w->scales[0]) : to_floats(a);
+}
+
+/* The same with a scale for each half. What the offset takes off the second half is that of all
+ * less that of the first. */
+INLINE floats block_halves(const packed_info p, const block_rows *w, const int8_t *x,
+                           const int16_t *sums) {
+    const int offset = offset_of(p);
     ints a[2] = {dwords(0), dwords(0)};
-    if (offset_of(p) != 0) take_offsets(p, sums, a);
+    if (offset != 0) {
+        a[0] = dot_words(a[0], words(-offset), spread(sums));
+        a[1] = dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset),
+                         spread(sums));
+    }
     UNROLL for (int half = 0; half < 2; half++) UNROLL for (int g = 0; g < 4; g++) a[half] =
-        dot_bytes(a[half], w->lines[4 * half + g], spread(x + 16 * half + 4 * g));
-    if (!p.has_scale) return to_floats(plus(a[0], a[1]));
-    if (p.sub_len == 32) return times(to_floats(plus(a[0], a[1])), w->scales[0]);
+        dot_spread(a[half], w->lines[4 * half + g], x + 16 * half + 4 * g);
     return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
 }
 
@@ -331,9 +355,10 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
                 const int64_t at = (t + i) * blocks + b + j;
                 const int16_t *sums = x->sums + 4 * at;
                 const floats scale = single(is_wide(p) ? x->wide_scales[at] : x->scales[at]);
-                const floats sum = is_wide(p)
-                                       ? block_wide(&w, x->wide + PACKED_BLOCK * at)
-                                       : block_sum(p, &w, x->codes + PACKED_BLOCK * at, sums);
+                const int8_t *xc = x->codes + PACKED_BLOCK * at;
+                const floats sum = is_wide(p)        ? block_wide(&w, x->wide + PACKED_BLOCK * at)
+                                   : p.sub_len == 32 ? block_sum(p, &w, xc, x->offsets + at)
+                                                     : block_halves(p, &w, xc, sums);
                 products[i] = times_plus(sum, scale, products[i]);
                 if (p.has_min) minima[i] = times_plus(block_min(p, &w, sums), scale, minima[i]);
             }

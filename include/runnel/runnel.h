@@ -79,15 +79,28 @@ typedef struct rnl_model rnl_model;
 typedef enum rnl_log_level { RNL_LOG_INFO, RNL_LOG_WARNING } rnl_log_level;
 typedef void (*rnl_log_fn)(void *context, rnl_log_level level, const char *text);
 
+/* Choices of which the best differs from machine to machine. No bit depends on them; `runnel bench
+ * --calibrate` measures them. */
+typedef struct rnl_tuning {
+    bool prefetch;   /* weights that come next are asked for while others are multiplied: most of
+                         * the speed of decoding where we measured it (default true) */
+    bool huge_pages; /* packed weights wish for pages of 2 MiB (default true) */
+    int block_kib;   /* rounded inputs multiplied at a time: [64, 4096] KiB, default 256; half of
+                         * a core's second-level cache is about right */
+} rnl_tuning;
+
+RNL_API rnl_tuning rnl_tuning_default(void);
+
 typedef struct rnl_model_config {
     const char *mmproj_path;    /* encoder GGUF; NULL (default): found beside the first file */
     const char *vocoder_path;   /* depthformer GGUF; NULL: likewise */
     const char *tokenizer_path; /* detokenizer GGUF; NULL: likewise */
     bool exact;                 /* float32 inputs and KV cache in every product: what meets the
                                  * reference, slowly; default false: inputs of eight bits, KV F16 */
-    const char *cpu; /* kernel level: "scalar", "avx2", "avxvnni", "avx512" or "amx"; NULL
+    const char *cpu;          /* kernel level: "scalar", "avx2", "avxvnni", "avx512" or "amx"; NULL
                                  * (default): the best here, but never amx, which rounds more */
-    rnl_log_fn log;  /* NULL (default): nothing is logged. Called while opening only */
+    const rnl_tuning *tuning; /* copied; NULL: defaults */
+    rnl_log_fn log;           /* NULL (default): nothing is logged. Called while opening only */
     void *log_context;
 } rnl_model_config;
 
@@ -97,7 +110,7 @@ RNL_API rnl_model_config rnl_model_config_default(void);
  * directory. Weights are mapped, not read; the files must not shrink while the model lives
  * (touching what is gone raises SIGBUS). config may be NULL (defaults).
  * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (mixture of experts, vision), RNL_ERR_MEMORY,
- * RNL_ERR_ARGUMENT: this machine has no such level. */
+ * RNL_ERR_ARGUMENT: this machine has no such level; a tuning out of its range. */
 RNL_API RNL_MUST_USE rnl_status rnl_model_open(const char *path, const rnl_model_config *config,
                                                rnl_model **model, rnl_error *error);
 /* Closes it; all its sessions must be gone. NULL is fine; sets NULL. */

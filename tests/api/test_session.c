@@ -46,6 +46,10 @@ static void configurations_out_of_range_are_refused(void **state) {
     c.clip_seconds_max = NAN;
     assert_int_equal(rnl_session_create(model, &c, &s, &error), RNL_ERR_ARGUMENT);
     says("clip_seconds_max");
+    c = rnl_session_config_default();
+    c.step_positions = 0;
+    assert_int_equal(rnl_session_create(model, &c, &s, &error), RNL_ERR_ARGUMENT);
+    says("step_positions");
     assert_int_equal(rnl_session_create(NULL, NULL, &s, &error), RNL_ERR_ARGUMENT);
     assert_int_equal(rnl_model_open(NULL, NULL, &model, &error), RNL_ERR_ARGUMENT);
 }

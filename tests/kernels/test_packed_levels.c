@@ -43,7 +43,7 @@ static bool is_short(void) {
 
 /* Whatever has to be read: the ends of all arrays are ends of memory. */
 typedef struct place_set {
-    guarded rows, slab, codes, sums, wide, scales, wide_scales, brains;
+    guarded rows, slab, codes, sums, offsets, wide, scales, wide_scales, brains;
     float *x;
     float *want, *got; /* with canaries */
     unsigned char *scratch;
@@ -56,6 +56,7 @@ static place_set make_places(void) {
                        .codes = guarded_make(cells),
                        .sums = guarded_make(cells / 4),
                        .wide = guarded_make(cells * 2),
+                       .offsets = guarded_make(cells / 8),
                        .scales = guarded_make(cells / 8),
                        .wide_scales = guarded_make(cells / 8),
                        .brains = guarded_make(cells * 2),
@@ -66,7 +67,7 @@ static place_set make_places(void) {
 }
 
 static void drop_places(place_set *p) {
-    guarded *all[] = {&p->rows, &p->slab,   &p->codes,       &p->sums,
+    guarded *all[] = {&p->rows, &p->slab,   &p->codes,       &p->sums,  &p->offsets,
                       &p->wide, &p->scales, &p->wide_scales, &p->brains};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_drop(all[i]);
     free(p->x), free(p->want), free(p->got), free(p->scratch);
@@ -135,18 +136,21 @@ static kernels_input round_inputs(const place_set *p, const kernels *k, int64_t 
     int8_t *codes = (int8_t *)p->codes.end - cells;
     int16_t *sums = (int16_t *)(void *)p->sums.end - cells / 8;
     int16_t *wide = (int16_t *)(void *)p->wide.end - cells;
+    int32_t *offsets = (int32_t *)(void *)p->offsets.end - cells / PACKED_BLOCK;
     float *scales = (float *)(void *)p->scales.end - cells / PACKED_BLOCK;
     float *wide_scales = (float *)(void *)p->wide_scales.end - cells / PACKED_BLOCK;
     uint16_t *brains = (uint16_t *)(void *)p->brains.end - cells;
     for (int64_t t = 0; t < count; t++) {
         const int64_t at = t * cols;
         k->quantise(p->x + at, cols, codes + at, sums + at / 8, scales + at / PACKED_BLOCK);
+        kernels_offsets(sums + at / 8, cols / PACKED_BLOCK, offsets + at / PACKED_BLOCK);
         k->quantise_wide(p->x + at, cols, wide + at, wide_scales + at / PACKED_BLOCK);
         if (k->quantise_tiles != NULL) k->quantise_tiles(p->x + at, cols, brains + at);
     }
     return (kernels_input){.col_count = cols,
                            .codes = codes,
                            .sums = sums,
+                           .offsets = offsets,
                            .scales = scales,
                            .wide = wide,
                            .wide_scales = wide_scales,

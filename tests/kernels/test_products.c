@@ -49,18 +49,20 @@ static void fill_input(float *x, int64_t cols, bool wild, uint64_t seed) {
 
 /* Rounded inputs in memory that ends at unreadable pages. */
 typedef struct inputs {
-    guarded codes, sums, scales, wide, wide_scales;
+    guarded codes, sums, offsets, scales, wide, wide_scales;
     kernels_input x;
 } inputs;
 static inputs inputs_make(size_t values) {
     return (inputs){.codes = guarded_make(values),
                     .sums = guarded_make(values / 4),
+                    .offsets = guarded_make(values / 8),
                     .scales = guarded_make(values / 8),
                     .wide = guarded_make(values * 2),
                     .wide_scales = guarded_make(values / 8)};
 }
 static void inputs_drop(inputs *in) {
     guarded_drop(&in->codes), guarded_drop(&in->sums), guarded_drop(&in->scales);
+    guarded_drop(&in->offsets);
     guarded_drop(&in->wide), guarded_drop(&in->wide_scales);
 }
 /* Rounds count rows by the kernels given; rows is scratch of cols floats. */
@@ -69,6 +71,7 @@ static void inputs_fill(inputs *in, const kernels *k, float *row, int64_t count,
     const size_t values = (size_t)(count * cols);
     int8_t *codes = (int8_t *)(in->codes.end - values);
     int16_t *sums = (int16_t *)(void *)(in->sums.end - values / 4);
+    int32_t *offsets = (int32_t *)(void *)(in->offsets.end - values / 8);
     float *scales = (float *)(void *)(in->scales.end - values / 8);
     int16_t *wide = (int16_t *)(void *)(in->wide.end - values * 2);
     float *wide_scales = (float *)(void *)(in->wide_scales.end - values / 8);
@@ -76,11 +79,13 @@ static void inputs_fill(inputs *in, const kernels *k, float *row, int64_t count,
         const int64_t at = t * cols;
         fill_input(row, cols, wild, seed + (uint64_t)t);
         k->quantise(row, cols, codes + at, sums + at / 8, scales + at / PACKED_BLOCK);
+        kernels_offsets(sums + at / 8, cols / PACKED_BLOCK, offsets + at / PACKED_BLOCK);
         k->quantise_wide(row, cols, wide + at, wide_scales + at / PACKED_BLOCK);
     }
     in->x = (kernels_input){.col_count = cols,
                             .codes = codes,
                             .sums = sums,
+                            .offsets = offsets,
                             .scales = scales,
                             .wide = wide,
                             .wide_scales = wide_scales};

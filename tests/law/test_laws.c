@@ -160,6 +160,26 @@ static void threads_of_the_scalar_level_do_so_too(void **state) {
     assert_threads_change_nothing(scalar_model, 2);
 }
 
+static void steps_of_any_size_give_the_same_bits(void **state) {
+    (void)state;
+    const int sizes[] = {128, 1, 7, 32, 512};
+    outcome *first = NULL;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        rnl_session_config c = rnl_session_config_default();
+        c.step_positions = sizes[i];
+        rnl_session *s;
+        assert_int_equal(rnl_session_create(model, &c, &s, NULL), RNL_OK);
+        outcome *o = answer(s);
+        if (first != NULL) assert_same(first, o);
+        if (first == NULL)
+            first = o;
+        else
+            free(o);
+        rnl_session_destroy(&s);
+    }
+    free(first);
+}
+
 static void any_cut_of_the_clip_gives_the_same_bits(void **state) {
     (void)state;
     rnl_session *s = rig_session(model, 2);
@@ -515,6 +535,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(emitted_samples_are_audible_frames_times_1920),
         cmocka_unit_test(any_thread_count_gives_the_same_bits),
+        cmocka_unit_test(steps_of_any_size_give_the_same_bits),
         cmocka_unit_test(threads_of_the_scalar_level_do_so_too),
         cmocka_unit_test(any_cut_of_the_clip_gives_the_same_bits),
         cmocka_unit_test(reset_equals_fresh),

@@ -1,0 +1,178 @@
+/* runnel bench --calibrate: which of the choices that change no bit are the fastest here. Products
+ * of the engine itself are timed, with weights of 4 bits larger than any cache, the variants in
+ * turn because shared machines change within seconds. A choice other than the default must win
+ * clearly. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apps/tuning.h"
+#include "core/linear.h"
+#include "core/mapped.h"
+
+enum {
+    WEIGHT_SIZE = 160 << 20, /* bytes of slabs */
+    ROWS = 2048,             /* of a matrix */
+    COLS_MAX = 8192,         /* as the feed-forward part of a backbone of 1.2B has */
+    BATCH = 128,
+    ROUNDS = 7,
+    VARIANT_CAP = 4,
+    SETTLED = 0x2b /* byte that makes a sane half of two of its kind */
+};
+static const double clearly = 0.97; /* of the default's time */
+
+/* What is measured with: some matrices one after the other, in pages of either kind. */
+typedef struct ground {
+    pool *pool;
+    kernels k;
+    mapped memory;
+    float *x, *y; /* [BATCH, COLS_MAX], [BATCH, ROWS] */
+} ground;
+
+static bool prepare_weights(ground *g, bool huge_pages) {
+    mapped_close(&g->memory);
+    if (mapped_memory(WEIGHT_SIZE, huge_pages, &g->memory) != RNL_OK) return false;
+    memset((void *)g->memory.data, SETTLED, g->memory.size);
+    return true;
+}
+
+static bool prepare(ground *g, const options *o) {
+    unsigned features = kernels_cpu_features() & ~(unsigned)KERNELS_CPU_AMX;
+    if (o->cpu != NULL) (void)kernels_level(o->cpu, kernels_cpu_features(), &features);
+    kernels_select(&g->k, features);
+    const int threads = o->threads > 0 ? o->threads : rnl_session_config_default().thread_count;
+    g->x = calloc((size_t)BATCH * COLS_MAX, sizeof *g->x);
+    g->y = calloc((size_t)BATCH * ROWS, sizeof *g->y);
+    if (g->x == NULL || g->y == NULL || pool_create(threads, &g->pool) != RNL_OK) return false;
+    for (size_t i = 0; i < (size_t)BATCH * COLS_MAX; i++) g->x[i] = (float)(i % 251) / 251 - 0.5f;
+    return true;
+}
+
+static void discard(ground *g) {
+    pool_destroy(&g->pool);
+    mapped_close(&g->memory);
+    free(g->x);
+    free(g->y);
+}
+
+/* Variants of one choice, the default first. */
+typedef struct choice {
+    const char *name, *work;
+    const char *names[VARIANT_CAP];
+    rnl_tuning variants[VARIANT_CAP];
+    int count;
+    bool pages;       /* the weights are laid out anew for each */
+    int inputs, cols; /* of a product */
+    int matrices;     /* multiplied by in one measurement */
+} choice;
+
+/* NAN: no memory. */
+static double seconds_of(const ground *g, const choice *o, const rnl_tuning *t) {
+    const packed_rows rows = {.slabs = g->memory.data,
+                              .slab_size = packed_slab_size(QUANT_Q4_0, o->cols)};
+    compute c = {.pool = g->pool,
+                 .k = &g->k,
+                 .no_fetch = !t->prefetch,
+                 .block_size = (size_t)t->block_kib * 1024};
+    arena measured = {0};
+    compute_layout(&c, pool_thread_count(g->pool), COLS_MAX, &measured);
+    void *scratch = aligned_alloc(ARENA_ALIGN, measured.size_used);
+    if (scratch == NULL) return NAN;
+    arena a = {.base = scratch, .size_cap = measured.size_used};
+    compute_layout(&c, pool_thread_count(g->pool), COLS_MAX, &a);
+    const double begin = now_seconds();
+    for (int i = 0; i < o->matrices; i++) {
+        const matrix w = {.type = QUANT_Q4_0,
+                          .row_count = ROWS,
+                          .col_count = o->cols,
+                          .packed = &rows,
+                          .slab = (int64_t)i * (ROWS / PACKED_ROWS)};
+        linear(&c, &w, NULL, g->x, COLS_MAX, g->y, ROWS, o->inputs);
+    }
+    const double seconds = now_seconds() - begin;
+    free(scratch);
+    return seconds;
+}
+
+static double median_of(double values[ROUNDS]) {
+    for (int i = 1; i < ROUNDS; i++)
+        for (int j = i; j > 0 && values[j] < values[j - 1]; j--) {
+            const double swap = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = swap;
+        }
+    return values[ROUNDS / 2];
+}
+
+static int best_of(const choice *c, double seconds[VARIANT_CAP][ROUNDS], bool shown) {
+    int best = 0;
+    double medians[VARIANT_CAP] = {0};
+    for (int v = 0; v < c->count; v++) {
+        medians[v] = median_of(seconds[v]);
+        if (medians[v] < medians[best]) best = v;
+    }
+    if (!(medians[best] < clearly * medians[0])) best = 0;
+    for (int v = 0; v < c->count && shown; v++)
+        printf("%-11s %-10s %-13s %8.2f ms  %5.2f to %5.2f%s\n", c->name, c->names[v], c->work,
+               1e3 * medians[v], 1e3 * seconds[v][0], 1e3 * seconds[v][ROUNDS - 1],
+               v == best ? "  taken" : "");
+    (void)fflush(stdout);
+    return best;
+}
+
+/* Tries them all and takes the best. False after Ctrl-C, or without memory. */
+static bool choose(ground *g, const choice *c, bool shown, rnl_tuning *out) {
+    double seconds[VARIANT_CAP][ROUNDS];
+    for (int round = -1; round < ROUNDS; round++) /* the first only warms up */
+        for (int v = 0; v < c->count; v++) {
+            const rnl_tuning *t = &c->variants[v];
+            if (c->pages && !prepare_weights(g, t->huge_pages)) return false;
+            const double s = seconds_of(g, c, t);
+            if (isnan(s) || interrupted()) return false;
+            if (round >= 0) seconds[v][round] = s;
+        }
+    *out = c->variants[best_of(c, seconds, shown)];
+    return true;
+}
+
+static bool choose_all(ground *g, bool shown, rnl_tuning *t) {
+    const int cols = 2048; /* the narrower side, where a slab ends soonest */
+    const int all = (int)(WEIGHT_SIZE / (packed_slab_size(QUANT_Q4_0, cols) * ROWS / PACKED_ROWS));
+    choice pages = {"huge_pages", "decode", {"on", "off"}, {*t, *t}, 2, true, 1, cols, all};
+    pages.variants[1].huge_pages = false;
+    if (!choose(g, &pages, shown, t) || !prepare_weights(g, t->huge_pages)) return false;
+    choice fetch = {"prefetch", "decode", {"on", "off"}, {*t, *t}, 2, false, 1, cols, all};
+    fetch.variants[1].prefetch = false;
+    if (!choose(g, &fetch, shown, t)) return false;
+    choice block = {.name = "block_kib",
+                    .work = "prefill of 128",
+                    .names = {"256", "128", "512", "1024"},
+                    .variants = {*t, *t, *t, *t},
+                    .count = VARIANT_CAP,
+                    .inputs = BATCH,
+                    .cols = COLS_MAX,
+                    .matrices = 4};
+    for (int v = 0; v < VARIANT_CAP; v++) block.variants[v].block_kib = atoi(block.names[v]);
+    return choose(g, &block, shown, t);
+}
+
+int calibrate(const options *o) {
+    ground g = {0};
+    rnl_tuning t = rnl_tuning_default();
+    unsigned features;
+    if (o->cpu != NULL && !kernels_level(o->cpu, kernels_cpu_features(), &features))
+        return complain(EXIT_USAGE, "--cpu: this machine has no level '%s'", o->cpu);
+    const bool shown = !o->json && !o->quiet;
+    const bool done =
+        prepare(&g, o) && prepare_weights(&g, t.huge_pages) && choose_all(&g, shown, &t);
+    discard(&g);
+    if (!done && interrupted()) return EXIT_STOPPED;
+    if (!done) return complain(EXIT_FAILED, "memory is exhausted");
+    char *path;
+    int code = tuning_write(&t, &path);
+    if (code == EXIT_OK && o->json) code = print_json(tuning_json(&t));
+    if (code == EXIT_OK && shown) printf("\nkept in %s\n", path);
+    free(path);
+    return code == EXIT_OK ? flush_output() : code;
+}

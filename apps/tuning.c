@@ -1,0 +1,132 @@
+#include "apps/tuning.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_CAP = 4096, FILE_CAP = 4096, NAME_CAP = 256 };
+
+/* The path of the file, or with `folder` that of its folder; false: there is no home. */
+static bool find_path(char path[PATH_CAP], bool folder) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const bool own = cache != NULL && cache[0] == '/'; /* others are to be passed over, says XDG */
+    if (!own && (home == NULL || home[0] == '\0')) return false;
+    const int size = snprintf(path, PATH_CAP, "%s%s/runnel%s", own ? cache : home,
+                              own ? "" : "/.cache", folder ? "" : "/tuning.json");
+    return size > 0 && size < PATH_CAP;
+}
+
+/* Names the processor as Linux does: on a virtual machine the model name alone says little. */
+static void name_processor(char name[NAME_CAP]) {
+    static const char *const keys[] = {"model name", "cpu family", "model\t", "CPU implementer",
+                                       "CPU part"};
+    char line[1024];
+    size_t size = 0;
+    name[0] = '\0';
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    if (f == NULL) return;
+    while (fgets(line, sizeof line, f) != NULL && line[0] != '\n') {
+        char *value = strchr(line, ':');
+        if (value == NULL) continue;
+        value += strspn(value, ": ");
+        value[strcspn(value, "\n")] = '\0';
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            if (strncmp(line, keys[i], strlen(keys[i])) == 0 && size + 1 < NAME_CAP)
+                size +=
+                    (size_t)snprintf(name + size, NAME_CAP - size, size > 0 ? " %s" : "%s", value);
+    }
+    (void)fclose(f);
+}
+
+json *tuning_json(const rnl_tuning *t) {
+    char name[NAME_CAP];
+    name_processor(name);
+    json *o = json_new_object();
+    json_set(o, "cpu", json_new_string(name, strlen(name)));
+    json_set(o, "prefetch", json_new_bool(t->prefetch));
+    json_set(o, "huge_pages", json_new_bool(t->huge_pages));
+    json_set(o, "block_kib", json_new_int(t->block_kib));
+    return o;
+}
+
+/* False: a field is missing or out of its range. */
+static bool read_fields(const json *o, rnl_tuning *t) {
+    int64_t block;
+    if (!json_bool(json_get(o, "prefetch"), &t->prefetch) ||
+        !json_bool(json_get(o, "huge_pages"), &t->huge_pages) ||
+        !json_int(json_get(o, "block_kib"), 64, 4096, &block))
+        return false;
+    t->block_kib = (int)block;
+    return true;
+}
+
+bool tuning_read(rnl_tuning *out, bool quiet) {
+    char path[PATH_CAP], name[NAME_CAP];
+    if (!find_path(path, false) || access(path, F_OK) != 0) return false;
+    json *o = NULL;
+    rnl_error error = {0};
+    size_t size = 0;
+    bool good = json_read(path, FILE_CAP, &o, &error) == RNL_OK && json_is_object(o);
+    const char *cpu = json_chars(json_get(o, "cpu"), &size);
+    name_processor(name);
+    const bool other = good && cpu != NULL && strcmp(cpu, name) != 0;
+    good = good && !other && cpu != NULL && read_fields(o, out);
+    json_destroy(&o);
+    if (!good && !other && !quiet)
+        (void)fprintf(
+            stderr, "runnel: %s: this is no tuning; run `runnel bench --calibrate` or remove it\n",
+            path);
+    return good;
+}
+
+/* Every folder of the path. */
+static bool make_folders(const char *folder) {
+    char part[PATH_CAP];
+    for (const char *p = folder + 1;; p++) {
+        if (*p != '/' && *p != '\0') continue;
+        (void)snprintf(part, sizeof part, "%.*s", (int)(p - folder), folder);
+        if (mkdir(part, 0700) != 0 && errno != EEXIST) return false;
+        if (*p == '\0') return true;
+    }
+}
+
+static bool write_text(const char *path, const char *text) {
+    char temporary[PATH_CAP + 32];
+    (void)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
+    FILE *f = fopen(temporary, "wx");
+    if (f == NULL) return false;
+    doomed_add(temporary);
+    bool done = fprintf(f, "%s\n", text) > 0;
+    done = fclose(f) == 0 && done;
+    done = done && rename(temporary, path) == 0;
+    const int reason = errno;
+    if (!done) (void)unlink(temporary);
+    doomed_remove(temporary);
+    errno = reason;
+    return done;
+}
+
+int tuning_write(const rnl_tuning *t, char **path) {
+    char folder[PATH_CAP];
+    *path = NULL;
+    char *at = malloc(PATH_CAP);
+    json *o = tuning_json(t);
+    char *text = json_text(o);
+    json_destroy(&o);
+    int code = EXIT_OK;
+    if (at == NULL || text == NULL)
+        code = complain(EXIT_FAILED, "memory is exhausted");
+    else if (!find_path(folder, true) || !find_path(at, false))
+        code = complain(EXIT_FAILED, "there is no place for the tuning: HOME is not set");
+    else if (!make_folders(folder) || !write_text(at, text))
+        code = complain(EXIT_FAILED, "%s: cannot be written: %s", at, strerror(errno));
+    free(text);
+    if (code == EXIT_OK)
+        *path = at;
+    else
+        free(at);
+    return code;
+}

@@ -1,0 +1,24 @@
+/* What `runnel bench --calibrate` found for this machine, kept in the user's cache folder
+ * ($XDG_CACHE_HOME or ~/.cache)/runnel/tuning.json:
+ *
+ *     {"cpu":"AMD EPYC 26 2","prefetch":true,"huge_pages":true,"block_kib":512}
+ *
+ * It changes the speed and no bit. A file of another processor is passed over. */
+#ifndef APPS_TUNING_H
+#define APPS_TUNING_H
+
+#include "apps/cli.h"
+
+/* The kept tuning of this machine. False: there is none. A file that is damaged is complained of on
+ * stderr, unless quiet, and counts as none. */
+bool tuning_read(rnl_tuning *out, bool quiet);
+/* Keeps it; *path: where, allocated, free() it. EXIT_OK or the code of a complaint. */
+int tuning_write(const rnl_tuning *t, char **path);
+/* As one object of JSON. */
+json *tuning_json(const rnl_tuning *t);
+
+/* Measures the choices on this machine and keeps the best: `runnel bench --calibrate`. Returns the
+ * exit code. */
+int calibrate(const options *o);
+
+#endif

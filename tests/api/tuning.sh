@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# runnel bench --calibrate and the file it keeps: tuning.sh PROGRAM SOURCE.
+. "$(dirname "$0")/common.sh"
+export XDG_CACHE_HOME=$work/cache
+file=$XDG_CACHE_HOME/runnel/tuning.json
+answer() { # answer NAME OUT
+    expect 0 "$1" "$runnel" reply -q --seed 3 --temp 0.7 --top-k 20 "$question" -o "$2.wav"
+    check "$1: silent" test ! -s err
+}
+same() { check "$1: the same answer" cmp -s plain.wav other.wav; }
+keep() { mkdir -p "${file%/*}" && printf '%s\n' "$1" > "$file"; }
+# with KEY VALUE: the calibrated file with another value
+with() {
+    python3 - "$file" "$1" "$2" <<'PY'
+import json, sys
+o = json.load(open(sys.argv[1]))
+o[sys.argv[2]] = json.loads(sys.argv[3])
+json.dump(o, open(sys.argv[1], "w"))
+PY
+}
+
+answer "without a tuning" plain
+expect 0 "calibrate" "$runnel" bench --calibrate
+for word in huge_pages prefetch block_kib taken "$file"; do holds calibrate "$word"; done
+expect 0 "calibrate --json" "$runnel" bench --calibrate --json
+check "--json tells what the file holds" cmp -s out "$file"
+cp "$file" kept
+
+# ---- Every choice gives the same bits
+for change in 'prefetch false' 'prefetch true' 'huge_pages false' 'huge_pages true' \
+    'block_kib 64' 'block_kib 4096'; do
+    with $change
+    answer "$change" other
+    same "$change"
+done
+
+# ---- A file of another processor is passed over; a damaged one is named, and nothing else happens
+cp kept "$file"
+with cpu '"another"'
+answer "another processor" other
+for text in '{}' '[]' '{"cpu":' '' "$(sed 's/"block_kib":[0-9]*/"block_kib":0/' kept)"; do
+    keep "$text"
+    refuse 0 "damaged: $text" "$file: .*bench --calibrate" "$runnel" say hello -o a.wav
+    answer "damaged, quiet: $text" other
+    same "damaged, quiet: $text"
+done
+
+# ---- Nowhere to keep it
+rm -rf "$XDG_CACHE_HOME"
+echo > "$XDG_CACHE_HOME"
+refuse 1 "a file where the folder should be" 'tuning.json: cannot be written' \
+    "$runnel" bench --calibrate
+refuse 1 "no home" 'HOME is not set' env -u XDG_CACHE_HOME -u HOME "$runnel" bench --calibrate
+refuse 2 "a level that is not here" z80 "$runnel" bench --calibrate --cpu z80
+summary
