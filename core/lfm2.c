@@ -199,43 +199,86 @@ static void attention(lfm2_state *s, const compute *c, const lfm2_layer *l, int 
     linear_add(c, &l->attention_out, NULL, s->mixed, heads, x, width, count);
 }
 
-/* One position of the convolution: gate, taps oldest first over tail and now, gate, shift. */
-static void convolve_one(const lfm2_config *c, const lfm2_layer *l, float *tail,
-                         const float *projected, float *out) {
-    const int width = c->width, taps = c->conv_taps;
-    const float *b = projected, *gate = projected + width, *x = projected + 2 * (size_t)width;
-    for (int i = 0; i < width; i++) {
-        const float *w = l->conv + (size_t)i * (size_t)taps;
+/* Work on rows or columns that do not touch each other: by all threads where it is enough for them,
+ * which one position (a decoding step) never is. */
+static void share(const compute *c, int count, int64_t item_count, pool_fn fn, void *job) {
+    enum { SHARED_COUNT = 8, GRAIN = 16 };
+    if (count >= SHARED_COUNT)
+        pool_run(c->pool, item_count, GRAIN, fn, job);
+    else
+        fn(job, 0, item_count, 0);
+}
+
+typedef struct convolve_job {
+    const lfm2_config *config;
+    const lfm2_layer *l;
+    float *tail;            /* [taps - 1, width] */
+    const float *projected; /* [count, 3 * width] */
+    float *out;             /* [count, width] */
+    int count;
+} convolve_job;
+
+/* Columns [begin, end) of one position: gate, taps oldest first over tail and now, gate, shift. */
+static void convolve_one(const convolve_job *job, int t, int64_t begin, int64_t end) {
+    const lfm2_layer *l = job->l;
+    const int taps = job->config->conv_taps;
+    const size_t width = (size_t)job->config->width;
+    const float *b = job->projected + (size_t)t * 3 * width, *gate = b + width, *x = gate + width;
+    float *tail = job->tail, *out = job->out + (size_t)t * width;
+    for (int64_t i = begin; i < end; i++) {
+        const float *w = l->conv + i * taps;
         const float now = b[i] * x[i];
         float sum = 0.0f;
-        for (int j = 0; j < taps - 1; j++)
-            sum += w[j] * tail[(size_t)j * (size_t)width + (size_t)i];
+        for (int j = 0; j < taps - 1; j++) sum += w[j] * tail[(size_t)j * width + (size_t)i];
         sum += w[taps - 1] * now;
         if (l->conv_bias != NULL) sum += l->conv_bias[i];
         out[i] = gate[i] * sum;
         for (int j = 0; j + 1 < taps - 1; j++)
-            tail[(size_t)j * (size_t)width + (size_t)i] =
-                tail[(size_t)(j + 1) * (size_t)width + (size_t)i];
-        if (taps > 1) tail[(size_t)(taps - 2) * (size_t)width + (size_t)i] = now;
+            tail[(size_t)j * width + (size_t)i] = tail[(size_t)(j + 1) * width + (size_t)i];
+        if (taps > 1) tail[(size_t)(taps - 2) * width + (size_t)i] = now;
     }
+}
+
+static void convolve_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const convolve_job *job = context;
+    (void)thread_index;
+    for (int t = 0; t < job->count; t++) convolve_one(job, t, begin, end);
 }
 
 static void convolution(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *x,
                         int count) {
     const size_t width = (size_t)s->w->config.width;
     linear(c, &l->conv_in, l->conv_in_bias, s->normed, width, s->projected, 3 * width, count);
-    for (int t = 0; t < count; t++)
-        convolve_one(&s->w->config, l, s->tails[layer], s->projected + (size_t)t * 3 * width,
-                     s->mixed + (size_t)t * width);
+    convolve_job job = {.config = &s->w->config,
+                        .l = l,
+                        .tail = s->tails[layer],
+                        .projected = s->projected,
+                        .out = s->mixed,
+                        .count = count};
+    share(c, count, s->w->config.width, convolve_part, &job);
     linear_add(c, &l->conv_out, l->conv_out_bias, s->mixed, width, x, width, count);
+}
+
+typedef struct norm_job {
+    const kernels *k;
+    const lfm2_config *config;
+    const float *x, *gain;
+    float *out;
+} norm_job;
+
+static void norm_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const norm_job *job = context;
+    const int64_t width = job->config->width;
+    (void)thread_index;
+    for (int64_t t = begin; t < end; t++)
+        job->k->rms_norm(job->out + t * width, job->x + t * width, job->gain, job->config->eps,
+                         width);
 }
 
 static void norm_rows(const lfm2_state *s, const compute *c, const float *x, const float *gain,
                       float *out, int count) {
-    const size_t width = (size_t)s->w->config.width;
-    for (int t = 0; t < count; t++)
-        c->k->rms_norm(out + (size_t)t * width, x + (size_t)t * width, gain, s->w->config.eps,
-                       s->w->config.width);
+    norm_job job = {.k = c->k, .config = &s->w->config, .x = x, .gain = gain, .out = out};
+    share(c, count, count, norm_part, &job);
 }
 
 static void feed_forward(lfm2_state *s, const compute *c, const lfm2_layer *l, float *x,

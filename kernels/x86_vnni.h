@@ -277,28 +277,21 @@ INLINE void read_block(const packed_info p, const unsigned char *block, const un
     }
 }
 
-/* Four columns of all rows times those of the input at x, added to sums. */
-INLINE ints dot_spread(ints sums, ints w, const int8_t *x) {
-#if defined(VNNI_512) && defined(__AVX512VNNI__)
-    /* The load and the spreading in the instruction itself, which gcc 12 does not find. */
-    __asm__("vpdpbusd %2%{1to16%}, %1, %0"
-            : "+v"(sums)
-            : "v"(w), "m"(*(const int32_t *)(const void *)x));
-    return sums;
-#else
-    return dot_bytes(sums, w, spread(x));
-#endif
+/* The sums of columns 0 .. 15 and 16 .. 31, added to a. */
+INLINE void dot_halves(const block_rows *w, const int8_t *x, ints a[2]) {
+    UNROLL for (int half = 0; half < 2; half++) UNROLL for (int g = 0; g < 4; g++) a[half] =
+        dot_bytes(a[half], w->lines[4 * half + g], spread(x + 16 * half + 4 * g));
 }
 
-/* The scaled sum of a block and one input: an integer, as float32. One chain of sums, which begins
- * with what the offset takes off; the chains of the other inputs fill the time it waits. */
+/* The scaled sum of a block and one input: an integer, as float32. */
 INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *x,
                         const int32_t *offset) {
     const int moved = offset_of(p);
-    ints a = dwords(0);
-    if (moved != 0) a = up_dwords(spread(offset), moved == 8 ? 0 : moved == 16 ? 1 : 4);
-    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) a = dot_spread(a, w->lines[g], x + 4 * g);
-    return p.has_scale ? times(to_floats(a), w->scales[0]) : to_floats(a);
+    ints a[2] = {dwords(0), dwords(0)};
+    if (moved != 0) a[0] = up_dwords(spread(offset), moved == 8 ? 0 : moved == 16 ? 1 : 4);
+    dot_halves(w, x, a);
+    const floats sum = to_floats(plus(a[0], a[1]));
+    return p.has_scale ? times(sum, w->scales[0]) : sum;
 }
 
 /* The same with a scale for each half. What the offset takes off the second half is that of all
@@ -312,8 +305,7 @@ INLINE floats block_halves(const packed_info p, const block_rows *w, const int8_
         a[1] = dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset),
                          spread(sums));
     }
-    UNROLL for (int half = 0; half < 2; half++) UNROLL for (int g = 0; g < 4; g++) a[half] =
-        dot_spread(a[half], w->lines[4 * half + g], x + 16 * half + 4 * g);
+    dot_halves(w, x, a);
     return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
 }
 

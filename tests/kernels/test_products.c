@@ -228,6 +228,8 @@ static void extreme_codes_do_not_overflow(void **state) {
                     levels[0].quantise_wide(row, COLS, wide + i * COLS,
                                             wide_scales + i * COLS / PACKED_BLOCK);
                 }
+                kernels_offsets(sums, COUNT * COLS / PACKED_BLOCK,
+                                (int32_t *)(void *)(in.offsets.end - COUNT * COLS / 8));
                 for (int64_t count = 1; count <= COUNT; count += 2) {
                     levels[0].multiply[t](want, at, &in.x, count, scratch);
                     FOR_LEVELS(k) {
