@@ -47,6 +47,8 @@ typedef struct bench_row {
 
 /* cmd_bench.c: prints the row of b->count repetitions and forgets them. */
 void bench_report(bench *b, const bench_row *row);
+/* Sorts the values. */
+double bench_median(double *values, int count);
 /* The type of the backbone's feed-forward matrices, for a file of mixed types. */
 const char *bench_type(const rnl_model *m);
 

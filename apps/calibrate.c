@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/bench.h"
 #include "apps/tuning.h"
 #include "core/linear.h"
 #include "core/mapped.h"
@@ -95,21 +96,11 @@ static double seconds_of(const ground *g, const choice *o, const rnl_tuning *t) 
     return seconds;
 }
 
-static double median_of(double values[ROUNDS]) {
-    for (int i = 1; i < ROUNDS; i++)
-        for (int j = i; j > 0 && values[j] < values[j - 1]; j--) {
-            const double swap = values[j];
-            values[j] = values[j - 1];
-            values[j - 1] = swap;
-        }
-    return values[ROUNDS / 2];
-}
-
 static int best_of(const choice *c, double seconds[VARIANT_CAP][ROUNDS], bool shown) {
     int best = 0;
     double medians[VARIANT_CAP] = {0};
     for (int v = 0; v < c->count; v++) {
-        medians[v] = median_of(seconds[v]);
+        medians[v] = bench_median(seconds[v], ROUNDS);
         if (medians[v] < medians[best]) best = v;
     }
     if (!(medians[best] < clearly * medians[0])) best = 0;

@@ -34,7 +34,7 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static double median_of(double *values, int count) {
+double bench_median(double *values, int count) {
     qsort(values, (size_t)count, sizeof *values, by_value);
     return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
@@ -81,8 +81,8 @@ void bench_report(bench *b, const bench_row *row) {
         bench_row r = *row;
         if (r.type == NULL) r.type = bench_type(b->model);
         if (r.level == NULL) r.level = b->model->kernels.name;
-        const double limit = median_of(b->limits, b->count);
-        const double median = median_of(b->values, b->count);
+        const double limit = bench_median(b->limits, b->count);
+        const double median = bench_median(b->values, b->count);
         if (b->o->json) {
             json_row(b, &r, median, limit);
         } else {

@@ -39,8 +39,9 @@ typedef struct kernels_input {
         *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
     const float *wide_scales; /* [count, col_count / 32] */
     const uint16_t *brains;   /* [count, col_count] the inputs in BF16, for multiply_tiles */
-    /* Bytes from a slab to the one whose turn is next: while the first is multiplied, the second is
-     * fetched into the cache. 0: that is left to the machine. No bit depends on it. */
+    /* Bytes from a slab to the one of its matrix whose turn is next: while the first is multiplied,
+     * levels may fetch the second into the cache. 0: that is left to the machine. No bit depends on
+     * it, and what lies there need not exist. */
     size_t ahead;
 } kernels_input;
 /* What the sums of a block's codes come to with weights of -8, for types whose codes are moved by
