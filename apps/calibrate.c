@@ -154,16 +154,17 @@ int calibrate(const options *o) {
     unsigned features;
     if (o->cpu != NULL && !kernels_level(o->cpu, kernels_cpu_features(), &features))
         return complain(EXIT_USAGE, "--cpu: this machine has no level '%s'", o->cpu);
+    char path[TUNING_PATH_CAP];
+    int code = tuning_prepare(path);
+    if (code != EXIT_OK) return code;
     const bool shown = !o->json && !o->quiet;
     const bool done =
         prepare(&g, o) && prepare_weights(&g, t.huge_pages) && choose_all(&g, shown, &t);
     discard(&g);
     if (!done && interrupted()) return EXIT_STOPPED;
     if (!done) return complain(EXIT_FAILED, "memory is exhausted");
-    char *path;
-    int code = tuning_write(&t, &path);
+    code = tuning_write(path, &t);
     if (code == EXIT_OK && o->json) code = print_json(tuning_json(&t));
     if (code == EXIT_OK && shown) printf("\nkept in %s\n", path);
-    free(path);
     return code == EXIT_OK ? flush_output() : code;
 }

@@ -149,6 +149,27 @@ void doomed_remove(const char *path) {
     (void)pthread_mutex_unlock(&doomed_lock);
 }
 
+bool replace_file(const char *path, bool (*write)(FILE *f, const void *context),
+                  const void *context) {
+    char temporary[4096];
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid()) >=
+        sizeof temporary) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    FILE *f = fopen(temporary, "wbx");
+    if (f == NULL) return false;
+    doomed_add(temporary);
+    bool done = write(f, context);
+    done = fclose(f) == 0 && done;
+    done = done && rename(temporary, path) == 0;
+    const int reason = errno;
+    if (!done) (void)unlink(temporary);
+    doomed_remove(temporary);
+    errno = reason;
+    return done;
+}
+
 /* From a signal handler: async-signal-safe calls only. */
 static void end_at_once(int code) {
     for (int i = 0; i < DOOMED_CAP; i++)

@@ -118,6 +118,10 @@ void keys_end(void);
 void doomed_add(const char *path);
 void doomed_remove(const char *path);
 void doomed_clear(void);
+/* Writes a file beside its place by `write`, which says whether it could, and renames it when it is
+ * complete. False, with errno: nothing is left, an older file is as it was. */
+bool replace_file(const char *path, bool (*write)(FILE *f, const void *context),
+                  const void *context);
 
 /* The model of -m, RUNNEL_MODEL, the install prefix or the source tree. NULL after a complaint,
  * with *code. */

@@ -7,16 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_CAP = 4096, FILE_CAP = 4096, NAME_CAP = 256 };
+enum { FILE_CAP = 4096, NAME_CAP = 256 };
 
 /* The path of the file, or with `folder` that of its folder; false: there is no home. */
-static bool find_path(char path[PATH_CAP], bool folder) {
+static bool find_path(char path[TUNING_PATH_CAP], bool folder) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     const bool own = cache != NULL && cache[0] == '/'; /* others are to be passed over, says XDG */
     if (!own && (home == NULL || home[0] == '\0')) return false;
-    const int size = snprintf(path, PATH_CAP, "%s%s/runnel%s", own ? cache : home,
+    const int size = snprintf(path, TUNING_PATH_CAP, "%s%s/runnel%s", own ? cache : home,
                               own ? "" : "/.cache", folder ? "" : "/tuning.json");
-    return size > 0 && size < PATH_CAP;
+    return size > 0 && size < TUNING_PATH_CAP;
 }
 
 /* Names the processor as Linux does: on a virtual machine the model name alone says little. */
@@ -64,7 +64,7 @@ static bool read_fields(const json *o, rnl_tuning *t) {
 }
 
 bool tuning_read(rnl_tuning *out, bool quiet) {
-    char path[PATH_CAP], name[NAME_CAP];
+    char path[TUNING_PATH_CAP], name[NAME_CAP];
     if (!find_path(path, false) || access(path, F_OK) != 0) return false;
     json *o = NULL;
     rnl_error error = {0};
@@ -84,7 +84,7 @@ bool tuning_read(rnl_tuning *out, bool quiet) {
 
 /* Every folder of the path. */
 static bool make_folders(const char *folder) {
-    char part[PATH_CAP];
+    char part[TUNING_PATH_CAP];
     for (const char *p = folder + 1;; p++) {
         if (*p != '/' && *p != '\0') continue;
         (void)snprintf(part, sizeof part, "%.*s", (int)(p - folder), folder);
@@ -93,40 +93,31 @@ static bool make_folders(const char *folder) {
     }
 }
 
-static bool write_text(const char *path, const char *text) {
-    char temporary[PATH_CAP + 32];
-    (void)snprintf(temporary, sizeof temporary, "%s.tmp-%ld", path, (long)getpid());
-    FILE *f = fopen(temporary, "wx");
-    if (f == NULL) return false;
-    doomed_add(temporary);
-    bool done = fprintf(f, "%s\n", text) > 0;
-    done = fclose(f) == 0 && done;
-    done = done && rename(temporary, path) == 0;
-    const int reason = errno;
-    if (!done) (void)unlink(temporary);
-    doomed_remove(temporary);
-    errno = reason;
-    return done;
+static bool write_line(FILE *f, const void *text) {
+    return fprintf(f, "%s\n", (const char *)text) > 0;
 }
 
-int tuning_write(const rnl_tuning *t, char **path) {
-    char folder[PATH_CAP];
-    *path = NULL;
-    char *at = malloc(PATH_CAP);
+static int cannot_write(const char *path) {
+    return complain(EXIT_FAILED, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+int tuning_prepare(char path[TUNING_PATH_CAP]) {
+    char folder[TUNING_PATH_CAP];
+    if (!find_path(folder, true) || !find_path(path, false))
+        return complain(EXIT_FAILED, "there is no place for the tuning: HOME is not set");
+    if (!make_folders(folder) || access(folder, W_OK) != 0) return cannot_write(path);
+    return EXIT_OK;
+}
+
+int tuning_write(const char *path, const rnl_tuning *t) {
     json *o = tuning_json(t);
     char *text = json_text(o);
     json_destroy(&o);
     int code = EXIT_OK;
-    if (at == NULL || text == NULL)
+    if (text == NULL)
         code = complain(EXIT_FAILED, "memory is exhausted");
-    else if (!find_path(folder, true) || !find_path(at, false))
-        code = complain(EXIT_FAILED, "there is no place for the tuning: HOME is not set");
-    else if (!make_folders(folder) || !write_text(at, text))
-        code = complain(EXIT_FAILED, "%s: cannot be written: %s", at, strerror(errno));
+    else if (!replace_file(path, write_line, text))
+        code = cannot_write(path);
     free(text);
-    if (code == EXIT_OK)
-        *path = at;
-    else
-        free(at);
     return code;
 }

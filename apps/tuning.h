@@ -9,11 +9,15 @@
 
 #include "apps/cli.h"
 
+enum { TUNING_PATH_CAP = 4096 };
+
 /* The kept tuning of this machine. False: there is none. A file that is damaged is complained of on
  * stderr, unless quiet, and counts as none. */
 bool tuning_read(rnl_tuning *out, bool quiet);
-/* Keeps it; *path: where, allocated, free() it. EXIT_OK or the code of a complaint. */
-int tuning_write(const rnl_tuning *t, char **path);
+/* Where it is kept: makes the folder. EXIT_OK or the code of a complaint. */
+int tuning_prepare(char path[TUNING_PATH_CAP]);
+/* Keeps it there. EXIT_OK or the code of a complaint. */
+int tuning_write(const char *path, const rnl_tuning *t);
 /* As one object of JSON. */
 json *tuning_json(const rnl_tuning *t);
 
