@@ -12,7 +12,7 @@ static const float base = 0.14f;
 /* Less while the canceller learns, before the delay is known, at the beginning of our sound. */
 static const float learning = 4.9f, unaligned = 6.6f, beginning = 3.0f;
 static const float excess_max_db = 20.5f, level_min_db = -2.5f, level_max_db = 12.0f;
-/* What the network hears hardly a hint of a voice in is none, however loud: a clap, a door, a chair.
+/* What the network hears hardly a hint of a voice in is none, however loud: a clap, a door, a pan.
  * (Of noises of 50 to 400 ms, two in twenty have more than one block of 0.05 or more.) */
 static const float hint_probability = 0.05f, odds_without = -0.5f;
 
