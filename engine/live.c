@@ -132,6 +132,7 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     if (status == RNL_OK) status = create_session(l, error);
     if (status != RNL_OK) return status;
     vad_reset(&l->vad);
+    l->was_speaking = false;
     energy_reset(&l->energy);
     turn_reset(&l->turns, &turns);
     l->pace.caution = 1;

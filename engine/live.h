@@ -110,6 +110,7 @@ struct rnl_live {
     echo_measure measure;
     float speech;
     vad_state vad;
+    bool was_speaking; /* at the block before: our own speech could be heard */
     energy_gate energy;
     turn turns;
     turn_events waiting; /* of the last block, those from waiting_at on not looked at yet */

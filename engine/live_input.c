@@ -144,12 +144,16 @@ static void take_block(rnl_live *l) {
     float block[VAD_BLOCK];
     const int64_t begin = l->turns.position;
     for (int i = 0; i < VAD_BLOCK; i++) block[i] = l->heard[(begin + i) % l->heard_cap];
-    const bool loud = energy_push(&l->energy, block);
+    const bool loud = energy_push(&l->energy, block), speaking = live_is_speaking(l);
+    /* What it has heard before makes the network deaf to who talks into our sound: it begins anew
+     * with each reply (docs/LATENCY.md, "Room simulator"). */
+    if (speaking && !l->was_speaking && l->turns.phase == TURN_LISTENING) vad_reset(&l->vad);
+    l->was_speaking = speaking;
     float probability = vad_block(&l->vad, &l->model->kernels, block);
     if (l->echo != NULL) probability = echo_speech(&l->measure, probability);
     l->speech = loud ? probability : 0.0f;
     const bool was_silent = l->turns.silent;
-    turn_push(&l->turns, l->speech, live_is_speaking(l), l->held, &l->waiting);
+    turn_push(&l->turns, l->speech, speaking, l->held, &l->waiting);
     l->waiting_at = 0;
     /* A suspicion that comes to nothing while we answer is no end of this turn. */
     if (!was_silent && l->turns.silent && l->turns.phase == TURN_SPEAKING)

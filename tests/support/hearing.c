@@ -20,6 +20,8 @@ void hearing_close(hearing *h) {
 }
 
 static void hear_block(hearing *h, bool playing, turn_events *events) {
+    if (playing && !h->was_playing && h->turns.phase == TURN_LISTENING) vad_reset(&h->vad.s);
+    h->was_playing = playing;
     const bool loud = energy_push(&h->gate, h->block);
     const float found = vad_block(&h->vad.s, &h->k, h->block);
     h->probability = loud ? echo_speech(&h->measure, found) : 0;

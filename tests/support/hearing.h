@@ -18,6 +18,7 @@ typedef struct hearing {
     turn turns;
     float block[VAD_BLOCK];
     int block_fill;
+    bool was_playing;
     float probability; /* of the latest block, behind the gates */
 } hearing;
 
