@@ -38,11 +38,8 @@ static bool prepare_weights(ground *g, bool huge_pages) {
     return true;
 }
 
-static bool prepare(ground *g, const options *o) {
-    unsigned features = kernels_cpu_features() & ~(unsigned)KERNELS_CPU_AMX;
-    if (o->cpu != NULL) (void)kernels_level(o->cpu, kernels_cpu_features(), &features);
+static bool prepare(ground *g, unsigned features, int threads) {
     kernels_select(&g->k, features);
-    const int threads = o->threads > 0 ? o->threads : rnl_session_config_default().thread_count;
     g->x = calloc((size_t)BATCH * COLS_MAX, sizeof *g->x);
     g->y = calloc((size_t)BATCH * ROWS, sizeof *g->y);
     if (g->x == NULL || g->y == NULL || pool_create(threads, &g->pool) != RNL_OK) return false;
@@ -151,15 +148,16 @@ static bool choose_all(ground *g, bool shown, rnl_tuning *t) {
 int calibrate(const options *o) {
     ground g = {0};
     rnl_tuning t = rnl_tuning_default();
-    unsigned features;
-    if (o->cpu != NULL && !kernels_level(o->cpu, kernels_cpu_features(), &features))
+    const unsigned available = kernels_cpu_features();
+    unsigned features = available & ~(unsigned)KERNELS_CPU_AMX; /* as a model is opened */
+    if (o->cpu != NULL && !kernels_level(o->cpu, available, &features))
         return complain(EXIT_USAGE, "--cpu: this machine has no level '%s'", o->cpu);
     char path[TUNING_PATH_CAP];
     int code = tuning_prepare(path);
     if (code != EXIT_OK) return code;
     const bool shown = !o->json && !o->quiet;
-    const bool done =
-        prepare(&g, o) && prepare_weights(&g, t.huge_pages) && choose_all(&g, shown, &t);
+    const int threads = o->threads > 0 ? o->threads : rnl_session_config_default().thread_count;
+    const bool done = prepare(&g, features, threads) && choose_all(&g, shown, &t);
     discard(&g);
     if (!done && interrupted()) return EXIT_STOPPED;
     if (!done) return complain(EXIT_FAILED, "memory is exhausted");

@@ -1,5 +1,4 @@
 #include "apps/cli.h"
-#include "apps/tuning.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +15,8 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "apps/tuning.h"
 
 int complain(int code, const char *format, ...) {
     va_list arguments;

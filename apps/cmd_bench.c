@@ -284,8 +284,9 @@ const command command_bench = {
         "  detokenizer  80 ms of speech from its codes\n"
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others.\n"
-        "--calibrate takes 15 s on a quiet machine and writes ~/.cache/runnel/tuning.json, which\n"
-        "every later run reads. It changes the speed, not a bit of any result.\n"
+        "--calibrate takes some seconds on a quiet machine and writes\n"
+        "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
+        "not a bit of any result.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
     .own = "bjrWNP@",
     .run = run,

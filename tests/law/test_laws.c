@@ -135,18 +135,22 @@ static void emitted_samples_are_audible_frames_times_1920(void **state) {
     rnl_session_destroy(&s);
 }
 
+/* The answer of a session, which ends, is that of the first. */
+static void answers_as(outcome **first, rnl_session *s) {
+    outcome *o = answer(s);
+    if (*first != NULL) {
+        assert_same(*first, o);
+        free(o);
+    } else {
+        *first = o;
+    }
+    rnl_session_destroy(&s);
+}
+
 static void assert_threads_change_nothing(rnl_model *m, int thread_max) {
     outcome *first = NULL;
-    for (int threads = 1; threads <= thread_max; threads++) {
-        rnl_session *s = rig_session(m, threads);
-        outcome *o = answer(s);
-        if (first != NULL) assert_same(first, o);
-        if (first == NULL)
-            first = o;
-        else
-            free(o);
-        rnl_session_destroy(&s);
-    }
+    for (int threads = 1; threads <= thread_max; threads++)
+        answers_as(&first, rig_session(m, threads));
     free(first);
 }
 
@@ -169,13 +173,7 @@ static void steps_of_any_size_give_the_same_bits(void **state) {
         c.step_positions = sizes[i];
         rnl_session *s;
         assert_int_equal(rnl_session_create(model, &c, &s, NULL), RNL_OK);
-        outcome *o = answer(s);
-        if (first != NULL) assert_same(first, o);
-        if (first == NULL)
-            first = o;
-        else
-            free(o);
-        rnl_session_destroy(&s);
+        answers_as(&first, s);
     }
     free(first);
 }
