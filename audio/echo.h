@@ -48,6 +48,7 @@ typedef struct echo_measure {
                          * suppression, from how well cancelling went so far; -100: none */
     float coherence;    /* [0, 1] share of the microphone that follows from what is played */
     float excess_db; /* cancelled signal above the residual and noise expected, in speech bands */
+    float low_db;    /* the same below 750 Hz, of this frame alone, [-10, 20] */
     float margin_db; /* what excess must exceed to count as somebody else: more in the first 3 s
                          * of our sound, while the canceller learns */
     float delay_ms;  /* bulk delay in use; -1 while unknown */
@@ -65,11 +66,12 @@ void echo_destroy(echo **e); /* NULL is fine; sets NULL */
 void echo_cancel(echo *e, const float *mic, const float *reference, float *out,
                  echo_measure *measure);
 
-/* The gate: a network finds speech in out with this probability, [0, 1]; returns the probability
- * that somebody else speaks. measure: of the latest frame in which it was found. Log odds are added
- * up: the network's, for what sticks out of our own sound, for how little of the microphone follows
- * from it, for the level over what we leave; less at the beginning of our sound and while the
- * canceller learns, least before the delay is known. As it came when nothing is played. */
-float echo_speech(const echo_measure *measure, float probability);
+/* The gate: a network that hears out finds speech with probability heard, one that hears the
+ * microphone with probability raw, [0, 1]; returns the probability that somebody else speaks.
+ * measure: of the latest frame in which they were found. Log odds are added up: the networks', for
+ * what sticks out of our own sound, for how little of the microphone follows from it; less at the
+ * beginning of our sound and while the canceller learns, least before the delay is known. While
+ * nothing is played, heard as it came. */
+float echo_speech(const echo_measure *measure, float heard, float raw);
 
 #endif

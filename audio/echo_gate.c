@@ -26,6 +26,7 @@ enum {
     VOICE_FIRST = 1, /* bands of the gate: 250 Hz to 4 kHz */
     VOICE_END = 16,
     VOICE_BEST = 5, /* of these count */
+    LOW_END = 3,    /* bands below 750 Hz, of a voice's pitch and first formant */
     SETTLE_FRAMES = 300,
     BEGIN_FRAMES = 70,
     SLOT_COUNT = 5,
@@ -47,12 +48,6 @@ static const float noise_bias = 2.5f;
 static const float margin_settled_db = 3.5f, margin_first_db = 6.5f;
 /* The floor under which no band is suppressed: -40 dB. */
 static const float gain_min = 0.01f;
-/* What is taken away, in expected powers: much while nothing sticks out of our own sound, once as
- * much as expected while somebody else speaks. With twice as much, the network did not hear one
- * interruption in ten (docs/LATENCY.md). */
-static const float oversubtraction_alone = 4.0f, oversubtraction_both = 1.0f;
-static const float alone_db = -1.0f, both_db = 2.0f; /* of excess */
-
 struct echo_gate {
     fft_plan *plan;
     alignas(ALIGN) float window[WINDOW];
@@ -234,16 +229,14 @@ static void synthesise(echo_gate *g, const float *gains, float *out) {
     }
 }
 
-/* The frame's spectrum without what is expected of our own sound in it; out is the frame before. */
+/* The frame's spectrum without what is expected of our own sound in it; out is the frame before.
+ * Expected is taken away once: with four times as much while nothing sticks out, echo is 4 dB less
+ * and the network misses one interruption in forty more (docs/LATENCY.md). */
 static void suppress(echo_gate *g, const float *now, float *out) {
-    const float both = (g->excess_db - alone_db) / (both_db - alone_db);
-    const float share = fminf(1.0f, fmaxf(0.0f, both));
-    const float over =
-        oversubtraction_alone + share * (oversubtraction_both - oversubtraction_alone);
     float gains[BAND_COUNT];
     for (int b = 0; b < BAND_COUNT; b++) {
         const float power = fmaxf(now[b], 1e-12f);
-        const float left = 1.0f - over * g->expected[b] / power, hush = sqrtf(g->noise[b] / power);
+        const float left = 1.0f - g->expected[b] / power, hush = sqrtf(g->noise[b] / power);
         gains[b] = fminf(1.0f, fmaxf(fmaxf(left, hush), gain_min));
     }
     synthesise(g, gains, out);
@@ -252,7 +245,7 @@ static void suppress(echo_gate *g, const float *now, float *out) {
 void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, const float *reference,
                     bool active, float *out, echo_measure *m) {
     float now[BAND_COUNT], played[BAND_COUNT], excess[BAND_COUNT];
-    float expected_sum = 0.0f;
+    float expected_sum = 0.0f, low_sum = 0.0f;
     levels(g, mic, cancelled, reference, m);
     m->settled = g->played_frames >= SETTLE_FRAMES;
     m->margin_db = m->settled ? margin_settled_db : margin_first_db;
@@ -275,6 +268,7 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
         expected_sum += g->expected[b];
         excess[b] = to_db(g->cancelled[b]) - to_db(g->expected[b] + floor);
         excess[b] = fminf(20.0f, fmaxf(-10.0f, excess[b]));
+        if (b < LOW_END) low_sum += excess[b];
     }
     g->excess_db += 0.3f * (best_mean(excess) - g->excess_db);
     g->active_frames = active ? g->active_frames + 1 : 0;
@@ -282,6 +276,7 @@ void echo_gate_push(echo_gate *g, const float *mic, const float *cancelled, cons
     m->begins = active && g->active_frames < BEGIN_FRAMES;
     m->expected_db = to_db(expected_sum);
     m->excess_db = g->excess_db;
+    m->low_db = low_sum / LOW_END;
     m->explained = active && m->excess_db < m->margin_db;
     suppress(g, now, out);
 }

@@ -77,6 +77,7 @@ static void layout(rnl_live *l, arena *a) {
     l->said = arena_take(a, LIVE_SAID_CAP, 1);
     l->heard_text = arena_take(a, LIVE_SAID_CAP, 1);
     vad_layout(&l->vad, a);
+    vad_layout(&l->raw_vad, a);
 }
 
 static rnl_status create_resampler(resampler **out, int rate, int from, int to) {
@@ -132,6 +133,7 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     if (status == RNL_OK) status = create_session(l, error);
     if (status != RNL_OK) return status;
     vad_reset(&l->vad);
+    vad_reset(&l->raw_vad);
     l->was_speaking = false;
     energy_reset(&l->energy);
     turn_reset(&l->turns, &turns);

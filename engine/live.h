@@ -23,6 +23,7 @@
 enum {
     LIVE_FRAME = ECHO_FRAME,           /* samples of a step of the input */
     LIVE_INPUT_CAP = 4 * RNL_RATE_IN,  /* samples waiting at 16 kHz */
+    LIVE_RAW_CAP = 1024,               /* samples: of a block and a frame */
     LIVE_STAMP_CAP = 1024,             /* frames whose times are remembered: 10 s */
     LIVE_PLAY_CAP = 20 * RNL_RATE_OUT, /* samples of the reply waiting to be pulled */
     LIVE_STEP_POSITIONS = 32,          /* of a prefill between two looks at the microphone */
@@ -109,7 +110,8 @@ struct rnl_live {
     bool muted, finished, held;
     echo_measure measure;
     float speech;
-    vad_state vad;
+    float raw[LIVE_RAW_CAP]; /* ring: the microphone where heard has not been looked at */
+    vad_state vad, raw_vad;  /* of heard, of raw */
     bool was_speaking; /* at the block before: our own speech could be heard */
     energy_gate energy;
     turn turns;

@@ -135,23 +135,33 @@ static void take_frame(rnl_live *l) {
         l->measure.mic_db = l->measure.out_db = level_db(mic);
         l->measure.reference_db = level_db(reference);
     }
-    for (int i = 0; i < LIVE_FRAME; i++) l->heard[(l->position + i) % l->heard_cap] = out[i];
+    for (int i = 0; i < LIVE_FRAME; i++) {
+        l->heard[(l->position + i) % l->heard_cap] = out[i];
+        l->raw[(l->position + i) % LIVE_RAW_CAP] = mic[i];
+    }
     l->position += LIVE_FRAME;
 }
 
-/* The next 32 ms of heard. The network hears every block, whatever may veto it. */
-static void take_block(rnl_live *l) {
+/* That somebody speaks in the block of heard that begins there. The networks hear every block,
+ * whatever may veto it. */
+static float probability_at(rnl_live *l, int64_t begin) {
     float block[VAD_BLOCK];
-    const int64_t begin = l->turns.position;
     for (int i = 0; i < VAD_BLOCK; i++) block[i] = l->heard[(begin + i) % l->heard_cap];
-    const bool loud = energy_push(&l->energy, block), speaking = live_is_speaking(l);
+    const bool loud = energy_push(&l->energy, block);
+    const float heard = vad_block(&l->vad, &l->model->kernels, block);
+    if (l->echo == NULL) return loud ? heard : 0.0f;
+    for (int i = 0; i < VAD_BLOCK; i++) block[i] = l->raw[(begin + i) % LIVE_RAW_CAP];
+    const float raw = vad_block(&l->raw_vad, &l->model->kernels, block);
+    return loud || l->measure.active ? echo_speech(&l->measure, heard, raw) : 0.0f;
+}
+
+static void take_block(rnl_live *l) {
+    const bool speaking = live_is_speaking(l);
     /* What it has heard before makes the network deaf to who talks into our sound: it begins anew
      * with each reply (docs/LATENCY.md, "Room simulator"). */
     if (speaking && !l->was_speaking && l->turns.phase == TURN_LISTENING) vad_reset(&l->vad);
     l->was_speaking = speaking;
-    float probability = vad_block(&l->vad, &l->model->kernels, block);
-    if (l->echo != NULL) probability = echo_speech(&l->measure, probability);
-    l->speech = loud ? probability : 0.0f;
+    l->speech = probability_at(l, l->turns.position);
     const bool was_silent = l->turns.silent;
     turn_push(&l->turns, l->speech, speaking, l->held, &l->waiting);
     l->waiting_at = 0;

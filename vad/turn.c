@@ -16,7 +16,7 @@ turn_config turn_config_default(void) {
                          .exit = 0.35f,
                          .mean_min = 0.6f,
                          .speech_ms_min = 250,
-                         .interrupt_odds = 7.4f,
+                         .interrupt_odds = 6.8f,
                          .gap_ms = 160,
                          .doubt_ms_max = 1000,
                          .resume_ms = 64,
@@ -142,7 +142,7 @@ static bool is_turn(const turn *t) {
 
 /* While we listen, so much speech makes a turn whose mean is sure enough. While we speak, haste
  * counts, and the evidence of the blocks is added up (Wald's sequential test): what is plain is
- * taken after four, what is doubtful after more. */
+ * taken after three, what is doubtful after more. */
 static void suspect(turn *t, float probability, bool speaking, turn_events *out) {
     const bool spoken = probability >= t->config.exit;
     const int64_t begin = t->position - VAD_BLOCK;

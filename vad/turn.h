@@ -31,7 +31,7 @@ typedef struct turn_config {
 
     int speech_ms_min;    /* speech that makes a turn, [32, 2000]; default 250 */
     float interrupt_odds; /* while we speak: log odds that make a turn, summed over blocks from the
-                             suspicion on, [1, 50]; default 7.4: four blocks of sure speech */
+                             suspicion on, [1, 50]; default 6.8: three blocks of sure speech */
     int gap_ms;           /* silence that refutes a suspicion, [32, 1000]; default 160 */
     int doubt_ms_max;     /* longest suspicion, [100, 10000]; default 1000 */
     int resume_ms;        /* speech that ends a pause: shorter is a click, [32, 500]; default 64 */

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 void hearing_open(hearing *h, const turn_config *config) {
-    *h = (hearing){.vad = vad_rig_open()};
+    *h = (hearing){.vad = vad_rig_open(), .raw_vad = vad_rig_open()};
     assert_int_equal(echo_create(NULL, &h->canceller), RNL_OK);
     kernels_select(&h->k, kernels_cpu_features());
     energy_reset(&h->gate);
@@ -17,14 +17,16 @@ void hearing_open(hearing *h, const turn_config *config) {
 void hearing_close(hearing *h) {
     echo_destroy(&h->canceller);
     vad_rig_close(&h->vad);
+    vad_rig_close(&h->raw_vad);
 }
 
 static void hear_block(hearing *h, bool playing, turn_events *events) {
     if (playing && !h->was_playing && h->turns.phase == TURN_LISTENING) vad_reset(&h->vad.s);
     h->was_playing = playing;
     const bool loud = energy_push(&h->gate, h->block);
-    const float found = vad_block(&h->vad.s, &h->k, h->block);
-    h->probability = loud ? echo_speech(&h->measure, found) : 0;
+    const float heard = vad_block(&h->vad.s, &h->k, h->block);
+    const float raw = vad_block(&h->raw_vad.s, &h->k, h->raw);
+    h->probability = loud || h->measure.active ? echo_speech(&h->measure, heard, raw) : 0;
     turn_push(&h->turns, h->probability, playing, false, events);
 }
 
@@ -36,6 +38,7 @@ void hearing_push(hearing *h, const float *mic, const float *reference, bool pla
         const int room = VAD_BLOCK - h->block_fill, left = ECHO_FRAME - done;
         const int count = left < room ? left : room;
         memcpy(h->block + h->block_fill, h->out + done, (size_t)count * sizeof *h->block);
+        memcpy(h->raw + h->block_fill, mic + done, (size_t)count * sizeof *h->raw);
         h->block_fill += count;
         done += count;
         if (h->block_fill < VAD_BLOCK) continue;

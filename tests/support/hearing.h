@@ -12,11 +12,11 @@ typedef struct hearing {
     echo *canceller;
     echo_measure measure; /* of the latest frame */
     float out[ECHO_FRAME];
-    vad_rig vad;
+    vad_rig vad, raw_vad; /* of out, of the microphone */
     kernels k;
     energy_gate gate;
     turn turns;
-    float block[VAD_BLOCK];
+    float block[VAD_BLOCK], raw[VAD_BLOCK];
     int block_fill;
     bool was_playing;
     float probability; /* of the latest block, behind the gates */

@@ -123,12 +123,12 @@ static void listening(void **state) {
 static void interrupting(void **state) {
     (void)state;
     static const row rows[] = {
-        {"128 ms of speech interrupt", "> .10 S4 < S10 .20", "O10 C13 G27 E39"},
-        {"96 ms do not", "> .10 S3 .20", "O10 R17"},
-        {"what is doubtful takes longer than what is plain", "> .10 b3 S4 .20", "O10 C16 G20 E32"},
+        {"96 ms of speech interrupt", "> .10 S3 < S10 .20", "O10 C12 G26 E38"},
+        {"64 ms do not", "> .10 S2 .20", "O10 R16"},
+        {"what is doubtful takes longer than what is plain", "> .10 b3 S4 .20", "O10 C15 G20 E32"},
         {"breath never adds up, however long", "> .10 b100 .20", "O10 R41"},
-        {"two words with a hole: what speaks against it is taken away", "> .10 S3 .3 S4 < .20",
-         "O10 C19 G23 E35"},
+        {"two words with a hole: what speaks against it is taken away", "> .10 S2 .3 S3 < .20",
+         "O10 C17 G21 E33"},
         {"what was suspected before we spoke counts", "S4 > S1 < S10 .20", "O0 C4 G18 E30"},
         {"our own speech that the gate lets through for a moment", "> S1 .10 S2 .10",
          "O0 R5 O11 R17"},
