@@ -112,7 +112,7 @@ struct rnl_live {
     float speech;
     float raw[LIVE_RAW_CAP]; /* ring: the microphone where heard has not been looked at */
     vad_state vad, raw_vad;  /* of heard, of raw */
-    bool was_speaking; /* at the block before: our own speech could be heard */
+    bool was_speaking;       /* at the block before: our own speech could be heard */
     energy_gate energy;
     turn turns;
     turn_events waiting; /* of the last block, those from waiting_at on not looked at yet */
