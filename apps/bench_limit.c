@@ -182,7 +182,7 @@ static double peak_of(bench *b, const limit_probe *probe) {
     }
 }
 
-/* Packed matrices meet integers, tiles BF16 (the encoder's at the level amx), all others floats. */
+/* Packed matrices meet integers, tiles (long batches at the level amx) BF16, all others floats. */
 double bench_peak(bench *b, const matrix *w, bool tiles) {
     const kernels *k = &b->model->kernels;
     const bool packed = w->packed != NULL && !b->model->exact;

@@ -79,7 +79,7 @@ static void forward(rnl_session *s, int count) {
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->compute, (at + t) % backbone_vocab_count(w),
                                 s->x + (size_t)t * width);
-        lfm2_forward(&s->live->backbone, &s->compute, s->x, batch);
+        session_forward(s, s->x, batch);
     }
 }
 
@@ -92,9 +92,10 @@ static void logits(rnl_session *s, int position_in_batch) {
 /* As the peer counts: the prompt, and the logits of its last position. */
 void bench_prefill(bench *b, int tokens) {
     const double op_count = bench_prefill_ops(b, tokens);
+    const bool tiles = tokens >= SESSION_TILE_POSITIONS;
     while (more(b)) {
         const double limit =
-            tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, false) / op_count;
+            tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, tiles) / op_count;
         lfm2_reset(&b->s->live->backbone);
         const double begin = now_seconds();
         forward(b->s, tokens);

@@ -20,7 +20,7 @@ typedef struct compute {
     const kernels *k;
     bool exact;        /* float32 inputs for every matrix; set before compute_layout */
     bool tiles;        /* packed products by multiply_tiles where the level has them. Their bits are
-                        * others, so a stage has them for all its products or for none */
+                        * others, so whoever sets it says for which calls of a stage */
     bool no_fetch;     /* what is multiplied next is not asked for ahead: left to the machine */
     size_t block_size; /* bytes of rounded inputs multiplied at a time: with what else a thread
                         * touches they should stay in its second-level cache. Set before

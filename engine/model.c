@@ -93,6 +93,12 @@ static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl
     if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, available, &features))
         return refuse_level(config->cpu, available, error);
     if (exact) features &= ~(unsigned)KERNELS_CPU_AMX;
+    if (!kernels_allow(features))
+        return status_fail(
+            error, RNL_ERR_ARGUMENT,
+            "kernel level \"%s\" needs the tiles of AMX, which the system refuses to "
+            "this process; take avx512",
+            config->cpu);
     kernels_select(&m->kernels, features);
     return RNL_OK;
 }

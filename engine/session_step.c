@@ -8,12 +8,14 @@
 #include "core/status.h"
 #include "engine/session.h"
 
+_Static_assert(SESSION_MARK_STRIDE + SESSION_CLOSE_CAP < SESSION_TILE_POSITIONS,
+               "a replay has the bits of decisions");
+
 static size_t width_of(const rnl_session *s) {
     return (size_t)backbone_width(&s->model->backbone);
 }
 
-/* A clip is encoded whole, all of it in one way, so tiles may have it. The backbone may not: a
- * position must have the same bits whether it is prefilled, decided, or replayed. */
+/* A clip is encoded whole, all of it in one way, so tiles may have it. */
 static void step_encoder(rnl_session *s) {
     compute c = s->compute;
     c.tiles = true;
@@ -21,6 +23,12 @@ static void step_encoder(rnl_session *s) {
     adapter_forward(&s->adapter, &c, encoder_output(&s->encoder), s->encode_count,
                     s->embeddings + (size_t)s->encode_at * width_of(s));
     s->encoding = false;
+}
+
+void session_forward(rnl_session *s, float *x, int count) {
+    compute c = s->compute;
+    c.tiles = count >= SESSION_TILE_POSITIONS;
+    lfm2_forward(&s->live->backbone, &c, x, count);
 }
 
 /* Runs one batch; returns the hidden state of its last position. */
@@ -32,7 +40,7 @@ static const float *step_prefill(rnl_session *s) {
     const int count = waiting < most ? (int)waiting : most;
     memcpy(s->x, s->embeddings + (size_t)live->backbone.position * width,
            (size_t)count * width * sizeof *s->x);
-    lfm2_forward(&live->backbone, &s->compute, s->x, count);
+    session_forward(s, s->x, count);
     return s->x + (size_t)(count - 1) * width;
 }
 

@@ -1,6 +1,6 @@
 /* What this machine can do. A level needs three yeses: the CPU has the instructions (CPUID), the
  * system saves the registers they use when it switches threads (XCR0), and for the tiles of AMX,
- * 8 KiB a thread, it also wants to be asked once per process. */
+ * 8 KiB a thread, it also wants to be asked once per process, which only kernels_allow does. */
 #define _DEFAULT_SOURCE /* syscall */
 #include "kernels/levels.h"
 
@@ -63,12 +63,13 @@ static void read_words(kernels_cpu_words *w) {
 unsigned kernels_cpu_features(void) {
     kernels_cpu_words w = {0};
     read_words(&w);
-    unsigned features = kernels_cpu_decode(&w);
-    /* Holds for all threads, those to come too; asking again changes nothing. */
-    if ((features & KERNELS_CPU_AMX) != 0 &&
-        syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) != 0)
-        features &= ~(unsigned)KERNELS_CPU_AMX;
-    return features;
+    return kernels_cpu_decode(&w);
+}
+
+/* Holds for all threads, those to come too; asking again changes nothing. */
+bool kernels_allow(unsigned features) {
+    return (features & KERNELS_CPU_AMX) == 0 ||
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
@@ -87,5 +88,12 @@ unsigned kernels_cpu_features(void) {
 #else
 unsigned kernels_cpu_features(void) {
     return 0;
+}
+#endif
+
+#if !defined(__x86_64__)
+bool kernels_allow(unsigned features) {
+    (void)features;
+    return true;
 }
 #endif

@@ -164,13 +164,15 @@ enum {
     KERNELS_CPU_AVX2 = 1u << 0,    /* AVX2 + FMA + F16C */
     KERNELS_CPU_AVXVNNI = 1u << 1, /* AVX-VNNI: dot products of bytes, 256 bits */
     KERNELS_CPU_AVX512 = 1u << 2,  /* AVX-512 F, BW, DQ, VL and VNNI */
-    KERNELS_CPU_AMX = 1u << 3,     /* AMX tiles of BF16, allowed to this process; AVX-512 BF16 */
+    KERNELS_CPU_AMX = 1u << 3,     /* AMX tiles of BF16, AVX-512 BF16 */
     KERNELS_CPU_NEON = 1u << 8,    /* 64-bit ARM */
     KERNELS_CPU_DOTPROD = 1u << 9, /* sdot, udot */
     KERNELS_CPU_I8MM = 1u << 10    /* smmla, usdot */
 };
-/* Asks the system for the tiles where there are any (a process-wide permission). */
 unsigned kernels_cpu_features(void);
+/* Asks the system for what it grants only on demand: the tiles of KERNELS_CPU_AMX, for the whole
+ * process and for good. False where it refuses; their kernels must not run without. */
+bool kernels_allow(unsigned features);
 
 /* The features of a level by name ("scalar", "avx2", ...) among those given: what remains when all
  * higher levels are taken away. False when there is no such level or a feature of it is missing. */

@@ -3,7 +3,8 @@
 #include <stddef.h>
 
 int levels_find(kernels out[LEVELS_CAP]) {
-    const unsigned here = kernels_cpu_features();
+    unsigned here = kernels_cpu_features();
+    if (!kernels_allow(here)) here &= ~(unsigned)KERNELS_CPU_AMX;
     int count = 0;
     for (int i = 0; kernels_level_names[i] != NULL; i++) {
         unsigned features;
