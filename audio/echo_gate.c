@@ -48,6 +48,7 @@ static const float noise_bias = 2.5f;
 static const float margin_settled_db = 3.5f, margin_first_db = 6.5f;
 /* The floor under which no band is suppressed: -40 dB. */
 static const float gain_min = 0.01f;
+
 struct echo_gate {
     fft_plan *plan;
     alignas(ALIGN) float window[WINDOW];

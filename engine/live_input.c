@@ -155,6 +155,7 @@ static float probability_at(rnl_live *l, int64_t begin) {
     return loud || l->measure.active ? echo_speech(&l->measure, heard, raw) : 0.0f;
 }
 
+/* The next 32 ms of heard. */
 static void take_block(rnl_live *l) {
     const bool speaking = live_is_speaking(l);
     /* What it has heard before makes the network deaf to who talks into our sound: it begins anew
