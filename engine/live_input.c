@@ -143,7 +143,8 @@ static void take_frame(rnl_live *l) {
 }
 
 /* That somebody speaks in the block of heard that begins there. The networks hear every block,
- * whatever may veto it. */
+ * whatever may veto it. What is left of a voice under our own sound may be faint: there the energy
+ * gate, which looks at what is left, has no veto. */
 static float probability_at(rnl_live *l, int64_t begin) {
     float block[VAD_BLOCK];
     for (int i = 0; i < VAD_BLOCK; i++) block[i] = l->heard[(begin + i) % l->heard_cap];
