@@ -151,7 +151,7 @@ int calibrate(const options *o) {
     const unsigned available = kernels_cpu_features();
     unsigned features = available & ~(unsigned)KERNELS_CPU_AMX; /* as a model is opened */
     if (o->cpu != NULL &&
-        (!kernels_level(o->cpu, available, &features) || !kernels_allow(features)))
+        (!kernels_level(o->cpu, available, &features) || kernels_allowed(features) != features))
         return complain(EXIT_USAGE, "--cpu: this machine has no level '%s'", o->cpu);
     char path[TUNING_PATH_CAP];
     int code = tuning_prepare(path);

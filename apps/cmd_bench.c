@@ -148,12 +148,12 @@ static int parse(bench *b) {
     int code = EXIT_OK;
     b->repeat = o->repeat > 0 ? o->repeat : 5;
     b->features = kernels_cpu_features();
-    if (!kernels_allow(b->features)) b->features &= ~(unsigned)KERNELS_CPU_AMX;
     if (o->work != NULL) code = parse_works(o->work, &b->works);
     if (code == EXIT_OK && o->tokens != NULL) code = parse_list("tokens", o->tokens, 1, &b->tokens);
     if (code == EXIT_OK && o->depth != NULL) code = parse_list("depth", o->depth, 0, &b->depths);
     /* A level that is not there is refused when the model is opened. */
     if (o->cpu != NULL) (void)kernels_level(o->cpu, b->features, &b->features);
+    b->features = kernels_allowed(b->features);
     if (b->depths.count == 0) b->depths = (bench_list){{0, 2048}, 2};
     return code;
 }

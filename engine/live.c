@@ -134,7 +134,6 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     if (status != RNL_OK) return status;
     vad_reset(&l->vad);
     vad_reset(&l->raw_vad);
-    l->was_speaking = false;
     energy_reset(&l->energy);
     turn_reset(&l->turns, &turns);
     l->pace.caution = 1;

@@ -93,7 +93,7 @@ static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl
     if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, available, &features))
         return refuse_level(config->cpu, available, error);
     if (exact) features &= ~(unsigned)KERNELS_CPU_AMX;
-    if (!kernels_allow(features))
+    if (kernels_allowed(features) != features)
         return status_fail(
             error, RNL_ERR_ARGUMENT,
             "kernel level \"%s\" needs the tiles of AMX, which the system refuses to "

@@ -1,6 +1,6 @@
 /* What this machine can do. A level needs three yeses: the CPU has the instructions (CPUID), the
  * system saves the registers they use when it switches threads (XCR0), and for the tiles of AMX,
- * 8 KiB a thread, it also wants to be asked once per process, which only kernels_allow does. */
+ * 8 KiB a thread, it also wants to be asked once per process, which only kernels_allowed does. */
 #define _DEFAULT_SOURCE /* syscall */
 #include "kernels/levels.h"
 
@@ -65,12 +65,6 @@ unsigned kernels_cpu_features(void) {
     read_words(&w);
     return kernels_cpu_decode(&w);
 }
-
-/* Holds for all threads, those to come too; asking again changes nothing. */
-bool kernels_allow(unsigned features) {
-    return (features & KERNELS_CPU_AMX) == 0 ||
-           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-}
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
@@ -91,9 +85,12 @@ unsigned kernels_cpu_features(void) {
 }
 #endif
 
-#if !defined(__x86_64__)
-bool kernels_allow(unsigned features) {
-    (void)features;
-    return true;
-}
+unsigned kernels_allowed(unsigned features) {
+#if defined(__x86_64__)
+    /* Holds for all threads, those to come too; asking again changes nothing. */
+    if ((features & KERNELS_CPU_AMX) != 0 &&
+        syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) != 0)
+        return features & ~(unsigned)KERNELS_CPU_AMX;
 #endif
+    return features;
+}

@@ -170,9 +170,10 @@ enum {
     KERNELS_CPU_I8MM = 1u << 10    /* smmla, usdot */
 };
 unsigned kernels_cpu_features(void);
-/* Asks the system for what it grants only on demand: the tiles of KERNELS_CPU_AMX, for the whole
- * process and for good. False where it refuses; their kernels must not run without. */
-bool kernels_allow(unsigned features);
+/* The features given, without those that the system refuses: it is asked for what it grants only on
+ * demand, the tiles of KERNELS_CPU_AMX, for the whole process and for good. Their kernels must not
+ * run before. */
+unsigned kernels_allowed(unsigned features);
 
 /* The features of a level by name ("scalar", "avx2", ...) among those given: what remains when all
  * higher levels are taken away. False when there is no such level or a feature of it is missing. */

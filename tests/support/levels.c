@@ -3,8 +3,7 @@
 #include <stddef.h>
 
 int levels_find(kernels out[LEVELS_CAP]) {
-    unsigned here = kernels_cpu_features();
-    if (!kernels_allow(here)) here &= ~(unsigned)KERNELS_CPU_AMX;
+    const unsigned here = kernels_allowed(kernels_cpu_features());
     int count = 0;
     for (int i = 0; kernels_level_names[i] != NULL; i++) {
         unsigned features;

@@ -41,7 +41,7 @@ static void plain_cases(void **state) {
         float heard, raw, min, max;
     } rows[] = {
         {"our own voice, though the network hears one", &own, 0.9f, 0.99f, 0, 0.5f},
-        {"our own voice", &own, 0.1f, 0.99f, 0, 0.1f},
+        {"our own voice", &own, 0.1f, 0.99f, 0, 0.02f},
         {"a voice over ours", &both, 0.9f, 0.99f, 0.95f, 1},
         {"a voice over ours, half covered", &both, 0.3f, 0.99f, 0.9f, 1},
         {"something loud that is no voice: a door", &bang, 0.04f, 0.99f, 0, 0.5f},
