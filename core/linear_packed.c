@@ -4,8 +4,9 @@
  *
  *     x [count, cols] -> codes, sums, scales (compute.codes ...) -> slabs -> sums [rows, 16] -> y
  *
- * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. With compute.tiles,
- * and a level that has them, inputs are rounded to BF16 instead and slabs are taken in pairs. */
+ * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. Batches take two
+ * slabs at once where the level can, with the same bits: neighbours, or those of gate and up. With
+ * compute.tiles, and a level that has them, inputs are rounded to BF16 instead. */
 #include <assert.h>
 
 #include "core/checked.h"
@@ -14,6 +15,7 @@
 enum {
     BLOCK_ROWS = 128,    /* most inputs of a block: bounds the sums on the stack */
     BLOCK_ROWS_MIN = 32, /* at least: makes unpacking a slab once per block cheap */
+    PAIR_ROWS_MIN = 3,   /* fewer gain nothing by pairs of slabs */
     ROUND_GRAIN = 4      /* rows rounded per part */
 };
 
@@ -45,6 +47,7 @@ typedef struct block_job {
     kernels_input input;
     bool rounds, rounds_wide; /* which of the two inputs the tasks' types read */
     bool tiles;               /* or brains */
+    bool pairs;               /* two slabs at once: every packed type of the level can */
 } block_job;
 
 static void round_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -68,28 +71,25 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
     }
 }
 
-/* One slab or two neighbours; the sums of the second follow those of a whole block. */
-static void multiply_tiles(const block_job *j, const matrix *w, int64_t slab, int slabs,
-                           int thread_index, float *sums) {
-    const compute *c = j->p->c;
-    const size_t size = w->packed->slab_size;
-    const unsigned char *first = w->packed->slabs + (size_t)(w->slab + slab) * size;
-    const unsigned char *const of[2] = {first, slabs > 1 ? first + size : NULL};
-    float *const y[2] = {sums, sums + BLOCK_ROWS * PACKED_ROWS};
-    c->k->multiply_tiles[w->type](y, of, slabs, &j->input, j->count,
-                                  c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE);
+static const unsigned char *slab_at(const matrix *w, int64_t slab) {
+    return w->packed->slabs + (size_t)(w->slab + slab) * w->packed->slab_size;
 }
 
-static void multiply_slab(const block_job *j, const matrix *w, int64_t slab, int thread_index,
-                          float *sums) {
-    const compute *c = j->p->c;
-    const size_t at = (size_t)(w->slab + slab) * w->packed->slab_size;
+/* sums[s] of one slab or two of one type, as many as can be taken at once. */
+static int multiply_slabs(const block_job *j, quant_type type, const unsigned char *const *slabs,
+                          int count, int thread_index, float *const *sums) {
+    const kernels *k = j->p->c->k;
+    unsigned char *scratch = j->p->c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE;
     if (j->tiles) {
-        multiply_tiles(j, w, slab, 1, thread_index, sums);
-        return;
+        k->multiply_tiles[type](sums, slabs, count, &j->input, j->count, scratch);
+        return count;
     }
-    c->k->multiply[w->type](sums, w->packed->slabs + at, &j->input, j->count,
-                            c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE);
+    if (count == 2 && j->pairs) {
+        k->multiply_pair[type](sums, slabs, &j->input, j->count);
+        return 2;
+    }
+    k->multiply[type](sums[0], slabs[0], &j->input, j->count, scratch);
+    return 1;
 }
 
 static int64_t slab_count(const matrix *w) {
@@ -110,32 +110,23 @@ static void store_slab(const block_job *j, const linear_task *task, int64_t slab
     }
 }
 
-/* Slabs [from, to) of one task, in pairs. */
-static void tile_slabs(const block_job *j, const linear_task *task, int64_t from, int64_t to,
-                       int thread_index) {
-    float sums[2 * BLOCK_ROWS * PACKED_ROWS];
-    for (int64_t slab = from; slab < to; slab += 2) {
-        const int slabs = to - slab > 1 ? 2 : 1;
-        multiply_tiles(j, task->w, slab, slabs, thread_index, sums);
-        store_slab(j, task, slab, sums);
-        if (slabs > 1) store_slab(j, task, slab + 1, sums + BLOCK_ROWS * PACKED_ROWS);
-    }
-}
-
 /* Slabs are numbered through all tasks. */
 static void slab_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const block_job *j = context;
-    float sums[BLOCK_ROWS * PACKED_ROWS];
+    float first[BLOCK_ROWS * PACKED_ROWS], second[BLOCK_ROWS * PACKED_ROWS];
+    float *const sums[2] = {first, second};
     int64_t base = 0;
     for (int i = 0; i < j->p->task_count; i++) {
         const linear_task *task = &j->p->tasks[i];
         const int64_t count = slab_count(task->w);
-        const int64_t from = begin > base ? begin - base : 0;
         const int64_t to = end - base < count ? end - base : count;
-        if (j->tiles && from < to) tile_slabs(j, task, from, to, thread_index);
-        for (int64_t slab = from; !j->tiles && slab < to; slab++) {
-            multiply_slab(j, task->w, slab, thread_index, sums);
-            store_slab(j, task, slab, sums);
+        int done = 0;
+        for (int64_t slab = begin > base ? begin - base : 0; slab < to; slab += done) {
+            const bool two = to - slab > 1;
+            const unsigned char *const slabs[2] = {slab_at(task->w, slab),
+                                                   two ? slab_at(task->w, slab + 1) : NULL};
+            done = multiply_slabs(j, task->w->type, slabs, two ? 2 : 1, thread_index, sums);
+            for (int n = 0; n < done; n++) store_slab(j, task, slab + n, sums[n]);
         }
         base += count;
     }
@@ -143,28 +134,32 @@ static void slab_part(void *context, int64_t begin, int64_t end, int thread_inde
 
 static void gated_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const block_job *j = context;
-    const linear_task *gate = &j->p->tasks[0], *up = &j->p->tasks[1];
-    float sums[BLOCK_ROWS * PACKED_ROWS], raised[BLOCK_ROWS * PACKED_ROWS];
+    const linear_task *gate = &j->p->tasks[0];
+    const matrix *w[2] = {gate->w, j->p->tasks[1].w};
+    float first[BLOCK_ROWS * PACKED_ROWS], second[BLOCK_ROWS * PACKED_ROWS];
+    float *const sums[2] = {first, second};
     for (int64_t slab = begin; slab < end; slab++) {
-        multiply_slab(j, gate->w, slab, thread_index, sums);
-        multiply_slab(j, up->w, slab, thread_index, raised);
-        j->p->c->k->silu_mul(sums, sums, raised, j->count * PACKED_ROWS);
-        store_slab(j, gate, slab, sums);
+        const unsigned char *const slabs[2] = {slab_at(w[0], slab), slab_at(w[1], slab)};
+        const int count = w[0]->type == w[1]->type ? 2 : 1;
+        if (multiply_slabs(j, w[0]->type, slabs, count, thread_index, sums) == 1)
+            (void)multiply_slabs(j, w[1]->type, slabs + 1, 1, thread_index, sums + 1);
+        j->p->c->k->silu_mul(first, first, second, j->count * PACKED_ROWS);
+        store_slab(j, gate, slab, first);
     }
 }
 
 void linear_packed(const product *p) {
     const compute *c = p->c;
+    const matrix *first = p->tasks[0].w;
     block_job j = {.p = p, .tiles = c->tiles && c->k->quantise_tiles != NULL};
-    j.input = (kernels_input){.col_count = p->tasks[0].w->col_count,
+    j.input = (kernels_input){.col_count = first->col_count,
                               .codes = c->codes,
                               .sums = c->sums,
                               .offsets = c->offsets,
                               .scales = c->scales,
                               .wide = c->wide,
                               .wide_scales = c->wide_scales,
-                              .brains = (const uint16_t *)c->wide,
-                              .ahead = c->no_fetch ? 0 : p->tasks[0].w->packed->slab_size};
+                              .brains = (const uint16_t *)c->wide};
     int64_t slabs = 0;
     for (int i = 0; i < p->task_count; i++) {
         const matrix *w = p->tasks[i].w;
@@ -178,6 +173,9 @@ void linear_packed(const product *p) {
     for (; j.first < p->count; j.first += rows) {
         j.count = p->count - j.first < rows ? p->count - j.first : rows;
         pool_run(c->pool, j.count, ROUND_GRAIN, round_part, &j);
-        pool_run(c->pool, slabs, 1, p->gates ? gated_part : slab_part, &j);
+        j.pairs = j.count >= PAIR_ROWS_MIN && c->k->multiply_pair[first->type] != NULL;
+        const int step = (j.pairs || j.tiles) && !p->gates ? 2 : 1; /* neighbours at once */
+        j.input.ahead = c->no_fetch ? 0 : (size_t)step * first->packed->slab_size;
+        pool_run(c->pool, slabs, step, p->gates ? gated_part : slab_part, &j);
     }
 }

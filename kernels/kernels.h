@@ -108,6 +108,12 @@ typedef struct kernels {
     void (*multiply[QUANT_TYPE_CAP])(float *y, const unsigned char *slab, const kernels_input *x,
                                      int64_t x_count, unsigned char *scratch);
 
+    /* The same of two slabs of one type and width at once, with the same bits, for batches:
+     * y[s][t * PACKED_ROWS + r], s < 2. NULL where a level gains nothing by it. x.ahead holds for
+     * each of the two. */
+    void (*multiply_pair[QUANT_TYPE_CAP])(float *const *y, const unsigned char *const *slabs,
+                                          const kernels_input *x, int64_t x_count);
+
     /* One row of brains: x rounded to nearest even, subnormal numbers to 0. NULL where
      * multiply_tiles is. */
     void (*quantise_tiles)(const float *x, int64_t col_count, uint16_t *brains);

@@ -89,12 +89,10 @@ INLINE floats column(const packed_info p, ints line, int c, floats scale, floats
 
 INLINE void unpack_block(const packed_info p, const unsigned char *block, const floats scales[2],
                          const floats shifts[2], unsigned char *tile) {
-    ints lines[PACKED_GROUPS];
-    read_lines(p, block, lines);
     UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        const ints line = read_line(p, block, g);
         floats v[4];
-        UNROLL for (int c = 0; c < 4; c++) v[c] =
-            column(p, lines[g], c, scales[g / 4], shifts[g / 4]);
+        UNROLL for (int c = 0; c < 4; c++) v[c] = column(p, line, c, scales[g / 4], shifts[g / 4]);
         _mm512_store_si512(tile + PACKED_LINE * 2 * g, pairs(v[0], v[1]));
         _mm512_store_si512(tile + PACKED_LINE * (2 * g + 1), pairs(v[2], v[3]));
     }

@@ -224,23 +224,20 @@ INLINE ints plane_line(int bits, const unsigned char *plane, int g, int bits_bel
                 bytes(((1 << bits) - 1) << bits_below));
 }
 
-/* What the codes of read_lines are above the signed ones. */
+/* What the codes of read_line are above the signed ones. */
 INLINE int offset_of(const packed_info p) {
     return p.is_table ? 128 : p.offset;
 }
 
-/* The eight groups of a block: unsigned bytes, of Q8_0 signed ones. */
-INLINE void read_lines(const packed_info p, const unsigned char *block, ints lines[PACKED_GROUPS]) {
+/* Group g of a block: unsigned bytes, of Q8_0 signed ones. */
+INLINE ints read_line(const packed_info p, const unsigned char *block, int g) {
     static const int8_t table[16] = {/* values of IQ4 (backbone.md 6.2), plus 128 */
                                      1,    24,   45,   63,  79,  93,  106, 118,
                                      -127, -115, -103, -90, -75, -59, -39, -15};
     const unsigned char *high = block + PACKED_LINE * p.low_bits;
-    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
-        lines[g] = plane_line(p.low_bits, block, g, 0);
-        if (p.high_bits > 0)
-            lines[g] = either(lines[g], plane_line(p.high_bits, high, g, p.low_bits));
-        if (p.is_table) lines[g] = look_up(table, lines[g]);
-    }
+    ints line = plane_line(p.low_bits, block, g, 0);
+    if (p.high_bits > 0) line = either(line, plane_line(p.high_bits, high, g, p.low_bits));
+    return p.is_table ? look_up(table, line) : line;
 }
 
 /* The factor of the minima, to be added: K types subtract theirs. */
@@ -259,22 +256,32 @@ typedef struct block_rows {
     ints mins[2]; /* 16 bits */
 } block_rows;
 
+INLINE floats read_scale(const unsigned char *meta, int sub) {
+    return to_floats(signed_bytes(meta + PACKED_ROWS * sub));
+}
+/* The minima of columns 0 .. 15 and 16 .. 31 of block `index`. */
+INLINE void read_mins(const packed_info p, const unsigned char *meta, int index, ints mins[2]) {
+    UNROLL for (int half = 0; half < 2; half++) {
+        const int sub = (index * PACKED_BLOCK + 16 * half) / p.sub_len;
+        mins[half] = words(1);
+        if (p.has_scale && p.has_min)
+            mins[half] = unsigned_words(meta + PACKED_ROWS * (sub + subs_of(p)));
+    }
+}
+
 INLINE void read_block(const packed_info p, const unsigned char *block, const unsigned char *meta,
                        int index, block_rows *w) {
-    read_lines(p, block, w->lines);
     UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
-        if (!is_wide(p)) break;
+        w->lines[g] = read_line(p, block, g);
+        if (!is_wide(p)) continue;
         w->odd[g] = odd_bytes(w->lines[g]);
         w->lines[g] = even_bytes(w->lines[g]);
     }
     UNROLL for (int half = 0; half < 2; half++) {
         const int sub = (index * PACKED_BLOCK + 16 * half) / p.sub_len;
-        const unsigned char *scale = meta + PACKED_ROWS * sub;
-        if (p.has_scale) w->scales[half] = to_floats(signed_bytes(scale));
-        w->mins[half] = words(1);
-        if (p.has_scale && p.has_min)
-            w->mins[half] = unsigned_words(scale + PACKED_ROWS * (p.super_len / p.sub_len));
+        if (p.has_scale) w->scales[half] = read_scale(meta, sub);
     }
+    read_mins(p, meta, index, w->mins);
 }
 
 /* The sums of columns 0 .. 15 and 16 .. 31, added to a. */
@@ -283,28 +290,37 @@ INLINE void dot_halves(const block_rows *w, const int8_t *x, ints a[2]) {
         dot_bytes(a[half], w->lines[4 * half + g], spread(x + 16 * half + 4 * g));
 }
 
+/* What the sums of a block begin with: what the offset of its codes takes off. */
+INLINE ints begin_block(const packed_info p, const int32_t *offset) {
+    const int moved = offset_of(p);
+    if (moved == 0) return dwords(0);
+    return up_dwords(spread(offset), moved == 8 ? 0 : moved == 16 ? 1 : 4);
+}
+/* The same for each half of a block. What is taken off the second half is that of all less that of
+ * the first. */
+INLINE void begin_halves(const packed_info p, const int16_t *sums, ints a[2]) {
+    const int offset = offset_of(p);
+    a[0] = a[1] = dwords(0);
+    if (offset == 0) return;
+    a[0] = dot_words(a[0], words(-offset), spread(sums));
+    a[1] =
+        dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset), spread(sums));
+}
+
 /* The scaled sum of a block and one input: an integer, as float32. */
 INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *x,
                         const int32_t *offset) {
-    const int moved = offset_of(p);
-    ints a[2] = {dwords(0), dwords(0)};
-    if (moved != 0) a[0] = up_dwords(spread(offset), moved == 8 ? 0 : moved == 16 ? 1 : 4);
+    ints a[2] = {begin_block(p, offset), dwords(0)};
     dot_halves(w, x, a);
     const floats sum = to_floats(plus(a[0], a[1]));
     return p.has_scale ? times(sum, w->scales[0]) : sum;
 }
 
-/* The same with a scale for each half. What the offset takes off the second half is that of all
- * less that of the first. */
+/* The same with a scale for each half. */
 INLINE floats block_halves(const packed_info p, const block_rows *w, const int8_t *x,
                            const int16_t *sums) {
-    const int offset = offset_of(p);
-    ints a[2] = {dwords(0), dwords(0)};
-    if (offset != 0) {
-        a[0] = dot_words(a[0], words(-offset), spread(sums));
-        a[1] = dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset),
-                         spread(sums));
-    }
+    ints a[2];
+    begin_halves(p, sums, a);
     dot_halves(w, x, a);
     return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
 }
@@ -320,10 +336,10 @@ INLINE floats block_wide(const block_rows *w, const int16_t *x) {
 
 /* The minima of a block times the sums of one input, likewise. With two sub-blocks of 16 columns
  * min0 * first + min1 * (all - first) is taken as (min0 - min1) * first + min1 * all. */
-INLINE floats block_min(const packed_info p, const block_rows *w, const int16_t *sums) {
-    const ints a = dot_words(dwords(0), w->mins[1], spread(sums + 2));
+INLINE floats block_min(const packed_info p, const ints mins[2], const int16_t *sums) {
+    const ints a = dot_words(dwords(0), mins[1], spread(sums + 2));
     if (p.sub_len == 32) return to_floats(a);
-    return to_floats(dot_words(a, less_words(w->mins[0], w->mins[1]), spread(sums)));
+    return to_floats(dot_words(a, less_words(mins[0], mins[1]), spread(sums)));
 }
 
 /* y[t][row] for `count` inputs t and LANES rows of the slab, beginning with `row`. */
@@ -352,7 +368,7 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
                                    : p.sub_len == 32 ? block_sum(p, &w, xc, x->offsets + at)
                                                      : block_halves(p, &w, xc, sums);
                 products[i] = times_plus(sum, scale, products[i]);
-                if (p.has_min) minima[i] = times_plus(block_min(p, &w, sums), scale, minima[i]);
+                if (p.has_min) minima[i] = times_plus(block_min(p, w.mins, sums), scale, minima[i]);
             }
         }
         const unsigned char *d = halves_of(p, meta - row) + 2 * row;

@@ -1,7 +1,8 @@
 /* Products with packed weights: every level gives the bits of scalar_packed.c, for all counts of
  * rows, blocks and inputs from 1 to 67, with blocks of random bytes whose scales are any halves:
- * infinite, NaN, zero, subnormal. The tiles of amx stay within the bound of kernels.h. What is read
- * ends at an unreadable page; outputs stand between canaries.
+ * infinite, NaN, zero, subnormal. Two slabs at once give those of each alone. The tiles of amx stay
+ * within the bound of kernels.h. What is read ends at an unreadable page; outputs stand between
+ * canaries.
  *
  *     slab     | ... codes, scales | unreadable page
  *     inputs   | ... count x cols  | unreadable page        each array of kernels_input on its own
@@ -272,6 +273,46 @@ static void every_level_rounds_inputs_alike(void **state) {
     drop_places(&p);
 }
 
+/* Two slabs at once have the bits of one after the other. */
+static void check_pair(place_set *p, const kernels *k, const product_case *c) {
+    const int64_t cols = c->blocks * PACKED_BLOCK;
+    const size_t size = (size_t)c->count * PACKED_ROWS, slab_size = packed_slab_size(c->type, cols);
+    uint64_t seed = c->seed;
+    unsigned char *first = take(slab_size);
+    float *want = take(size * sizeof *want);
+    memcpy(first, make_slab(p, c->type, c->rows, cols, c->wild, &seed), slab_size);
+    const unsigned char *const slabs[2] = {
+        first, make_slab(p, c->type, PACKED_ROWS, cols, c->wild, &seed)};
+    fill_inputs(p->x, c->count, cols, c->wild, &seed);
+    kernels_input x = round_inputs(p, k, c->count, cols);
+    x.ahead = c->count % 2 != 0 ? slab_size : 0; /* what lies there need not exist */
+    float *const y[2] = {p->want + GUARD, p->got + GUARD};
+    cover(p->want, size + 2 * GUARD), cover(p->got, size + 2 * GUARD);
+    k->multiply_pair[c->type](y, slabs, &x, c->count);
+    for (int s = 0; s < 2; s++) {
+        assert_covered(y[s] - GUARD, GUARD);
+        assert_covered(y[s] + size, GUARD);
+        k->multiply[c->type](want, slabs[s], &x, c->count, p->scratch);
+        for (int64_t i = 0; i < (int64_t)size; i++)
+            if (!same(y[s][i], want[i]))
+                fail_at(k->name, c, i / PACKED_ROWS, (int)(i % PACKED_ROWS), y[s][i], want[i]);
+    }
+    free(first), free(want);
+}
+
+static void pairs_give_the_bits_of_single_slabs(void **state) {
+    (void)state;
+    place_set p = make_places();
+    const int step = is_short() ? 5 : 1;
+    for (const kernels *k = levels; k < levels + level_count; k++)
+        for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++)
+            for (int n = 0; n < 2 * 67 && k->multiply_pair[type] != NULL; n += step) {
+                const product_case c = case_at((quant_type)type, n, n >= 67);
+                check_pair(&p, k, &c);
+            }
+    drop_places(&p);
+}
+
 /* The bound of multiply_tiles, and that what is not finite stays so. */
 static void check_tile_outputs(const kernels *k, const product_case *c, const unsigned char *slab,
                                const float *x, const float *y) {
@@ -343,11 +384,13 @@ static void levels_have_what_they_should(void **state) {
     int with_tiles = 0;
     for (const kernels *k = levels; k < levels + level_count; k++) {
         const bool tiles = strncmp(k->name, "amx", 3) == 0;
+        const bool pairs = tiles || strncmp(k->name, "avx512", 6) == 0;
         with_tiles += tiles;
         assert_true((k->quantise_tiles != NULL) == tiles);
         for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++) {
             const bool packed = packed_describe((quant_type)type)->low_bits > 0;
             assert_true((k->multiply[type] != NULL) == packed);
+            assert_true((k->multiply_pair[type] != NULL) == (packed && pairs));
             assert_true((k->multiply_tiles[type] != NULL) == (packed && tiles));
         }
     }
@@ -361,6 +404,7 @@ int main(void) {
         cmocka_unit_test(levels_have_what_they_should),
         cmocka_unit_test(every_level_rounds_inputs_alike),
         cmocka_unit_test(every_level_gives_the_same_bits),
+        cmocka_unit_test(pairs_give_the_bits_of_single_slabs),
         cmocka_unit_test(tiles_stay_within_their_bound),
     };
     return cmocka_run_group_tests(tests, find_levels, NULL);

@@ -135,9 +135,44 @@ static void any_threads_and_any_cut_give_the_same_bits(void **state) {
     free(x), free(want), free(got), free(beside), free(plain);
 }
 
+/* Gate and up are multiplied side by side when of one type, one after the other when not. */
+static void gates_are_two_products(void **state) {
+    (void)state;
+    static const quant_type ups[] = {QUANT_Q4_0, QUANT_Q8_0};
+    enum { SIZE = COUNT * ROWS };
+    float *x = take(sizeof(float) * COUNT * COLS), *raised = take(sizeof(float) * SIZE);
+    float *want = take(sizeof(float) * SIZE), *got = take(sizeof(float) * SIZE);
+    uint64_t seed = 1;
+    for (int i = 0; i < COUNT * COLS; i++) x[i] = random_float(&seed);
+    packed_case gate = make_matrix(QUANT_Q4_0, 1);
+    gate.w.packed = &gate.packed;
+    for (size_t n = 0; n < sizeof ups / sizeof *ups; n++) {
+        packed_case up = make_matrix(ups[n], 2);
+        up.w.packed = &up.packed;
+        for (int i = 0; i < 2 * level_count; i++) {
+            fixture f = make(&levels[i / 2], 2, i % 2 != 0);
+            for (int count = 1; count <= COUNT; count += count < 8 ? 1 : COUNT - 8) {
+                linear(&f.c, &gate.w, NULL, x, COLS, want, ROWS, count);
+                linear(&f.c, &up.w, NULL, x, COLS, raised, ROWS, count);
+                f.c.k->silu_mul(want, want, raised, (int64_t)count * ROWS);
+                linear_gated(&f.c, &gate.w, &up.w, x, COLS, got, raised, count);
+                for (int at = 0; at < count * ROWS; at++)
+                    if (memcmp(got + at, want + at, sizeof *got) != 0)
+                        fail_msg("%s: %d inputs: value %d is %a, not %a", f.c.k->name, count, at,
+                                 (double)got[at], (double)want[at]);
+            }
+            drop(&f);
+        }
+        drop_matrix(&up);
+    }
+    drop_matrix(&gate);
+    free(x), free(raised), free(want), free(got);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_threads_and_any_cut_give_the_same_bits),
+        cmocka_unit_test(gates_are_two_products),
     };
     return cmocka_run_group_tests(tests, find_levels, NULL);
 }
