@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/taps.h"
+
 static int max_int(int a, int b) {
     return a > b ? a : b;
 }
@@ -212,37 +214,43 @@ static void share(const compute *c, int count, int64_t item_count, pool_fn fn, v
 typedef struct convolve_job {
     const lfm2_config *config;
     const lfm2_layer *l;
-    float *tail;            /* [taps - 1, width] */
-    const float *projected; /* [count, 3 * width] */
-    float *out;             /* [count, width] */
+    float *tail;      /* [taps - 1, width] */
+    float *projected; /* [count, 3 * width] */
+    float *out;       /* [count, width] */
     int count;
 } convolve_job;
 
-/* Columns [begin, end) of one position: gate, taps oldest first over tail and now, gate, shift. */
-static void convolve_one(const convolve_job *job, int t, int64_t begin, int64_t end) {
-    const lfm2_layer *l = job->l;
-    const int taps = job->config->conv_taps;
+/* The gated input of tap j at position t: of this call, or of an earlier one from the tail. */
+static const float *convolve_input(const convolve_job *job, int t, int j) {
     const size_t width = (size_t)job->config->width;
-    const float *b = job->projected + (size_t)t * 3 * width, *gate = b + width, *x = gate + width;
-    float *tail = job->tail, *out = job->out + (size_t)t * width;
-    for (int64_t i = begin; i < end; i++) {
-        const float *w = l->conv + i * taps;
-        const float now = b[i] * x[i];
-        float sum = 0.0f;
-        for (int j = 0; j < taps - 1; j++) sum += w[j] * tail[(size_t)j * width + (size_t)i];
-        sum += w[taps - 1] * now;
-        if (l->conv_bias != NULL) sum += l->conv_bias[i];
-        out[i] = gate[i] * sum;
-        for (int j = 0; j + 1 < taps - 1; j++)
-            tail[(size_t)j * width + (size_t)i] = tail[(size_t)(j + 1) * width + (size_t)i];
-        if (taps > 1) tail[(size_t)(taps - 2) * width + (size_t)i] = now;
-    }
+    const int at = t + j - (job->config->conv_taps - 1);
+    return at >= 0 ? job->projected + (size_t)at * 3 * width : job->tail + (size_t)(t + j) * width;
 }
 
+/* Columns [begin, end): gate the input, where it stands; taps, oldest first; gate the sum. */
 static void convolve_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const convolve_job *job = context;
+    const lfm2_layer *l = job->l;
+    const int taps = job->config->conv_taps;
+    const size_t width = (size_t)job->config->width, first = (size_t)begin;
+    const size_t count = (size_t)(end - begin);
     (void)thread_index;
-    for (int t = 0; t < job->count; t++) convolve_one(job, t, begin, end);
+    for (int t = 0; t < job->count; t++) {
+        float *now = job->projected + (size_t)t * 3 * width + first;
+        const float *gate = now + width, *x = gate + width;
+        float *out = job->out + (size_t)t * width + first;
+        memset(out, 0, count * sizeof *out);
+        taps_scale(now, x, count);
+        for (int j = 0; j < taps; j++)
+            taps_add(out, l->conv + (size_t)j * width + first, convolve_input(job, t, j) + first,
+                     count);
+        for (size_t i = 0; i < count && l->conv_bias != NULL; i++)
+            out[i] += l->conv_bias[first + i];
+        taps_scale(out, gate, count);
+    }
+    for (int j = 0; j < taps - 1; j++) /* the next call's tail: each row from a later one */
+        memcpy(job->tail + (size_t)j * width + first, convolve_input(job, job->count, j) + first,
+               count * sizeof *job->tail);
 }
 
 static void convolution(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *x,

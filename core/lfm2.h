@@ -41,7 +41,7 @@ typedef struct lfm2_layer {
     const float *k_norm;        /* [head_width] */
     matrix conv_in;             /* [3 * width, width]: B, C, X */
     matrix conv_out;            /* [width, width] */
-    const float *conv;          /* [width, conv_taps], oldest tap first */
+    const float *conv;          /* [conv_taps, width], oldest tap first */
     const float *conv_in_bias;  /* [3 * width] or NULL, as the next two */
     const float *conv_bias;     /* [width] */
     const float *conv_out_bias; /* [width] */

@@ -4,6 +4,7 @@
 
 #include "core/lfm2.h"
 #include "core/status.h"
+#include "core/taps.h"
 
 rnl_status lfm2_check(const lfm2_config *c, const char *file, rnl_error *error) {
     const struct {
@@ -67,7 +68,8 @@ static void load_convolution(loader *l, const lfm2_config *c, int i, lfm2_layer 
     const int64_t width = c->width;
     layer->conv_in = load_matrix(l, 3 * width, width, "blk.%d.shortconv.in_proj.weight", i);
     layer->conv_out = load_matrix(l, width, width, "blk.%d.shortconv.out_proj.weight", i);
-    layer->conv = load_vector(l, width * c->conv_taps, "blk.%d.shortconv.conv.weight", i);
+    const float *conv = load_vector(l, width * c->conv_taps, "blk.%d.shortconv.conv.weight", i);
+    layer->conv = taps_turn(l, conv, width, c->conv_taps);
     layer->conv_in_bias = load_vector_if(l, 3 * width, "blk.%d.shortconv.in_proj.bias", i);
     layer->conv_bias = load_vector_if(l, width, "blk.%d.shortconv.conv.bias", i);
     layer->conv_out_bias = load_vector_if(l, width, "blk.%d.shortconv.out_proj.bias", i);

@@ -16,9 +16,9 @@ typedef struct product {
     bool gates; /* two tasks of one shape; the first's y = silu(first) * second */
 } product;
 
-/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum). */
-static inline void product_store(float *y, const float *sums, const float *bias, int64_t count,
-                                 bool adds) {
+/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. */
+static inline void product_store(float *restrict y, const float *restrict sums,
+                                 const float *restrict bias, int64_t count, bool adds) {
     if (bias != NULL && adds)
         for (int64_t i = 0; i < count; i++) y[i] += bias[i] + sums[i];
     else if (bias != NULL)

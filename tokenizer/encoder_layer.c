@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tokenizer/encoder_inner.h"
-#include "tokenizer/taps.h"
+#include "core/taps.h"
 
 static const float norm_eps = 1e-5f; /* audio.md 4.3 */
 

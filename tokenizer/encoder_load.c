@@ -2,7 +2,7 @@
 
 #include "core/status.h"
 #include "tokenizer/encoder.h"
-#include "tokenizer/taps.h"
+#include "core/taps.h"
 
 static encoder_norm load_norm(loader *l, int64_t width, int i, const char *name) {
     return (encoder_norm){load_vector(l, width, "a.blk.%d.%s.weight", i, name),

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "tokenizer/taps.h"
+#include "core/taps.h"
 
 enum {
     /* Rows of time that a piece of the third stage needs from the second, and that from the first:

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tokenizer/taps.h"
+#include "core/taps.h"
 
 enum { COUNT_CAP = 67 };
 static const float canary = -7777.25f;
@@ -33,7 +33,7 @@ static void turning_after_a_failure_does_nothing(void **state) {
     assert_int_equal(l.status, RNL_ERR_FORMAT);
 }
 
-static void every_length_adds_all_and_no_more(void **state) {
+static void every_length_is_done_whole_and_no_more(void **state) {
     (void)state;
     for (size_t count = 0; count <= COUNT_CAP; count++) {
         float y[COUNT_CAP + 1], w[COUNT_CAP + 1], x[COUNT_CAP + 1];
@@ -45,6 +45,10 @@ static void every_length_adds_all_and_no_more(void **state) {
         taps_add(y, w, x, count);
         for (size_t i = 0; i < count; i++) assert_true(y[i] == 0.5f + w[i] * x[i]);
         for (size_t i = count; i <= COUNT_CAP; i++) assert_true(y[i] == canary);
+        for (size_t i = 0; i < count; i++) y[i] = 0.5f;
+        taps_scale(y, x, count);
+        for (size_t i = 0; i < count; i++) assert_true(y[i] == 0.5f * x[i]);
+        for (size_t i = count; i <= COUNT_CAP; i++) assert_true(y[i] == canary);
     }
 }
 
@@ -52,7 +56,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turning_puts_channels_side_by_side),
         cmocka_unit_test(turning_after_a_failure_does_nothing),
-        cmocka_unit_test(every_length_adds_all_and_no_more),
+        cmocka_unit_test(every_length_is_done_whole_and_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "tokenizer/taps.h"
+#include "core/taps.h"
 
 #include <stdlib.h>
 
@@ -18,10 +18,18 @@ const float *taps_turn(loader *l, const float *stored, int64_t channel_count, in
     return out;
 }
 
+enum { UNIT = 8 }; /* a fixed number of channels: the compiler makes vectors of it */
+
 void taps_add(float *restrict y, const float *restrict w, const float *restrict x, size_t count) {
-    enum { UNIT = 8 }; /* a fixed number: the compiler makes vectors of it */
     size_t i = 0;
     for (; i + UNIT <= count; i += UNIT)
         for (size_t k = i; k < i + UNIT; k++) y[k] += w[k] * x[k];
     for (; i < count; i++) y[i] += w[i] * x[i];
+}
+
+void taps_scale(float *restrict y, const float *restrict x, size_t count) {
+    size_t i = 0;
+    for (; i + UNIT <= count; i += UNIT)
+        for (size_t k = i; k < i + UNIT; k++) y[k] *= x[k];
+    for (; i < count; i++) y[i] *= x[i];
 }
