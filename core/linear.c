@@ -19,9 +19,9 @@ enum {
     /* Rows per part: their outputs fill whole cache lines, so that threads seldom share one. */
     GRAIN = 16,
     DIRECT_ROWS = 64,        /* rows that gemv takes between two additions of the bias */
-    INPUT_CAP = 96,          /* inputs per block: bounds the scratch */
+    INPUT_CAP = 128,         /* inputs per block: bounds the scratch */
     INPUT_MIN = 24,          /* and are enough to pay for reading the weights once more */
-    INPUT_SIZE = 512 * 1024, /* bytes of inputs per block: half of a usual second-level cache */
+    INPUT_SIZE = 768 * 1024, /* bytes of inputs per block: most of a usual second-level cache */
     /* Panel rows are an odd number of cache lines apart: rows of a power-of-two length would all
      * fall into the same sets of the first-level cache. */
     PANEL_ALIGN = 16
@@ -51,7 +51,11 @@ typedef struct job {
 
 static void store(const job *j, int64_t t, const float *sums, int64_t row, int64_t count) {
     const float *bias = j->task->bias != NULL ? j->task->bias + row : NULL;
-    product_store(j->task->y + (size_t)t * j->task->y_stride + row, sums, bias, count, j->p->adds);
+    float *y = j->task->y + (size_t)t * j->task->y_stride + row;
+    if (count == KERNELS_ROWS) /* a count that the compiler knows */
+        product_store(y, sums, bias, KERNELS_ROWS, j->p->adds);
+    else
+        product_store(y, sums, bias, count, j->p->adds);
 }
 
 static void direct_part(void *context, int64_t begin, int64_t end, int thread_index) {

@@ -197,15 +197,17 @@ INLINE void tile(int inputs, float *y, size_t y_stride, const float *const rows[
 
 static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count) {
-    const float *rows[4]; /* missing rows are the first one again, their results dropped */
-    for (int64_t r = 0; r < 4; r++) rows[r] = w + (r < row_count ? (size_t)r * w_stride : 0);
-    int64_t t = 0;
-    for (; t + 2 <= x_count; t += 2)
-        tile(2, y + (size_t)t * y_stride, y_stride, rows, row_count, x + (size_t)t * x_stride,
-             x_stride, col_count);
-    if (t < x_count)
-        tile(1, y + (size_t)t * y_stride, y_stride, rows, row_count, x + (size_t)t * x_stride,
-             x_stride, col_count);
+    for (int64_t r = 0; r < row_count; r += 4) {
+        const float *rows[4]; /* missing rows are the first one again, their results dropped */
+        const int64_t left = row_count - r < 4 ? row_count - r : 4;
+        for (int64_t i = 0; i < 4; i++) rows[i] = w + (size_t)(i < left ? r + i : r) * w_stride;
+        float *out = y + r;
+        const float *xt = x;
+        int64_t t = 0;
+        for (; t + 2 <= x_count; t += 2, out += 2 * y_stride, xt += 2 * x_stride)
+            tile(2, out, y_stride, rows, left, xt, x_stride, col_count);
+        if (t < x_count) tile(1, out, y_stride, rows, left, xt, x_stride, col_count);
+    }
 }
 
 /* ---- vectors ---- */

@@ -18,7 +18,7 @@
 
 enum {
     KERNELS_LANES = 8,
-    KERNELS_ROWS = 4, /* rows of a panel that gemm takes at once */
+    KERNELS_ROWS = 8, /* rows of a panel that gemm takes at once */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };

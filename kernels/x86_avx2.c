@@ -380,12 +380,14 @@ static void gemm_inputs(float *y, size_t y_stride, const float *const rows[4], i
 
 static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count) {
-    const float *rows[4]; /* missing rows are the first one again, their results dropped */
-    for (int64_t r = 0; r < 4; r++) rows[r] = w + (r < row_count ? (size_t)r * w_stride : 0);
-    for (int64_t t = 0; t < x_count; t += PIECE_INPUTS) {
-        const int64_t inputs = x_count - t < PIECE_INPUTS ? x_count - t : PIECE_INPUTS;
-        gemm_inputs(y + (size_t)t * y_stride, y_stride, rows, row_count, x + (size_t)t * x_stride,
-                    x_stride, inputs, col_count);
+    for (int64_t r = 0; r < row_count; r += 4) {
+        const float *rows[4]; /* missing rows are the first one again, their results dropped */
+        const int64_t left = row_count - r < 4 ? row_count - r : 4;
+        for (int64_t i = 0; i < 4; i++) rows[i] = w + (size_t)(i < left ? r + i : r) * w_stride;
+        for (int64_t t = 0; t < x_count; t += PIECE_INPUTS)
+            gemm_inputs(y + (size_t)t * y_stride + r, y_stride, rows, left,
+                        x + (size_t)t * x_stride, x_stride,
+                        x_count - t < PIECE_INPUTS ? x_count - t : PIECE_INPUTS, col_count);
     }
 }
 

@@ -6,8 +6,14 @@
  *     sums    | eight sums of row r           | eight sums of row r + 1       |
  *
  * and every output has the bits that it has at the level avx2: column c meets lane c % 8 by a fused
- * step, and the lanes are added in the same tree. A panel of four rows is two such registers, and
- * twelve inputs are 24 registers of sums. gemv, bound by memory, and everything else is avx2's. */
+ * step, and the lanes are added in the same tree. A panel of eight rows is four such registers, and
+ * six inputs are 24 registers of sums. A core broadcasts once a cycle and multiplies twice, so what
+ * counts is few broadcasts: six for 24 steps. The pairs of rows are put side by side first, a piece
+ * of the panel at a time, so that one load gives a register:
+ *
+ *     piece   | rows 0, 1: c .. c + 7 | rows 2, 3 | rows 4, 5 | rows 6, 7 | rows 0, 1: c + 8 ...
+ *
+ * gemv, bound by memory, and everything else is avx2's. */
 #include "kernels/levels.h"
 
 #if defined(__x86_64__)
@@ -20,14 +26,17 @@
 
 enum {
     PAIRS = KERNELS_ROWS / 2,
-    TILE_INPUTS = 12,
-    /* The panel's piece of 4 x 512 columns is 8 KiB and stays in the first-level cache while 24
-     * inputs pass; their sums wait in memory (3 KiB) between pieces. */
+    TILE_INPUTS = 6,
+    /* The piece of 8 x 512 columns is 16 KiB and stays in the first-level cache while 96 inputs
+     * pass; their sums wait in memory (24 KiB) between pieces. */
     PIECE_COLS = 512,
-    PIECE_INPUTS = 24
+    PIECE_INPUTS = 96
 };
 
-/* `mask`: which of the eight columns there are; the others read as 0 and are not touched. */
+/* Which of eight columns there are, `left` of them or more; the others read as 0, untouched. */
+INLINE __mmask8 mask_of(int64_t left) {
+    return left >= 8 ? (__mmask8)0xff : (__mmask8)((1u << left) - 1);
+}
 INLINE __m512 load_pair(const float *row, const float *next, __mmask8 mask) {
     const __m512 low = _mm512_castps256_ps512(_mm256_maskz_loadu_ps(mask, row));
     return _mm512_insertf32x8(low, _mm256_maskz_loadu_ps(mask, next), 1);
@@ -36,38 +45,49 @@ INLINE __m512 load_twice(const float *x, __mmask8 mask) {
     return _mm512_broadcast_f32x8(_mm256_maskz_loadu_ps(mask, x));
 }
 
-/* One step of the law for eight columns of four rows and `inputs` inputs. */
-INLINE void step(int inputs, __m512 s[TILE_INPUTS][PAIRS], const float *const w[KERNELS_ROWS],
-                 const float *x, size_t x_stride, int64_t c, __mmask8 mask) {
-    __m512 wc[PAIRS];
-    UNROLL for (int p = 0; p < PAIRS; p++) wc[p] = load_pair(w[2 * p] + c, w[2 * p + 1] + c, mask);
-    UNROLL for (int t = 0; t < inputs; t++) {
-        const __m512 xc = load_twice(x + (size_t)t * x_stride + c, mask);
-        UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] = _mm512_fmadd_ps(wc[p], xc, s[t][p]);
+/* Columns [0, col_count) of the rows, pairs side by side. */
+static void pack_piece(const float *const w[KERNELS_ROWS], int64_t col_count, __m512 *piece) {
+    for (int64_t c = 0; c < col_count; c += 8, piece += PAIRS) {
+        const __mmask8 mask = mask_of(col_count - c);
+        UNROLL for (int p = 0; p < PAIRS; p++) piece[p] =
+            load_pair(w[2 * p] + c, w[2 * p + 1] + c, mask);
     }
 }
 
-/* Adds col_count columns to the sums. */
-INLINE void tile(int inputs, __m512 (*sums)[PAIRS], const float *const w[KERNELS_ROWS],
-                 const float *x, size_t x_stride, int64_t col_count) {
+/* Adds `steps` times eight columns of a piece to the sums; of the inputs only those in the mask. */
+INLINE void tile(int inputs, __m512 (*sums)[PAIRS], const __m512 *piece, const float *x,
+                 size_t x_stride, int64_t steps, __mmask8 mask) {
     __m512 s[TILE_INPUTS][PAIRS];
     UNROLL for (int t = 0; t < inputs; t++) UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] =
         sums[t][p];
-    int64_t c = 0;
-    for (; c + 8 <= col_count; c += 8) step(inputs, s, w, x, x_stride, c, 0xff);
-    if (c < col_count) step(inputs, s, w, x, x_stride, c, (__mmask8)((1u << (col_count - c)) - 1));
+    for (int64_t i = 0; i < steps; i++, x += 8, piece += PAIRS) {
+        __m512 w[PAIRS];
+        UNROLL for (int p = 0; p < PAIRS; p++) w[p] = piece[p];
+        UNROLL for (int t = 0; t < inputs; t++) {
+            const __m512 xc = load_twice(x + (size_t)t * x_stride, mask);
+            UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] = _mm512_fmadd_ps(w[p], xc, s[t][p]);
+        }
+    }
     UNROLL for (int t = 0; t < inputs; t++) UNROLL for (int p = 0; p < PAIRS; p++) sums[t][p] =
         s[t][p];
 }
 
+/* All inputs, in tiles as large as there are. */
+INLINE void tiles(__m512 (*sums)[PAIRS], const __m512 *piece, const float *x, size_t x_stride,
+                  int64_t x_count, int64_t steps, __mmask8 mask) {
+    int64_t t = 0;
+    for (; t + 6 <= x_count; t += 6, x += 6 * x_stride)
+        tile(6, sums + t, piece, x, x_stride, steps, mask);
+    for (; t + 2 <= x_count; t += 2, x += 2 * x_stride)
+        tile(2, sums + t, piece, x, x_stride, steps, mask);
+    if (t < x_count) tile(1, sums + t, piece, x, x_stride, steps, mask);
+}
+
 /* The totals of four rows, each in the tree of lane_total (scalar.c). */
-INLINE __m128 totals(const __m512 s[PAIRS]) {
-    __m256 r[KERNELS_ROWS];
-    UNROLL for (int p = 0; p < PAIRS; p++) {
-        r[2 * p] = _mm512_castps512_ps256(s[p]);
-        r[2 * p + 1] = _mm512_extractf32x8_ps(s[p], 1);
-    }
-    const __m256 h = _mm256_hadd_ps(_mm256_hadd_ps(r[0], r[1]), _mm256_hadd_ps(r[2], r[3]));
+INLINE __m128 totals(__m512 low, __m512 high) {
+    const __m256 a = _mm256_hadd_ps(_mm512_castps512_ps256(low), _mm512_extractf32x8_ps(low, 1));
+    const __m256 b = _mm256_hadd_ps(_mm512_castps512_ps256(high), _mm512_extractf32x8_ps(high, 1));
+    const __m256 h = _mm256_hadd_ps(a, b);
     return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 }
 
@@ -75,23 +95,27 @@ INLINE __m128 totals(const __m512 s[PAIRS]) {
 static void gemm_inputs(float *y, size_t y_stride, const float *const rows[KERNELS_ROWS],
                         int64_t row_count, const float *x, size_t x_stride, int64_t x_count,
                         int64_t col_count) {
-    __m512 sums[PIECE_INPUTS][PAIRS];
+    __m512 sums[PIECE_INPUTS][PAIRS], piece[PIECE_COLS / 8 * PAIRS];
     for (int64_t t = 0; t < x_count; t++)
         for (int p = 0; p < PAIRS; p++) sums[t][p] = _mm512_setzero_ps();
     for (int64_t c = 0; c < col_count; c += PIECE_COLS) {
         const int64_t cols = col_count - c < PIECE_COLS ? col_count - c : PIECE_COLS;
-        const float *const w[KERNELS_ROWS] = {rows[0] + c, rows[1] + c, rows[2] + c, rows[3] + c};
-        int64_t t = 0;
-        for (; t + 12 <= x_count; t += 12)
-            tile(12, sums + t, w, x + (size_t)t * x_stride + c, x_stride, cols);
-        for (; t + 4 <= x_count; t += 4)
-            tile(4, sums + t, w, x + (size_t)t * x_stride + c, x_stride, cols);
-        for (; t < x_count; t++) tile(1, sums + t, w, x + (size_t)t * x_stride + c, x_stride, cols);
+        const float *w[KERNELS_ROWS];
+        for (int r = 0; r < KERNELS_ROWS; r++) w[r] = rows[r] + c;
+        pack_piece(w, cols, piece);
+        const int64_t steps = cols / 8;
+        tiles(sums, piece, x + c, x_stride, x_count, steps, 0xff);
+        if (cols % 8 != 0)
+            tiles(sums, piece + steps * PAIRS, x + c + 8 * steps, x_stride, x_count, 1,
+                  mask_of(cols % 8));
     }
-    for (int64_t t = 0; t < x_count; t++) {
-        float all[KERNELS_ROWS];
-        _mm_storeu_ps(all, totals(sums[t]));
-        memcpy(y + (size_t)t * y_stride, all, (size_t)row_count * sizeof *y);
+    for (int64_t t = 0; t < x_count; t++, y += y_stride) {
+        const __m128 low = totals(sums[t][0], sums[t][1]), high = totals(sums[t][2], sums[t][3]);
+        const __m256 all = _mm256_set_m128(high, low);
+        if (row_count == KERNELS_ROWS)
+            _mm256_storeu_ps(y, all);
+        else
+            memcpy(y, &all, (size_t)row_count * sizeof *y);
     }
 }
 

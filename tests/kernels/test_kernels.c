@@ -213,8 +213,8 @@ static void check_gemm(const kernels *k, int64_t rows, int64_t inputs, int64_t c
 
 static void gemm_is_right_and_any_batch_gives_the_same_bits(void **state) {
     (void)state;
-    enum { COLS_CAP = 4099, INPUT_CAP = 53 };
-    static const int64_t inputs[] = {1, 2, 3, 4, 5, 23, 24, 25, 26, 53};
+    enum { COLS_CAP = 4099, INPUT_CAP = 101, KINDS = 12 };
+    static const int64_t inputs[KINDS] = {1, 2, 3, 4, 5, 23, 24, 25, 53, 96, 97, 101};
     guarded gw = guarded_make(KERNELS_ROWS * (COLS_CAP + 3) * 4);
     guarded gx = guarded_make((size_t)INPUT_CAP * (COLS_CAP + 3) * 4);
     float *y = take((INPUT_CAP + 1) * (KERNELS_ROWS + GUARD) * 4);
@@ -222,8 +222,8 @@ static void gemm_is_right_and_any_batch_gives_the_same_bits(void **state) {
     FOR_LEVELS(k)
     for (int i = 0; i < SIZE_COUNT; i++)
         for (int64_t rows = 1; rows <= KERNELS_ROWS; rows++)
-            for (size_t j = 0; j < 10; j++) {
-                if (i >= 67 && rows != 2 && rows != 4) continue;
+            for (size_t j = 0; j < KINDS; j++) {
+                if (i >= 67 && rows != 3 && rows != KERNELS_ROWS) continue;
                 if (i < 67 && j > 4 && (i + (int)j) % 8 != 0) continue; /* enough of each */
                 check_gemm(k, rows, inputs[j], size_at(i), &gw, &gx, y, cut);
             }
