@@ -5,7 +5,7 @@
  *   packed:                      linear_packed.c
  *   one input, a direct kernel:  stored rows -> gemv
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
- *                                inputs that stays in the cache, panel after panel
+ *                                inputs, panel after panel
  *
  * Sums first land in a small scratch on the stack; bias and residual join them there. */
 #include "core/linear.h"
@@ -18,10 +18,10 @@
 enum {
     /* Rows per part: their outputs fill whole cache lines, so that threads seldom share one. */
     GRAIN = 16,
-    DIRECT_ROWS = 64,        /* rows that gemv takes between two additions of the bias */
-    INPUT_CAP = 128,         /* inputs per block: bounds the scratch */
-    INPUT_MIN = 24,          /* and are enough to pay for reading the weights once more */
-    INPUT_SIZE = 768 * 1024, /* bytes of inputs per block: most of a usual second-level cache */
+    DIRECT_ROWS = 64, /* rows that gemv takes between two additions of the bias */
+    /* Inputs per block: bounds the scratch, and is enough to pay for reading the weights and making
+     * panels of them once more. Wide inputs may leave the second-level cache: that costs less. */
+    BLOCK_LEN = 128,
     /* Panel rows are an odd number of cache lines apart: rows of a power-of-two length would all
      * fall into the same sets of the first-level cache. */
     PANEL_ALIGN = 16
@@ -46,7 +46,6 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
 typedef struct job {
     const product *p;
     const linear_task *task;
-    int64_t block_len; /* inputs per block */
 } job;
 
 static void store(const job *j, int64_t t, const float *sums, int64_t row, int64_t count) {
@@ -91,9 +90,9 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
     const compute *c = p->c;
     const matrix *w = j->task->w;
     float *own = c->panel + (size_t)thread_index * KERNELS_ROWS * c->panel_cols;
-    float sums[INPUT_CAP * KERNELS_ROWS];
-    for (int64_t t = 0; t < p->count; t += j->block_len) {
-        const int64_t inputs = p->count - t < j->block_len ? p->count - t : j->block_len;
+    float sums[BLOCK_LEN * KERNELS_ROWS];
+    for (int64_t t = 0; t < p->count; t += BLOCK_LEN) {
+        const int64_t inputs = p->count - t < BLOCK_LEN ? p->count - t : BLOCK_LEN;
         for (int64_t r = begin; r < end; r += KERNELS_ROWS) {
             const int64_t rows = end - r < KERNELS_ROWS ? end - r : KERNELS_ROWS;
             const float *panel = own;
@@ -123,10 +122,6 @@ static void multiply_exact(const product *p, const linear_task *task) {
         pool_run(c->pool, w->row_count, GRAIN, direct_part, &j);
         return;
     }
-    const int64_t input_size = (w->col_count + 1) * (int64_t)sizeof *p->x;
-    j.block_len = INPUT_SIZE / input_size;
-    if (j.block_len > INPUT_CAP) j.block_len = INPUT_CAP;
-    if (j.block_len < INPUT_MIN) j.block_len = INPUT_MIN;
     pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
 }
 
