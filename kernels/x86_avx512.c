@@ -35,7 +35,7 @@ enum {
 
 /* Which of eight columns there are, `left` of them or more; the others read as 0, untouched. */
 INLINE __mmask8 mask_of(int64_t left) {
-    return left >= 8 ? (__mmask8)0xff : (__mmask8)((1u << left) - 1);
+    return (__mmask8)(left >= 8 ? 0xffu : (1u << left) - 1);
 }
 INLINE __m512 load_pair(const float *row, const float *next, __mmask8 mask) {
     const __m512 low = _mm512_castps256_ps512(_mm256_maskz_loadu_ps(mask, row));
