@@ -244,8 +244,8 @@ static void convolve_part(void *context, int64_t begin, int64_t end, int thread_
         for (int j = 0; j < taps; j++)
             taps_add(out, l->conv + (size_t)j * width + first, convolve_input(job, t, j) + first,
                      count);
-        for (size_t i = 0; i < count && l->conv_bias != NULL; i++)
-            out[i] += l->conv_bias[first + i];
+        if (l->conv_bias != NULL)
+            for (size_t i = 0; i < count; i++) out[i] += l->conv_bias[first + i];
         taps_scale(out, gate, count);
     }
     for (int j = 0; j < taps - 1; j++) /* the next call's tail: each row from a later one */

@@ -51,10 +51,7 @@ typedef struct job {
 static void store(const job *j, int64_t t, const float *sums, int64_t row, int64_t count) {
     const float *bias = j->task->bias != NULL ? j->task->bias + row : NULL;
     float *y = j->task->y + (size_t)t * j->task->y_stride + row;
-    if (count == KERNELS_ROWS) /* a count that the compiler knows */
-        product_store(y, sums, bias, KERNELS_ROWS, j->p->adds);
-    else
-        product_store(y, sums, bias, count, j->p->adds);
+    product_store(y, sums, bias, count, j->p->adds);
 }
 
 static void direct_part(void *context, int64_t begin, int64_t end, int thread_index) {

@@ -16,9 +16,8 @@ typedef struct product {
     bool gates; /* two tasks of one shape; the first's y = silu(first) * second */
 } product;
 
-/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. */
-static inline void product_store(float *restrict y, const float *restrict sums,
-                                 const float *restrict bias, int64_t count, bool adds) {
+static inline void product_store_some(float *restrict y, const float *restrict sums,
+                                      const float *restrict bias, int64_t count, bool adds) {
     if (bias != NULL && adds)
         for (int64_t i = 0; i < count; i++) y[i] += bias[i] + sums[i];
     else if (bias != NULL)
@@ -27,6 +26,16 @@ static inline void product_store(float *restrict y, const float *restrict sums,
         for (int64_t i = 0; i < count; i++) y[i] += sums[i];
     else
         for (int64_t i = 0; i < count; i++) y[i] = sums[i];
+}
+/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. In units
+ * of a number that the compiler knows, of which it makes vectors. */
+static inline void product_store(float *y, const float *sums, const float *bias, int64_t count,
+                                 bool adds) {
+    enum { UNIT = 8 };
+    int64_t i = 0;
+    for (; i + UNIT <= count; i += UNIT)
+        product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, UNIT, adds);
+    product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, count - i, adds);
 }
 
 /* Scratch of the packed half. */

@@ -102,12 +102,8 @@ static void store_slab(const block_job *j, const linear_task *task, int64_t slab
     const int64_t rows = left < PACKED_ROWS ? left : PACKED_ROWS;
     const float *bias = task->bias != NULL ? task->bias + row : NULL;
     float *y = task->y + (size_t)j->first * task->y_stride + row;
-    for (int64_t t = 0; t < j->count; t++, y += task->y_stride, sums += PACKED_ROWS) {
-        if (rows == PACKED_ROWS) /* a count that the compiler knows */
-            product_store(y, sums, bias, PACKED_ROWS, j->p->adds);
-        else
-            product_store(y, sums, bias, rows, j->p->adds);
-    }
+    for (int64_t t = 0; t < j->count; t++, y += task->y_stride, sums += PACKED_ROWS)
+        product_store(y, sums, bias, rows, j->p->adds);
 }
 
 /* Slabs are numbered through all tasks. */

@@ -76,8 +76,8 @@ INLINE void tile(int inputs, __m512 (*sums)[PAIRS], const __m512 *piece, const f
 INLINE void tiles(__m512 (*sums)[PAIRS], const __m512 *piece, const float *x, size_t x_stride,
                   int64_t x_count, int64_t steps, __mmask8 mask) {
     int64_t t = 0;
-    for (; t + 6 <= x_count; t += 6, x += 6 * x_stride)
-        tile(6, sums + t, piece, x, x_stride, steps, mask);
+    for (; t + TILE_INPUTS <= x_count; t += TILE_INPUTS, x += TILE_INPUTS * x_stride)
+        tile(TILE_INPUTS, sums + t, piece, x, x_stride, steps, mask);
     for (; t + 2 <= x_count; t += 2, x += 2 * x_stride)
         tile(2, sums + t, piece, x, x_stride, steps, mask);
     if (t < x_count) tile(1, sums + t, piece, x, x_stride, steps, mask);

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "tokenizer/encoder_inner.h"
 #include "core/taps.h"
+#include "tokenizer/encoder_inner.h"
 
 static const float norm_eps = 1e-5f; /* audio.md 4.3 */
 

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 
 #include "core/status.h"
-#include "tokenizer/encoder.h"
 #include "core/taps.h"
+#include "tokenizer/encoder.h"
 
 static encoder_norm load_norm(loader *l, int64_t width, int i, const char *name) {
     return (encoder_norm){load_vector(l, width, "a.blk.%d.%s.weight", i, name),

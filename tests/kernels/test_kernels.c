@@ -213,8 +213,8 @@ static void check_gemm(const kernels *k, int64_t rows, int64_t inputs, int64_t c
 
 static void gemm_is_right_and_any_batch_gives_the_same_bits(void **state) {
     (void)state;
-    enum { COLS_CAP = 4099, INPUT_CAP = 101, KINDS = 12 };
-    static const int64_t inputs[KINDS] = {1, 2, 3, 4, 5, 23, 24, 25, 53, 96, 97, 101};
+    enum { COLS_CAP = 4099, INPUT_CAP = 101, KINDS = 13 };
+    static const int64_t inputs[KINDS] = {1, 2, 3, 4, 5, 23, 24, 25, 26, 53, 96, 97, 101};
     guarded gw = guarded_make(KERNELS_ROWS * (COLS_CAP + 3) * 4);
     guarded gx = guarded_make((size_t)INPUT_CAP * (COLS_CAP + 3) * 4);
     float *y = take((INPUT_CAP + 1) * (KERNELS_ROWS + GUARD) * 4);
