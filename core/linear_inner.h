@@ -35,7 +35,8 @@ static inline void product_store(float *y, const float *sums, const float *bias,
     int64_t i = 0;
     for (; i + UNIT <= count; i += UNIT)
         product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, UNIT, adds);
-    product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, count - i, adds);
+    if (i < count)
+        product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, count - i, adds);
 }
 
 /* Scratch of the packed half. */

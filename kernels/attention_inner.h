@@ -1,5 +1,5 @@
-/* What the levels of attention share: how the query heads of one key and value head are taken. Four
- * share each row that is loaded, the rest goes one by one. A level writes
+/* What the levels of attention share: how the query heads of one key and value head are taken. Up to
+ * four share each row that is loaded. A level writes
  *
  *     score(cache, heads, scores, stride, q, keys, key_count, width)
  *     mix(cache, heads, out, weights, stride, values, value_count, width)
@@ -17,26 +17,25 @@ static inline uint16_t attention_scale(const unsigned char *row, int64_t width, 
     return quant_load_u16(row + width + i / KERNELS_CACHE_BLOCK * 2);
 }
 
+/* `fn(cache, n, ...)` for the query heads in groups of 4, then 2, then 1; g is the first of a group. */
+#define ATTENTION_GROUPS(fn, cache, q_count, ...)                                                  \
+    do {                                                                                           \
+        int64_t g = 0;                                                                             \
+        for (; g + 4 <= (q_count); g += 4) fn(cache, 4, __VA_ARGS__);                              \
+        for (; g + 2 <= (q_count); g += 2) fn(cache, 2, __VA_ARGS__);                              \
+        if (g < (q_count)) fn(cache, 1, __VA_ARGS__);                                              \
+    } while (0)
+
 #define ATTENTION_CACHE(name, cache)                                                               \
     static void scores_##name(float *scores, size_t stride, const float *q, int64_t q_count,       \
                               const void *keys, int64_t key_count, int64_t width) {                \
-        int64_t g = 0;                                                                             \
-        for (; g + 4 <= q_count; g += 4)                                                           \
-            score(cache, 4, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,   \
-                  width);                                                                          \
-        for (; g < q_count; g++)                                                                   \
-            score(cache, 1, scores + (size_t)g * stride, stride, q + g * width, keys, key_count,   \
-                  width);                                                                          \
+        ATTENTION_GROUPS(score, cache, q_count, scores + (size_t)g * stride, stride,               \
+                         q + g * width, keys, key_count, width);                                   \
     }                                                                                              \
     static void mix_##name(float *out, const float *weights, size_t stride, int64_t q_count,       \
                            const void *values, int64_t value_count, int64_t width) {               \
-        int64_t g = 0;                                                                             \
-        for (; g + 4 <= q_count; g += 4)                                                           \
-            mix(cache, 4, out + g * width, weights + (size_t)g * stride, stride, values,           \
-                value_count, width);                                                               \
-        for (; g < q_count; g++)                                                                   \
-            mix(cache, 1, out + g * width, weights + (size_t)g * stride, stride, values,           \
-                value_count, width);                                                               \
+        ATTENTION_GROUPS(mix, cache, q_count, out + g * width, weights + (size_t)g * stride,       \
+                         stride, values, value_count, width);                                      \
     }
 
 #define ATTENTION_FILL(k)                                                                          \
