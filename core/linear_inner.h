@@ -2,6 +2,8 @@
 #ifndef CORE_LINEAR_INNER_H
 #define CORE_LINEAR_INNER_H
 
+#include <string.h>
+
 #include "core/linear.h"
 
 /* One call of linear(), linear_add(), linear_all() or linear_gated(). */
@@ -25,18 +27,20 @@ static inline void product_store_some(float *restrict y, const float *restrict s
     else if (adds)
         for (int64_t i = 0; i < count; i++) y[i] += sums[i];
     else
-        for (int64_t i = 0; i < count; i++) y[i] = sums[i];
+        memcpy(y, sums, (size_t)count * sizeof *y);
 }
-/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. In units
- * of a number that the compiler knows, of which it makes vectors. */
+
+/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. The usual
+ * counts are spelled out: of a count that the compiler knows it makes vectors, of another loops and
+ * calls. */
 static inline void product_store(float *y, const float *sums, const float *bias, int64_t count,
                                  bool adds) {
-    enum { UNIT = 8 };
-    int64_t i = 0;
-    for (; i + UNIT <= count; i += UNIT)
-        product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, UNIT, adds);
-    if (i < count)
-        product_store_some(y + i, sums + i, bias != NULL ? bias + i : NULL, count - i, adds);
+    if (count == PACKED_ROWS)
+        product_store_some(y, sums, bias, PACKED_ROWS, adds);
+    else if (count == KERNELS_ROWS)
+        product_store_some(y, sums, bias, KERNELS_ROWS, adds);
+    else
+        product_store_some(y, sums, bias, count, adds);
 }
 
 /* Scratch of the packed half. */
