@@ -30,8 +30,8 @@ static inline void product_store_some(float *restrict y, const float *restrict s
         memcpy(y, sums, (size_t)count * sizeof *y);
 }
 
-/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. The usual
- * counts are spelled out: of a count that the compiler knows it makes vectors, of another loops and
+/* y[0 .. count) from sums and bias (or NULL), in the order y + (bias + sum); none overlap. Usual
+ * counts are spelled out: of a count that the compiler knows it makes vectors, of others loops and
  * calls. */
 static inline void product_store(float *y, const float *sums, const float *bias, int64_t count,
                                  bool adds) {

@@ -1,5 +1,5 @@
-/* What the levels of attention share: how the query heads of one key and value head are taken. Up to
- * four share each row that is loaded. A level writes
+/* What the levels of attention share: how the query heads of one key and value head are taken. Up
+ * to four share each row that is loaded. A level writes
  *
  *     score(cache, heads, scores, stride, q, keys, key_count, width)
  *     mix(cache, heads, out, weights, stride, values, value_count, width)
@@ -17,7 +17,7 @@ static inline uint16_t attention_scale(const unsigned char *row, int64_t width, 
     return quant_load_u16(row + width + i / KERNELS_CACHE_BLOCK * 2);
 }
 
-/* `fn(cache, n, ...)` for the query heads in groups of 4, then 2, then 1; g is the first of a group. */
+/* `fn(cache, n, ...)` for the query heads in groups of n = 4, then 2, then 1; g begins a group. */
 #define ATTENTION_GROUPS(fn, cache, q_count, ...)                                                  \
     do {                                                                                           \
         int64_t g = 0;                                                                             \

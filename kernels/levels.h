@@ -20,6 +20,7 @@ void kernels_fill_avxvnni_packed(kernels *k);
 void kernels_fill_avx512(kernels *k);
 void kernels_fill_avx512_packed(kernels *k);
 void kernels_fill_avx512_attention(kernels *k);
+void kernels_fill_avx512_functions(kernels *k);
 /* Needs KERNELS_CPU_AMX, over avx512. */
 void kernels_fill_amx_packed(kernels *k);
 

@@ -52,6 +52,7 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx512(k);
         kernels_fill_avx512_packed(k);
         kernels_fill_avx512_attention(k);
+        kernels_fill_avx512_functions(k);
     }
     if (has(features, NEEDS_AMX)) kernels_fill_amx_packed(k);
 #endif

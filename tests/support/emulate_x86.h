@@ -23,6 +23,7 @@
 #define kernels_fill_avx512 emulated_fill_avx512
 #define kernels_fill_avx512_packed emulated_fill_avx512_packed
 #define kernels_fill_avx512_attention emulated_fill_avx512_attention
+#define kernels_fill_avx512_functions emulated_fill_avx512_functions
 #define kernels_fill_amx_packed emulated_fill_amx_packed
 
 /* ---- AVX-VNNI: the 256-bit forms under their other names ---- */
@@ -52,6 +53,18 @@ EMULATED __m512i emulated_cvtepu8_epi32(__m128i v) {
 EMULATED __m512 emulated_cvtepi32_ps(__m512i v) {
     return emulated_join_ps(_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(v, 0)),
                             _mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(v, 1)));
+}
+#undef _mm512_extractf32x8_ps
+#define _mm512_extractf32x8_ps(v, half)                                                            \
+    _mm256_castsi256_ps(simde_mm512_extracti64x4_epi64(simde_mm512_castps_si512(v), half))
+EMULATED __m512i emulated_cvtps_epi32(__m512 v) {
+    return emulated_join(_mm256_cvtps_epi32(_mm512_extractf32x8_ps(v, 0)),
+                         _mm256_cvtps_epi32(_mm512_extractf32x8_ps(v, 1)));
+}
+EMULATED __m512d emulated_cvtps_pd(__m256 v) {
+    return simde_mm512_insertf64x4(
+        simde_mm512_castpd256_pd512(_mm256_cvtps_pd(_mm256_castps256_ps128(v))),
+        _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)), 1);
 }
 EMULATED __m512 emulated_cvtph_ps(__m256i v) {
     return emulated_join_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(v)),
@@ -83,15 +96,16 @@ EMULATED_SHIFT(srai_epi32)
 #undef _mm512_srai_epi32
 #define _mm512_srai_epi32(v, n) emulated_srai_epi32(v, n)
 
-#undef _mm512_extractf32x8_ps
-#define _mm512_extractf32x8_ps(v, half)                                                            \
-    _mm256_castsi256_ps(simde_mm512_extracti64x4_epi64(simde_mm512_castps_si512(v), half))
 #undef _mm512_cvtepi8_epi32
 #define _mm512_cvtepi8_epi32(v) emulated_cvtepi8_epi32(v)
 #undef _mm512_cvtepu8_epi32
 #define _mm512_cvtepu8_epi32(v) emulated_cvtepu8_epi32(v)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps(v) emulated_cvtepi32_ps(v)
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32(v) emulated_cvtps_epi32(v)
+#undef _mm512_cvtps_pd
+#define _mm512_cvtps_pd(v) emulated_cvtps_pd(v)
 #undef _mm512_cvtph_ps
 #define _mm512_cvtph_ps(v) emulated_cvtph_ps(v)
 

@@ -20,6 +20,7 @@ int levels_find(kernels out[LEVELS_CAP]) {
     emulated_fill_avx512(wide);
     emulated_fill_avx512_packed(wide);
     emulated_fill_avx512_attention(wide);
+    emulated_fill_avx512_functions(wide);
     *amx = *wide;
     wide->name = "avx512 (emulated)";
     emulated_fill_amx_packed(amx);

@@ -17,6 +17,7 @@ void emulated_fill_avxvnni_packed(kernels *k);
 void emulated_fill_avx512(kernels *k);
 void emulated_fill_avx512_packed(kernels *k);
 void emulated_fill_avx512_attention(kernels *k);
+void emulated_fill_avx512_functions(kernels *k);
 void emulated_fill_amx_packed(kernels *k);
 #endif
 
