@@ -182,15 +182,16 @@ static double peak_of(bench *b, const limit_probe *probe) {
     }
 }
 
-/* Packed matrices meet integers, tiles (long batches at the level amx) BF16, all others floats. */
-double bench_peak(bench *b, const matrix *w, bool tiles) {
+/* Packed matrices meet integers, others floats; long batches BF16 where the level has it. */
+double bench_peak(bench *b, const matrix *w, bool brains) {
     const kernels *k = &b->model->kernels;
     const bool packed = w->packed != NULL && !b->model->exact;
-    const bool tiled = packed && tiles && k->quantise_tiles != NULL;
+    const bool rounds = brains && (packed ? k->multiply_tiles[w->type] != NULL
+                                          : k->multiply_brains[w->type] != NULL);
     const char *integers = kernels_is_wide(w->type) ? "I16" : "I8";
-    const char *type = tiled ? "BF16" : packed ? integers : "F32";
-    /* What amx has not for itself it has from avx512. */
-    const char *level = k->quantise_tiles != NULL && !tiled ? "avx512" : k->name;
+    const char *type = rounds ? "BF16" : packed ? integers : "F32";
+    /* All else such a level has from avx512. */
+    const char *level = k->quantise_brains != NULL && !rounds ? "avx512" : k->name;
     const limit_probe *probe, *best = NULL;
     for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++) {
         if (strcmp(probe->level, level) != 0) continue;

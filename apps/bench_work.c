@@ -34,7 +34,7 @@ static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
 /* With the adapter; its rows go where the session would put them. */
 static double encoder_seconds(rnl_session *s) {
     compute c = s->compute; /* as session_step.c has it */
-    c.tiles = true;
+    c.brains = true;
     const double begin = now_seconds();
     encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
     while (encoder_step(&s->encoder, &c) == RNL_OK) continue;
@@ -92,10 +92,10 @@ static void logits(rnl_session *s, int position_in_batch) {
 /* As the peer counts: the prompt, and the logits of its last position. */
 void bench_prefill(bench *b, int tokens) {
     const double op_count = bench_prefill_ops(b, tokens);
-    const bool tiles = tokens >= SESSION_TILE_POSITIONS;
+    const bool brains = tokens >= SESSION_BRAIN_POSITIONS;
     while (more(b)) {
         const double limit =
-            tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, tiles) / op_count;
+            tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, brains) / op_count;
         lfm2_reset(&b->s->live->backbone);
         const double begin = now_seconds();
         forward(b->s, tokens);

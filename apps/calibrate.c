@@ -149,7 +149,7 @@ int calibrate(const options *o) {
     ground g = {0};
     rnl_tuning t = rnl_tuning_default();
     const unsigned available = kernels_cpu_features();
-    unsigned features = available & ~(unsigned)KERNELS_CPU_AMX; /* as a model is opened */
+    unsigned features = available & ~(unsigned)KERNELS_CPU_ROUNDS; /* as a model is opened */
     if (o->cpu != NULL &&
         (!kernels_level(o->cpu, available, &features) || kernels_allowed(features) != features))
         return complain(EXIT_USAGE, "--cpu: this machine has no level '%s'", o->cpu);

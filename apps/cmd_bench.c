@@ -86,7 +86,7 @@ void bench_report(bench *b, const bench_row *row) {
         if (b->o->json) {
             json_row(b, &r, median, limit);
         } else {
-            printf("%-11s %-8s %-6s %6d %6d %10.2f %-6s %10.2f %10.2f", r.work, r.type, r.level,
+            printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", r.work, r.type, r.level,
                    r.tokens, r.depth, median, r.unit, b->values[0], b->values[b->count - 1]);
             /* Times are best when small, rates when large: either way 100 % is the limit. */
             if (limit > 0)
@@ -102,7 +102,7 @@ void bench_report(bench *b, const bench_row *row) {
 static void print_head(const bench *b) {
     printf("%s, %s, kernels %s, %d threads\n\n", b->model->path, bench_type(b->model),
            b->model->kernels.name, b->s->config.thread_count);
-    printf("%-11s %-8s %-6s %6s %6s %10s %-6s %10s %10s %10s\n", "work", "type", "level", "tokens",
+    printf("%-11s %-8s %-11s %6s %6s %10s %-6s %10s %10s %10s\n", "work", "type", "level", "tokens",
            "depth", "median", "unit", "min", "max", "limit");
 }
 

@@ -3,6 +3,7 @@
  * alone or in a batch (the law of kernels.h), so neither the cut nor the batch shows in the result.
  *
  *   packed:                      linear_packed.c
+ *   float, long batches, BF16:   linear_brains.c
  *   one input, a direct kernel:  stored rows -> gemv
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
@@ -39,7 +40,9 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     if (c->block_size == 0) c->block_size = LINEAR_BLOCK_SIZE;
     c->panel_cols = cols;
     c->panel = arena_take(a, (size_t)thread_count * KERNELS_ROWS, size);
-    if (!c->exact) linear_packed_layout(c, thread_count, col_cap, a);
+    if (c->exact) return;
+    linear_packed_layout(c, thread_count, col_cap, a);
+    linear_brains_layout(c, col_cap, a);
 }
 
 /* One matrix of a product, the exact way. */
@@ -141,6 +144,8 @@ static void multiply(const product *p) {
         one.gates = false;
         if (is_packed(p->c, p->tasks[i].w))
             linear_packed(&one);
+        else if (linear_takes_brains(p->c, p->tasks[i].w))
+            linear_brains(&one, &one.tasks[0]);
         else
             multiply_exact(&one, &one.tasks[0]);
     }

@@ -3,9 +3,10 @@
  *   packed   weights in slabs, inputs rounded to integers, integer products (kernels/packed.h)
  *   exact    weights as stored, inputs in float32
  *
- * The first is taken for every matrix that was packed, unless compute.exact; float types are always
- * exact. In both, the bits of an output depend neither on count, nor on its place in the batch, nor
- * on the number of threads. */
+ * The first is taken for every matrix that was packed, unless compute.exact; float types are exact.
+ * Levels that round floats may do either in BF16, where compute.brains lets them. In all, the bits
+ * of an output depend neither on count, nor on its place in the batch, nor on the number of
+ * threads. */
 #ifndef CORE_LINEAR_H
 #define CORE_LINEAR_H
 
@@ -17,10 +18,10 @@
 /* What a stage needs to compute: lent to every call, owned by the session. */
 typedef struct compute {
     pool *pool;
-    const kernels *k;
+    const kernels *k;  /* set before compute_layout for the scratch of brains */
     bool exact;        /* float32 inputs for every matrix; set before compute_layout */
-    bool tiles;        /* packed products by multiply_tiles where the level has them. Their bits are
-                        * others, so whoever sets it says for which calls of a stage */
+    bool brains;       /* products by multiply_tiles and multiply_brains where the level has them.
+                        * Their bits are others: whoever sets it says for which calls of a stage */
     bool no_fetch;     /* what is multiplied next is not asked for ahead: left to the machine */
     size_t block_size; /* bytes of rounded inputs multiplied at a time: with what else a thread
                         * touches they should stay in its second-level cache. Set before
@@ -31,9 +32,10 @@ typedef struct compute {
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
     int8_t *codes;         /* a block of rounded inputs, as all below: see kernels_input */
-    int16_t *sums, *wide;  /* wide is brains with tiles */
+    int16_t *sums, *wide;  /* wide is brains with multiply_tiles */
     int32_t *offsets;
     float *scales, *wide_scales;
+    uint16_t *rounded; /* inputs of multiply_brains; NULL where there is none */
 } compute;
 
 enum { LINEAR_BLOCK_SIZE = 256 * 1024 };

@@ -1,4 +1,5 @@
-/* What the two halves of linear.h share: linear.c (dispatch, exact) and linear_packed.c. */
+/* What the parts of linear.h share: linear.c (dispatch, exact), linear_packed.c and
+ * linear_brains.c. */
 #ifndef CORE_LINEAR_INNER_H
 #define CORE_LINEAR_INNER_H
 
@@ -47,5 +48,12 @@ static inline void product_store(float *y, const float *sums, const float *bias,
 void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 /* Every task's matrix is packed and has the same col_count. */
 void linear_packed(const product *p);
+
+/* Scratch for float weights in BF16. */
+void linear_brains_layout(compute *c, int64_t col_cap, arena *a);
+/* Whether this matrix is multiplied by linear_brains. */
+bool linear_takes_brains(const compute *c, const matrix *w);
+/* One task of a product. */
+void linear_brains(const product *p, const linear_task *task);
 
 #endif

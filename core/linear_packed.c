@@ -6,7 +6,7 @@
  *
  * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. Batches take two
  * slabs at once where the level can, with the same bits: neighbours, or those of gate and up. With
- * compute.tiles, and a level that has them, inputs are rounded to BF16 instead. */
+ * compute.brains, and a level that has them, inputs are rounded to BF16 instead. */
 #include <assert.h>
 
 #include "core/checked.h"
@@ -59,7 +59,7 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
         const float *x = j->p->x + (size_t)(j->first + t) * j->p->x_stride;
         const int64_t at = t * cols;
         if (j->tiles) {
-            c->k->quantise_tiles(x, cols, (uint16_t *)c->wide + at);
+            c->k->quantise_brains(x, cols, (uint16_t *)c->wide + at);
             continue;
         }
         if (j->rounds) {
@@ -147,7 +147,7 @@ static void gated_part(void *context, int64_t begin, int64_t end, int thread_ind
 void linear_packed(const product *p) {
     const compute *c = p->c;
     const matrix *first = p->tasks[0].w;
-    block_job j = {.p = p, .tiles = c->tiles && c->k->quantise_tiles != NULL};
+    block_job j = {.p = p, .tiles = c->brains && c->k->multiply_tiles[first->type] != NULL};
     j.input = (kernels_input){.col_count = first->col_count,
                               .codes = c->codes,
                               .sums = c->sums,

@@ -88,11 +88,11 @@ static rnl_status refuse_level(const char *name, unsigned available, rnl_error *
 static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
     const unsigned available = kernels_cpu_features();
     const bool exact = config != NULL && config->exact;
-    /* Tiles round weights to BF16, so nobody gets them without asking, and never the exact. */
-    unsigned features = available & ~(unsigned)KERNELS_CPU_AMX;
+    /* Never the exact either. */
+    unsigned features = available & ~(unsigned)KERNELS_CPU_ROUNDS;
     if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, available, &features))
         return refuse_level(config->cpu, available, error);
-    if (exact) features &= ~(unsigned)KERNELS_CPU_AMX;
+    if (exact) features &= ~(unsigned)KERNELS_CPU_ROUNDS;
     if (kernels_allowed(features) != features)
         return status_fail(
             error, RNL_ERR_ARGUMENT,

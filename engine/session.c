@@ -105,6 +105,7 @@ static void layout_scratch(rnl_session *s, arena *a) {
     const rnl_model *m = s->model;
     const size_t width = (size_t)backbone_width(&m->backbone);
     const size_t vocab = (size_t)backbone_vocab_count(&m->backbone);
+    s->compute.k = &m->kernels;
     s->compute.exact = m->exact;
     s->compute.no_fetch = !m->tuning.prefetch;
     s->compute.block_size = (size_t)m->tuning.block_kib * 1024;
@@ -200,7 +201,6 @@ static rnl_status create(rnl_session *s, rnl_error *error) {
     if (s->model->source.config.has_encoder && resampler_create(&s->resampler) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory for the resampler is exhausted");
     s->compute.pool = s->pool;
-    s->compute.k = &s->model->kernels;
     rnl_session_reset(s);
     return RNL_OK;
 }

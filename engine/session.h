@@ -16,13 +16,13 @@
 #include "engine/model.h"
 
 enum {
-    SESSION_TEXT_CAP = 4096,     /* bytes of text waiting to be pulled, besides the longest token */
-    SESSION_FRAME_CAP = 4,       /* frames of sound waiting to be pulled */
-    SESSION_BLOCK = 4096,        /* samples resampled at a time */
-    SESSION_CLOSE_CAP = 8,       /* positions kept free for the end of a turn */
-    SESSION_TILE_POSITIONS = 24, /* of a batch that tiles take, where the level has them */
-    SESSION_MARK_STRIDE = 12,    /* decisions of a reply between two marks */
-    SESSION_MARK_CAP = 17        /* the reply's beginning, and the last 16 marks of it */
+    SESSION_TEXT_CAP = 4096, /* bytes of text waiting to be pulled, besides the longest token */
+    SESSION_FRAME_CAP = 4,   /* frames of sound waiting to be pulled */
+    SESSION_BLOCK = 4096,    /* samples resampled at a time */
+    SESSION_CLOSE_CAP = 8,   /* positions kept free for the end of a turn */
+    SESSION_BRAIN_POSITIONS = 24, /* of a batch that BF16 takes, where the level has it */
+    SESSION_MARK_STRIDE = 12,     /* decisions of a reply between two marks */
+    SESSION_MARK_CAP = 17         /* the reply's beginning, and the last 16 marks of it */
 };
 
 typedef enum session_region {

@@ -8,17 +8,17 @@
 #include "core/status.h"
 #include "engine/session.h"
 
-_Static_assert(SESSION_MARK_STRIDE + SESSION_CLOSE_CAP < SESSION_TILE_POSITIONS,
+_Static_assert(SESSION_MARK_STRIDE + SESSION_CLOSE_CAP < SESSION_BRAIN_POSITIONS,
                "a replay has the bits of decisions");
 
 static size_t width_of(const rnl_session *s) {
     return (size_t)backbone_width(&s->model->backbone);
 }
 
-/* A clip is encoded whole, all of it in one way, so tiles may have it. */
+/* A clip is encoded whole, all of it in one way, so it may be rounded to BF16. */
 static void step_encoder(rnl_session *s) {
     compute c = s->compute;
-    c.tiles = true;
+    c.brains = true;
     if (encoder_step(&s->encoder, &c) == RNL_OK) return;
     adapter_forward(&s->adapter, &c, encoder_output(&s->encoder), s->encode_count,
                     s->embeddings + (size_t)s->encode_at * width_of(s));
@@ -27,7 +27,7 @@ static void step_encoder(rnl_session *s) {
 
 void session_forward(rnl_session *s, float *x, int count) {
     compute c = s->compute;
-    c.tiles = count >= SESSION_TILE_POSITIONS;
+    c.brains = count >= SESSION_BRAIN_POSITIONS;
     lfm2_forward(&s->live->backbone, &c, x, count);
 }
 

@@ -39,8 +39,9 @@ unsigned kernels_cpu_decode(const kernels_cpu_words *w) {
         !has(w->xcr0, SAVES_ZMM))
         return features;
     features |= KERNELS_CPU_AVX512;
-    if (has(w->leaf7_d, AMX_D) && has(w->leaf7_1_a, BF16_A1) && has(w->xcr0, SAVES_TILES))
-        features |= KERNELS_CPU_AMX;
+    if (!has(w->leaf7_1_a, BF16_A1)) return features;
+    features |= KERNELS_CPU_BF16;
+    if (has(w->leaf7_d, AMX_D) && has(w->xcr0, SAVES_TILES)) features |= KERNELS_CPU_AMX;
     return features;
 }
 

@@ -18,7 +18,8 @@
 
 enum {
     KERNELS_LANES = 8,
-    KERNELS_ROWS = 8, /* rows of a panel that gemm takes at once */
+    KERNELS_ROWS = 8,        /* rows of a panel that gemm takes at once */
+    KERNELS_BRAIN_ROWS = 32, /* rows that multiply_brains takes at once */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
@@ -114,9 +115,9 @@ typedef struct kernels {
     void (*multiply_pair[QUANT_TYPE_CAP])(float *const *y, const unsigned char *const *slabs,
                                           const kernels_input *x, int64_t x_count);
 
-    /* One row of brains: x rounded to nearest even, subnormal numbers to 0. NULL where
-     * multiply_tiles is. */
-    void (*quantise_tiles)(const float *x, int64_t col_count, uint16_t *brains);
+    /* One row of brains: x rounded to nearest even, subnormal numbers to 0. col_count is a multiple
+     * of 32. NULL where multiply_tiles and multiply_brains are. */
+    void (*quantise_brains)(const float *x, int64_t col_count, uint16_t *brains);
 
     /* The same products by matrix tiles, for batches long enough to pay for unpacking; NULL where
      * there are none (all levels but amx). Reads x.brains alone. y[s][t * PACKED_ROWS + r] for
@@ -131,6 +132,16 @@ typedef struct kernels {
     void (*multiply_tiles[QUANT_TYPE_CAP])(float *const *y, const unsigned char *const *slabs,
                                            int slab_count, const kernels_input *x, int64_t x_count,
                                            unsigned char *scratch);
+
+    /* y[t * KERNELS_BRAIN_ROWS + r] = rows r < row_count <= KERNELS_BRAIN_ROWS of a float type as
+     * they are stored, row_size bytes apart, times x_count inputs in BF16, x_stride apart (what
+     * stands in y for missing rows means nothing). col_count is a multiple of 32; fetch as in gemv,
+     * a hint. Weights are rounded to BF16 as well: the bound of multiply_tiles, the same
+     * independence, its scratch. NULL for other types, and in levels without BF16. */
+    void (*multiply_brains[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size,
+                                            int64_t row_count, const uint16_t *x, size_t x_stride,
+                                            int64_t x_count, int64_t col_count, bool fetch,
+                                            unsigned char *scratch);
 
     /* Attention of q_count query heads that share a key/value head, over rows of a cache:
      *     scores[g * stride + j] = sum_i q[g * width + i] * keys[j * width + i], as dot() sums
@@ -171,9 +182,12 @@ enum {
     KERNELS_CPU_AVXVNNI = 1u << 1, /* AVX-VNNI: dot products of bytes, 256 bits */
     KERNELS_CPU_AVX512 = 1u << 2,  /* AVX-512 F, BW, DQ, VL and VNNI */
     KERNELS_CPU_AMX = 1u << 3,     /* AMX tiles of BF16, AVX-512 BF16 */
+    KERNELS_CPU_BF16 = 1u << 4,    /* AVX-512 BF16 */
     KERNELS_CPU_NEON = 1u << 8,    /* 64-bit ARM */
     KERNELS_CPU_DOTPROD = 1u << 9, /* sdot, udot */
-    KERNELS_CPU_I8MM = 1u << 10    /* smmla, usdot */
+    KERNELS_CPU_I8MM = 1u << 10,   /* smmla, usdot */
+    /* Round floats in long batches, so that nobody gets their levels without naming one. */
+    KERNELS_CPU_ROUNDS = KERNELS_CPU_AMX | KERNELS_CPU_BF16
 };
 unsigned kernels_cpu_features(void);
 /* The features given, without those that the system refuses: it is asked for what it grants only on

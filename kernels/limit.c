@@ -111,6 +111,21 @@ AVX512 static float run_avx512_f32(int64_t round_count) {
     return _mm512_cvtss_f32(sums[0]);
 }
 
+__attribute__((target("avx512f,avx512bf16"))) static float run_avx512_bf16(int64_t round_count) {
+    __m512 sums[CHAINS];
+    __m512i a = _mm512_set1_epi32(0x3f803f80), b = a; /* ones */
+    for (int c = 0; c < CHAINS; c++) sums[c] = _mm512_set1_ps((float)c);
+    for (int64_t r = 0; r < round_count; r++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) {
+            __asm__("" : "+v"(a), "+v"(b));
+            sums[c] = _mm512_dpbf16_ps(sums[c], (__m512bh)a, (__m512bh)b);
+        }
+    }
+    for (int c = 1; c < CHAINS; c++) sums[0] = _mm512_add_ps(sums[0], sums[c]);
+    return _mm512_cvtss_f32(sums[0]);
+}
+
 /* Four tiles of sums, two of inputs and two of weights, as in x86_amx_packed.c; a product of tiles
  * is 16 x 16 sums of 32 products. What they do not say to the compiler, the asm does. */
 __attribute__((target("amx-tile,amx-bf16"))) static float run_amx_bf16(int64_t round_count) {
@@ -215,6 +230,7 @@ static const limit_probe probes[] = {
     {"avx512", "I8", KERNELS_CPU_AVX512, 2.0 * CHAINS * 64, run_avx512_i8},
     {"avx512", "I16", KERNELS_CPU_AVX512, 2.0 * CHAINS * 32, run_avx512_i16},
     {"avx512", "F32", KERNELS_CPU_AVX512, 2.0 * CHAINS * 16, run_avx512_f32},
+    {"avx512_bf16", "BF16", KERNELS_CPU_BF16, 2.0 * CHAINS * 32, run_avx512_bf16},
     {"amx", "BF16", KERNELS_CPU_AMX, 2.0 * 4 * 16 * 16 * 32, run_amx_bf16},
 #elif defined(__aarch64__)
     {"neon", "F32", KERNELS_CPU_NEON, 2.0 * CHAINS * 4, run_neon_f32},

@@ -9,8 +9,8 @@
 #include "kernels/kernels.h"
 
 /* One kind of arithmetic, operands in registers. A new instruction is a new row of the table in
- * limit.c. I8 and I16 are packed weights (I16: Q8_0), BF16 tiles, F32
- * everything else. */
+ * limit.c. I8 and I16 are packed weights (I16: Q8_0), BF16 what rounds floats to
+ * it, F32 everything else. */
 typedef struct limit_probe {
     const char *level;                 /* the level of kernels it belongs to: "scalar", "avx2" */
     const char *type;                  /* of the operands: "F32", "I8" */

@@ -9,16 +9,18 @@ enum {
     NEEDS_AVX2 = KERNELS_CPU_AVX2,
     NEEDS_AVXVNNI = NEEDS_AVX2 | KERNELS_CPU_AVXVNNI,
     NEEDS_AVX512 = NEEDS_AVX2 | KERNELS_CPU_AVX512,
+    NEEDS_BF16 = NEEDS_AVX512 | KERNELS_CPU_BF16,
     NEEDS_AMX = NEEDS_AVX512 | KERNELS_CPU_AMX,
     NEEDS_NEON = KERNELS_CPU_NEON,
     NEEDS_DOTPROD = NEEDS_NEON | KERNELS_CPU_DOTPROD,
     NEEDS_I8MM = NEEDS_DOTPROD | KERNELS_CPU_I8MM
 };
-static const unsigned needs[] = {0,         NEEDS_AVX2, NEEDS_AVXVNNI, NEEDS_AVX512,
+static const unsigned needs[] = {0,         NEEDS_AVX2, NEEDS_AVXVNNI, NEEDS_AVX512, NEEDS_BF16,
                                  NEEDS_AMX, NEEDS_NEON, NEEDS_DOTPROD, NEEDS_I8MM};
 
-const char *const kernels_level_names[] = {"scalar", "avx2",         "avxvnni",   "avx512", "amx",
-                                           "neon",   "neon_dotprod", "neon_i8mm", NULL};
+const char *const kernels_level_names[] = {"scalar",      "avx2", "avxvnni", "avx512",
+                                           "avx512_bf16", "amx",  "neon",    "neon_dotprod",
+                                           "neon_i8mm",   NULL};
 
 _Static_assert(sizeof needs / sizeof *needs + 1 ==
                    sizeof kernels_level_names / sizeof *kernels_level_names,
@@ -54,7 +56,11 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx512_attention(k);
         kernels_fill_avx512_functions(k);
     }
-    if (has(features, NEEDS_AMX)) kernels_fill_amx_packed(k);
+    if (has(features, NEEDS_BF16)) kernels_fill_avx512_bf16(k);
+    if (has(features, NEEDS_AMX)) {
+        kernels_fill_amx_packed(k);
+        kernels_fill_amx_brains(k);
+    }
 #endif
 #if defined(__aarch64__)
     if (features & KERNELS_CPU_NEON) {

@@ -8,10 +8,8 @@
  *                                    | ... 16 of these                        | /  scratch
  *     C  16 inputs  x 16 rows        | y: r0 | r1 | ... | r15 |                 float32, as y lies
  *
- *                          slab 0  slab 1
- *                            B6      B7         two inputs tiles times two slabs: four tile loads
- *     inputs  0 .. 15   A4   C0      C1         for four products, and the inputs, which come from
- *     inputs 16 .. 31   A5   C2      C3         the second-level cache, are read half as often
+ * Two slabs and two tiles of inputs go together (x86_amx.h): the inputs, which come from the
+ * second-level cache, are read half as often.
  *
  * Each output by itself: over blocks of 32 columns in order, even and odd columns in a running sum
  * each from 0, fused, then (even + odd) added to y; subnormal numbers count as 0. The bound of the
@@ -21,11 +19,11 @@
 #if defined(__x86_64__)
 
 #define VNNI_512
+#include "kernels/x86_amx.h"
 #include "kernels/x86_vnni.h"
 
 enum {
     PIECE_BLOCKS = 16, /* two slabs of them are 32 KiB: they stay in the first-level cache */
-    TILE_ROWS = 16,
     TILE_SIZE = TILE_ROWS * PACKED_LINE
 };
 
@@ -33,38 +31,6 @@ typedef struct piece {
     _Alignas(64) unsigned char tiles[2][PIECE_BLOCKS][TILE_SIZE]; /* of each slab */
 } piece;
 _Static_assert(sizeof(piece) <= KERNELS_SCRATCH_SIZE, "the scratch is too small");
-
-/* Shapes of the eight tiles when the last inputs are `rows`. gcc 12 believes that loading the
- * shapes reads eight bytes; from constants nothing can go amiss. */
-typedef struct tile_shapes {
-    uint8_t palette, start_row, none[14];
-    uint16_t row_size[16];
-    uint8_t row_count[16];
-} tile_shapes;
-/* clang-format off: it would give each number a line */
-#define SHAPES(n)                                                                                  \
-    {                                                                                              \
-        .palette = 1, .row_size = {64, 64, 64, 64, 64, 64, 64, 64}, .row_count = {                 \
-            n,                                                                                     \
-            n,                                                                                     \
-            n,                                                                                     \
-            n,                                                                                     \
-            n,                                                                                     \
-            n,                                                                                     \
-            16,                                                                                    \
-            16                                                                                     \
-        }                                                                                          \
-    }
-/* clang-format on */
-static const tile_shapes shapes[TILE_ROWS] = {
-    SHAPES(16), SHAPES(1), SHAPES(2),  SHAPES(3),  SHAPES(4),  SHAPES(5),  SHAPES(6),  SHAPES(7),
-    SHAPES(8),  SHAPES(9), SHAPES(10), SHAPES(11), SHAPES(12), SHAPES(13), SHAPES(14), SHAPES(15)};
-#undef SHAPES
-
-/* Nor do gcc's loads and stores of tiles say that they touch memory. */
-INLINE void memory_is_touched(void) {
-    __asm__ volatile("" ::: "memory");
-}
 
 /* ---- unpacking ---- */
 
@@ -133,84 +99,38 @@ PACKED_EACH(UNPACK)
 
 /* ---- multiplying ---- */
 
-/* Adds a piece times one or two tiles of inputs to one or two slabs' outputs. Tiles by number, as
- * drawn above: the instructions know no variables. */
-INLINE void pass(int input_tiles, int slab_count, float *const y[2], const piece *w, int count,
-                 const uint16_t *x, int64_t col_count) {
-    const size_t line = PACKED_ROWS * sizeof(float), stride = (size_t)col_count * sizeof *x;
-    const uint16_t *next = x + TILE_ROWS * col_count;
-    float *const z[2] = {y[0] + TILE_ROWS * PACKED_ROWS,
-                         slab_count > 1 ? y[1] + TILE_ROWS * PACKED_ROWS : NULL};
-    _tile_loadd(0, y[0], line);
-    if (slab_count > 1) _tile_loadd(1, y[1], line);
-    if (input_tiles > 1) _tile_loadd(2, z[0], line);
-    if (input_tiles > 1 && slab_count > 1) _tile_loadd(3, z[1], line);
-    for (int b = 0; b < count; b++, x += PACKED_BLOCK, next += PACKED_BLOCK) {
-        _tile_loadd(6, w->tiles[0][b], PACKED_LINE);
-        _tile_loadd(4, x, stride);
-        _tile_dpbf16ps(0, 4, 6);
-        if (slab_count > 1) {
-            _tile_loadd(7, w->tiles[1][b], PACKED_LINE);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if (input_tiles < 2) continue;
-        _tile_loadd(5, next, stride);
-        _tile_dpbf16ps(2, 5, 6);
-        if (slab_count > 1) _tile_dpbf16ps(3, 5, 7);
-    }
-    _tile_stored(0, y[0], line);
-    if (slab_count > 1) _tile_stored(1, y[1], line);
-    if (input_tiles > 1) _tile_stored(2, z[0], line);
-    if (input_tiles > 1 && slab_count > 1) _tile_stored(3, z[1], line);
-}
-
-/* All inputs times a piece that begins at column `first`. */
-INLINE void passes(int slab_count, float *const *y, const piece *w, int count,
-                   const kernels_input *x, int64_t x_count, int64_t first) {
-    const int64_t cols = x->col_count;
-    _tile_loadconfig(&shapes[0]);
-    for (int64_t t = 0; t < x_count;) {
-        const int64_t left = x_count - t;
-        float *const at[2] = {y[0] + t * PACKED_ROWS,
-                              slab_count > 1 ? y[1] + t * PACKED_ROWS : NULL};
-        const uint16_t *brains = x->brains + t * cols + first;
-        if (left >= 2 * TILE_ROWS) {
-            pass(2, slab_count, at, w, count, brains, cols);
-            t += 2 * TILE_ROWS;
-            continue;
-        }
-        if (left < TILE_ROWS) _tile_loadconfig(&shapes[left]);
-        pass(1, slab_count, at, w, count, brains, cols);
-        t += TILE_ROWS;
-    }
-}
-
 typedef void unpack_function(const unsigned char *codes, const unsigned char *meta, int count,
                              unsigned char (*tiles)[TILE_SIZE]);
 
-static void multiply_any(const packed_info *p, unpack_function *unpack_piece, float *const *y,
+static void multiply_any(const packed_info *info, unpack_function *unpack_piece, float *const *y,
                          const unsigned char *const *slabs, int slab_count, const kernels_input *x,
                          int64_t x_count, unsigned char *scratch) {
     piece *w = (piece *)(void *)scratch;
     const int64_t blocks = x->col_count / PACKED_BLOCK;
-    const size_t code_size = packed_code_size(p);
+    const size_t code_size = packed_code_size(info);
     for (int s = 0; s < slab_count; s++)
         memset(y[s], 0, (size_t)x_count * PACKED_ROWS * sizeof *y[s]);
     for (int64_t b = 0; b < blocks; b += PIECE_BLOCKS) {
         const int count = blocks - b < PIECE_BLOCKS ? (int)(blocks - b) : PIECE_BLOCKS;
         const int64_t first = b * PACKED_BLOCK;
         const size_t meta =
-            (size_t)blocks * code_size + (size_t)(first / p->super_len) * packed_meta_size(p);
+            (size_t)blocks * code_size + (size_t)(first / info->super_len) * packed_meta_size(info);
         for (int s = 0; s < slab_count; s++)
             unpack_piece(slabs[s] + (size_t)b * code_size, slabs[s] + meta, count, w->tiles[s]);
-        memory_is_touched();
+        const tile_product p = {.y = {y[0], y[slab_count - 1]},
+                                .y_line = PACKED_ROWS,
+                                .w = {w->tiles[0], w->tiles[1]},
+                                .w_line = PACKED_LINE,
+                                .w_step = TILE_SIZE,
+                                .x = x->brains + first,
+                                .x_line = (size_t)x->col_count,
+                                .x_count = x_count,
+                                .step_count = count};
         if (slab_count == 1)
-            passes(1, y, w, count, x, x_count, first);
+            tiles_multiply(1, &p);
         else
-            passes(2, y, w, count, x, x_count, first);
-        memory_is_touched();
+            tiles_multiply(2, &p);
     }
-    _tile_release();
 }
 
 #define MULTIPLY(name, type)                                                                       \
@@ -223,16 +143,8 @@ static void multiply_any(const packed_info *p, unpack_function *unpack_piece, fl
 PACKED_EACH(MULTIPLY)
 #undef MULTIPLY
 
-static void quantise_tiles(const float *x, int64_t col_count, uint16_t *brains) {
-    for (int64_t c = 0; c < col_count; c += 2 * LANES) {
-        const floats low = _mm512_loadu_ps(x + c), high = _mm512_loadu_ps(x + c + LANES);
-        _mm512_storeu_si512(brains + c, (ints)_mm512_cvtne2ps_pbh(high, low));
-    }
-}
-
 void kernels_fill_amx_packed(kernels *k) {
     k->name = "amx";
-    k->quantise_tiles = quantise_tiles;
 #define FILL(name, type) k->multiply_tiles[type] = multiply_##name;
     PACKED_EACH(FILL)
 #undef FILL

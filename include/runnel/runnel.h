@@ -97,11 +97,11 @@ typedef struct rnl_model_config {
     const char *tokenizer_path; /* detokenizer GGUF; NULL: likewise */
     bool exact;                 /* float32 inputs and KV cache in every product: what meets the
                                  * reference, slowly; default false: inputs of eight bits, KV F16 */
-    const char *cpu;          /* kernel level: "scalar", "avx2", "avxvnni", "avx512" or "amx"; NULL
-                               * (default): the best here, but never amx, whose long batches have
-                               * other bits */
-    const rnl_tuning *tuning; /* copied; NULL: defaults */
-    rnl_log_fn log;           /* NULL (default): nothing is logged. Called while opening only */
+    const char *cpu;            /* kernel level: "scalar", "avx2", "avxvnni", "avx512", ...; NULL
+                                 * (default): the best here, but neither "avx512_bf16" nor "amx",
+                                 * whose long batches have other bits */
+    const rnl_tuning *tuning;   /* copied; NULL: defaults */
+    rnl_log_fn log;             /* NULL (default): nothing is logged. Called while opening only */
     void *log_context;
 } rnl_model_config;
 

@@ -87,7 +87,7 @@ static void tiles_prefill_within_their_error(void **state) {
     const kernels *tiles = NULL;
     const int count = levels_find(levels);
     for (int i = 0; i < count; i++)
-        if (levels[i].quantise_tiles != NULL) tiles = &levels[i];
+        if (levels[i].multiply_tiles[QUANT_Q4_0] != NULL) tiles = &levels[i];
     if (tiles == NULL) {
         printf("skipped: no tiles and no AVX2 to emulate them\n");
         skip();

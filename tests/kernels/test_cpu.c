@@ -16,6 +16,7 @@ enum {
     AVX2 = KERNELS_CPU_AVX2,
     VNNI = KERNELS_CPU_AVXVNNI,
     AVX512 = KERNELS_CPU_AVX512,
+    BF16 = KERNELS_CPU_BF16,
     AMX = KERNELS_CPU_AMX
 };
 
@@ -31,9 +32,9 @@ static const kernels_cpu_words everything = {.leaf1_c = 1u << 12 | 1u << 27 | 1u
 static void known_machines_get_their_levels(void **state) {
     (void)state;
     kernels_cpu_words w = everything;
-    assert_int_equal(kernels_cpu_decode(&w), AVX2 | VNNI | AVX512 | AMX);
+    assert_int_equal(kernels_cpu_decode(&w), AVX2 | VNNI | AVX512 | BF16 | AMX);
     w.leaf7_d = 0, w.leaf7_1_a = 1u << 5, w.xcr0 = 0xe7; /* Zen 4 */
-    assert_int_equal(kernels_cpu_decode(&w), AVX2 | AVX512);
+    assert_int_equal(kernels_cpu_decode(&w), AVX2 | AVX512 | BF16);
     w = everything;
     w.leaf7_b = 1u << 5, w.leaf7_c = 0, w.leaf7_d = 0, w.xcr0 = 7; /* Alder Lake */
     assert_int_equal(kernels_cpu_decode(&w), AVX2 | VNNI);
@@ -61,15 +62,15 @@ static void a_missing_yes_takes_its_level_away(void **state) {
     expect_without(WORD(leaf7_b), 5, 0);
     for (int i = 0; i < 4; i++) expect_without(WORD(leaf7_b), avx512[i], AVX2 | VNNI);
     expect_without(WORD(leaf7_c), 11, AVX2 | VNNI);
-    expect_without(WORD(leaf7_d), 22, AVX2 | VNNI | AVX512);
-    expect_without(WORD(leaf7_d), 24, AVX2 | VNNI | AVX512);
-    expect_without(WORD(leaf7_1_a), 4, AVX2 | AVX512 | AMX);
+    expect_without(WORD(leaf7_d), 22, AVX2 | VNNI | AVX512 | BF16);
+    expect_without(WORD(leaf7_d), 24, AVX2 | VNNI | AVX512 | BF16);
+    expect_without(WORD(leaf7_1_a), 4, AVX2 | AVX512 | BF16 | AMX);
     expect_without(WORD(leaf7_1_a), 5, AVX2 | VNNI | AVX512);
     expect_without(WORD(xcr0), 1, 0); /* the system does not save the registers */
     expect_without(WORD(xcr0), 2, 0);
     for (unsigned bit = 5; bit <= 7; bit++) expect_without(WORD(xcr0), bit, AVX2 | VNNI);
-    expect_without(WORD(xcr0), 17, AVX2 | VNNI | AVX512);
-    expect_without(WORD(xcr0), 18, AVX2 | VNNI | AVX512);
+    expect_without(WORD(xcr0), 17, AVX2 | VNNI | AVX512 | BF16);
+    expect_without(WORD(xcr0), 18, AVX2 | VNNI | AVX512 | BF16);
 }
 
 static void a_level_needs_all_below_it(void **state) {
@@ -80,6 +81,11 @@ static void a_level_needs_all_below_it(void **state) {
     kernels_select(&k, features);
     assert_string_equal(k.name, "avx512");
     assert_false(kernels_level("avxvnni", AVX2 | AVX512, &features));
+    assert_true(k.quantise_brains == NULL);
+    assert_false(kernels_level("avx512_bf16", AVX2 | AVX512, &features));
+    assert_true(kernels_level("avx512_bf16", AVX2 | AVX512 | BF16, &features));
+    kernels_select(&k, features);
+    assert_string_equal(k.name, "avx512_bf16");
     assert_false(kernels_level("amx", AVX2 | AVX512, &features));
     assert_false(kernels_level("avx512", AVX512, &features));
     assert_false(kernels_level("sse", ~0u, &features));
@@ -87,7 +93,7 @@ static void a_level_needs_all_below_it(void **state) {
     assert_true(kernels_level("avx2", ~0u, &features)); /* forced down */
     kernels_select(&k, features);
     assert_string_equal(k.name, "avx2");
-    assert_true(k.quantise_tiles == NULL);
+    assert_true(k.quantise_brains == NULL);
 }
 
 static void asking_twice_gives_the_same(void **state) {

@@ -146,7 +146,7 @@ static kernels_input round_inputs(const place_set *p, const kernels *k, int64_t 
         k->quantise(p->x + at, cols, codes + at, sums + at / 8, scales + at / PACKED_BLOCK);
         kernels_offsets(sums + at / 8, cols / PACKED_BLOCK, offsets + at / PACKED_BLOCK);
         k->quantise_wide(p->x + at, cols, wide + at, wide_scales + at / PACKED_BLOCK);
-        if (k->quantise_tiles != NULL) k->quantise_tiles(p->x + at, cols, brains + at);
+        if (k->quantise_brains != NULL) k->quantise_brains(p->x + at, cols, brains + at);
     }
     return (kernels_input){.col_count = cols,
                            .codes = codes,
@@ -386,12 +386,15 @@ static void levels_have_what_they_should(void **state) {
         const bool tiles = strncmp(k->name, "amx", 3) == 0;
         const bool pairs = tiles || strncmp(k->name, "avx512", 6) == 0;
         with_tiles += tiles;
-        assert_true((k->quantise_tiles != NULL) == tiles);
+        const bool brains = tiles || strncmp(k->name, "avx512_bf16", 11) == 0;
+        assert_true((k->quantise_brains != NULL) == brains);
         for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++) {
             const bool packed = packed_describe((quant_type)type)->low_bits > 0;
             assert_true((k->multiply[type] != NULL) == packed);
             assert_true((k->multiply_pair[type] != NULL) == (packed && pairs));
             assert_true((k->multiply_tiles[type] != NULL) == (packed && tiles));
+            const bool is_float = type == QUANT_F32 || type == QUANT_F16 || type == QUANT_BF16;
+            assert_true((k->multiply_brains[type] != NULL) == (is_float && brains));
         }
     }
 #if defined(__x86_64__)

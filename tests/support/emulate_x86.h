@@ -24,7 +24,9 @@
 #define kernels_fill_avx512_packed emulated_fill_avx512_packed
 #define kernels_fill_avx512_attention emulated_fill_avx512_attention
 #define kernels_fill_avx512_functions emulated_fill_avx512_functions
+#define kernels_fill_avx512_bf16 emulated_fill_avx512_bf16
 #define kernels_fill_amx_packed emulated_fill_amx_packed
+#define kernels_fill_amx_brains emulated_fill_amx_brains
 
 /* ---- AVX-VNNI: the 256-bit forms under their other names ---- */
 
@@ -229,6 +231,21 @@ EMULATED void emulated_tile_dpbf16ps(int c, int a, int b) {
             memcpy(sums->rows[m] + 4 * n, &sum, sizeof sum);
         }
 }
+/* ---- AVX-512 with BF16: pairs as a tile has them, each sum rounded ---- */
+
+EMULATED __m512 emulated_dpbf16(__m512 sums, __m512i a, __m512i b) {
+    float s[16];
+    unsigned char x[64], y[64];
+    memcpy(s, &sums, sizeof s), memcpy(x, &a, sizeof x), memcpy(y, &b, sizeof y);
+    for (int l = 0; l < 16; l++)
+        for (int i = 2; i >= 0; i -= 2) /* the odd column first */
+            s[l] = emulated_flush(fmaf(emulated_from_brain(x + 4 * l + i),
+                                       emulated_from_brain(y + 4 * l + i), emulated_flush(s[l])));
+    return simde_mm512_loadu_ps(s);
+}
+#undef _mm512_dpbf16_ps
+#define _mm512_dpbf16_ps(s, a, b) emulated_dpbf16(s, (__m512i)(a), (__m512i)(b))
+
 #undef _tile_loadconfig
 #define _tile_loadconfig(shapes) emulated_tile_loadconfig(shapes)
 #undef _tile_release

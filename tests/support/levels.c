@@ -12,7 +12,8 @@ int levels_find(kernels out[LEVELS_CAP]) {
     }
 #if defined(EMULATED_LEVELS)
     if ((here & KERNELS_CPU_AVX2) == 0) return count; /* the emulation is built on it */
-    kernels *vnni = &out[count++], *wide = &out[count++], *amx = &out[count++];
+    kernels *vnni = &out[count++], *wide = &out[count++], *brains = &out[count++];
+    kernels *amx = &out[count++];
     kernels_select(vnni, KERNELS_CPU_AVX2);
     *wide = *vnni;
     emulated_fill_avxvnni_packed(vnni);
@@ -21,9 +22,12 @@ int levels_find(kernels out[LEVELS_CAP]) {
     emulated_fill_avx512_packed(wide);
     emulated_fill_avx512_attention(wide);
     emulated_fill_avx512_functions(wide);
-    *amx = *wide;
+    *brains = *amx = *wide;
     wide->name = "avx512 (emulated)";
+    emulated_fill_avx512_bf16(brains);
+    brains->name = "avx512_bf16 (emulated)";
     emulated_fill_amx_packed(amx);
+    emulated_fill_amx_brains(amx);
     amx->name = "amx (emulated)";
 #endif
     return count;

@@ -6,7 +6,7 @@
 
 #include "kernels/kernels.h"
 
-enum { LEVELS_CAP = 8 };
+enum { LEVELS_CAP = 12 };
 
 /* Fills out and returns how many; scalar is the first. Emulated ones are called
  * "avx512 (emulated)" and so on. */
@@ -18,7 +18,9 @@ void emulated_fill_avx512(kernels *k);
 void emulated_fill_avx512_packed(kernels *k);
 void emulated_fill_avx512_attention(kernels *k);
 void emulated_fill_avx512_functions(kernels *k);
+void emulated_fill_avx512_bf16(kernels *k);
 void emulated_fill_amx_packed(kernels *k);
+void emulated_fill_amx_brains(kernels *k);
 #endif
 
 #endif

@@ -32,7 +32,7 @@ typedef struct fixture {
 } fixture;
 
 static fixture make(const kernels *k, int threads, bool tiles) {
-    fixture f = {.c = {.k = k, .tiles = tiles}};
+    fixture f = {.c = {.k = k, .brains = tiles}};
     arena a = {0};
     compute_layout(&f.c, threads, COLS, &a);
     f.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
@@ -128,7 +128,7 @@ static void any_threads_and_any_cut_give_the_same_bits(void **state) {
             check_values(&p, x, want, k->name);
             if (!tiles) memcpy(plain, want, sizeof(float) * COUNT * ROWS);
             const bool differs = memcmp(plain, want, sizeof(float) * COUNT * ROWS) != 0;
-            assert_true(differs == (tiles && k->quantise_tiles != NULL));
+            assert_true(differs == (tiles && k->multiply_tiles[types[n]] != NULL));
         }
         drop_matrix(&p);
     }

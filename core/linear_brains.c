@@ -1,0 +1,82 @@
+/* Products of float weights in BF16, for long batches: inputs are rounded, a block of rows at a
+ * time; then the stored rows of the matrix are shared out over the threads, 32 at once:
+ *
+ *     x [count, cols] -> brains [count, stride] -> sums [count, 32] -> y
+ *
+ * An output is made whole by one kernel call, alone or in a batch with the same bits. */
+#include "core/checked.h"
+#include "core/linear_inner.h"
+
+enum {
+    BLOCK_LEN = 128, /* most inputs of a block: bounds the sums on the stack */
+    ROUND_GRAIN = 4, /* inputs rounded per part */
+    BLOCK = 32,      /* columns that the kernels take at once: 64 bytes of brains */
+    ROWS = KERNELS_BRAIN_ROWS
+};
+
+/* Rows of brains are an odd number of cache lines apart: of those of a power of two, twelve at once
+ * would all fall into the same set of the first-level cache. */
+static size_t stride_of(size_t cols) {
+    return cols / BLOCK % 2 == 0 ? cols + BLOCK : cols;
+}
+
+void linear_brains_layout(compute *c, int64_t col_cap, arena *a) {
+    size_t cols, size;
+    if (c->k == NULL || c->k->multiply_brains[QUANT_F32] == NULL) return;
+    if (!checked_align((size_t)col_cap, BLOCK, &cols) || !checked_add(cols, BLOCK, &cols) ||
+        !checked_mul(cols, BLOCK_LEN, &size)) {
+        a->overflowed = true;
+        return;
+    }
+    c->rounded = arena_take(a, size, sizeof *c->rounded);
+}
+
+bool linear_takes_brains(const compute *c, const matrix *w) {
+    return c->brains && c->rounded != NULL && w->data != NULL && w->col_count % BLOCK == 0 &&
+           c->k->multiply_brains[w->type] != NULL;
+}
+
+typedef struct block_job {
+    const product *p;
+    const linear_task *task;
+    int64_t first, count; /* rows of x */
+} block_job;
+
+static void round_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const block_job *j = context;
+    const compute *c = j->p->c;
+    const int64_t cols = j->task->w->col_count;
+    (void)thread_index;
+    for (int64_t t = begin; t < end; t++)
+        c->k->quantise_brains(j->p->x + (size_t)(j->first + t) * j->p->x_stride, cols,
+                              c->rounded + (size_t)t * stride_of((size_t)cols));
+}
+
+static void rows_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const block_job *j = context;
+    const compute *c = j->p->c;
+    const linear_task *task = j->task;
+    const matrix *w = task->w;
+    unsigned char *scratch = c->pieces + (size_t)thread_index * KERNELS_SCRATCH_SIZE;
+    float sums[BLOCK_LEN * ROWS];
+    for (int64_t r = begin; r < end; r += ROWS) {
+        const int64_t rows = end - r < ROWS ? end - r : ROWS;
+        c->k->multiply_brains[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, rows,
+                                       c->rounded, stride_of((size_t)w->col_count), j->count,
+                                       w->col_count, !c->no_fetch, scratch);
+        for (int64_t t = 0; t < j->count; t++)
+            for (int64_t i = 0; i < rows; i += PACKED_ROWS)
+                product_store(task->y + (size_t)(j->first + t) * task->y_stride + r + i,
+                              sums + t * ROWS + i, task->bias != NULL ? task->bias + r + i : NULL,
+                              rows - i < PACKED_ROWS ? rows - i : PACKED_ROWS, j->p->adds);
+    }
+}
+
+void linear_brains(const product *p, const linear_task *task) {
+    block_job j = {.p = p, .task = task};
+    for (; j.first < p->count; j.first += BLOCK_LEN) {
+        j.count = p->count - j.first < BLOCK_LEN ? p->count - j.first : BLOCK_LEN;
+        pool_run(p->c->pool, j.count, ROUND_GRAIN, round_part, &j);
+        pool_run(p->c->pool, task->w->row_count, ROWS, rows_part, &j);
+    }
+}

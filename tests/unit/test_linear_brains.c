@@ -1,0 +1,154 @@
+/* Products of float weights in BF16 over the pool, at every level that has them: near those in
+ * float32, with the same bits for any threads and any cut of the batch, only when asked for, and
+ * only for rows that the kernels can take. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/linear.h"
+#include "tests/support/guarded.h"
+#include "tests/support/levels.h"
+
+enum {
+    ROWS = 75,
+    COLS = 256,
+    COUNT = 150,
+    SIZE = COUNT * ROWS
+}; /* more than one block of inputs */
+
+static kernels levels[LEVELS_CAP];
+static int level_count;
+
+static int find_levels(void **state) {
+    (void)state;
+    const int count = levels_find(levels);
+    for (int i = 0; i < count; i++)
+        if (levels[i].quantise_brains != NULL) levels[level_count++] = levels[i];
+    if (level_count == 0) printf("nothing to see: no level with BF16, and no AVX2 to emulate it\n");
+    return 0;
+}
+
+typedef struct fixture {
+    compute c;
+    void *memory;
+} fixture;
+
+static fixture make(const kernels *k, int threads, bool brains) {
+    fixture f = {.c = {.k = k, .brains = brains}};
+    arena a = {0};
+    compute_layout(&f.c, threads, COLS, &a);
+    f.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
+    assert_non_null(f.memory);
+    arena b = {.base = f.memory, .size_cap = a.size_used};
+    compute_layout(&f.c, threads, COLS, &b);
+    assert_int_equal(pool_create(threads, &f.c.pool), RNL_OK);
+    return f;
+}
+
+static void drop(fixture *f) {
+    pool_destroy(&f->c.pool);
+    free(f->memory);
+}
+
+typedef struct values {
+    uint16_t *halves; /* [ROWS, COLS] */
+    float *x, *bias, *plain, *want, *got, *raised;
+    matrix w;
+} values;
+
+static values draw(int64_t col_count) {
+    values v = {.halves = take(sizeof(uint16_t) * ROWS * COLS),
+                .x = take(sizeof(float) * COUNT * COLS),
+                .bias = take(sizeof(float) * ROWS),
+                .plain = take(sizeof(float) * SIZE),
+                .want = take(sizeof(float) * SIZE),
+                .got = take(sizeof(float) * SIZE),
+                .raised = take(sizeof(float) * SIZE)};
+    uint64_t seed = 1;
+    for (int i = 0; i < ROWS * COLS; i++) v.halves[i] = quant_f32_to_f16(random_float(&seed));
+    for (int i = 0; i < COUNT * COLS; i++) v.x[i] = random_float(&seed);
+    for (int i = 0; i < ROWS; i++) v.bias[i] = random_float(&seed);
+    v.w = (matrix){.data = (const unsigned char *)v.halves,
+                   .type = QUANT_F16,
+                   .row_count = ROWS,
+                   .col_count = col_count,
+                   .row_size = sizeof(uint16_t) * COLS};
+    return v;
+}
+
+static void drop_values(values *v) {
+    free(v->halves), free(v->x), free(v->bias), free(v->plain), free(v->want), free(v->got);
+    free(v->raised);
+}
+
+/* By float32, with a bias and added to what stands there. */
+static void multiply(const values *v, const kernels *k, int threads, bool brains, int cut,
+                     float *y) {
+    fixture f = make(k, threads, brains);
+    for (int i = 0; i < SIZE; i++) y[i] = (float)(i % 5);
+    for (int t = 0; t < COUNT; t += cut)
+        linear_add(&f.c, &v->w, v->bias, v->x + t * COLS, COLS, y + t * ROWS, ROWS,
+                   COUNT - t < cut ? COUNT - t : cut);
+    drop(&f);
+}
+
+static void any_threads_and_any_cut_give_the_same_bits(void **state) {
+    (void)state;
+    values v = draw(COLS);
+    for (const kernels *k = levels; k < levels + level_count; k++) {
+        multiply(&v, k, 1, false, COUNT, v.plain);
+        multiply(&v, k, 1, true, COUNT, v.want);
+        for (int threads = 1; threads <= 3; threads++) {
+            multiply(&v, k, threads, true, threads == 1 ? 17 : COUNT, v.got);
+            assert_memory_equal(v.got, v.want, sizeof(float) * SIZE);
+        }
+        assert_memory_not_equal(v.plain, v.want, sizeof(float) * SIZE);
+        for (int i = 0; i < SIZE; i++)
+            assert_true(fabsf(v.plain[i] - v.want[i]) <= 0x1.1p-7f * COLS / 2);
+    }
+    drop_values(&v);
+}
+
+static void rows_that_are_no_blocks_stay_float32(void **state) {
+    (void)state;
+    values v = draw(COLS - 1);
+    for (const kernels *k = levels; k < levels + level_count; k++) {
+        multiply(&v, k, 2, false, COUNT, v.plain);
+        multiply(&v, k, 2, true, COUNT, v.want);
+        assert_memory_equal(v.plain, v.want, sizeof(float) * SIZE);
+    }
+    drop_values(&v);
+}
+
+static void gates_are_two_products(void **state) {
+    (void)state;
+    values v = draw(COLS);
+    matrix up = v.w;
+    up.row_size = 0; /* the first row again and again: another matrix */
+    for (const kernels *k = levels; k < levels + level_count; k++) {
+        fixture f = make(k, 2, true);
+        linear(&f.c, &v.w, NULL, v.x, COLS, v.want, ROWS, COUNT);
+        linear(&f.c, &up, NULL, v.x, COLS, v.raised, ROWS, COUNT);
+        k->silu_mul(v.want, v.want, v.raised, SIZE);
+        linear_gated(&f.c, &v.w, &up, v.x, COLS, v.got, v.raised, COUNT);
+        assert_memory_equal(v.got, v.want, sizeof(float) * SIZE);
+        drop(&f);
+    }
+    drop_values(&v);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_threads_and_any_cut_give_the_same_bits),
+        cmocka_unit_test(rows_that_are_no_blocks_stay_float32),
+        cmocka_unit_test(gates_are_two_products),
+    };
+    return cmocka_run_group_tests(tests, find_levels, NULL);
+}
