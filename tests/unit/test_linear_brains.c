@@ -58,12 +58,12 @@ static void drop(fixture *f) {
 }
 
 typedef struct values {
-    uint16_t *halves; /* [ROWS, COLS] */
+    uint16_t *halves; /* [ROWS, COLS], of either kind */
     float *x, *bias, *plain, *want, *got, *raised;
     matrix w;
 } values;
 
-static values draw(int64_t col_count) {
+static values draw(quant_type type, int64_t col_count) {
     values v = {.halves = take(sizeof(uint16_t) * ROWS * COLS),
                 .x = take(sizeof(float) * COUNT * COLS),
                 .bias = take(sizeof(float) * ROWS),
@@ -72,11 +72,14 @@ static values draw(int64_t col_count) {
                 .got = take(sizeof(float) * SIZE),
                 .raised = take(sizeof(float) * SIZE)};
     uint64_t seed = 1;
-    for (int i = 0; i < ROWS * COLS; i++) v.halves[i] = quant_f32_to_f16(random_float(&seed));
+    for (int i = 0; i < ROWS * COLS; i++) {
+        const float value = random_float(&seed);
+        assert_true(quant_quantise(type, &value, v.halves + i, 1));
+    }
     for (int i = 0; i < COUNT * COLS; i++) v.x[i] = random_float(&seed);
     for (int i = 0; i < ROWS; i++) v.bias[i] = random_float(&seed);
     v.w = (matrix){.data = (const unsigned char *)v.halves,
-                   .type = QUANT_F16,
+                   .type = type,
                    .row_count = ROWS,
                    .col_count = col_count,
                    .row_size = sizeof(uint16_t) * COLS};
@@ -101,7 +104,7 @@ static void multiply(const values *v, const kernels *k, int threads, bool brains
 
 static void any_threads_and_any_cut_give_the_same_bits(void **state) {
     (void)state;
-    values v = draw(COLS);
+    values v = draw(QUANT_F16, COLS);
     for (const kernels *k = levels; k < levels + level_count; k++) {
         multiply(&v, k, 1, false, COUNT, v.plain);
         multiply(&v, k, 1, true, COUNT, v.want);
@@ -118,7 +121,7 @@ static void any_threads_and_any_cut_give_the_same_bits(void **state) {
 
 static void rows_that_are_no_blocks_stay_float32(void **state) {
     (void)state;
-    values v = draw(COLS - 1);
+    values v = draw(QUANT_F16, COLS - 1);
     for (const kernels *k = levels; k < levels + level_count; k++) {
         multiply(&v, k, 2, false, COUNT, v.plain);
         multiply(&v, k, 2, true, COUNT, v.want);
@@ -129,7 +132,7 @@ static void rows_that_are_no_blocks_stay_float32(void **state) {
 
 static void gates_are_two_products(void **state) {
     (void)state;
-    values v = draw(COLS);
+    values v = draw(QUANT_F16, COLS);
     matrix up = v.w;
     up.row_size = 0; /* the first row again and again: another matrix */
     for (const kernels *k = levels; k < levels + level_count; k++) {
@@ -144,11 +147,45 @@ static void gates_are_two_products(void **state) {
     drop_values(&v);
 }
 
+static double distance(const float *a, const float *b) {
+    double sum = 0;
+    for (int i = 0; i < SIZE; i++) sum += pow((double)a[i] - (double)b[i], 2);
+    return sqrt(sum / SIZE);
+}
+
+/* Weights in BF16 are exact, so that all of the error is that of inputs in BF16; weights in halves
+ * lose three bits and add as much again, at right angles. */
+static void errors_are_those_of_rounded_inputs(void **state) {
+    (void)state;
+    float *rounded = take(sizeof(float) * COUNT * COLS);
+    for (int i = 0; i < 2 * level_count; i++) {
+        const kernels *k = &levels[i / 2];
+        const quant_type type = i % 2 != 0 ? QUANT_BF16 : QUANT_F16;
+        values v = draw(type, COLS), other = v;
+        other.x = rounded;
+        for (int t = 0; t < COUNT; t++) {
+            uint16_t brains[COLS];
+            k->quantise_brains(v.x + t * COLS, COLS, brains);
+            quant_dequantise(QUANT_BF16, brains, rounded + t * COLS, COLS);
+        }
+        multiply(&v, k, 2, false, COUNT, v.plain);
+        multiply(&v, k, 2, true, COUNT, v.got);
+        multiply(&other, k, 2, false, COUNT, v.want);
+        const double part = distance(v.got, v.plain) / distance(v.want, v.plain);
+        printf("%s, weights in %s: %.3f of the error of inputs in BF16\n", k->name,
+               type == QUANT_BF16 ? "BF16" : "F16", part);
+        assert_true(part <= (type == QUANT_BF16 ? 1.01 : 1.5));
+        drop_values(&v);
+    }
+    free(rounded);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_threads_and_any_cut_give_the_same_bits),
         cmocka_unit_test(rows_that_are_no_blocks_stay_float32),
         cmocka_unit_test(gates_are_two_products),
+        cmocka_unit_test(errors_are_those_of_rounded_inputs),
     };
     return cmocka_run_group_tests(tests, find_levels, NULL);
 }
