@@ -1,4 +1,5 @@
-/* The LFM2 layer stack: running it. Loading is in lfm2_load.c.
+/* The LFM2 layer stack: running it. Loading is in lfm2_load.c, attention in
+ * lfm2_attention.c.
  *
  * x [count, width] -> norm -> convolution or attention -> + x -> norm -> gated FFN -> + x -> ...
  * Invariant: what is computed for a position depends only on earlier positions and never on the
@@ -9,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/lfm2_inner.h"
 #include "core/taps.h"
 
 static int max_int(int a, int b) {
@@ -50,12 +52,8 @@ void lfm2_layout(lfm2_state *s, const lfm2_weights *w, kernels_cache type, int p
     s->position_cap = c->window > 0 ? c->window - 1 + batch_cap : position_cap;
     layout_layers(s, kept, cache);
     const size_t batch = (size_t)batch_cap;
-    int kv_max = 0, group_max = 0;
-    for (int i = 0; i < c->layer_count; i++) {
-        const int kv_heads = c->kv_head_count[i];
-        kv_max = max_int(kv_max, kv_heads);
-        if (kv_heads > 0) group_max = max_int(group_max, c->head_count / kv_heads);
-    }
+    int kv_max = 0;
+    for (int i = 0; i < c->layer_count; i++) kv_max = max_int(kv_max, c->kv_head_count[i]);
     const int heads = c->head_count * c->head_width;
     const int projected = max_int(3 * c->width, heads + 2 * kv_max * c->head_width);
     s->normed = arena_take(scratch, batch * (size_t)c->width, sizeof(float));
@@ -64,8 +62,7 @@ void lfm2_layout(lfm2_state *s, const lfm2_weights *w, kernels_cache type, int p
     s->gated = arena_take(scratch, batch * (size_t)w->ff_width_max, sizeof(float));
     s->raised = arena_take(scratch, batch * (size_t)w->ff_width_max, sizeof(float));
     s->rotary = arena_take(scratch, batch * (size_t)c->head_width, sizeof(float));
-    s->score_cap = (size_t)group_max * (size_t)s->position_cap;
-    s->scores = arena_take(scratch, (size_t)thread_count * s->score_cap, sizeof(float));
+    lfm2_attention_layout(s, thread_count, scratch);
 }
 
 void lfm2_reset(lfm2_state *s) {
@@ -90,115 +87,6 @@ static void prepare_rotary(lfm2_state *s, int count) {
             s->rotary[(size_t)t * (size_t)c->head_width + (size_t)(half + i)] = (float)sin(angle);
         }
     }
-}
-
-/* Norm over the head, then rotation: backbone.md 1.4. */
-static void turn_head(const lfm2_config *c, const kernels *k, float *head, const float *norm,
-                      const float *rotary) {
-    k->rms_norm(head, head, norm, c->eps, c->head_width);
-    const int half = c->head_width / 2;
-    const int step = c->rope_adjacent ? 2 : 1;
-    const int other = c->rope_adjacent ? 1 : half;
-    for (int i = 0; i < half; i++) {
-        float *a = head + step * i;
-        float *b = a + other;
-        const float x = *a, y = *b;
-        *a = x * rotary[i] - y * rotary[half + i];
-        *b = x * rotary[half + i] + y * rotary[i];
-    }
-}
-
-typedef struct attend_job {
-    const lfm2_state *s;
-    const kernels *k;
-    const unsigned char *keys, *values; /* of the layer */
-    const float *q;                     /* [count, head_count * head_width] */
-    float *out;                         /* likewise */
-    int group;                          /* query heads per KV head */
-    int kv_head_count;
-} attend_job;
-
-/* The query heads of one KV head at one position: scores over the keys they may see, oldest first,
- * softmax, mix. A ring wraps at most once, so the keys are two runs of rows. */
-static void attend_one(const attend_job *job, int64_t position, int kv_head, const float *q,
-                       float *scores, float *out) {
-    const lfm2_config *c = &job->s->w->config;
-    const kernels_cache cache = job->s->cache;
-    const int64_t cap = job->s->position_cap, width = c->head_width, group = job->group;
-    const int64_t first = c->window > 0 && position >= c->window ? position - c->window + 1 : 0;
-    const int64_t key_count = position - first + 1;
-    const int64_t run_count = first % cap + key_count > cap ? cap - first % cap : key_count;
-    const size_t row_size = kernels_cache_row_size(cache, width);
-    const size_t base = (size_t)kv_head * (size_t)cap * row_size;
-    const size_t run = base + (size_t)(first % cap) * row_size;
-    const size_t stride = (size_t)key_count;
-    job->k->scores[cache](scores, stride, q, group, job->keys + run, run_count, width);
-    job->k->scores[cache](scores + run_count, stride, q, group, job->keys + base,
-                          key_count - run_count, width);
-    const float scale = 1.0f / sqrtf((float)width);
-    for (int64_t j = 0; j < group * key_count; j++) scores[j] *= scale;
-    for (int64_t g = 0; g < group; g++) job->k->softmax(scores + g * key_count, key_count);
-    memset(out, 0, (size_t)(group * width) * sizeof(float));
-    job->k->mix[cache](out, scores, stride, group, job->values + run, run_count, width);
-    job->k->mix[cache](out, scores + run_count, stride, group, job->values + base,
-                       key_count - run_count, width);
-}
-
-static void attend_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    const attend_job *job = context;
-    float *scores = job->s->scores + (size_t)thread_index * job->s->score_cap;
-    const size_t width = (size_t)(job->group * job->s->w->config.head_width);
-    for (int64_t item = begin; item < end; item++)
-        attend_one(job, job->s->position + item / job->kv_head_count,
-                   (int)(item % job->kv_head_count), job->q + (size_t)item * width, scores,
-                   job->out + (size_t)item * width);
-}
-
-/* Puts the normed, rotated keys and the values of the batch into the cache. */
-static void store_keys(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *k,
-                       const float *v, int count) {
-    const lfm2_config *config = &s->w->config;
-    const size_t width = (size_t)config->head_width;
-    const size_t row_size = kernels_cache_row_size(s->cache, config->head_width);
-    for (int t = 0; t < count; t++) {
-        const size_t slot = (size_t)((s->position + t) % s->position_cap);
-        for (int head = 0; head < l->kv_head_count; head++) {
-            const size_t from = ((size_t)t * (size_t)l->kv_head_count + (size_t)head) * width;
-            const size_t to = ((size_t)head * (size_t)s->position_cap + slot) * row_size;
-            turn_head(config, c->k, k + from, l->k_norm, s->rotary + (size_t)t * width);
-            c->k->store[s->cache](s->keys[layer] + to, k + from, (int64_t)width);
-            c->k->store[s->cache](s->values[layer] + to, v + from, (int64_t)width);
-        }
-    }
-}
-
-static void attention(lfm2_state *s, const compute *c, const lfm2_layer *l, int layer, float *x,
-                      int count) {
-    const lfm2_config *config = &s->w->config;
-    const size_t width = (size_t)config->width, head_width = (size_t)config->head_width;
-    const size_t heads = (size_t)config->head_count * head_width;
-    const size_t kv = (size_t)l->kv_head_count * head_width;
-    float *q = s->projected;
-    float *k = q + (size_t)count * heads;
-    float *v = k + (size_t)count * kv;
-    const linear_task tasks[] = {
-        {&l->q, NULL, q, heads}, {&l->k, NULL, k, kv}, {&l->v, NULL, v, kv}};
-    linear_all(c, tasks, 3, s->normed, width, count);
-    for (int t = 0; t < count; t++)
-        for (int head = 0; head < config->head_count; head++)
-            turn_head(config, c->k, q + (size_t)t * heads + (size_t)head * head_width, l->q_norm,
-                      s->rotary + (size_t)t * head_width);
-    store_keys(s, c, l, layer, k, v, count);
-    attend_job job = {.s = s,
-                      .k = c->k,
-                      .keys = s->keys[layer],
-                      .values = s->values[layer],
-                      .q = q,
-                      .out = s->mixed,
-                      .group = config->head_count / l->kv_head_count,
-                      .kv_head_count = l->kv_head_count};
-    pool_run(c->pool, (int64_t)count * l->kv_head_count, 1, attend_part, &job);
-    linear_add(c, &l->attention_out, NULL, s->mixed, heads, x, width, count);
 }
 
 /* Work on rows or columns that do not touch each other: by all threads where it is enough for them,
@@ -305,7 +193,7 @@ void lfm2_forward(lfm2_state *s, const compute *c, float *x, int count) {
         const lfm2_layer *l = &s->w->layers[i];
         norm_rows(s, c, x, l->operator_norm, s->normed, count);
         if (l->kv_head_count > 0)
-            attention(s, c, l, i, x, count);
+            lfm2_attention(s, c, l, i, x, count);
         else
             convolution(s, c, l, i, x, count);
         norm_rows(s, c, x, l->ffn_norm, s->normed, count);

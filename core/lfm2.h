@@ -77,8 +77,14 @@ typedef struct lfm2_state {
     float *mixed; /* [batch_cap, max(width, heads)] operator output before its projection */
     float *gated, *raised; /* [batch_cap, ff_width_max] */
     float *rotary;         /* [batch_cap, head_width]: cosines, then sines */
-    float *scores;         /* [thread_count, heads per KV head, position_cap] */
-    size_t score_cap;      /* floats of one thread */
+    /* Scratch of attention, see lfm2_attention.c. */
+    float *scores;    /* [thread_count, score_cap] */
+    size_t score_cap; /* heads per KV head times keys of a piece */
+    float *pieces;    /* [slots, group_max, head_width]: two slots a thread, then from split_at on
+                       * one for each piece of a step that is shared out in pieces */
+    double *log_sums; /* [slots, group_max] */
+    size_t split_at;
+    int group_max; /* most query heads per KV head */
     void (*tap)(void *context, int layer, const float *x, int count); /* or NULL: sees each layer */
     void *tap_context;
 } lfm2_state;

@@ -127,7 +127,7 @@ static void attend_part(void *context, int64_t begin, int64_t end, int thread_in
             const float *key = s->keys[j->layer] + (size_t)((first + i) % s->ring) * width + at;
             scores[i] = j->k->dot(q, key, w->head_width) * scale;
         }
-        j->k->softmax(scores, count);
+        j->k->softmax(scores, count, NULL);
         memset(out, 0, (size_t)w->head_width * sizeof *out);
         for (int64_t i = 0; i < count; i++)
             j->k->axpy(out, scores[i],

@@ -326,7 +326,7 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     tail4_store(y + i, vmulq_f32(v, tail4(b + i, count - i)), count - i);
 }
 
-static void softmax(float *x, int64_t count) {
+static void softmax(float *x, int64_t count, double *log_sum) {
     const int64_t whole = count / 4 * 4;
     float max = x[0];
     for (int64_t i = 0; i < count; i++) max = x[i] > max ? x[i] : max;
@@ -343,6 +343,7 @@ static void softmax(float *x, int64_t count) {
         tail4_store(x + whole, exp4(vsubq_f32(v, vdupq_n_f32(max))), count - whole);
     }
     for (int64_t i = whole; i < count; i++) sum += x[i];
+    if (log_sum != NULL) *log_sum = (double)max + log(sum);
     const float scale = (float)(1.0 / sum);
     for (int64_t i = 0; i < whole; i += 4) vst1q_f32(x + i, vmulq_n_f32(vld1q_f32(x + i), scale));
     for (int64_t i = whole; i < count; i++) x[i] *= scale;

@@ -170,8 +170,9 @@ typedef struct kernels {
     void (*silu)(float *y, const float *x, int64_t count);
     /* y[i] = silu(a[i]) * b[i]. y may be a or b. */
     void (*silu_mul)(float *y, const float *a, const float *b, int64_t count);
-    /* x <- softmax(x), in place, maximum subtracted. count >= 1. */
-    void (*softmax)(float *x, int64_t count);
+    /* x <- softmax(x), in place, maximum subtracted. count >= 1. log_sum, or NULL: the logarithm of
+     * the sum of exp(x). */
+    void (*softmax)(float *x, int64_t count, double *log_sum);
 } kernels;
 
 extern const kernels kernels_scalar;

@@ -146,11 +146,12 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] = a[i] / (1.0f + expf(-a[i])) * b[i];
 }
 
-static void softmax(float *x, int64_t count) {
+static void softmax(float *x, int64_t count, double *log_sum) {
     float max = x[0];
     for (int64_t i = 1; i < count; i++) max = x[i] > max ? x[i] : max;
     double sum = 0;
     for (int64_t i = 0; i < count; i++) sum += x[i] = expf(x[i] - max);
+    if (log_sum != NULL) *log_sum = (double)max + log(sum);
     const float scale = (float)(1.0 / sum);
     for (int64_t i = 0; i < count; i++) x[i] *= scale;
 }

@@ -540,7 +540,7 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     _mm256_maskstore_ps(y + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(b + i, mask)));
 }
 
-static void softmax(float *x, int64_t count) {
+static void softmax(float *x, int64_t count, double *log_sum) {
     const int64_t whole = count / 8 * 8;
     float max = x[0];
     if (whole > 0) {
@@ -567,7 +567,9 @@ static void softmax(float *x, int64_t count) {
         a = _mm256_add_pd(a, low_doubles(e));
         b = _mm256_add_pd(b, high_doubles(e));
     }
-    const float scale = (float)(1.0 / double_total(a, b));
+    const double sum = double_total(a, b);
+    if (log_sum != NULL) *log_sum = (double)max + log(sum);
+    const float scale = (float)(1.0 / sum);
     const __m256 scale8 = _mm256_set1_ps(scale);
     for (int64_t i = 0; i < whole; i += 8)
         _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), scale8));

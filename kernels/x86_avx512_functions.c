@@ -7,6 +7,7 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+#include <math.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -92,17 +93,20 @@ INLINE float largest(__m512 v) {
     return max;
 }
 
-static void softmax(float *x, int64_t count) {
+static void softmax(float *x, int64_t count, double *log_sum) {
     const int64_t whole = count / 16 * 16;
     const __mmask16 tail = mask_of(count - whole);
     __m512 m = _mm512_set1_ps(x[0]);
     m = _mm512_mask_mov_ps(m, tail, _mm512_maskz_loadu_ps(tail, x + whole));
     for (int64_t i = 0; i < whole; i += 16) m = _mm512_max_ps(m, _mm512_loadu_ps(x + i));
-    const __m512 max = _mm512_set1_ps(largest(m));
+    const float most = largest(m);
+    const __m512 max = _mm512_set1_ps(most);
     __m512d sums = _mm512_setzero_pd();
     for (int64_t i = 0; i < whole; i += 16) exp_step(x + i, max, &sums, 0xffff);
     if (whole < count) exp_step(x + whole, max, &sums, tail);
-    const __m512 scale = _mm512_set1_ps((float)(1.0 / total(sums)));
+    const double sum = total(sums);
+    if (log_sum != NULL) *log_sum = (double)most + log(sum);
+    const __m512 scale = _mm512_set1_ps((float)(1.0 / sum));
     for (int64_t i = 0; i < whole; i += 16)
         _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(x + i), scale));
     const __m512 rest = _mm512_maskz_loadu_ps(tail, x + whole);

@@ -65,7 +65,7 @@ static void attend_block(const attend_job *j, int head, int query, int count, fl
     for (int t = 0; t < count; t++) {
         float *row = scores + (size_t)t * (size_t)keys;
         j->k->axpy(row, 1.0f, moved + (size_t)t * (size_t)window + (count - 1 - t), keys);
-        j->k->softmax(row, keys);
+        j->k->softmax(row, keys, NULL);
     }
     multiply(j->k, s->mixed + (size_t)query * width + at, width, s->wide + at * (size_t)keys,
              (size_t)keys, head_width, scores, count, keys);

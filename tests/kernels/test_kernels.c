@@ -328,14 +328,16 @@ static void check_softmax_and_axpy(const kernels *k, int64_t n, const guarded g[
     for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - max);
     cover(y, count + 2 * GUARD);
     memcpy(y + GUARD, x, count * sizeof *x);
-    k->softmax(y + GUARD, n);
+    double log_sum;
+    k->softmax(y + GUARD, n, &log_sum);
+    assert_true(fabs(log_sum - (max + log(sum))) <= 1e-6);
     for (int64_t i = 0; i < n; i++) {
         const double want = exp((double)x[i] - max) / sum;
         assert_near(k->name, "softmax", n, i, (double)y[GUARD + i], want, want * 0x1p-21);
     }
     assert_covered(y, GUARD);
     assert_covered(y + GUARD + n, GUARD);
-    k->softmax(x, n); /* at the page's end */
+    k->softmax(x, n, NULL); /* at the page's end */
     assert_memory_equal(x, y + GUARD, count * sizeof *x);
 
     x = place(&g[0], count, count);
@@ -380,7 +382,7 @@ static void exp_is_good_to_two_ulp(void **state) {
         for (int i = 1; i <= 1050000; i++) {
             const float x = -1e-4f * (float)i - 1e-6f * (float)(i % 97);
             float pair[2] = {0, x};
-            k->softmax(pair, 2);
+            k->softmax(pair, 2, NULL);
             const double e = exp((double)x);
             const double want = x < -17.4f ? e : e / (1 + e);
             int exponent;
@@ -418,14 +420,14 @@ static void extremes_do_what_the_formulas_say(void **state) {
             }
         }
         float one[] = {-1e30f};
-        k->softmax(one, 1);
+        k->softmax(one, 1, NULL);
         assert_true(one[0] == 1);
         float far[] = {1e30f, -1e30f, -INFINITY, 1e30f, 0, 0, 0, 0, 0, 0};
-        k->softmax(far, 10);
+        k->softmax(far, 10, NULL);
         for (int i = 0; i < 10; i++) assert_true(far[i] == (i == 0 || i == 3 ? 0.5f : 0.0f));
         float same[67];
         for (int i = 0; i < 67; i++) same[i] = -3.25f;
-        k->softmax(same, 67);
+        k->softmax(same, 67, NULL);
         for (int i = 0; i < 67; i++) assert_true(same[i] == 1.0f / 67);
     }
 }
