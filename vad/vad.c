@@ -38,6 +38,11 @@ void vad_reset(vad_state *s) {
 /* y[t, r] = w[r] . x[t * x_stride ..], t < count, y row-major [count, row_count]. */
 static void product(const kernels *k, float *y, const float *w, size_t row_count, size_t col_count,
                     const float *x, size_t x_stride, size_t count) {
+    if (count == 1) { /* the same bits, without a panel */
+        k->gemv[QUANT_F32](y, w, col_count * sizeof *w, (int64_t)row_count, x, (int64_t)col_count,
+                           false);
+        return;
+    }
     for (size_t r = 0; r < row_count; r += KERNELS_ROWS) {
         const size_t left = row_count - r, rows = left < KERNELS_ROWS ? left : KERNELS_ROWS;
         k->gemm(y + r, row_count, w + r * col_count, col_count, (int64_t)rows, x, x_stride,
