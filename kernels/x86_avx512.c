@@ -27,6 +27,7 @@
 enum {
     PAIRS = KERNELS_ROWS / 2,
     TILE_INPUTS = 6,
+    FEW_INPUTS = 4,
     /* The piece of 8 x 512 columns is 16 KiB and stays in the first-level cache while 96 inputs
      * pass; their sums wait in memory (24 KiB) between pieces. */
     PIECE_COLS = 512,
@@ -91,6 +92,15 @@ INLINE __m128 totals(__m512 low, __m512 high) {
     return _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 }
 
+INLINE void store(float *y, const __m512 sums[PAIRS], int64_t row_count) {
+    const __m256 all =
+        _mm256_set_m128(totals(sums[2], sums[3]), totals(sums[0], sums[1])); /* high, low */
+    if (row_count == KERNELS_ROWS)
+        _mm256_storeu_ps(y, all);
+    else
+        memcpy(y, &all, (size_t)row_count * sizeof *y);
+}
+
 /* All columns of up to PIECE_INPUTS inputs. */
 static void gemm_inputs(float *y, size_t y_stride, const float *const rows[KERNELS_ROWS],
                         int64_t row_count, const float *x, size_t x_stride, int64_t x_count,
@@ -109,14 +119,27 @@ static void gemm_inputs(float *y, size_t y_stride, const float *const rows[KERNE
             tiles(sums, piece + steps * PAIRS, x + c + 8 * steps, x_stride, x_count, 1,
                   mask_of(cols % 8));
     }
-    for (int64_t t = 0; t < x_count; t++, y += y_stride) {
-        const __m128 low = totals(sums[t][0], sums[t][1]), high = totals(sums[t][2], sums[t][3]);
-        const __m256 all = _mm256_set_m128(high, low);
-        if (row_count == KERNELS_ROWS)
-            _mm256_storeu_ps(y, all);
-        else
-            memcpy(y, &all, (size_t)row_count * sizeof *y);
+    for (int64_t t = 0; t < x_count; t++, y += y_stride) store(y, sums[t], row_count);
+}
+
+/* All columns of up to FEW_INPUTS inputs: pairs are put side by side on the way, since a piece of
+ * them would hardly be used again. */
+INLINE void gemm_few(int inputs, float *y, size_t y_stride, const float *const rows[KERNELS_ROWS],
+                     int64_t row_count, const float *x, size_t x_stride, int64_t col_count) {
+    __m512 s[FEW_INPUTS][PAIRS];
+    UNROLL for (int t = 0; t < inputs; t++) UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] =
+        _mm512_setzero_ps();
+    for (int64_t c = 0; c < col_count; c += 8) {
+        const __mmask8 mask = mask_of(col_count - c);
+        __m512 w[PAIRS];
+        UNROLL for (int p = 0; p < PAIRS; p++) w[p] =
+            load_pair(rows[2 * p] + c, rows[2 * p + 1] + c, mask);
+        UNROLL for (int t = 0; t < inputs; t++) {
+            const __m512 xc = load_twice(x + (size_t)t * x_stride + c, mask);
+            UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] = _mm512_fmadd_ps(w[p], xc, s[t][p]);
+        }
     }
+    UNROLL for (int t = 0; t < inputs; t++) store(y + (size_t)t * y_stride, s[t], row_count);
 }
 
 static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
@@ -124,6 +147,22 @@ static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int
     const float *rows[KERNELS_ROWS]; /* missing rows are the first one again, results dropped */
     for (int64_t r = 0; r < KERNELS_ROWS; r++)
         rows[r] = w + (r < row_count ? (size_t)r * w_stride : 0);
+    switch (x_count) {
+    case 1:
+        gemm_few(1, y, y_stride, rows, row_count, x, x_stride, col_count);
+        return;
+    case 2:
+        gemm_few(2, y, y_stride, rows, row_count, x, x_stride, col_count);
+        return;
+    case 3:
+        gemm_few(3, y, y_stride, rows, row_count, x, x_stride, col_count);
+        return;
+    case 4:
+        gemm_few(4, y, y_stride, rows, row_count, x, x_stride, col_count);
+        return;
+    default:
+        break;
+    }
     for (int64_t t = 0; t < x_count; t += PIECE_INPUTS) {
         const int64_t inputs = x_count - t < PIECE_INPUTS ? x_count - t : PIECE_INPUTS;
         gemm_inputs(y + (size_t)t * y_stride, y_stride, rows, row_count, x + (size_t)t * x_stride,
