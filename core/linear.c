@@ -131,13 +131,17 @@ static bool is_packed(const compute *c, const matrix *w) {
 
 static void multiply(const product *p) {
     if (p->count == 0) return;
-    bool packed = true;
-    for (int i = 0; i < p->task_count; i++) packed = packed && is_packed(p->c, p->tasks[i].w);
+    bool packed = true, brains = true;
+    for (int i = 0; i < p->task_count; i++) {
+        packed = packed && is_packed(p->c, p->tasks[i].w);
+        brains = brains && linear_takes_brains(p->c, p->tasks[i].w);
+    }
     if (packed) {
         linear_packed(p);
         return;
     }
-    for (int i = 0; i < p->task_count; i++) {
+    if (brains) linear_brains(p);
+    for (int i = 0; i < p->task_count && !brains; i++) {
         product one = *p;
         one.tasks[0] = p->tasks[i];
         one.task_count = 1;
@@ -145,7 +149,7 @@ static void multiply(const product *p) {
         if (is_packed(p->c, p->tasks[i].w))
             linear_packed(&one);
         else if (linear_takes_brains(p->c, p->tasks[i].w))
-            linear_brains(&one, &one.tasks[0]);
+            linear_brains(&one);
         else
             multiply_exact(&one, &one.tasks[0]);
     }

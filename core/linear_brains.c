@@ -8,9 +8,9 @@
 #include "core/linear_inner.h"
 
 enum {
-    BLOCK_LEN = 128, /* most inputs of a block: bounds the sums on the stack */
-    ROUND_GRAIN = 4, /* inputs rounded per part */
-    BLOCK = 32,      /* columns that the kernels take at once: 64 bytes of brains */
+    BLOCK_LEN = 128,            /* most inputs of a block: bounds the sums on the stack */
+    ROUND_GRAIN = 4,            /* inputs rounded per part */
+    BLOCK = KERNELS_BRAIN_COLS, /* 64 bytes of brains */
     ROWS = KERNELS_BRAIN_ROWS
 };
 
@@ -38,14 +38,14 @@ bool linear_takes_brains(const compute *c, const matrix *w) {
 
 typedef struct block_job {
     const product *p;
-    const linear_task *task;
-    int64_t first, count; /* rows of x */
+    const linear_task *task; /* the one at hand */
+    int64_t first, count;    /* rows of x */
 } block_job;
 
 static void round_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const block_job *j = context;
     const compute *c = j->p->c;
-    const int64_t cols = j->task->w->col_count;
+    const int64_t cols = j->p->tasks[0].w->col_count;
     (void)thread_index;
     for (int64_t t = begin; t < end; t++)
         c->k->quantise_brains(j->p->x + (size_t)(j->first + t) * j->p->x_stride, cols,
@@ -72,11 +72,14 @@ static void rows_part(void *context, int64_t begin, int64_t end, int thread_inde
     }
 }
 
-void linear_brains(const product *p, const linear_task *task) {
-    block_job j = {.p = p, .task = task};
+void linear_brains(const product *p) {
+    block_job j = {.p = p};
     for (; j.first < p->count; j.first += BLOCK_LEN) {
         j.count = p->count - j.first < BLOCK_LEN ? p->count - j.first : BLOCK_LEN;
         pool_run(p->c->pool, j.count, ROUND_GRAIN, round_part, &j);
-        pool_run(p->c->pool, task->w->row_count, ROWS, rows_part, &j);
+        for (int i = 0; i < p->task_count; i++) {
+            j.task = &p->tasks[i];
+            pool_run(p->c->pool, j.task->w->row_count, ROWS, rows_part, &j);
+        }
     }
 }

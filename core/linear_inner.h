@@ -53,7 +53,7 @@ void linear_packed(const product *p);
 void linear_brains_layout(compute *c, int64_t col_cap, arena *a);
 /* Whether this matrix is multiplied by linear_brains. */
 bool linear_takes_brains(const compute *c, const matrix *w);
-/* One task of a product. */
-void linear_brains(const product *p, const linear_task *task);
+/* Every task's matrix is one of those, and has the same col_count. Gates are left raw. */
+void linear_brains(const product *p);
 
 #endif

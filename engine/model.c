@@ -88,7 +88,7 @@ static rnl_status refuse_level(const char *name, unsigned available, rnl_error *
 static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
     const unsigned available = kernels_cpu_features();
     const bool exact = config != NULL && config->exact;
-    /* Never the exact either. */
+    /* What rounds floats is only taken by name, and never by a model that is to be exact. */
     unsigned features = available & ~(unsigned)KERNELS_CPU_ROUNDS;
     if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, available, &features))
         return refuse_level(config->cpu, available, error);

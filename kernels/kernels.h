@@ -20,6 +20,7 @@ enum {
     KERNELS_LANES = 8,
     KERNELS_ROWS = 8,        /* rows of a panel that gemm takes at once */
     KERNELS_BRAIN_ROWS = 32, /* rows that multiply_brains takes at once */
+    KERNELS_BRAIN_COLS = 32, /* its rows are whole blocks of so many columns */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
@@ -116,7 +117,7 @@ typedef struct kernels {
                                           const kernels_input *x, int64_t x_count);
 
     /* One row of brains: x rounded to nearest even, subnormal numbers to 0. col_count is a multiple
-     * of 32. NULL where multiply_tiles and multiply_brains are. */
+     * of KERNELS_BRAIN_COLS. NULL where multiply_tiles and multiply_brains are. */
     void (*quantise_brains)(const float *x, int64_t col_count, uint16_t *brains);
 
     /* The same products by matrix tiles, for batches long enough to pay for unpacking; NULL where
@@ -135,9 +136,9 @@ typedef struct kernels {
 
     /* y[t * KERNELS_BRAIN_ROWS + r] = rows r < row_count <= KERNELS_BRAIN_ROWS of a float type as
      * they are stored, row_size bytes apart, times x_count inputs in BF16, x_stride apart (what
-     * stands in y for missing rows means nothing). col_count is a multiple of 32; fetch as in gemv,
-     * a hint. Weights are rounded to BF16 as well: the bound of multiply_tiles, the same
-     * independence, its scratch. NULL for other types, and in levels without BF16. */
+     * stands in y for missing rows means nothing). col_count is a multiple of KERNELS_BRAIN_COLS;
+     * fetch as in gemv, a hint. Weights are rounded to BF16 as well: the bound of multiply_tiles,
+     * the same independence, its scratch. NULL for other types, and in levels without BF16. */
     void (*multiply_brains[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size,
                                             int64_t row_count, const uint16_t *x, size_t x_stride,
                                             int64_t x_count, int64_t col_count, bool fetch,

@@ -21,7 +21,7 @@
 enum {
     LANES = 16,
     HALVES = KERNELS_BRAIN_ROWS / LANES, /* registers side by side */
-    BLOCK = 2 * LANES,                   /* columns that one register of a stored row holds */
+    BLOCK = KERNELS_BRAIN_COLS,          /* columns that one register of a stored row holds */
     PIECE_COLS = 512
 };
 

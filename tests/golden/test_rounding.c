@@ -83,11 +83,9 @@ static void rounded_inputs_stay_near_the_reference(void **state) {
 /* Tiles take a prefill of many positions, and nothing that is short. */
 static void tiles_prefill_within_their_error(void **state) {
     (void)state;
-    kernels levels[LEVELS_CAP];
     const kernels *tiles = NULL;
-    const int count = levels_find(levels);
-    for (int i = 0; i < count; i++)
-        if (levels[i].multiply_tiles[QUANT_Q4_0] != NULL) tiles = &levels[i];
+    (void)find_levels(NULL);
+    FOR_LEVELS(k) if (k->multiply_tiles[QUANT_Q4_0] != NULL) tiles = k;
     if (tiles == NULL) {
         printf("skipped: no tiles and no AVX2 to emulate them\n");
         skip();

@@ -15,20 +15,12 @@
 #include "tests/support/guarded.h"
 #include "tests/support/levels.h"
 
-enum { BLOCK = 32, COLS_CAP = 40 * BLOCK, COUNT_CAP = 67, ROWS = KERNELS_BRAIN_ROWS };
-
-static kernels levels[LEVELS_CAP];
-static int level_count;
-
-static int find_levels(void **state) {
-    (void)state;
-    level_count = levels_find(levels);
-    return 0;
-}
-
-#define FOR_LEVELS(k)                                                                              \
-    for (const kernels *k = levels; k < levels + level_count; k++)                                 \
-        if (k->quantise_brains != NULL)
+enum {
+    BLOCK = KERNELS_BRAIN_COLS,
+    COLS_CAP = 40 * BLOCK,
+    COUNT_CAP = 67,
+    ROWS = KERNELS_BRAIN_ROWS
+};
 
 static const quant_type types[] = {QUANT_F32, QUANT_F16, QUANT_BF16};
 enum { TYPE_COUNT = sizeof types / sizeof *types };
@@ -186,5 +178,5 @@ int main(void) {
         cmocka_unit_test(any_size_stays_within_the_bound),
         cmocka_unit_test(inputs_are_rounded_to_nearest_even),
     };
-    return cmocka_run_group_tests(tests, find_levels, NULL);
+    return cmocka_run_group_tests(tests, find_brain_levels, NULL);
 }

@@ -29,15 +29,6 @@ enum {
     COUNT_CAP = 67
 };
 
-static kernels levels[LEVELS_CAP];
-static int level_count;
-
-static int find_levels(void **state) {
-    (void)state;
-    level_count = levels_find(levels);
-    return 0;
-}
-
 static bool is_short(void) {
     return getenv("RUNNEL_TEST_SHORT") != NULL;
 }
@@ -304,12 +295,12 @@ static void pairs_give_the_bits_of_single_slabs(void **state) {
     (void)state;
     place_set p = make_places();
     const int step = is_short() ? 5 : 1;
-    for (const kernels *k = levels; k < levels + level_count; k++)
-        for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++)
-            for (int n = 0; n < 2 * 67 && k->multiply_pair[type] != NULL; n += step) {
-                const product_case c = case_at((quant_type)type, n, n >= 67);
-                check_pair(&p, k, &c);
-            }
+    FOR_LEVELS(k)
+    for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++)
+        for (int n = 0; n < 2 * 67 && k->multiply_pair[type] != NULL; n += step) {
+            const product_case c = case_at((quant_type)type, n, n >= 67);
+            check_pair(&p, k, &c);
+        }
     drop_places(&p);
 }
 
@@ -368,21 +359,21 @@ static void check_tiles(place_set *p, const kernels *k, const product_case *c) {
 static void tiles_stay_within_their_bound(void **state) {
     (void)state;
     place_set p = make_places();
-    for (const kernels *k = levels; k < levels + level_count; k++)
-        for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++) {
-            if (k->multiply_tiles[type] == NULL) continue;
-            for (int n = 0; n < 67; n += is_short() ? 8 : 2) {
-                const product_case c = case_at((quant_type)type, n, n % 3 == 0);
-                check_tiles(&p, k, &c);
-            }
+    FOR_LEVELS(k)
+    for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++) {
+        if (k->multiply_tiles[type] == NULL) continue;
+        for (int n = 0; n < 67; n += is_short() ? 8 : 2) {
+            const product_case c = case_at((quant_type)type, n, n % 3 == 0);
+            check_tiles(&p, k, &c);
         }
+    }
     drop_places(&p);
 }
 
 static void levels_have_what_they_should(void **state) {
     (void)state;
     int with_tiles = 0;
-    for (const kernels *k = levels; k < levels + level_count; k++) {
+    FOR_LEVELS(k) {
         const bool tiles = strncmp(k->name, "amx", 3) == 0;
         const bool pairs = tiles || strncmp(k->name, "avx512", 6) == 0;
         with_tiles += tiles;

@@ -22,17 +22,6 @@ static bool same(float a, float b) { /* which NaN it is says nothing */
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
-static kernels levels[LEVELS_CAP];
-static int level_count;
-
-static int find_levels(void **state) {
-    (void)state;
-    level_count = levels_find(levels);
-    return 0;
-}
-
-#define FOR_LEVELS(k) for (const kernels *k = levels; k < levels + level_count; k++)
-
 /* ---- rounding of inputs ---- */
 
 /* A row with blocks of every kind: ordinary, zero, tiny, huge; when wild, infinite and NaN ones. */

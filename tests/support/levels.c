@@ -1,8 +1,12 @@
 #include "tests/support/levels.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
-int levels_find(kernels out[LEVELS_CAP]) {
+kernels levels[LEVELS_CAP];
+int level_count;
+
+static int find_all(kernels out[LEVELS_CAP]) {
     const unsigned here = kernels_allowed(kernels_cpu_features());
     int count = 0;
     for (int i = 0; kernels_level_names[i] != NULL; i++) {
@@ -31,4 +35,20 @@ int levels_find(kernels out[LEVELS_CAP]) {
     amx->name = "amx (emulated)";
 #endif
     return count;
+}
+
+int find_levels(void **state) {
+    (void)state;
+    level_count = find_all(levels);
+    return 0;
+}
+
+int find_brain_levels(void **state) {
+    (void)state;
+    const int count = find_all(levels);
+    level_count = 0;
+    for (int i = 0; i < count; i++)
+        if (levels[i].quantise_brains != NULL) levels[level_count++] = levels[i];
+    if (level_count == 0) printf("nothing to see: no level with BF16, and no AVX2 to emulate it\n");
+    return 0;
 }

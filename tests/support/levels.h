@@ -8,9 +8,14 @@
 
 enum { LEVELS_CAP = 12 };
 
-/* Fills out and returns how many; scalar is the first. Emulated ones are called
- * "avx512 (emulated)" and so on. */
-int levels_find(kernels out[LEVELS_CAP]);
+/* Filled by find_levels, a setup of cmocka_run_group_tests; scalar is the first. Emulated ones are
+ * called "avx512 (emulated)" and so on. */
+extern kernels levels[LEVELS_CAP];
+extern int level_count;
+int find_levels(void **state);
+/* Only those with BF16; says so when there is none. */
+int find_brain_levels(void **state);
+#define FOR_LEVELS(k) for (const kernels *k = levels; k < levels + level_count; k++)
 
 #if defined(__x86_64__) /* where they are built: EMULATED_LEVELS */
 void emulated_fill_avxvnni_packed(kernels *k);

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "core/linear.h"
 #include "tests/support/guarded.h"
 #include "tests/support/levels.h"
+#include "tests/support/pooled.h"
 
 enum {
     ROWS = 75,
@@ -22,40 +22,6 @@ enum {
     COUNT = 150,
     SIZE = COUNT * ROWS
 }; /* more than one block of inputs */
-
-static kernels levels[LEVELS_CAP];
-static int level_count;
-
-static int find_levels(void **state) {
-    (void)state;
-    const int count = levels_find(levels);
-    for (int i = 0; i < count; i++)
-        if (levels[i].quantise_brains != NULL) levels[level_count++] = levels[i];
-    if (level_count == 0) printf("nothing to see: no level with BF16, and no AVX2 to emulate it\n");
-    return 0;
-}
-
-typedef struct fixture {
-    compute c;
-    void *memory;
-} fixture;
-
-static fixture make(const kernels *k, int threads, bool brains) {
-    fixture f = {.c = {.k = k, .brains = brains}};
-    arena a = {0};
-    compute_layout(&f.c, threads, COLS, &a);
-    f.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
-    assert_non_null(f.memory);
-    arena b = {.base = f.memory, .size_cap = a.size_used};
-    compute_layout(&f.c, threads, COLS, &b);
-    assert_int_equal(pool_create(threads, &f.c.pool), RNL_OK);
-    return f;
-}
-
-static void drop(fixture *f) {
-    pool_destroy(&f->c.pool);
-    free(f->memory);
-}
 
 typedef struct values {
     uint16_t *halves; /* [ROWS, COLS], of either kind */
@@ -94,18 +60,18 @@ static void drop_values(values *v) {
 /* By float32, with a bias and added to what stands there. */
 static void multiply(const values *v, const kernels *k, int threads, bool brains, int cut,
                      float *y) {
-    fixture f = make(k, threads, brains);
+    pooled f = pooled_make(k, threads, COLS, brains);
     for (int i = 0; i < SIZE; i++) y[i] = (float)(i % 5);
     for (int t = 0; t < COUNT; t += cut)
         linear_add(&f.c, &v->w, v->bias, v->x + t * COLS, COLS, y + t * ROWS, ROWS,
                    COUNT - t < cut ? COUNT - t : cut);
-    drop(&f);
+    pooled_drop(&f);
 }
 
 static void any_threads_and_any_cut_give_the_same_bits(void **state) {
     (void)state;
     values v = draw(QUANT_F16, COLS);
-    for (const kernels *k = levels; k < levels + level_count; k++) {
+    FOR_LEVELS(k) {
         multiply(&v, k, 1, false, COUNT, v.plain);
         multiply(&v, k, 1, true, COUNT, v.want);
         for (int threads = 1; threads <= 3; threads++) {
@@ -122,7 +88,7 @@ static void any_threads_and_any_cut_give_the_same_bits(void **state) {
 static void rows_that_are_no_blocks_stay_float32(void **state) {
     (void)state;
     values v = draw(QUANT_F16, COLS - 1);
-    for (const kernels *k = levels; k < levels + level_count; k++) {
+    FOR_LEVELS(k) {
         multiply(&v, k, 2, false, COUNT, v.plain);
         multiply(&v, k, 2, true, COUNT, v.want);
         assert_memory_equal(v.plain, v.want, sizeof(float) * SIZE);
@@ -135,14 +101,14 @@ static void gates_are_two_products(void **state) {
     values v = draw(QUANT_F16, COLS);
     matrix up = v.w;
     up.row_size = 0; /* the first row again and again: another matrix */
-    for (const kernels *k = levels; k < levels + level_count; k++) {
-        fixture f = make(k, 2, true);
+    FOR_LEVELS(k) {
+        pooled f = pooled_make(k, 2, COLS, true);
         linear(&f.c, &v.w, NULL, v.x, COLS, v.want, ROWS, COUNT);
         linear(&f.c, &up, NULL, v.x, COLS, v.raised, ROWS, COUNT);
         k->silu_mul(v.want, v.want, v.raised, SIZE);
         linear_gated(&f.c, &v.w, &up, v.x, COLS, v.got, v.raised, COUNT);
         assert_memory_equal(v.got, v.want, sizeof(float) * SIZE);
-        drop(&f);
+        pooled_drop(&f);
     }
     drop_values(&v);
 }
@@ -187,5 +153,5 @@ int main(void) {
         cmocka_unit_test(gates_are_two_products),
         cmocka_unit_test(errors_are_those_of_rounded_inputs),
     };
-    return cmocka_run_group_tests(tests, find_levels, NULL);
+    return cmocka_run_group_tests(tests, find_brain_levels, NULL);
 }

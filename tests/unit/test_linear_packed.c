@@ -11,42 +11,11 @@
 
 #include <cmocka.h>
 
-#include "core/linear.h"
 #include "tests/support/guarded.h"
 #include "tests/support/levels.h"
+#include "tests/support/pooled.h"
 
 enum { ROWS = 75, COLS = 512, COUNT = 45, SLABS = (ROWS + PACKED_ROWS - 1) / PACKED_ROWS };
-
-static kernels levels[LEVELS_CAP];
-static int level_count;
-
-static int find_levels(void **state) {
-    (void)state;
-    level_count = levels_find(levels);
-    return 0;
-}
-
-typedef struct fixture {
-    compute c;
-    void *memory;
-} fixture;
-
-static fixture make(const kernels *k, int threads, bool tiles) {
-    fixture f = {.c = {.k = k, .brains = tiles}};
-    arena a = {0};
-    compute_layout(&f.c, threads, COLS, &a);
-    f.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
-    assert_non_null(f.memory);
-    arena b = {.base = f.memory, .size_cap = a.size_used};
-    compute_layout(&f.c, threads, COLS, &b);
-    assert_int_equal(pool_create(threads, &f.c.pool), RNL_OK);
-    return f;
-}
-
-static void drop(fixture *f) {
-    pool_destroy(&f->c.pool);
-    free(f->memory);
-}
 
 /* A packed matrix of random weights; values, ROWS x COLS, are what it stands for. */
 typedef struct packed_case {
@@ -113,7 +82,7 @@ static void any_threads_and_any_cut_give_the_same_bits(void **state) {
             const kernels *k = &levels[i / 2];
             const bool tiles = i % 2 != 0;
             for (int threads = 1; threads <= 3; threads++) {
-                fixture f = make(k, threads, tiles);
+                pooled f = pooled_make(k, threads, COLS, tiles);
                 linear(&f.c, &p.w, NULL, x, COLS, threads == 1 ? want : got, ROWS, COUNT);
                 if (threads > 1) assert_memory_equal(got, want, sizeof(float) * COUNT * ROWS);
                 for (int64_t t = 0; t < COUNT; t += 17) /* uneven pieces, two tasks at once */
@@ -123,7 +92,7 @@ static void any_threads_and_any_cut_give_the_same_bits(void **state) {
                                2, x + t * COLS, COLS, COUNT - t < 17 ? COUNT - t : 17);
                 assert_memory_equal(got, want, sizeof(float) * COUNT * ROWS);
                 assert_memory_equal(beside, want, sizeof(float) * COUNT * ROWS);
-                drop(&f);
+                pooled_drop(&f);
             }
             check_values(&p, x, want, k->name);
             if (!tiles) memcpy(plain, want, sizeof(float) * COUNT * ROWS);
@@ -150,7 +119,7 @@ static void gates_are_two_products(void **state) {
         packed_case up = make_matrix(ups[n], 2);
         up.w.packed = &up.packed;
         for (int i = 0; i < 2 * level_count; i++) {
-            fixture f = make(&levels[i / 2], 2, i % 2 != 0);
+            pooled f = pooled_make(&levels[i / 2], 2, COLS, i % 2 != 0);
             for (int count = 1; count <= COUNT; count += count < 8 ? 1 : COUNT - 8) {
                 linear(&f.c, &gate.w, NULL, x, COLS, want, ROWS, count);
                 linear(&f.c, &up.w, NULL, x, COLS, raised, ROWS, count);
@@ -161,7 +130,7 @@ static void gates_are_two_products(void **state) {
                         fail_msg("%s: %d inputs: value %d is %a, not %a", f.c.k->name, count, at,
                                  (double)got[at], (double)want[at]);
             }
-            drop(&f);
+            pooled_drop(&f);
         }
         drop_matrix(&up);
     }
