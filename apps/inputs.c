@@ -13,7 +13,7 @@ enum { DEPTH_CAP = 32, LIST_SIZE_CAP = 256 << 20 };
 void inputs_free(input_list *list) {
     for (size_t i = 0; i < list->count; i++) free(list->paths[i]);
     free(list->paths);
-    free(list->slots);
+    hash_table_free(&list->names);
     *list = (input_list){0};
 }
 
@@ -21,14 +21,8 @@ static int out_of_memory(void) {
     return complain(EXIT_FAILED, "memory is exhausted");
 }
 
-/* Where the name is in the table, or the empty slot where it belongs (FNV-1a, linear probing). */
-static size_t *slot_of(const input_list *list, const char *path) {
-    uint64_t hash = 14695981039346656037u;
-    for (const char *c = path; *c != '\0'; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    size_t at = (size_t)hash & (list->slot_cap - 1);
-    while (list->slots[at] != 0 && strcmp(list->paths[list->slots[at] - 1], path) != 0)
-        at = (at + 1) & (list->slot_cap - 1);
-    return &list->slots[at];
+static bool has_name(const void *paths, size_t index, const void *name) {
+    return strcmp(((char *const *)paths)[index], name) == 0;
 }
 
 static bool grow(input_list *list) {
@@ -36,13 +30,7 @@ static bool grow(input_list *list) {
     char **paths = realloc(list->paths, cap * sizeof *paths);
     if (paths == NULL) return false;
     list->paths = paths;
-    size_t *slots = calloc(2 * cap, sizeof *slots); /* at most half full */
-    if (slots == NULL) return false;
-    free(list->slots);
-    list->slots = slots;
-    list->slot_cap = 2 * cap;
     list->cap = cap;
-    for (size_t i = 0; i < list->count; i++) *slot_of(list, paths[i]) = i + 1;
     return true;
 }
 
@@ -51,12 +39,15 @@ static int add(input_list *list, const char *path) {
     if (list->count == INPUT_COUNT_CAP)
         return complain(EXIT_INPUT, "more than %d files; work on them in parts", INPUT_COUNT_CAP);
     if (list->count == list->cap && !grow(list)) return out_of_memory();
-    size_t *slot = slot_of(list, path);
-    if (*slot != 0) return EXIT_OK; /* once is enough */
+    const uint64_t hash = hash_bytes(HASH_START, path, strlen(path));
+    if (hash_table_find(&list->names, hash, has_name, list->paths, path) != HASH_NONE)
+        return EXIT_OK; /* once is enough */
     char *copy = strdup(path);
-    if (copy == NULL) return out_of_memory();
+    if (copy == NULL || !hash_table_add(&list->names, hash, list->count)) {
+        free(copy);
+        return out_of_memory();
+    }
     list->paths[list->count++] = copy;
-    *slot = list->count;
     return EXIT_OK;
 }
 

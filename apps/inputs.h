@@ -4,12 +4,12 @@
 
 #include "apps/cli.h"
 #include "audio/file.h"
+#include "core/hash_table.h"
 
 typedef struct input_list {
     char **paths; /* [count] */
     size_t count, cap;
-    size_t *slots; /* [slot_cap] hash table of the names: index + 1, or 0 */
-    size_t slot_cap;
+    hash_table names; /* of the paths */
 } input_list;
 
 enum {

@@ -14,6 +14,7 @@
 #include "apps/cli.h"
 #include "core/json.h"
 #include "core/status.h"
+#include "core/hash_table.h"
 
 enum { LINE_CAP = 1 << 16, FILE_SIZE_CAP = 1 << 30 };
 
@@ -25,57 +26,44 @@ typedef struct done_row {
 struct manifest {
     char *path, *settings;
     FILE *out;
-    done_row *rows; /* [row_cap] open addressing; a == b == 0: empty */
+    done_row *rows; /* [row_count] */
     size_t row_cap, row_count;
+    hash_table done; /* of the rows */
 };
-
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size) {
-    const unsigned char *at = bytes;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ at[i]) * 1099511628211u; /* FNV-1a */
-    return hash;
-}
-
-static const uint64_t fnv_base = 14695981039346656037u;
 
 static done_row row_of(const char *path, size_t path_size, int64_t size, int64_t changed,
                        const char *settings, size_t settings_size) {
     done_row r;
     uint64_t *const halves[] = {&r.a, &r.b};
     for (int i = 0; i < 2; i++) {
-        uint64_t hash = hash_bytes(fnv_base, i == 0 ? "a" : "b", 1);
+        uint64_t hash = hash_bytes(HASH_START, i == 0 ? "a" : "b", 1);
         hash = hash_bytes(hash, path, path_size + 1);
         hash = hash_bytes(hash, &size, sizeof size);
         hash = hash_bytes(hash, &changed, sizeof changed);
         *halves[i] = hash_bytes(hash, settings, settings_size);
     }
-    if (r.a == 0 && r.b == 0) r.a = 1;
     return r;
 }
 
-static done_row *find(const manifest *m, done_row r) {
-    size_t at = (size_t)r.a & (m->row_cap - 1);
-    while ((m->rows[at].a != 0 || m->rows[at].b != 0) &&
-           (m->rows[at].a != r.a || m->rows[at].b != r.b))
-        at = (at + 1) & (m->row_cap - 1);
-    return &m->rows[at];
+static bool is_row(const void *rows, size_t index, const void *row) {
+    return ((const done_row *)rows)[index].b == ((const done_row *)row)->b;
+}
+
+static bool has_row(const manifest *m, const done_row *r) {
+    return hash_table_find(&m->done, r->a, is_row, m->rows, r) != HASH_NONE;
 }
 
 static bool add_row(manifest *m, done_row r) {
-    if (2 * (m->row_count + 1) > m->row_cap) {
-        const done_row *old = m->rows;
-        const size_t old_cap = m->row_cap;
-        manifest grown = {.row_cap = 2 * old_cap};
-        grown.rows = calloc(grown.row_cap, sizeof *grown.rows);
-        if (grown.rows == NULL) return false;
-        for (size_t i = 0; i < old_cap; i++)
-            if (old[i].a != 0 || old[i].b != 0) *find(&grown, old[i]) = old[i];
-        free(m->rows);
-        m->rows = grown.rows;
-        m->row_cap = grown.row_cap;
+    if (has_row(m, &r)) return true;
+    if (m->row_count == m->row_cap) {
+        const size_t cap = m->row_cap == 0 ? 64 : 2 * m->row_cap;
+        done_row *grown = realloc(m->rows, cap * sizeof *grown);
+        if (grown == NULL) return false;
+        m->rows = grown;
+        m->row_cap = cap;
     }
-    done_row *at = find(m, r);
-    if (at->a == 0 && at->b == 0) m->row_count++;
-    *at = r;
+    if (!hash_table_add(&m->done, r.a, m->row_count)) return false;
+    m->rows[m->row_count++] = r;
     return true;
 }
 
@@ -113,9 +101,7 @@ static manifest *create(const char *settings) {
     manifest *m = calloc(1, sizeof *m);
     if (m == NULL) return NULL;
     m->settings = strdup(settings);
-    m->row_cap = 64;
-    m->rows = calloc(m->row_cap, sizeof *m->rows);
-    if (m->settings == NULL || m->rows == NULL) manifest_close(&m);
+    if (m->settings == NULL) manifest_close(&m);
     return m;
 }
 
@@ -217,6 +203,7 @@ void manifest_close(manifest **out) {
     if (m == NULL) return;
     *out = NULL;
     if (m->out != NULL) (void)fclose(m->out);
+    hash_table_free(&m->done);
     free(m->rows);
     free(m->path);
     free(m->settings);
@@ -233,9 +220,9 @@ bool manifest_look(const char *path, manifest_input *out) {
 }
 
 bool manifest_is_done(const manifest *m, const manifest_input *input) {
-    const done_row *at = find(m, row_of(input->path, strlen(input->path), input->size,
-                                        input->changed, m->settings, strlen(m->settings)));
-    return at->a != 0 || at->b != 0;
+    const done_row r = row_of(input->path, strlen(input->path), input->size, input->changed,
+                              m->settings, strlen(m->settings));
+    return has_row(m, &r);
 }
 
 bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error) {
@@ -278,5 +265,5 @@ bool shard_parse(const char *text, int *shard, int *shard_count) {
 
 int shard_of(const char *path, int shard_count) {
     /* The lowest bits of FNV-1a mix least, so the upper half decides. */
-    return (int)((hash_bytes(fnv_base, path, strlen(path)) >> 32) % (uint64_t)shard_count);
+    return (int)((hash_bytes(HASH_START, path, strlen(path)) >> 32) % (uint64_t)shard_count);
 }

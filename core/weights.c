@@ -11,6 +11,7 @@
 #include "core/mapped.h"
 #include "core/pool.h"
 #include "core/status.h"
+#include "core/hash_table.h"
 
 enum { NAME_CAP = 512, SIDE_CAP = 1 << 24 /* rows or columns of a matrix */ };
 
@@ -28,8 +29,7 @@ typedef struct entry {
 struct weights {
     entry *entries;
     size_t count, cap;
-    uint32_t *slots; /* open addressing: index + 1, 0 empty; slot_count is a power of two */
-    size_t slot_count;
+    hash_table names; /* of the entries */
     owned *owns;
     size_t own_count, own_cap;
     mapped slabs; /* of all packed matrices */
@@ -52,7 +52,7 @@ void weights_destroy(weights **w) {
     }
     mapped_close(&q->slabs);
     free(q->entries);
-    free(q->slots);
+    hash_table_free(&q->names);
     free(q->owns);
     free(q);
 }
@@ -72,18 +72,17 @@ rnl_status weights_own(weights *w, void *object, void (*close)(void *object)) {
     return RNL_OK;
 }
 
-static size_t hash(const char *name) {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-    for (; *name != '\0'; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3u;
-    return (size_t)(h ^ h >> 32);
+static uint64_t hash_of(const char *name) {
+    return hash_bytes(HASH_START, name, strlen(name));
 }
 
-/* The slot of name: its entry's, or the empty one where it would stand. */
-static size_t find_slot(const weights *w, const char *name) {
-    size_t at = hash(name) & (w->slot_count - 1);
-    while (w->slots[at] != 0 && strcmp(w->entries[w->slots[at] - 1].t.name, name) != 0)
-        at = (at + 1) & (w->slot_count - 1);
-    return at;
+static bool has_name(const void *entries, size_t index, const void *name) {
+    return strcmp(((const entry *)entries)[index].t.name, name) == 0;
+}
+
+static entry *find(const weights *w, const char *name) {
+    const size_t at = hash_table_find(&w->names, hash_of(name), has_name, w->entries, name);
+    return at != HASH_NONE ? &w->entries[at] : NULL;
 }
 
 static bool grow(weights *w) {
@@ -91,21 +90,8 @@ static bool grow(weights *w) {
     entry *entries = realloc(w->entries, cap * sizeof *entries);
     if (entries == NULL) return false;
     w->entries = entries;
-    uint32_t *slots = calloc(4 * cap, sizeof *slots);
-    if (slots == NULL) return false;
-    free(w->slots);
-    w->slots = slots;
-    w->slot_count = 4 * cap;
     w->cap = cap;
-    for (size_t i = 0; i < w->count; i++)
-        w->slots[find_slot(w, w->entries[i].t.name)] = (uint32_t)(i + 1);
     return true;
-}
-
-static entry *find(const weights *w, const char *name) {
-    if (w->slot_count == 0) return NULL;
-    const uint32_t index = w->slots[find_slot(w, name)];
-    return index != 0 ? &w->entries[index - 1] : NULL;
 }
 
 rnl_status weights_add(weights *w, const tensor *t, const char *file, rnl_error *error) {
@@ -114,14 +100,14 @@ rnl_status weights_add(weights *w, const tensor *t, const char *file, rnl_error 
                            "%s: tensor '%s' is there twice; the files do not belong together", file,
                            t->name);
     char *name = strdup(t->name);
-    if (name == NULL || (w->count == w->cap && !grow(w))) {
+    if (name == NULL || (w->count == w->cap && !grow(w)) ||
+        !hash_table_add(&w->names, hash_of(name), w->count)) {
         free(name);
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", file);
     }
-    entry *e = &w->entries[w->count];
+    entry *e = &w->entries[w->count++];
     *e = (entry){.t = *t};
     e->t.name = name;
-    w->slots[find_slot(w, name)] = (uint32_t)++w->count;
     return RNL_OK;
 }
 
