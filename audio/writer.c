@@ -1,23 +1,20 @@
 /* Samples into files. What is written is a temporary file beside the target until finish, so that
  * no reader ever meets half of it. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "audio/codec.h"
+#include "core/staged_file.h"
 #include "core/status.h"
 
 typedef enum kind { KIND_NONE, KIND_WAV, KIND_FLAC, KIND_OPUS } kind;
 
 struct sound_writer {
     sound_encoder encoder;
-    int fd;
-    char *path, *temporary;
+    staged_file *file;
 };
 
 static kind kind_of(const char *path) {
@@ -52,46 +49,20 @@ rnl_status sound_writer_check(const char *path, rnl_error *error) {
                        strerror(fault));
 }
 
-/* Makes the temporary file, which must be new: two writers of one name would mix their sound. */
-static rnl_status open_temporary(sound_writer *w, rnl_error *error) {
-    const size_t cap = strlen(w->path) + 32;
-    char *temporary = malloc(cap);
-    if (temporary == NULL)
-        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", w->path);
-    (void)snprintf(temporary, cap, "%s.tmp-%ld", w->path, (long)getpid());
-    w->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (w->fd >= 0) {
-        w->temporary = temporary; /* ours from now on, and removed with us */
-        return RNL_OK;
-    }
-    const rnl_status status =
-        errno == EEXIST
-            ? status_fail(error, RNL_ERR_IO,
-                          "%s: cannot be written: %s is there, another sound goes to "
-                          "the same name; wait for it or remove it",
-                          w->path, temporary)
-            : status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", w->path, strerror(errno));
-    free(temporary);
-    return status;
-}
-
 rnl_status sound_writer_create(const char *path, int rate, sound_writer **out, rnl_error *error) {
     *out = NULL;
     rnl_status status = sound_writer_check(path, error);
     if (status != RNL_OK) return status;
     sound_writer *w = calloc(1, sizeof *w);
-    if (w != NULL) w->fd = -1;
-    if (w != NULL) w->path = strdup(path);
-    if (w == NULL || w->path == NULL) {
-        sound_writer_abort(&w);
-        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    }
-    status = open_temporary(w, error);
+    if (w == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    status = staged_open(path, &w->file, error);
     const kind k = kind_of(path);
+    const int fd = status == RNL_OK ? staged_descriptor(w->file) : -1;
+    const char *name = status == RNL_OK ? staged_path(w->file) : NULL; /* lives as long as w */
     if (status == RNL_OK && k == KIND_OPUS)
-        status = opus_encoder_open(w->path, w->fd, rate, &w->encoder, error);
+        status = opus_encoder_open(name, fd, rate, &w->encoder, error);
     else if (status == RNL_OK)
-        status = sndfile_encoder_open(w->path, w->fd, rate, k == KIND_FLAC, &w->encoder, error);
+        status = sndfile_encoder_open(name, fd, rate, k == KIND_FLAC, &w->encoder, error);
     if (status == RNL_OK)
         *out = w;
     else
@@ -100,7 +71,7 @@ rnl_status sound_writer_create(const char *path, int rate, sound_writer **out, r
 }
 
 const char *sound_writer_temporary(const sound_writer *w) {
-    return w->temporary;
+    return staged_temporary(w->file);
 }
 
 rnl_status sound_write(sound_writer *w, const float *samples, size_t count, rnl_error *error) {
@@ -110,14 +81,7 @@ rnl_status sound_write(sound_writer *w, const float *samples, size_t count, rnl_
 rnl_status sound_writer_finish(sound_writer **out, rnl_error *error) {
     sound_writer *w = *out;
     rnl_status status = w->encoder.finish(w->encoder.state, error);
-    /* On the disk before it has its name: after a power cut the name stands for a whole file. */
-    if (status == RNL_OK && (fsync(w->fd) != 0 || rename(w->temporary, w->path) != 0))
-        status =
-            status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", w->path, strerror(errno));
-    if (status == RNL_OK) {
-        free(w->temporary); /* renamed: nothing to remove */
-        w->temporary = NULL;
-    }
+    if (status == RNL_OK) status = staged_commit(&w->file, error);
     sound_writer_abort(out);
     return status;
 }
@@ -127,9 +91,6 @@ void sound_writer_abort(sound_writer **out) {
     if (w == NULL) return;
     *out = NULL;
     if (w->encoder.close != NULL) w->encoder.close(w->encoder.state);
-    if (w->fd >= 0) (void)close(w->fd);
-    if (w->temporary != NULL) (void)unlink(w->temporary);
-    free(w->temporary);
-    free(w->path);
+    staged_abort(&w->file);
     free(w);
 }

@@ -1,15 +1,14 @@
 /* Writing GGUF version 3. Keys and tensor records are gathered in memory, because their counts
  * stand at the head of the file; data then streams to a temporary file beside the target. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/checked.h"
 #include "core/gguf.h"
 #include "core/gguf_inner.h"
+#include "core/staged_file.h"
 #include "core/status.h"
 
 enum { ALIGN = 32, VERSION = 3 };
@@ -20,8 +19,8 @@ typedef struct buffer {
 } buffer;
 
 struct gguf_writer {
-    char *path, *temporary;
-    FILE *file;
+    staged_file *file;
+    FILE *stream; /* of the file */
     buffer keys, tensors;
     uint64_t key_count, tensor_count;
     uint64_t *ends; /* end of each tensor in the data, before padding */
@@ -76,21 +75,10 @@ rnl_status gguf_writer_create(const char *path, gguf_writer **out, rnl_error *er
     gguf_writer *w = calloc(1, sizeof *w);
     *out = w;
     if (w == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    const size_t cap = strlen(path) + 32;
-    w->path = strdup(path);
-    w->temporary = malloc(cap);
-    if (w->path == NULL || w->temporary == NULL) {
-        gguf_writer_abort(out);
-        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    }
-    (void)snprintf(w->temporary, cap, "%s.tmp-%ld", path, (long)getpid());
-    w->file = fopen(w->temporary, "wbx");
-    if (w->file != NULL) return RNL_OK;
-    const rnl_status status =
-        status_fail(error, RNL_ERR_IO, "%s: cannot be created: %s", w->temporary, strerror(errno));
-    free(w->temporary); /* not ours: nothing to remove */
-    w->temporary = NULL;
-    gguf_writer_abort(out);
+    rnl_status status = staged_open(path, &w->file, error);
+    if (status == RNL_OK && (w->stream = staged_stream(w->file)) == NULL)
+        status = status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    if (status != RNL_OK) gguf_writer_abort(out);
     return status;
 }
 
@@ -98,13 +86,10 @@ void gguf_writer_abort(gguf_writer **out) {
     gguf_writer *w = *out;
     if (w == NULL) return;
     *out = NULL;
-    if (w->file != NULL) (void)fclose(w->file);
-    if (w->temporary != NULL) (void)unlink(w->temporary);
+    staged_abort(&w->file);
     free(w->keys.data);
     free(w->tensors.data);
     free(w->ends);
-    free(w->temporary);
-    free(w->path);
     free(w);
 }
 
@@ -175,9 +160,9 @@ void gguf_put_tensor(gguf_writer *w, const char *name, quant_type type, int rank
 }
 
 static rnl_status write_bytes(gguf_writer *w, const void *data, size_t size, rnl_error *error) {
-    if (size == 0 || fwrite(data, 1, size, w->file) == size) return RNL_OK;
-    return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space", w->path,
-                       strerror(errno));
+    if (size == 0 || fwrite(data, 1, size, w->stream) == size) return RNL_OK;
+    return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space",
+                       staged_path(w->file), strerror(errno));
 }
 
 static rnl_status write_padding(gguf_writer *w, uint64_t size, rnl_error *error) {
@@ -188,7 +173,8 @@ static rnl_status write_padding(gguf_writer *w, uint64_t size, rnl_error *error)
 
 rnl_status gguf_writer_begin_data(gguf_writer *w, rnl_error *error) {
     if (w->status != RNL_OK)
-        return status_fail(error, w->status, "%s: memory for the header is exhausted", w->path);
+        return status_fail(error, w->status, "%s: memory for the header is exhausted",
+                           staged_path(w->file));
     buffer head = {0};
     put(w, &head, "GGUF", 4);
     put_u32(w, &head, VERSION);
@@ -206,7 +192,8 @@ rnl_status gguf_writer_begin_data(gguf_writer *w, rnl_error *error) {
 
 rnl_status gguf_writer_data(gguf_writer *w, const void *data, size_t size, rnl_error *error) {
     if (w->current >= w->tensor_count || size > w->ends[w->current] - w->written)
-        return status_fail(error, RNL_ERR_STATE, "%s: more data than was declared", w->path);
+        return status_fail(error, RNL_ERR_STATE, "%s: more data than was declared",
+                           staged_path(w->file));
     rnl_status status = write_bytes(w, data, size, error);
     w->written += size;
     if (status != RNL_OK || w->written < w->ends[w->current]) return status;
@@ -217,27 +204,22 @@ rnl_status gguf_writer_data(gguf_writer *w, const void *data, size_t size, rnl_e
 }
 
 const char *gguf_writer_temporary(const gguf_writer *w) {
-    return w->temporary;
+    return staged_temporary(w->file);
+}
+
+static rnl_status check_complete(const gguf_writer *w, rnl_error *error) {
+    if (w->current == w->tensor_count) return RNL_OK;
+    return status_fail(error, RNL_ERR_STATE, "%s: tensor data is missing", staged_path(w->file));
 }
 
 rnl_status gguf_writer_complete(gguf_writer *w, rnl_error *error) {
-    if (w->current != w->tensor_count)
-        return status_fail(error, RNL_ERR_STATE, "%s: tensor data is missing", w->path);
-    if (fflush(w->file) == 0 && fsync(fileno(w->file)) == 0) return RNL_OK;
-    return status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s; free some space", w->path,
-                       strerror(errno));
+    const rnl_status status = check_complete(w, error);
+    return status == RNL_OK ? staged_sync(w->file, error) : status;
 }
 
 rnl_status gguf_writer_finish(gguf_writer **out, rnl_error *error) {
-    gguf_writer *w = *out;
-    rnl_status status = gguf_writer_complete(w, error);
-    if (status == RNL_OK && rename(w->temporary, w->path) != 0)
-        status = status_fail(error, RNL_ERR_IO, "%s: cannot be renamed to its name: %s", w->path,
-                             strerror(errno));
-    if (status == RNL_OK) {
-        free(w->temporary); /* renamed: nothing to remove */
-        w->temporary = NULL;
-    }
+    rnl_status status = check_complete(*out, error);
+    if (status == RNL_OK) status = staged_commit(&(*out)->file, error);
     gguf_writer_abort(out);
     return status;
 }

@@ -1,0 +1,32 @@
+/* A file that takes its name only when it is complete. What is written goes to a new file beside
+ * the target; commit puts it on the disk and renames it, so that no reader, crash or power cut ever
+ * meets half of it. */
+#ifndef CORE_STAGED_FILE_H
+#define CORE_STAGED_FILE_H
+
+#include <stdio.h>
+
+#include <runnel/runnel.h>
+
+typedef struct staged_file staged_file;
+
+/* Makes the temporary file, which must be new: two writers of one name would mix what they write.
+ * RNL_ERR_IO, RNL_ERR_MEMORY; *out is then NULL. */
+RNL_MUST_USE rnl_status staged_open(const char *path, staged_file **out, rnl_error *error);
+
+/* Where to write: by the descriptor or by the stream, not by both. Both stay ours and open until
+ * commit or abort. The stream is NULL when memory is exhausted. */
+int staged_descriptor(staged_file *s);
+FILE *staged_stream(staged_file *s);
+const char *staged_path(const staged_file *s);
+/* The temporary's name, for programs that remove it in a signal handler; valid until commit. */
+const char *staged_temporary(const staged_file *s);
+
+/* Everything written so far is on the disk. RNL_ERR_IO. */
+RNL_MUST_USE rnl_status staged_sync(staged_file *s, rnl_error *error);
+/* Syncs and renames. Frees it in any case; on failure nothing is left. */
+RNL_MUST_USE rnl_status staged_commit(staged_file **s, rnl_error *error);
+/* Removes the temporary file and frees. NULL is fine; sets NULL. */
+void staged_abort(staged_file **s);
+
+#endif
