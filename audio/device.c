@@ -15,6 +15,7 @@
 
 #include <portaudio.h>
 
+#include "core/clock.h"
 #include "core/status.h"
 
 enum { PIECE = 1024 /* frames turned to mono at a time */, PERIODS_PER_SECOND = 100 };
@@ -76,12 +77,6 @@ static void copy_name(char *to, const char *from) {
 
 /* ---- The callback ---- */
 
-static int64_t monotonic_us(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* A difference of PortAudio's times, or the device's claim where it is nonsense. */
 static int64_t sane_us(double seconds, int64_t claim_us) {
     return seconds > 0.0 && seconds < 1.0 ? (int64_t)(seconds * 1e6) : claim_us;
@@ -106,7 +101,7 @@ static int callback(const void *input, void *output, unsigned long frames,
     struct stream_end *e = context;
     card *c = e->card;
     const device_facts *facts = &c->head.facts;
-    const int64_t now = monotonic_us();
+    const int64_t now = clock_us();
     const int64_t adc =
         now - sane_us(times->currentTime - times->inputBufferAdcTime, facts->latency_in_us);
     const int64_t dac =
@@ -411,7 +406,7 @@ static void card_stop(device *d) {
 
 static int64_t card_now_us(const device *d) {
     (void)d;
-    return monotonic_us();
+    return clock_us();
 }
 
 static rnl_status card_wait(device *d, int64_t us, rnl_error *error) {

@@ -8,6 +8,7 @@
 
 #include "audio/device.h"
 #include "audio/file.h"
+#include "core/clock.h"
 #include "core/status.h"
 
 enum {
@@ -34,12 +35,6 @@ typedef struct file_device {
     rnl_error trouble;    /* of the output file, status RNL_OK: none */
     float in[PERIOD_CAP], out[PERIOD_CAP];
 } file_device;
-
-static int64_t monotonic_us(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
 
 /* Samples before the end of period k: 11025 Hz are not a whole number of samples a period. */
 static int64_t samples_until(int rate, int64_t k) {
@@ -79,7 +74,7 @@ static rnl_status catch_up(file_device *f, rnl_error *error) {
 
 static int64_t file_now_us(const device *d) {
     const file_device *f = (const file_device *)d;
-    return d->facts.simulated ? f->now_us : monotonic_us();
+    return d->facts.simulated ? f->now_us : clock_us();
 }
 
 static rnl_status file_wait(device *d, int64_t us, rnl_error *error) {
@@ -89,7 +84,7 @@ static rnl_status file_wait(device *d, int64_t us, rnl_error *error) {
     } else {
         const struct timespec t = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
         (void)nanosleep(&t, NULL);
-        f->now_us = monotonic_us() - f->begin_us;
+        f->now_us = clock_us() - f->begin_us;
     }
     return catch_up(f, error);
 }
@@ -118,7 +113,7 @@ static rnl_status file_start(device *d, device_fn fn, void *context, rnl_error *
     (void)error;
     f->fn = fn;
     f->context = context;
-    f->begin_us = monotonic_us();
+    f->begin_us = clock_us();
     f->running = true;
     return RNL_OK;
 }

@@ -3,14 +3,12 @@
 #include <stdlib.h>
 
 #include "core/lfm2.h"
+#include "core/range.h"
 #include "core/status.h"
 #include "core/taps.h"
 
 rnl_status lfm2_check(const lfm2_config *c, const char *file, rnl_error *error) {
-    const struct {
-        const char *name;
-        double value, min, max;
-    } ranges[] = {
+    const range ranges[] = {
         /* backbone.md 5.5, point 13 */
         {"the number of layers", c->layer_count, 1, LFM2_LAYER_CAP},
         {"the width", c->width, 1, 1 << 20},
@@ -21,11 +19,11 @@ rnl_status lfm2_check(const lfm2_config *c, const char *file, rnl_error *error) 
         {"the norm epsilon", c->eps, 1e-12, 1},
         {"the rotary base", c->rope_base, 1, 1e12},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
-            return status_fail(error, RNL_ERR_FORMAT,
-                               "%s: %s is %g, outside %g to %g; the file is damaged", file,
-                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
+    const range *bad = range_outside(ranges, sizeof ranges / sizeof *ranges);
+    if (bad != NULL)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: %s is %g, outside %g to %g; the file is damaged", file, bad->name,
+                           bad->value, bad->min, bad->max);
     if (c->head_width % 2 != 0)
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: the head width %d is odd; the file is damaged", file,

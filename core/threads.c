@@ -109,3 +109,7 @@ int threads_default(const char *root) {
     if (limit > 0 && limit < count) count = limit;
     return count < 1 ? 1 : count > RNL_THREAD_CAP ? RNL_THREAD_CAP : count;
 }
+
+int rnl_thread_count_default(void) {
+    return threads_default("");
+}

@@ -1,10 +1,10 @@
-/* A live conversation's life, its events, and what can be seen of it. */
+/* A live conversation's life, and what can be seen of it. */
 #include "engine/live.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/range.h"
 #include "core/status.h"
 
 rnl_live_config rnl_live_config_default(const rnl_model *model) {
@@ -24,8 +24,8 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
     return c;
 }
 
-static turn_config turns_of(const rnl_live_config *c) {
-    turn_config t = turn_config_default();
+static endpoint_config turns_of(const rnl_live_config *c) {
+    endpoint_config t = endpoint_config_default();
     t.guess_ms = c->guess_ms;
     t.end_ms = c->end_ms;
     if (t.end_ms_max < t.end_ms) t.end_ms_max = t.end_ms;
@@ -36,10 +36,7 @@ static turn_config turns_of(const rnl_live_config *c) {
 }
 
 static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_error *error) {
-    const struct {
-        const char *name;
-        double value, min, max;
-    } ranges[] = {
+    const range ranges[] = {
         {"rate_in", c->rate_in, 4000, 768000},
         {"rate_out", c->rate_out, 4000, 768000},
         {"echo_delay_ms", c->echo_delay_ms, -1, 500},
@@ -47,10 +44,8 @@ static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_er
         {"end_ms", c->end_ms, c->guess_ms, 5000},
         {"turn_seconds_max", c->turn_seconds_max, 2, 600},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
-            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
-                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
+    const rnl_status status = range_check(ranges, sizeof ranges / sizeof *ranges, error);
+    if (status != RNL_OK) return status;
     if (!rnl_model_can(model, RNL_MODE_INTERLEAVED) || !model->source.config.has_encoder)
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "%s: a spoken conversation needs a model that takes and gives audio; "
@@ -127,15 +122,15 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     if (l->memory == NULL) return no_memory(error);
     a = (arena){.base = l->memory, .size_cap = a.size_used};
     layout(l, &a);
-    const turn_config turns = turns_of(&l->config);
-    rnl_status status = turn_config_check(&turns, error);
+    const endpoint_config turns = turns_of(&l->config);
+    rnl_status status = endpoint_config_check(&turns, error);
     if (status == RNL_OK) status = create_input(l, error);
     if (status == RNL_OK) status = create_session(l, error);
     if (status != RNL_OK) return status;
     vad_reset(&l->vad);
     vad_reset(&l->raw_vad);
     energy_reset(&l->energy);
-    turn_reset(&l->turns, &turns);
+    endpoint_reset(&l->turns, &turns);
     l->pace.caution = 1;
     l->measure = (echo_measure){.mic_db = -100, .out_db = -100, .reference_db = -100};
     live_output_reset(l);
@@ -174,7 +169,7 @@ void rnl_live_destroy(rnl_live **live) {
     *live = NULL;
 }
 
-/* ---- Steps, events, marks ---- */
+/* ---- Steps ---- */
 
 /* What the call before did is done now. */
 static void stamp(rnl_live *l, int64_t now_us) {
@@ -198,39 +193,6 @@ rnl_status rnl_live_step(rnl_live *l, int64_t now_us, rnl_error *error) {
     const rnl_status status = live_work_once(l, error);
     l->failed = status < 0;
     return status == RNL_AGAIN && live_hears(l) && l->phase != LIVE_CUTTING ? RNL_OK : status;
-}
-
-rnl_live_event *live_tell(rnl_live *l, rnl_live_kind kind) {
-    assert(l->event_count < LIVE_EVENT_CAP);
-    rnl_live_event *e = &l->events[(l->event_begin + l->event_count++) % LIVE_EVENT_CAP];
-    memset(e, 0, sizeof *e);
-    e->kind = kind;
-    e->mic_sample = l->turns.position - l->input_delay < 0 ? 0 : l->turns.position - l->input_delay;
-    e->speech_us = l->speech_us;
-    return e;
-}
-
-rnl_status rnl_live_next_event(rnl_live *l, rnl_live_event *event) {
-    if (l->event_count == 0) return RNL_AGAIN;
-    *event = l->events[l->event_begin];
-    l->event_begin = (l->event_begin + 1) % LIVE_EVENT_CAP;
-    l->event_count--;
-    return RNL_OK;
-}
-
-void live_mark(rnl_live *l, int mark) {
-    if (l->turn.mark_us[mark] < 0) l->unstamped |= 1u << mark;
-}
-
-const char *rnl_live_kind_name(rnl_live_kind kind) {
-    switch (kind) {
-#define NAME(name, text)                                                                           \
-    case RNL_LIVE_##name:                                                                          \
-        return text;
-        RNL_LIVE_KIND_LIST(NAME)
-#undef NAME
-    }
-    return "?";
 }
 
 /* ---- Looking around ---- */

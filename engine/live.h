@@ -1,6 +1,7 @@
 /* The inside of rnl_live: a state machine without threads on top of one session.
  *
- *     live.c         create, destroy, events, looking around
+ *     live.c         create, destroy, steps, looking around
+ *     live_events.c  what is told, and when it happened
  *     live_input.c   microphone -> 16 kHz -> canceller -> VAD -> turn events
  *     live_turn.c    turn events -> clip, guess, reply, interruption
  *     live_output.c  samples of the reply -> play-out buffer -> caller; the burst law; marks
@@ -18,7 +19,7 @@
 #include "audio/gain.h"
 #include "engine/session.h"
 #include "vad/energy.h"
-#include "vad/turn.h"
+#include "vad/endpoint.h"
 
 enum {
     LIVE_FRAME = ECHO_FRAME,           /* samples of a step of the input */
@@ -114,7 +115,7 @@ struct rnl_live {
     vad_state vad, raw_vad;  /* of heard, of raw */
     bool was_speaking;       /* at the block before: our own speech could be heard */
     energy_gate energy;
-    turn turns;
+    endpoint turns;
     turn_events waiting; /* of the last block, those from waiting_at on not looked at yet */
     int waiting_at;
 
@@ -157,7 +158,7 @@ struct rnl_live {
     void *memory; /* one block behind all arrays */
 };
 
-/* live.c */
+/* live_events.c */
 /* A new event, to be filled. There is room: LIVE_EVENT_ROOM before each step. */
 rnl_live_event *live_tell(rnl_live *l, rnl_live_kind kind);
 /* The piece of work being done reaches this mark; the first time counts. */

@@ -165,7 +165,7 @@ static void take_block(rnl_live *l) {
     l->was_speaking = speaking;
     l->speech = probability_at(l, l->turns.position);
     const bool was_silent = l->turns.silent;
-    turn_push(&l->turns, l->speech, speaking, l->held, &l->waiting);
+    endpoint_push(&l->turns, l->speech, speaking, l->held, &l->waiting);
     l->waiting_at = 0;
     /* A suspicion that comes to nothing while we answer is no end of this turn. */
     if (!was_silent && l->turns.silent && l->turns.phase == TURN_SPEAKING)
@@ -186,7 +186,7 @@ void live_listen(rnl_live *l) {
         } else if (l->pushed - l->taken >= LIVE_FRAME) {
             take_frame(l);
         } else if (l->finished && l->turns.phase != TURN_LISTENING) {
-            turn_finish(&l->turns, &l->waiting);
+            endpoint_finish(&l->turns, &l->waiting);
             l->waiting_at = 0;
         } else {
             return;

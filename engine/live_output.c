@@ -2,7 +2,7 @@
  *
  * The burst law: text_run steps without sound come between runs of audio_run frames. The buffer
  * must hold their time when such a burst begins. So the reply is held back until what is there,
- * plus what the rest of the run gains (80 ms for each frame, less the time it takes to make),
+ * plus what the rest of the run gains (its sound, less the time it takes to make),
  * covers the burst. On a machine that is fast enough this is the very first frame. On one that is
  * not, the loop says so once, and holds back more each time the sound has run out. */
 #include "engine/live.h"
@@ -12,13 +12,17 @@
 
 #include "core/status.h"
 
-static const double frame_us = 80000;       /* sound of a frame */
 static const double safety = 1.25;          /* steps vary: measured spread of a step (LATENCY.md) */
 static const double text_us_guess = 20000;  /* before anything was measured */
 static const float audible = 0.0031622777f; /* -50 dBFS */
 
 static int64_t us_of(int64_t samples) {
     return samples * 1000000 / RNL_RATE_OUT;
+}
+
+/* Sound of a frame. */
+static double frame_us_of(const rnl_live *l) {
+    return 1e6 * codec_frame_size(&l->model->codec) / RNL_RATE_OUT;
 }
 
 static int64_t waiting(const rnl_live *l) {
@@ -36,7 +40,7 @@ void live_output_reset(rnl_live *l) {
 /* ---- From the session ---- */
 
 bool live_output_has_room(const rnl_live *l) {
-    return LIVE_PLAY_CAP - waiting(l) >= 2 * (SESSION_FRAME_CAP * 1920);
+    return LIVE_PLAY_CAP - waiting(l) >= 2 * SESSION_FRAME_CAP * codec_frame_size(&l->model->codec);
 }
 
 void live_output_collect(rnl_live *l) {
@@ -94,14 +98,16 @@ void live_output_learn(rnl_live *l, live_work work, int64_t us) {
 /* What a whole round of text and frames gains, with the average times: negative is too slow. */
 static double round_gain_us(const rnl_live *l) {
     const rnl_turn_config *t = &l->config.turn;
-    return t->audio_run * (frame_us - l->pace.frame_mean_us) - t->text_run * l->pace.text_mean_us;
+    return t->audio_run * (frame_us_of(l) - l->pace.frame_mean_us) -
+           t->text_run * l->pace.text_mean_us;
 }
 
 /* Whether a reply that begins to sound now, or goes on, will not run out. reserve_us: sound that is
  * made and not played. */
 static bool is_enough(const rnl_live *l, double reserve_us) {
     enum { ROUNDS = 4 }; /* to prepare for on a machine that is too slow: about five seconds */
-    const generate *loop = &l->session->live->loop;
+    const generate *loop = session_loop(l->session);
+    const double frame_us = frame_us_of(l);
     const rnl_turn_config *t = &l->config.turn;
     if (l->reply.complete || reserve_us >= (double)us_of(LIVE_PLAY_CAP) / 2) return true;
     if (reserve_us <= 0) return false;

@@ -24,7 +24,7 @@ static void open_clip(rnl_live *l, const turn_event *e) {
 /* Up to here the session may have the clip: in a pause it may end guess_ms behind the speech. */
 static int64_t feed_limit(const rnl_live *l) {
     const live_clip *c = &l->clip;
-    const turn *t = &l->turns;
+    const endpoint *t = &l->turns;
     if (c->guessed || c->ended) return c->end;
     if (!t->spoken) return c->begin; /* push-to-talk before the first word: the clip still moves */
     if (!t->silent) return l->turns.position;
@@ -52,17 +52,18 @@ static void feed_anew(rnl_live *l, int64_t begin) {
 
 /* ---- The reply ---- */
 
-/* Positions that the clip and the beginning of the reply take at most. */
-static int positions_of_clip(const rnl_live *l) {
-    enum { ROW = 8 * 160, HEADERS = 32 };
-    return (int)((l->clip.end - l->clip.begin) / ROW) + 1 + HEADERS;
+/* Positions that a clip and the beginning of the reply take at most. */
+static int positions_of(int64_t sample_count) {
+    enum { HEADERS = 32 };
+    return session_clip_positions(sample_count) + HEADERS;
 }
 
 /* A guess must not drop old turns: that cannot be taken back. */
 static bool may_guess(const rnl_live *l) {
-    return l->config.speculation &&
-           rnl_session_position_count(l->session) + positions_of_clip(l) + SESSION_CLOSE_CAP <=
-               l->config.session.context_cap;
+    return l->config.speculation && rnl_session_position_count(l->session) +
+                                            positions_of(l->clip.end - l->clip.begin) +
+                                            SESSION_CLOSE_CAP <=
+                                        l->config.session.context_cap;
 }
 
 static rnl_status begin_reply(rnl_live *l, rnl_error *error) {
@@ -125,7 +126,7 @@ static rnl_status step_session(rnl_live *l, rnl_error *error) {
 /* Old turns go now, while nobody waits, and many at once: what stays has to be read again. */
 static void make_room(rnl_live *l) {
     const int cap = l->config.session.context_cap;
-    const int clip = (int)(l->config.turn_seconds_max * 12.5) + 34;
+    const int clip = positions_of((int64_t)(l->config.turn_seconds_max * RNL_RATE_IN));
     int wanted = clip + l->config.turn.step_max;
     if (wanted > cap / 2) wanted = cap / 2;
     if (rnl_session_position_count(l->session) + wanted + SESSION_CLOSE_CAP <= cap) return;

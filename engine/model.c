@@ -117,7 +117,7 @@ static rnl_status take_tuning(rnl_model *m, const rnl_model_config *config, rnl_
 
 static rnl_status pack(rnl_model *m, rnl_error *error) {
     pool *p;
-    rnl_status status = pool_create(rnl_session_config_default().thread_count, &p);
+    rnl_status status = pool_create(rnl_thread_count_default(), &p);
     if (status == RNL_OK) status = weights_pack(m->source.w, p, m->tuning.huge_pages);
     pool_destroy(&p);
     if (status == RNL_OK) return RNL_OK;

@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/range.h"
 #include "core/status.h"
-#include "core/threads.h"
 
 rnl_session_config rnl_session_config_default(void) {
     return (rnl_session_config){.context_cap = 4096,
-                                .thread_count = threads_default(""),
+                                .thread_count = rnl_thread_count_default(),
                                 .clip_seconds_max = 60.0,
                                 .snapshot_cap = 1,
                                 .step_positions = 128,
@@ -18,10 +18,7 @@ rnl_session_config rnl_session_config_default(void) {
 }
 
 static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
-    const struct {
-        const char *name;
-        double value, min, max;
-    } ranges[] = {
+    const range ranges[] = {
         {"context_cap", c->context_cap, 64, 1 << 20},
         {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
@@ -29,11 +26,7 @@ static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
         {"step_positions", c->step_positions, 1, 512},
         {"kv_cache", c->kv_cache, RNL_KV_DEFAULT, RNL_KV_Q8_0},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
-            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
-                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
-    return RNL_OK;
+    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
 static kernels_cache cache_of(const rnl_session *s) {

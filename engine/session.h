@@ -3,6 +3,7 @@
  * calls.
  *
  *     session.c         create, plan, reset, snapshots
+ *     session_history.c positions: appended, dropped, the end of a reply
  *     session_input.c   text and clips -> positions of the history
  *     session_step.c    encode, prefill, generate
  *     session_rewind.c  the reply cut back to what was heard
@@ -130,16 +131,39 @@ struct rnl_session {
 };
 
 /* session_step.c */
+/* Where the loop of the reply under way stands. */
+const generate *session_loop(const rnl_session *s);
 /* The next positions through the backbone; x [count, width] becomes their hidden states. Tiles take
  * batches that fill them: what is decided, or replayed after an interruption, stays below that and
  * in one arithmetic. */
 void session_forward(rnl_session *s, float *x, int count);
 
-/* session_input.c */
-/* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */
-void session_close_reply(rnl_session *s);
+/* session_history.c */
+/* Tokens of pieces, gathered in s->ids before any of them is accepted. {.s, .error} is empty;
+ * status is sticky, with its sentence in error. */
+typedef struct session_draft {
+    rnl_session *s;
+    size_t count;
+    rnl_status status;
+    rnl_error *error;
+} session_draft;
+
+/* The header of a turn, and the end of the one before, where a new turn starts. */
+void session_draft_turn(session_draft *d, rnl_role role);
+/* Text in which special tokens stay plain text. */
+void session_draft_text(session_draft *d, const char *text, size_t size);
+/* Room for count more positions and the closing of a reply; RNL_ERR_CONTEXT_FULL. */
+RNL_MUST_USE rnl_status session_ensure_room(rnl_session *s, size_t count, rnl_error *error);
+/* The draft, for which there is room, becomes the newest positions; its role has the turn. */
+void session_accept(rnl_session *s, int role, const session_draft *d);
 /* One more position at the end of the history; asserts room. */
 float *session_append(rnl_session *s);
+/* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */
+void session_close_reply(rnl_session *s);
+
+/* session_input.c */
+/* Positions that a clip of so many samples at RNL_RATE_IN takes. */
+int session_clip_positions(int64_t sample_count);
 
 /* session_rewind.c */
 void session_layout_marks(rnl_session *s, arena *a);

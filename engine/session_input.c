@@ -4,122 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/range.h"
 #include "core/status.h"
 #include "engine/session.h"
-
-/* Tokens of pieces, gathered in s->ids before any of them is accepted. */
-typedef struct draft {
-    rnl_session *s;
-    size_t count;
-    rnl_status status;
-    rnl_error *error;
-} draft;
-
-static void draft_piece(draft *d, const char *text, size_t size, bool parse_special) {
-    if (d->status != RNL_OK) return;
-    rnl_session *s = d->s;
-    const size_t cap = (size_t)s->config.context_cap - d->count;
-    size_t count = 0;
-    d->status = bpe_encode(s->model->source.text, &s->bpe, text, size, parse_special,
-                           s->ids + d->count, cap, &count, NULL);
-    if (d->status == RNL_OK)
-        d->count += count;
-    else if (d->status == RNL_ERR_CONTEXT_FULL)
-        (void)status_fail(
-            d->error, d->status,
-            "the text is longer than the context of %d positions; shorten it or give the "
-            "session a larger context",
-            s->config.context_cap);
-    else
-        (void)status_fail(d->error, d->status, "the text cannot be tokenised");
-}
-
-static void draft_layout(draft *d, const char *piece) {
-    draft_piece(d, piece, strlen(piece), true);
-}
-
-static const char *const role_headers[] = {"<|im_start|>system\n", "<|im_start|>user\n",
-                                           "<|im_start|>assistant\n"};
-static const char *const message_end = "<|im_end|>\n";
-
-static void draft_begin(draft *d) {
-    if (!d->s->live->begun) draft_layout(d, "<|startoftext|>");
-}
-
-/* The header of a turn, and the end of the one before, where a new turn starts. */
-static void draft_turn(draft *d, rnl_role role) {
-    draft_begin(d);
-    if (d->s->live->open_role == (int)role) return;
-    if (d->s->live->open_role >= 0) draft_layout(d, message_end);
-    draft_layout(d, role_headers[role]);
-}
-
-float *session_append(rnl_session *s) {
-    session_live *live = s->live;
-    assert(live->position_count < s->config.context_cap);
-    const size_t width = (size_t)backbone_width(&s->model->backbone);
-    return s->embeddings + (size_t)live->position_count++ * width;
-}
-
-static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        backbone_embed_text(&s->model->backbone, &s->compute, ids[i], session_append(s));
-}
-
-/* Drops the oldest messages after the system prompt until count more positions fit. What remains is
- * prefilled anew: positions move, and the conv states cannot be rewound. */
-static bool drop_oldest(rnl_session *s, size_t count) {
-    session_live *live = s->live;
-    const size_t cap = (size_t)s->config.context_cap;
-    const size_t width = (size_t)backbone_width(&s->model->backbone);
-    /* Message 0 is kept: the system prompt, or the first turn when there is none. */
-    int keep_from = 1;
-    const size_t kept = live->message_count > 1 ? (size_t)s->messages[1] : cap;
-    while (keep_from < live->message_count) {
-        const size_t begin = (size_t)s->messages[keep_from];
-        if (keep_from > 1 && kept + (size_t)live->position_count - begin + count <= cap) break;
-        keep_from++;
-    }
-    if (keep_from >= live->message_count) return false;
-    const size_t begin = (size_t)s->messages[keep_from];
-    const size_t rest = (size_t)live->position_count - begin;
-    memmove(s->embeddings + kept * width, s->embeddings + begin * width,
-            rest * width * sizeof *s->embeddings);
-    for (int i = keep_from; i < live->message_count; i++)
-        s->messages[1 + i - keep_from] = s->messages[i] - (int32_t)(begin - kept);
-    live->message_count -= keep_from - 1;
-    live->position_count = (int)(kept + rest);
-    lfm2_reset(&live->backbone);
-    /* No reply is running: its record may go, which keeps the emitted arrays bounded. */
-    live->emitted_count = live->text_count = live->frame_count = 0;
-    live->reply_emitted = live->reply_text = live->reply_frame = 0;
-    for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
-    session_forget_marks(s, -1);
-    live->reply_end = -1;
-    return true;
-}
-
-/* Room for count more positions and the closing of a reply. */
-static rnl_status ensure_room(rnl_session *s, size_t count, rnl_error *error) {
-    const size_t cap = (size_t)s->config.context_cap - SESSION_CLOSE_CAP;
-    const size_t used = (size_t)s->live->position_count;
-    if (used + count <= cap) return RNL_OK;
-    if (s->config.drop_oldest_turns && !s->encoding && drop_oldest(s, count + SESSION_CLOSE_CAP))
-        return RNL_OK;
-    return status_fail(
-        error, RNL_ERR_CONTEXT_FULL,
-        "%zu more positions do not fit: %zu of the context's %d are used; start a new "
-        "conversation, or give the session a larger context_cap",
-        count, used, s->config.context_cap);
-}
-
-static void accept_turn(rnl_session *s, int role) {
-    session_live *live = s->live;
-    if (live->open_role != role && live->message_count < s->config.context_cap)
-        s->messages[live->message_count++] = live->position_count;
-    live->begun = true;
-    live->open_role = role;
-}
 
 static rnl_status check_content(const rnl_session *s, rnl_error *error) {
     if (s->failed)
@@ -143,19 +30,18 @@ rnl_status rnl_session_reserve(rnl_session *s, int position_count, rnl_error *er
     if (position_count < 0)
         return status_fail(error, RNL_ERR_ARGUMENT, "position_count %d of reserve is negative",
                            position_count);
-    return ensure_room(s, (size_t)position_count, error);
+    return session_ensure_room(s, (size_t)position_count, error);
 }
 
 static rnl_status add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
                            rnl_error *error) {
-    draft d = {.s = s, .error = error};
-    draft_turn(&d, role);
-    draft_piece(&d, text, size, false);
+    session_draft d = {.s = s, .error = error};
+    session_draft_turn(&d, role);
+    session_draft_text(&d, text, size);
     if (d.status != RNL_OK) return d.status;
-    const rnl_status status = ensure_room(s, d.count, error);
+    const rnl_status status = session_ensure_room(s, d.count, error);
     if (status != RNL_OK) return status;
-    accept_turn(s, (int)role);
-    append_ids(s, s->ids, d.count);
+    session_accept(s, (int)role, &d);
     return RNL_OK;
 }
 
@@ -261,6 +147,10 @@ static rnl_status drain_resampler(rnl_session *s, rnl_error *error) {
     return RNL_OK;
 }
 
+int session_clip_positions(int64_t sample_count) {
+    return encoder_position_count((int)(sample_count / MEL_HOP) + 1);
+}
+
 rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     if (!s->clip_open) return RNL_OK;
     s->clip_open = false;
@@ -270,15 +160,14 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     if (mel_sample_count(&s->mel) < 2 * RNL_RATE_IN / 100)
         return status_fail(error, RNL_ERR_DATA,
                            "the clip is shorter than 20 ms; record something longer");
-    draft d = {.s = s, .error = error};
-    draft_turn(&d, RNL_ROLE_USER);
+    session_draft d = {.s = s, .error = error};
+    session_draft_turn(&d, RNL_ROLE_USER);
     if (d.status != RNL_OK) return d.status;
     mel_finish(&s->mel);
     const int rows = encoder_position_count(mel_frame_count(&s->mel));
-    status = ensure_room(s, d.count + (size_t)rows, error);
+    status = session_ensure_room(s, d.count + (size_t)rows, error);
     if (status != RNL_OK) return status;
-    accept_turn(s, RNL_ROLE_USER);
-    append_ids(s, s->ids, d.count);
+    session_accept(s, (int)RNL_ROLE_USER, &d);
     s->encode_at = s->live->position_count;
     s->encode_count = rows;
     s->encoding = true;
@@ -308,10 +197,7 @@ static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl
                            "%s: the model cannot do this: it %s audio and %s audio", s->model->path,
                            s->model->source.config.has_encoder ? "takes" : "does not take",
                            s->model->source.config.codec != CODEC_NONE ? "makes" : "does not make");
-    const struct {
-        const char *name;
-        double value, min, max;
-    } ranges[] = {
+    const range ranges[] = {
         {"text temperature", t->text.temperature, 0, 2},
         {"audio temperature", t->audio.temperature, 0, 2},
         {"text top_k", t->text.top_k, 1, INT32_MAX},
@@ -320,11 +206,7 @@ static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl
         {"text_run", t->text_run, 1, 64},
         {"audio_run", t->audio_run, 1, 256},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
-            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
-                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
-    return RNL_OK;
+    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
 static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
@@ -366,25 +248,12 @@ rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_er
         status = add_text(s, RNL_ROLE_SYSTEM, prompt, strlen(prompt), error);
         if (status != RNL_OK) return status;
     }
-    draft d = {.s = s, .error = error};
-    draft_turn(&d, RNL_ROLE_ASSISTANT);
+    session_draft d = {.s = s, .error = error};
+    session_draft_turn(&d, RNL_ROLE_ASSISTANT);
     if (d.status != RNL_OK) return d.status;
-    status = ensure_room(s, d.count + 1, error);
+    status = session_ensure_room(s, d.count + 1, error);
     if (status != RNL_OK) return status;
-    accept_turn(s, RNL_ROLE_ASSISTANT);
-    append_ids(s, s->ids, d.count);
+    session_accept(s, (int)RNL_ROLE_ASSISTANT, &d);
     start_reply(s, turn);
     return RNL_OK;
-}
-
-void session_close_reply(rnl_session *s) {
-    session_live *live = s->live;
-    draft d = {.s = s};
-    /* The sequential loop has emitted <|im_end|> itself (audio.md 7.7). */
-    draft_layout(&d, live->end_fed ? "\n" : message_end);
-    assert(d.status == RNL_OK && d.count <= SESSION_CLOSE_CAP);
-    append_ids(s, s->ids, d.count);
-    live->open_role = -1;
-    live->generating = false;
-    live->reply_end = live->position_count;
 }

@@ -135,6 +135,10 @@ rnl_status rnl_session_step(rnl_session *s, rnl_error *error) {
     return live->generating ? decide(s, hidden, error) : RNL_OK;
 }
 
+const generate *session_loop(const rnl_session *s) {
+    return &s->live->loop;
+}
+
 rnl_stage rnl_session_stage(const rnl_session *s) {
     const session_live *live = s->live;
     if (s->encoding) return RNL_STAGE_ENCODE;

@@ -6,16 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/range.h"
 #include "core/status.h"
 
 #define WHOLE_SECONDS_MAX 60.0
 
 rnl_transcript_config rnl_transcript_config_default(const rnl_model *model) {
     const model_config *c = &model->source.config;
-    const rnl_session_config session = rnl_session_config_default();
     return (rnl_transcript_config){
         .rate = RNL_RATE_IN,
-        .thread_count = session.thread_count,
+        .thread_count = rnl_thread_count_default(),
         .piece_min = c->asr_piece_min,
         .piece_max = c->asr_piece_max,
         .word_times = true,
@@ -31,19 +31,12 @@ static rnl_status check_config(const rnl_model *m, const rnl_transcript_config *
                            "%s: the model cannot transcribe: it has no audio encoder or no "
                            "vocabulary",
                            m->path);
-    const struct {
-        const char *name;
-        double value, min, max;
-    } ranges[] = {
+    const range ranges[] = {
         {"rate", c->rate, 4000, 768000},       {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
         {"piece_max", c->piece_max, 1, 30},    {"piece_min", c->piece_min, 0, c->piece_max},
         {"step_max", c->step_max, 0, 1 << 20},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
-            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
-                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
-    return RNL_OK;
+    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
 /* ---- Memory ---- */
@@ -98,7 +91,7 @@ static rnl_session_config session_config(const rnl_transcript *t) {
     c.seed = t->config.seed;
     /* The prompt has at most a token for each byte. */
     c.context_cap = 64 + (system != NULL ? (int)strlen(system) : 0) +
-                    (int)(c.clip_seconds_max * 12.5) + 8 + (int)t->token_cap;
+                    session_clip_positions(t->clip_cap) + SESSION_CLOSE_CAP + (int)t->token_cap;
     return c;
 }
 

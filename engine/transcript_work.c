@@ -2,21 +2,15 @@
  * bits do not depend on who does what when. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/status.h"
 #include "engine/transcript.h"
 
 enum { PART_MIN = CUT_RATE, DEPTH_CAP = 2 };
 
-static double now(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void transcript_count(rnl_transcript *t) {
-    const double moment = now(), seconds = moment - t->counted;
+    const double moment = clock_seconds(), seconds = moment - t->counted;
     t->stats.encode += seconds * t->encoding_count;
     t->stats.decode += seconds * t->decoding_count;
     if (t->encoding_count > 0 && t->decoding_count > 0) t->stats.overlap += seconds;
@@ -60,7 +54,7 @@ static bool take_tokens(const rnl_transcript *t, slot *s, size_t *seen) {
         const char *bytes;
         bool special;
         if (s->emitted_count == t->emitted_cap) return false;
-        if (s->first_text == 0) s->first_text = now();
+        if (s->first_text == 0) s->first_text = clock_seconds();
         s->emitted[s->emitted_count++] = reply.text_ids[*seen];
         if (!bpe_token_bytes(t->model->source.text, reply.text_ids[*seen], &bytes, &size,
                              &special) ||

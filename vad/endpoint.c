@@ -1,40 +1,38 @@
-/* The machine of turn.h: suspect() decides about onsets, follow() about speech and pauses within a
- * turn, conclude() about its end. */
-#include "vad/turn.h"
+/* The machine of endpoint.h: suspect() decides about onsets, follow() about speech and pauses
+ * within a turn, conclude() about its end. */
+#include "vad/endpoint.h"
 
 #include <assert.h>
 #include <math.h>
 
+#include "core/range.h"
 #include "core/status.h"
 
 enum { SAMPLES_PER_MS = VAD_RATE / 1000, GOOD_TURNS = 3 /* until an early cut is forgotten */ };
 
 static const float odds_max = 2.3f; /* of one block: a probability of 0.91 */
 
-turn_config turn_config_default(void) {
-    return (turn_config){.enter = 0.5f,
-                         .exit = 0.35f,
-                         .mean_min = 0.6f,
-                         .speech_ms_min = 250,
-                         .interrupt_odds = 6.8f,
-                         .gap_ms = 160,
-                         .doubt_ms_max = 1000,
-                         .resume_ms = 64,
-                         .guess_ms = 100,
-                         .end_ms = 500,
-                         .end_ms_max = 900,
-                         .end_ms_step = 150,
-                         .early_ms = 600,
-                         .pre_roll_ms = 300,
-                         .turn_ms_max = 30000,
-                         .barge_in = true};
+endpoint_config endpoint_config_default(void) {
+    return (endpoint_config){.enter = 0.5f,
+                             .exit = 0.35f,
+                             .mean_min = 0.6f,
+                             .speech_ms_min = 250,
+                             .interrupt_odds = 6.8f,
+                             .gap_ms = 160,
+                             .doubt_ms_max = 1000,
+                             .resume_ms = 64,
+                             .guess_ms = 100,
+                             .end_ms = 500,
+                             .end_ms_max = 900,
+                             .end_ms_step = 150,
+                             .early_ms = 600,
+                             .pre_roll_ms = 300,
+                             .turn_ms_max = 30000,
+                             .barge_in = true};
 }
 
-rnl_status turn_config_check(const turn_config *c, rnl_error *error) {
-    const struct {
-        const char *name;
-        double value, min, max;
-    } ranges[] = {
+rnl_status endpoint_config_check(const endpoint_config *c, rnl_error *error) {
+    const range ranges[] = {
         {"enter", (double)c->enter, 0.01, 1},
         {"exit", (double)c->exit, 0.01, (double)c->enter},
         {"mean_min", (double)c->mean_min, 0, 1},
@@ -51,26 +49,22 @@ rnl_status turn_config_check(const turn_config *c, rnl_error *error) {
         {"pre_roll_ms", c->pre_roll_ms, 0, 2000},
         {"turn_ms_max", c->turn_ms_max, 2000, 600000},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max))
-            return status_fail(error, RNL_ERR_ARGUMENT, "%s is %g, outside %g to %g",
-                               ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
-    return RNL_OK;
+    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
 static int64_t samples_of(int ms) {
     return (int64_t)ms * SAMPLES_PER_MS;
 }
 
-void turn_reset(turn *t, const turn_config *config) {
-    *t = (turn){.config = *config, .previous_end = -1};
+void endpoint_reset(endpoint *t, const endpoint_config *config) {
+    *t = (endpoint){.config = *config, .previous_end = -1};
 }
 
-int turn_end_ms(const turn *t) {
+int endpoint_end_ms(const endpoint *t) {
     return t->config.end_ms + t->end_extra_ms;
 }
 
-static void emit(const turn *t, turn_kind kind, turn_events *out) {
+static void emit(const endpoint *t, turn_kind kind, turn_events *out) {
     assert(out->count < TURN_EVENT_CAP);
     turn_event *e = &out->list[out->count++];
     *e = (turn_event){.kind = kind,
@@ -85,7 +79,7 @@ static void emit(const turn *t, turn_kind kind, turn_events *out) {
 }
 
 /* Forgets the turn under way; what the turn before left stays. */
-static void listen(turn *t, turn_phase phase) {
+static void listen(endpoint *t, turn_phase phase) {
     t->phase = phase;
     t->silent = t->spoken = t->guessed = t->continues = false;
     t->spoken_count = t->resume_count = 0;
@@ -93,14 +87,14 @@ static void listen(turn *t, turn_phase phase) {
     t->odds = 0;
 }
 
-static void begin_clip(turn *t, int64_t speech_begin) {
+static void begin_clip(endpoint *t, int64_t speech_begin) {
     const int64_t begin = speech_begin - samples_of(t->config.pre_roll_ms);
     t->speech_begin = speech_begin;
     t->clip_begin = begin > t->previous_clip_end ? begin : t->previous_clip_end;
     t->cut_probability = 2; /* above every probability */
 }
 
-static void end_turn(turn *t, turn_reason reason, turn_events *out) {
+static void end_turn(endpoint *t, turn_reason reason, turn_events *out) {
     emit(t, TURN_END, out);
     turn_event *e = &out->list[out->count - 1];
     e->reason = reason;
@@ -110,7 +104,7 @@ static void end_turn(turn *t, turn_reason reason, turn_events *out) {
 }
 
 /* Was the end of the turn before early? Then pauses may be longer from now on. */
-static void judge_previous(turn *t) {
+static void judge_previous(endpoint *t) {
     if (t->previous_end < 0 || t->config.push_to_talk) return;
     if (t->speech_begin - t->previous_end <= samples_of(t->config.early_ms)) {
         const int room = t->config.end_ms_max - t->config.end_ms;
@@ -124,7 +118,7 @@ static void judge_previous(turn *t) {
     }
 }
 
-static void count_spoken(turn *t, float probability) {
+static void count_spoken(endpoint *t, float probability) {
     t->spoken_count++;
     t->probabilities += (double)probability;
 }
@@ -135,7 +129,7 @@ static float log_odds(float probability) {
     return fminf(odds_max, fmaxf(-odds_max, logf(p / (1.0f - p))));
 }
 
-static bool is_turn(const turn *t) {
+static bool is_turn(const endpoint *t) {
     return (int64_t)t->spoken_count * VAD_BLOCK >= samples_of(t->config.speech_ms_min) &&
            t->probabilities >= (double)t->config.mean_min * t->spoken_count;
 }
@@ -143,7 +137,7 @@ static bool is_turn(const turn *t) {
 /* While we listen, so much speech makes a turn whose mean is sure enough. While we speak, haste
  * counts, and the evidence of the blocks is added up (Wald's sequential test): what is plain is
  * taken after three, what is doubtful after more. */
-static void suspect(turn *t, float probability, bool speaking, turn_events *out) {
+static void suspect(endpoint *t, float probability, bool speaking, turn_events *out) {
     const bool spoken = probability >= t->config.exit;
     const int64_t begin = t->position - VAD_BLOCK;
     if (t->phase == TURN_DOUBTED && !spoken) listen(t, TURN_LISTENING);
@@ -174,7 +168,7 @@ static void suspect(turn *t, float probability, bool speaking, turn_events *out)
 }
 
 /* Follows speech and pauses of a turn. In a pause, sound shorter than resume_ms changes nothing. */
-static void follow(turn *t, float probability, turn_events *out) {
+static void follow(endpoint *t, float probability, turn_events *out) {
     const int64_t begin = t->position - VAD_BLOCK;
     if (!t->silent) {
         if (probability >= t->config.exit) return;
@@ -199,7 +193,7 @@ static void follow(turn *t, float probability, turn_events *out) {
 
 /* The clip is as long as it may be and nobody pauses: cut where speech is least probable, and the
  * next turn begins there. */
-static void cut(turn *t, turn_events *out) {
+static void cut(endpoint *t, turn_events *out) {
     const int64_t sample = t->cut_sample;
     t->speech_end = sample;
     end_turn(t, TURN_BY_LENGTH, out);
@@ -213,7 +207,7 @@ static void cut(turn *t, turn_events *out) {
 }
 
 /* SPEAKING after follow(): guess, end, or cut. */
-static void conclude(turn *t, float probability, turn_events *out) {
+static void conclude(endpoint *t, float probability, turn_events *out) {
     const int64_t length = t->position - t->clip_begin, cap = samples_of(t->config.turn_ms_max);
     const bool long_turn = length > cap - cap / 4;
     if (long_turn && probability < t->cut_probability) {
@@ -230,7 +224,7 @@ static void conclude(turn *t, float probability, turn_events *out) {
             end_turn(t, TURN_BY_LENGTH, out);
             return;
         }
-        if (!t->config.push_to_talk && silence >= samples_of(turn_end_ms(t))) {
+        if (!t->config.push_to_talk && silence >= samples_of(endpoint_end_ms(t))) {
             end_turn(t, TURN_BY_SILENCE, out);
             return;
         }
@@ -244,7 +238,7 @@ static void conclude(turn *t, float probability, turn_events *out) {
         begin_clip(t, t->position); /* the key is held and nothing said: keep the newest sound */
 }
 
-static void release(turn *t, turn_reason reason, turn_events *out) {
+static void release(endpoint *t, turn_reason reason, turn_events *out) {
     if (!t->silent) t->speech_end = t->position;
     if (t->spoken) {
         end_turn(t, reason, out);
@@ -254,7 +248,7 @@ static void release(turn *t, turn_reason reason, turn_events *out) {
     }
 }
 
-void turn_push(turn *t, float probability, bool speaking, bool held, turn_events *out) {
+void endpoint_push(endpoint *t, float probability, bool speaking, bool held, turn_events *out) {
     assert(probability >= 0 && probability <= 1);
     out->count = 0;
     const bool by_key = t->config.push_to_talk;
@@ -276,7 +270,7 @@ void turn_push(turn *t, float probability, bool speaking, bool held, turn_events
     conclude(t, probability, out);
 }
 
-void turn_finish(turn *t, turn_events *out) {
+void endpoint_finish(endpoint *t, turn_events *out) {
     out->count = 0;
     if (t->phase == TURN_SPEAKING) {
         release(t, TURN_BY_FINISH, out);

@@ -1,4 +1,4 @@
-/* Turns: probabilities of speech -> where a turn begins and ends, as events.
+/* Endpoints: probabilities of speech -> where a turn begins and ends, as events.
  *
  * Pure logic: no sound, no clock. Time is the number of blocks pushed since the reset, counted in
  * samples at 16 kHz. The machine:
@@ -12,8 +12,8 @@
  * exit threshold. Silence is counted from there, and a clip ends guess_ms behind it, whether the
  * end was only guessed or is confirmed: so an answer computed at the guess is the answer.
  * Whatever may silence a block (energy gate, echo) has done so before: its probability is 0. */
-#ifndef VAD_TURN_H
-#define VAD_TURN_H
+#ifndef VAD_ENDPOINT_H
+#define VAD_ENDPOINT_H
 
 #include <runnel/runnel.h>
 
@@ -22,7 +22,7 @@
 #include "vad/vad.h"
 
 /* Times are rounded up to whole blocks of 32 ms. */
-typedef struct turn_config {
+typedef struct endpoint_config {
     float enter; /* probability at which speech begins, (0, 1]; default 0.5 */
     float exit;  /* below it a block is silent, (0, enter]; default 0.35 */
     float
@@ -48,11 +48,11 @@ typedef struct turn_config {
 
     bool barge_in;     /* speech may begin while we speak; default true */
     bool push_to_talk; /* the key decides where a turn begins and ends; default false */
-} turn_config;
+} endpoint_config;
 
-turn_config turn_config_default(void);
+endpoint_config endpoint_config_default(void);
 /* RNL_OK, or RNL_ERR_ARGUMENT with a sentence that names the field and its range. */
-RNL_MUST_USE rnl_status turn_config_check(const turn_config *c, rnl_error *error);
+RNL_MUST_USE rnl_status endpoint_config_check(const endpoint_config *c, rnl_error *error);
 
 typedef enum turn_kind {
     TURN_ONSET,     /* suspected: turn the volume down */
@@ -68,7 +68,7 @@ typedef enum turn_reason {
     TURN_BY_LENGTH,  /* turn_ms_max was near: at the first pause of its last quarter, or, when there
                         is none, in the middle of the least probable block of that quarter */
     TURN_BY_RELEASE, /* of the push-to-talk key */
-    TURN_BY_FINISH   /* turn_finish: the input is over */
+    TURN_BY_FINISH   /* endpoint_finish: the input is over */
 } turn_reason;
 
 /* Positions are samples since the reset. */
@@ -93,8 +93,8 @@ typedef struct turn_events {
 
 typedef enum turn_phase { TURN_LISTENING, TURN_SUSPECTED, TURN_DOUBTED, TURN_SPEAKING } turn_phase;
 
-typedef struct turn {
-    turn_config config;
+typedef struct endpoint {
+    endpoint_config config;
     turn_phase phase;
     int64_t position; /* samples pushed since the reset */
 
@@ -117,16 +117,16 @@ typedef struct turn {
     int64_t previous_end; /* position of its END by silence, or -1 */
     int end_extra_ms;     /* silence asked beyond end_ms */
     int end_extra_off_ms; /* what a good turn takes off it */
-} turn;
+} endpoint;
 
 /* config must have passed the check. Fresh: nobody has spoken yet. */
-void turn_reset(turn *t, const turn_config *config);
+void endpoint_reset(endpoint *t, const endpoint_config *config);
 /* The next block. speaking: our own speech can be heard. held: the push-to-talk key is down (not
  * looked at without push_to_talk). No allocation; one thread at a time. */
-void turn_push(turn *t, float probability, bool speaking, bool held, turn_events *out);
+void endpoint_push(endpoint *t, float probability, bool speaking, bool held, turn_events *out);
 /* The input is over: ends or rejects what is under way. The machine then listens as before. */
-void turn_finish(turn *t, turn_events *out);
+void endpoint_finish(endpoint *t, turn_events *out);
 /* Silence that ends a turn at present: end_ms ... end_ms_max. */
-int turn_end_ms(const turn *t);
+int endpoint_end_ms(const endpoint *t);
 
 #endif

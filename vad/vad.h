@@ -2,7 +2,7 @@
  *
  * The Silero network, 16 kHz (docs/MODEL.md; weights in vad_weights.c): a spectrum of four windows,
  * four convolutions and an LSTM cell. Streaming: the last 64 samples and the cell's state go over
- * from block to block. What a probability means for a turn is turn.h's business. */
+ * from block to block. What a probability means for a turn is endpoint.h's business. */
 #ifndef VAD_VAD_H
 #define VAD_VAD_H
 

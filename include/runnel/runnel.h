@@ -72,6 +72,10 @@ enum {
     RNL_THREAD_CAP = 64
 };
 
+/* Threads that a session computes with when nobody says: the physical cores this process may use,
+ * no more than its control group's quota; in [1, RNL_THREAD_CAP]. Looks it up each time. */
+RNL_API int rnl_thread_count_default(void);
+
 /* ---- Model: read-only, shared ---- */
 
 typedef struct rnl_model rnl_model;
@@ -160,8 +164,7 @@ typedef enum rnl_kv_cache {
 
 typedef struct rnl_session_config {
     int context_cap;         /* positions the conversation may hold: [64, 1048576], default 4096 */
-    int thread_count;        /* [1, RNL_THREAD_CAP], default: physical cores this process may use,
-                              * no more than its control group's quota */
+    int thread_count;        /* [1, RNL_THREAD_CAP], default: rnl_thread_count_default() */
     double clip_seconds_max; /* longest clip of a turn: [0.1, 600], default 60 */
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
     int step_positions;      /* of a prefill in one step at most: [1, 512], default 128. More are
@@ -259,8 +262,8 @@ RNL_API rnl_turn_config rnl_turn_config_default(const rnl_model *model, rnl_mode
 RNL_API RNL_MUST_USE rnl_status rnl_session_begin(rnl_session *session, const rnl_turn_config *turn,
                                                   rnl_error *error);
 
-/* A bounded piece of work: a block of the encoder, up to 32 prefill positions, or one position with
- * its frame. Also valid before begin: it then encodes and prefills what was added.
+/* A bounded piece of work: a block of the encoder, up to step_positions of a prefill, or one
+ * position with its frame. Also valid before begin: it then encodes and prefills what was added.
  * RNL_OK: more waits. RNL_AGAIN: text or samples must be pulled first. RNL_DONE: nothing to do; the
  * reply, if one was begun, is complete. Negative: the reply is lost, only reset or destroy
  * (RNL_ERR_FORMAT: the weights give values that are not numbers). */

@@ -17,7 +17,7 @@
 #include "tests/support/rig.h"
 #include "tests/support/vad_rig.h"
 #include "vad/energy.h"
-#include "vad/turn.h"
+#include "vad/endpoint.h"
 
 static const double tolerance = 1e-4; /* issue 6 */
 
@@ -78,9 +78,9 @@ static void hear(const char *path, char *text, size_t text_cap) {
     vad_rig rig = vad_rig_open();
     energy_gate gate;
     energy_reset(&gate);
-    turn t;
-    const turn_config config = turn_config_default();
-    turn_reset(&t, &config);
+    endpoint t;
+    const endpoint_config config = endpoint_config_default();
+    endpoint_reset(&t, &config);
     text[0] = 0;
     for (size_t b = 0; b < block_count; b++) {
         float block[VAD_BLOCK];
@@ -89,7 +89,7 @@ static void hear(const char *path, char *text, size_t text_cap) {
         const bool open = energy_push(&gate, block);
         const float probability = vad_block(&rig.s, &k, block);
         turn_events events;
-        turn_push(&t, open ? probability : 0, false, false, &events);
+        endpoint_push(&t, open ? probability : 0, false, false, &events);
         for (int e = 0; e < events.count; e++) {
             const size_t used = strlen(text);
             (void)snprintf(text + used, text_cap - used, "%s%c%d", used > 0 ? " " : "",

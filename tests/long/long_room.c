@@ -346,8 +346,8 @@ static void confirmed(talk *k) {
         note(k, "OWN VOICE OR NOISE taken for speech");
         if (replying) k->t->own_voice++;
         silence_assistant(k);
-        const turn_config config = turn_config_default();
-        turn_reset(&k->h.turns, &config);
+        const endpoint_config config = endpoint_config_default();
+        endpoint_reset(&k->h.turns, &config);
         return;
     }
     note(k, "confirmed");
@@ -427,7 +427,7 @@ static void converse(uint64_t seed, int turn_count, tally bands[BAND_COUNT]) {
             k.config.speaker_m, k.config.speaker_db, k.own_voice, k.config.clip, k.config.delay_ms,
             k.config.drift_ppm, snr_db);
     k.r = room_create(&k.config);
-    const turn_config config = turn_config_default();
+    const endpoint_config config = endpoint_config_default();
     hearing_open(&k.h, &config);
     const room_loop loop = {&k, loop_push, loop_pull};
     const int first = k.t->turns;
@@ -527,7 +527,7 @@ static double reduction_db(uint64_t seed) {
     room_config c = room_draw(seed);
     room *r = room_create(&c);
     hearing h;
-    const turn_config config = turn_config_default();
+    const endpoint_config config = endpoint_config_default();
     hearing_open(&h, &config);
     double echoed = 0, left = 0;
     int position = 0;

@@ -6,12 +6,12 @@
 
 #include <cmocka.h>
 
-void hearing_open(hearing *h, const turn_config *config) {
+void hearing_open(hearing *h, const endpoint_config *config) {
     *h = (hearing){.vad = vad_rig_open(), .raw_vad = vad_rig_open()};
     assert_int_equal(echo_create(NULL, &h->canceller), RNL_OK);
     kernels_select(&h->k, kernels_cpu_features());
     energy_reset(&h->gate);
-    turn_reset(&h->turns, config);
+    endpoint_reset(&h->turns, config);
 }
 
 void hearing_close(hearing *h) {
@@ -27,7 +27,7 @@ static void hear_block(hearing *h, bool playing, turn_events *events) {
     const float heard = vad_block(&h->vad.s, &h->k, h->block);
     const float raw = vad_block(&h->raw_vad.s, &h->k, h->raw);
     h->probability = loud || h->measure.active ? echo_speech(&h->measure, heard, raw) : 0;
-    turn_push(&h->turns, h->probability, playing, false, events);
+    endpoint_push(&h->turns, h->probability, playing, false, events);
 }
 
 void hearing_push(hearing *h, const float *mic, const float *reference, bool playing,

@@ -6,7 +6,7 @@
 #include "audio/echo.h"
 #include "tests/support/vad_rig.h"
 #include "vad/energy.h"
-#include "vad/turn.h"
+#include "vad/endpoint.h"
 
 typedef struct hearing {
     echo *canceller;
@@ -15,14 +15,14 @@ typedef struct hearing {
     vad_rig vad, raw_vad; /* of out, of the microphone */
     kernels k;
     energy_gate gate;
-    turn turns;
+    endpoint turns;
     float block[VAD_BLOCK], raw[VAD_BLOCK];
     int block_fill;
     bool was_playing;
     float probability; /* of the latest block, behind the gates */
 } hearing;
 
-void hearing_open(hearing *h, const turn_config *config);
+void hearing_open(hearing *h, const endpoint_config *config);
 void hearing_close(hearing *h);
 /* mic, reference: [ECHO_FRAME]; playing: our own speech is being played. */
 void hearing_push(hearing *h, const float *mic, const float *reference, bool playing,

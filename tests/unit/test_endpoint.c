@@ -11,7 +11,7 @@
 
 #include "core/random.h"
 #include "tests/support/rig.h"
-#include "vad/turn.h"
+#include "vad/endpoint.h"
 
 enum { TEXT_CAP = 1024, MS = VAD_RATE / 1000 };
 
@@ -40,7 +40,7 @@ static float probability_of(char letter) {
 }
 
 /* Runs the line; text gets the events; last, when given, the latest of each kind. */
-static void run(turn *t, const char *line, char *text, turn_event last[TURN_END + 1]) {
+static void run(endpoint *t, const char *line, char *text, turn_event last[TURN_END + 1]) {
     bool speaking = false, held = false;
     turn_events events;
     text[0] = 0;
@@ -55,9 +55,9 @@ static void run(turn *t, const char *line, char *text, turn_event last[TURN_END 
         if (strchr("Smb.!", letter) == NULL) continue;
         for (long i = 0; i < count; i++) {
             if (letter == '!')
-                turn_finish(t, &events);
+                endpoint_finish(t, &events);
             else
-                turn_push(t, probability_of(letter), speaking, held, &events);
+                endpoint_push(t, probability_of(letter), speaking, held, &events);
             tell(&events, text);
             for (int e = 0; e < events.count && last != NULL; e++)
                 last[events.list[e].kind] = events.list[e];
@@ -69,11 +69,11 @@ typedef struct row {
     const char *what, *line, *want;
 } row;
 
-static void check_rows(const turn_config *config, const row *rows, size_t count) {
+static void check_rows(const endpoint_config *config, const row *rows, size_t count) {
     for (size_t i = 0; i < count; i++) {
         char got[TEXT_CAP];
-        turn t;
-        turn_reset(&t, config);
+        endpoint t;
+        endpoint_reset(&t, config);
         run(&t, rows[i].line, got, NULL);
         if (strcmp(got, rows[i].want) != 0)
             fail_msg("%s\n  blocks %s\n  wanted %s\n  got    %s", rows[i].what, rows[i].line,
@@ -116,7 +116,7 @@ static void listening(void **state) {
         {"the input ends in a suspicion", "S3 ! .10", "O0 R2"},
         {"the input ends in silence", ".3 !2", ""},
     };
-    const turn_config config = turn_config_default();
+    const endpoint_config config = endpoint_config_default();
     CHECK_ROWS(&config, rows);
 }
 
@@ -133,7 +133,7 @@ static void interrupting(void **state) {
         {"our own speech that the gate lets through for a moment", "> S1 .10 S2 .10",
          "O0 R5 O11 R17"},
     };
-    turn_config config = turn_config_default();
+    endpoint_config config = endpoint_config_default();
     CHECK_ROWS(&config, rows);
     static const row deaf[] = {
         {"no barge-in: speech during ours is nothing", "> .5 S20 .5 < .20", ""},
@@ -160,24 +160,24 @@ static void early_cuts(void **state) {
         {"a click after the end is no early cut", "S10 .16 S1 .10 S10 .40",
          "O0 C7 G13 E25 O26 R31 O37 C44+ G50 E67"},
     };
-    const turn_config config = turn_config_default();
+    const endpoint_config config = endpoint_config_default();
     CHECK_ROWS(&config, rows);
 }
 
 /* 100 ms are not a multiple of three turns: nothing may be left over. */
 static void patience_returns_exactly(void **state) {
     (void)state;
-    turn_config config = turn_config_default();
+    endpoint_config config = endpoint_config_default();
     config.end_ms_step = 100;
     char text[TEXT_CAP];
-    turn t;
-    turn_reset(&t, &config);
+    endpoint t;
+    endpoint_reset(&t, &config);
     run(&t, "S10 .16 S10 .60", text, NULL);
-    assert_int_equal(turn_end_ms(&t), 600);
+    assert_int_equal(endpoint_end_ms(&t), 600);
     run(&t, "S10 .60 S10 .60", text, NULL);
-    assert_true(turn_end_ms(&t) > 500);
+    assert_true(endpoint_end_ms(&t) > 500);
     run(&t, "S10 .60", text, NULL);
-    assert_int_equal(turn_end_ms(&t), 500);
+    assert_int_equal(endpoint_end_ms(&t), 500);
 }
 
 /* 2 s are 62 blocks; the last quarter begins with the 47th block of the clip. */
@@ -194,7 +194,7 @@ static void long_turns(void **state) {
          "C108+ L155 O155 C155+"},
         {"silent when it is full, but not long enough to guess", "S60 .20", "O0 C7 L61"},
     };
-    turn_config config = turn_config_default();
+    endpoint_config config = endpoint_config_default();
     config.turn_ms_max = 2000;
     CHECK_ROWS(&config, rows);
 }
@@ -217,7 +217,7 @@ static void push_to_talk(void **state) {
         {"a long pause ends nothing", "[ S20 .60 S10 ] .", "O0 C0 G23 W81 K89"},
         {"nor does it make the next one longer", "[ S20 ] . [ S20 ] .", "O0 C0 K19 O21 C21 K40"},
     };
-    turn_config config = turn_config_default();
+    endpoint_config config = endpoint_config_default();
     config.push_to_talk = true;
     CHECK_ROWS(&config, patient);
     config.turn_ms_max = 2000;
@@ -228,9 +228,9 @@ static void positions_are_samples(void **state) {
     (void)state;
     char text[TEXT_CAP];
     turn_event last[TURN_END + 1];
-    turn_config config = turn_config_default();
-    turn t;
-    turn_reset(&t, &config);
+    endpoint_config config = endpoint_config_default();
+    endpoint t;
+    endpoint_reset(&t, &config);
     run(&t, ".20 S20 .8 S20 .30", text, last);
     assert_true(last[TURN_ONSET].speech_begin == 20 * VAD_BLOCK);
     assert_true(last[TURN_ONSET].clip_begin == 20 * VAD_BLOCK - 300 * MS);
@@ -239,28 +239,28 @@ static void positions_are_samples(void **state) {
     assert_true(last[TURN_END].clip_end == 68 * VAD_BLOCK + 100 * MS);
     assert_true(last[TURN_GUESS].clip_end == last[TURN_END].clip_end);
     assert_true(last[TURN_END].position == 84 * VAD_BLOCK);
-    assert_int_equal(turn_end_ms(&t), 500);
+    assert_int_equal(endpoint_end_ms(&t), 500);
 
     /* The pre-roll begins with the sound and does not reach into the clip before. */
-    turn_reset(&t, &config);
+    endpoint_reset(&t, &config);
     run(&t, ".2 S20 .16", text, last);
     assert_true(last[TURN_ONSET].clip_begin == 0);
     config.pre_roll_ms = 2000;
-    turn_reset(&t, &config);
+    endpoint_reset(&t, &config);
     run(&t, "S20 .20 S20", text, last);
     assert_true(last[TURN_ONSET].clip_begin == last[TURN_END].clip_end);
 
     /* A cut by length: the next clip begins where this one ends, in the quiet block. */
     config.turn_ms_max = 2000;
-    turn_reset(&t, &config);
+    endpoint_reset(&t, &config);
     run(&t, "S50 m1 S12", text, last);
     assert_true(last[TURN_END].clip_end == 50 * VAD_BLOCK + VAD_BLOCK / 2);
     assert_true(last[TURN_CONFIRMED].clip_begin == last[TURN_END].clip_end);
 
     /* With the key, silence before the first word is dropped but for the pre-roll. */
-    config = turn_config_default();
+    config = endpoint_config_default();
     config.push_to_talk = true;
-    turn_reset(&t, &config);
+    endpoint_reset(&t, &config);
     run(&t, "[ .100 S10 .1 ] .", text, last);
     assert_true(last[TURN_END].clip_begin == 100 * VAD_BLOCK - 300 * MS);
     assert_true(last[TURN_END].speech_end == 110 * VAD_BLOCK);
@@ -273,7 +273,7 @@ typedef struct watch {
     int64_t guess_end, clip_end, position;
 } watch;
 
-static void check_event(watch *w, const turn_event *e, const turn_config *c) {
+static void check_event(watch *w, const turn_event *e, const endpoint_config *c) {
     assert_true(e->position >= w->position);
     w->position = e->position;
     assert_true(e->clip_begin >= w->clip_end && e->clip_begin <= e->speech_begin);
@@ -318,11 +318,11 @@ static void anything_goes(void **state) {
     for (int seed = 0; seed < rounds; seed++) {
         random_state r;
         random_seed(&r, (uint64_t)seed);
-        turn_config config = turn_config_default();
+        endpoint_config config = endpoint_config_default();
         config.push_to_talk = seed % 3 == 0;
         config.turn_ms_max = seed % 2 == 0 ? 2000 : 5000;
-        turn t;
-        turn_reset(&t, &config);
+        endpoint t;
+        endpoint_reset(&t, &config);
         watch w = {0};
         bool speaking = false, held = false;
         float level = 0;
@@ -332,9 +332,10 @@ static void anything_goes(void **state) {
             if (random_unit(&r) < 0.02) held = !held;
             turn_events events;
             if (random_unit(&r) < 0.002)
-                turn_finish(&t, &events);
+                endpoint_finish(&t, &events);
             else
-                turn_push(&t, random_unit(&r) < 0.1 ? 1 - level : level, speaking, held, &events);
+                endpoint_push(&t, random_unit(&r) < 0.1 ? 1 - level : level, speaking, held,
+                              &events);
             for (int e = 0; e < events.count; e++) check_event(&w, &events.list[e], &config);
         }
     }
@@ -343,21 +344,21 @@ static void anything_goes(void **state) {
 static void bad_settings_are_named(void **state) {
     (void)state;
     rnl_error error;
-    turn_config c = turn_config_default();
-    assert_int_equal(turn_config_check(&c, &error), RNL_OK);
+    endpoint_config c = endpoint_config_default();
+    assert_int_equal(endpoint_config_check(&c, &error), RNL_OK);
     c.exit = 0.6f;
-    assert_int_equal(turn_config_check(&c, &error), RNL_ERR_ARGUMENT);
+    assert_int_equal(endpoint_config_check(&c, &error), RNL_ERR_ARGUMENT);
     assert_string_equal(error.text, "exit is 0.6, outside 0.01 to 0.5");
-    c = turn_config_default();
+    c = endpoint_config_default();
     c.end_ms = 99;
-    assert_int_equal(turn_config_check(&c, &error), RNL_ERR_ARGUMENT);
+    assert_int_equal(endpoint_config_check(&c, &error), RNL_ERR_ARGUMENT);
     assert_string_equal(error.text, "end_ms is 99, outside 100 to 5000");
-    c = turn_config_default();
+    c = endpoint_config_default();
     c.end_ms_max = 400;
-    assert_int_equal(turn_config_check(&c, NULL), RNL_ERR_ARGUMENT);
-    c = turn_config_default();
+    assert_int_equal(endpoint_config_check(&c, NULL), RNL_ERR_ARGUMENT);
+    c = endpoint_config_default();
     c.mean_min = NAN;
-    assert_int_equal(turn_config_check(&c, NULL), RNL_ERR_ARGUMENT);
+    assert_int_equal(endpoint_config_check(&c, NULL), RNL_ERR_ARGUMENT);
 }
 
 int main(void) {
