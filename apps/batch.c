@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/ending.h"
+#include "apps/messages.h"
 #include "apps/recording.h"
 
 int batch_prepare(batch *b) {

@@ -1,10 +1,10 @@
-/* The parts of `runnel bench`: cmd_bench.c chooses and prints, bench_work.c times the stages,
- * bench_limit.c measures what the machine would allow, right before each repetition, because
- * shared machines change within seconds. */
+/* The parts of `runnel bench`: cmd_bench.c chooses, bench_report.c prints, bench_work.c times the
+ * stages, bench_limit.c measures what the machine would allow, right before each repetition,
+ * because shared machines change within seconds. */
 #ifndef APPS_BENCH_H
 #define APPS_BENCH_H
 
-#include "apps/cli.h"
+#include "apps/options.h"
 #include "engine/session.h"
 
 enum {
@@ -38,19 +38,6 @@ typedef struct bench {
     double values[BENCH_REPEAT_CAP]; /* in the unit of the row */
     double limits[BENCH_REPEAT_CAP]; /* likewise; 0: no limit is known */
 } bench;
-
-typedef struct bench_row {
-    const char *work, *unit;
-    const char *type, *level; /* NULL: the model's */
-    int tokens, depth;
-} bench_row;
-
-/* cmd_bench.c: prints the row of b->count repetitions and forgets them. */
-void bench_report(bench *b, const bench_row *row);
-/* Sorts the values. */
-double bench_median(double *values, int count);
-/* The type of the backbone's feed-forward matrices, for a file of mixed types. */
-const char *bench_type(const rnl_model *m);
 
 /* ---- bench_limit.c */
 

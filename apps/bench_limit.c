@@ -4,13 +4,14 @@
  * in the same order of passes: a part that is read again (the depthformer, eight times a frame)
  * is read again here too and finds in the caches what they can hold. Arithmetic: the peak of the
  * instruction in use (kernels/limit.h). */
-#include "apps/bench.h"
+#include "apps/bench_report.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
+#include "kernels/limit.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "kernels/limit.h"
 
 enum {
     MEMORY_SIZE = 256 << 20,

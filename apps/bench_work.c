@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/bench.h"
+#include "apps/bench_report.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
 
 static void add(bench *b, double value, double limit) {
     b->values[b->count] = value;

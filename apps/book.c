@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/ending.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/parts.h"
 #include "apps/progress.h"
 #include "apps/script.h"
@@ -58,7 +61,7 @@ const char *book_output(const options *o) {
 static char *settings_line(const book *b) {
     rnl_model_info info;
     rnl_model_get_info(b->model, &info);
-    const rnl_turn_config t = turn_config(b->o, b->model, RNL_MODE_SPEAK);
+    const rnl_turn_config t = answer_config(b->o, b->model, RNL_MODE_SPEAK);
     const char *cpu = b->o->cpu != NULL ? b->o->cpu : "";
     json *o = json_new_object();
     json_set(o, "runnel", json_new_string("say", 3));
@@ -138,7 +141,7 @@ static int failed(const book *b, const rnl_error *error) {
 
 static int begin_sentence(book *b) {
     rnl_error error = {0};
-    const rnl_turn_config config = turn_config(b->o, b->model, RNL_MODE_SPEAK);
+    const rnl_turn_config config = answer_config(b->o, b->model, RNL_MODE_SPEAK);
     rnl_session_reset(b->session);
     rnl_status status =
         rnl_session_add_text(b->session, RNL_ROLE_SYSTEM, b->prompt, strlen(b->prompt), &error);

@@ -2,7 +2,7 @@
 #ifndef APPS_BOOK_H
 #define APPS_BOOK_H
 
-#include "apps/cli.h"
+#include "apps/options.h"
 
 /* Speaks o->text_file ("-": standard input) into o->output. prompt: the system prompt, or "". The
  * session is reset for each sentence, so that none depends on what was spoken before it and a run

@@ -2,12 +2,16 @@
  * of the engine itself are timed, with weights of 4 bits larger than any cache, the variants in
  * turn because shared machines change within seconds. A choice other than the default must win
  * clearly. */
+#include "apps/calibrate.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/bench.h"
+#include "apps/bench_report.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
 #include "apps/tuning.h"
 #include "core/linear.h"
 #include "core/mapped.h"

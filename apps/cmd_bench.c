@@ -1,13 +1,14 @@
 /* runnel bench: how fast each kind of work is on this machine, beside what the machine allows. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "apps/bench.h"
-#include "apps/tuning.h"
-#include "core/json.h"
+#include "apps/bench_report.h"
+#include "apps/calibrate.h"
+#include "apps/commands.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 
 enum { LENGTH_CAP = 1 << 20 };
 
@@ -28,76 +29,6 @@ static const char *const works[WORK_COUNT] = {
     "load", "bandwidth", "peak", "mel", "encoder", "prefill", "decode", "frame", "detokenizer"};
 
 /* ---- Output ---- */
-
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-double bench_median(double *values, int count) {
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
-}
-
-/* Bytes resident at the most so far, without the buffer of the limits, which is always there. */
-static int64_t high_water(const bench *b) {
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-    return (int64_t)usage.ru_maxrss * 1024 - (int64_t)b->memory_size;
-}
-
-const char *bench_type(const rnl_model *m) {
-    return quant_describe((uint32_t)m->backbone.stack.layers[0].gate.type)->name;
-}
-
-static void set_text(json *o, const char *key, const char *text) {
-    json_set(o, key, json_new_string(text, strlen(text)));
-}
-
-static void json_row(const bench *b, const bench_row *row, double median, double limit) {
-    json *o = json_new_object();
-    set_text(o, "work", row->work);
-    set_text(o, "type", row->type);
-    set_text(o, "level", row->level);
-    json_set(o, "threads", json_new_int(b->s->config.thread_count));
-    json_set(o, "tokens", json_new_int(row->tokens));
-    json_set(o, "depth", json_new_int(row->depth));
-    set_text(o, "unit", row->unit);
-    json_set(o, "median", json_new_number(median));
-    json_set(o, "min", json_new_number(b->values[0]));
-    json_set(o, "max", json_new_number(b->values[b->count - 1]));
-    json_set(o, "n", json_new_int(b->count));
-    json_set(o, "limit", json_new_number(limit > 0 ? limit : NAN));
-    json_set(o, "memory", json_new_int(high_water(b)));
-    char *line = json_text(o);
-    json_destroy(&o);
-    if (line != NULL) puts(line);
-    free(line);
-    (void)fflush(stdout);
-}
-
-void bench_report(bench *b, const bench_row *row) {
-    if (b->count > 0) {
-        bench_row r = *row;
-        if (r.type == NULL) r.type = bench_type(b->model);
-        if (r.level == NULL) r.level = b->model->kernels.name;
-        const double limit = bench_median(b->limits, b->count);
-        const double median = bench_median(b->values, b->count);
-        if (b->o->json) {
-            json_row(b, &r, median, limit);
-        } else {
-            printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", r.work, r.type, r.level,
-                   r.tokens, r.depth, median, r.unit, b->values[0], b->values[b->count - 1]);
-            /* Times are best when small, rates when large: either way 100 % is the limit. */
-            if (limit > 0)
-                printf(" %10.2f %4.0f %%", limit,
-                       100 * (strcmp(r.unit, "ms") == 0 ? limit / median : median / limit));
-            printf("\n");
-            (void)fflush(stdout);
-        }
-    }
-    b->count = 0;
-}
 
 static void print_head(const bench *b) {
     printf("%s, %s, kernels %s, %d threads\n\n", b->model->path, bench_type(b->model),
@@ -245,7 +176,7 @@ static void measure(bench *b) {
     if (wants(b, WORK_DETOKENIZER)) bench_detokenizer(b);
     if (!b->o->json)
         printf("\nmemory at the most %.0f MB, mapped weights included\n",
-               1e-6 * (double)high_water(b));
+               1e-6 * (double)bench_high_water(b));
 }
 
 static int run(const options *o) {
@@ -269,6 +200,40 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "work",
+     .value = "LIST",
+     .help = "what to measure, such as prefill,decode (default: all)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(work),
+     .changes_result = true},
+    {.name = "tokens",
+     .value = "LIST",
+     .help = "positions of a prefill or a decoding, such as 32,128",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(tokens),
+     .changes_result = true},
+    {.name = "depth",
+     .value = "LIST",
+     .help = "positions before a decoding (default 0,2048)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(depth),
+     .changes_result = true},
+    {.name = "repeat",
+     .value = "N",
+     .help = "measurements of each kind (default 5)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(repeat),
+     .min = 1,
+     .max = 1000,
+     .changes_result = true},
+    {.name = "calibrate",
+     .help = "measure which choices are fastest here and keep them for later runs",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(calibrate)},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_bench = {
     .name = "bench",
     .summary = "how fast this machine runs a model",
@@ -289,6 +254,6 @@ const command command_bench = {
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
         "not a bit of any result.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
-    .own = "bjrWNP@",
+    .options = {&options_json, &options_cache, &own},
     .run = run,
 };

@@ -4,6 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/commands.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/turn.h"
 
 typedef struct chat {
@@ -121,12 +125,23 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "mode",
+     .value = "MODE",
+     .help = "text or interleaved",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(mode),
+     .changes_result = true},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_chat = {
     .name = "chat",
     .summary = "talk by keyboard; @FILE adds a sound",
     .synopsis = "[options] [--mode text|interleaved] [MESSAGE]",
     .about = "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
              "-o FOLDER the spoken answers are written there.",
-    .own = "ojsdxTKAkSiDL@",
+    .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
+                &options_turns, &options_cache, &own},
     .run = run,
 };

@@ -2,8 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/progress.h"
+#include "apps/replace.h"
 #include "engine/convert.h"
 
 typedef struct job {
@@ -108,6 +112,40 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "type",
+     .value = "TYPE",
+     .help = "of the matrices, as above (default keep)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(type),
+     .changes_result = true},
+    {.name = "format",
+     .value = "KIND",
+     .help = "bundle (one file, default) or set (four files)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(format),
+     .changes_result = true},
+    {.name = "encoder-type",
+     .value = "TYPE",
+     .help = "of encoder and adapter (default: as --type)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(encoder_type),
+     .changes_result = true},
+    {.name = "pack",
+     .value = "LEVEL",
+     .help = "store matrices packed for this kernel level",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(pack),
+     .changes_result = true},
+    {.name = "set",
+     .value = "KEY=VALUE",
+     .help = "a runnel.default.* key of the bundle",
+     .kind = OPTION_SETS,
+     .offset = OPTION_AT(sets),
+     .changes_result = true},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_convert = {
     .name = "convert",
     .summary = "write a model as one bundle or as a GGUF set",
@@ -126,6 +164,6 @@ const command command_convert = {
         "--type q4_k_m costs little and keeps it sharp.\n"
         "\n"
         "--pack stores the matrices as they are computed with, so that loading is mapping.",
-    .own = "oyYF=p",
+    .options = {&options_output, &own},
     .run = run,
 };

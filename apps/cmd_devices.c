@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/messages.h"
 #include "audio/device.h"
 #include "core/json.h"
 
@@ -63,6 +64,6 @@ const command command_devices = {
     .synopsis = "[--json]",
     .about = "Index, channels and lowest latency each way (* marks the defaults), rate, host and "
              "name.\nIndex or name is what --input and --output take. --json: one object a line.",
-    .own = "j",
+    .options = {&options_json},
     .run = run,
 };

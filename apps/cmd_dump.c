@@ -5,7 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/commands.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
 #include "apps/npy.h"
+#include "apps/open.h"
+#include "apps/replace.h"
 #include "apps/turn.h"
 #include "audio/file.h"
 #include "engine/session.h"
@@ -146,7 +151,7 @@ static int dump_stage(const options *o, rnl_model *model, rnl_session *session, 
         t.mode = rnl_model_can(model, RNL_MODE_TRANSCRIBE) ? RNL_MODE_TRANSCRIBE : RNL_MODE_TEXT;
     int code = turn_add_system(&t);
     if (code == EXIT_OK) code = turn_add_file(&t, o->arguments[1]);
-    const rnl_turn_config config = turn_config(o, model, t.mode);
+    const rnl_turn_config config = answer_config(o, model, t.mode);
     if (code == EXIT_OK) code = run_turn(d, session, &config);
     if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED; /* the array is not complete */
     if (code != EXIT_OK) return code;
@@ -195,6 +200,7 @@ const command command_dump = {
         "STAGE is mel, subsampling, encoder.N, adapter, embeddings, backbone.N, hidden, logits,\n"
         "depth.K, spectrum or samples. The input is answered as by `reply`; arrays of the\n"
         "generation hold one row a decision (backbone.N: one a position, prompt first).",
-    .own = "osxTKAkSiDL",
+    .options = {&options_output, &options_system, &options_sampling, &options_answer,
+                &options_turns},
     .run = run,
 };

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "apps/batch.h"
+#include "apps/commands.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/recording.h"
 #include "apps/refs.h"
 #include "apps/wer.h"
@@ -211,6 +214,16 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "refs",
+     .value = "FILE",
+     .help = "lines of JSON with audio_filepath and text",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(refs),
+     .changes_result = true},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_eval = {
     .name = "eval",
     .summary = "measure transcripts against references",
@@ -220,6 +233,7 @@ const command command_eval = {
         "and character error rates, substitutions, deletions and insertions, of each file and in\n"
         "all. Before comparing, letters become lower case, and what is no letter, digit or\n"
         "apostrophe within a word becomes a space (docs/BATCH.md).",
-    .own = "ejsTKSJ*c",
+    .options = {&options_json, &options_system, &options_sampling, &options_channel,
+                &options_recordings, &own},
     .run = run,
 };

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "core/json.h"
 #include "engine/model.h"
 
@@ -224,6 +226,6 @@ const command command_info = {
     .synopsis = "[options] [PATH]",
     .about =
         "Shapes, types, bytes of each part, memory of a session at --context, what is missing.",
-    .own = "j@",
+    .options = {&options_json, &options_cache},
     .run = run,
 };

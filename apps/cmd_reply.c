@@ -2,7 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/commands.h"
+#include "apps/ending.h"
 #include "apps/inputs.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/turn.h"
 
 /* One question; several files are turns of one conversation. */
@@ -81,6 +85,7 @@ const command command_reply = {
         "suffix decides: .wav, .flac or .opus (default: NAME.answer.wav in the current folder).\n"
         "Several files are the turns of one conversation; -o is a folder then, made if missing; a\n"
         "name that comes twice is numbered: NAME.2.answer.wav.",
-    .own = "ojsxTKAkSiDL@czZ9",
+    .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
+                &options_turns, &options_cache, &options_channel, &options_raw},
     .run = run,
 };

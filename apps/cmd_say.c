@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "apps/book.h"
+#include "apps/commands.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/turn.h"
 
 static const struct {
@@ -103,6 +106,59 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "voice",
+     .value = "NAME",
+     .help = "us-male, us-female, uk-male or uk-female",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(voice),
+     .changes_result = true},
+    {.name = "file",
+     .letter = 'f',
+     .value = "FILE",
+     .help = "speak a text file (- for standard input), sentence by sentence",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(text_file)},
+    {.name = "plain",
+     .help = "-f: the text is no Markdown, speak every character",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(plain),
+     .changes_result = true},
+    {.name = "sentence-max",
+     .value = "N",
+     .help = "-f: longest piece in characters (default 300)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(sentence_max),
+     .min = 40,
+     .max = 1000,
+     .changes_result = true},
+    {.name = "pause-sentence",
+     .value = "S",
+     .help = "-f: seconds after a sentence (default 0.3)",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(pause_sentence),
+     .min = 0,
+     .max = 10,
+     .changes_result = true},
+    {.name = "pause-paragraph",
+     .value = "S",
+     .help = "-f: seconds after a paragraph (default 0.7)",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(pause_paragraph),
+     .min = 0,
+     .max = 10,
+     .changes_result = true},
+    {.name = "pause-heading",
+     .value = "S",
+     .help = "-f: seconds around a heading (default 1.2)",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(pause_heading),
+     .min = 0,
+     .max = 10,
+     .changes_result = true},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_say = {
     .name = "say",
     .summary = "speak a text",
@@ -112,6 +168,7 @@ const command command_say = {
         "With -f a text of any length, Markdown or plain, is spoken sentence by sentence, with\n"
         "pauses. What is done lies in the folder OUT.parts until all of it is; after Ctrl-C or a\n"
         "crash the same command with --resume goes on. --json gives one object a sentence.",
-    .own = "ojsvxTKAkSiDL@fn4567R",
+    .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
+                &options_turns, &options_cache, &options_resume, &own},
     .run = run,
 };

@@ -8,6 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/commands.h"
+#include "apps/ending.h"
+#include "apps/keys.h"
+#include "apps/messages.h"
+#include "apps/open.h"
+#include "apps/replace.h"
 #include "apps/talk.h"
 #include "audio/duplex.h"
 
@@ -76,7 +82,7 @@ static int open_duplex(talk *t) {
 
 static rnl_live_config live_config_of(const options *o, const rnl_model *model) {
     rnl_live_config c = rnl_live_config_default(model);
-    c.turn = turn_config(o, model, RNL_MODE_INTERLEAVED);
+    c.turn = answer_config(o, model, RNL_MODE_INTERLEAVED);
     c.system = o->system;
     c.rate_in = DUPLEX_RATE_MIC;
     c.rate_out = DUPLEX_RATE_SPEAKER;
@@ -393,6 +399,66 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "input",
+     .value = "DEVICE",
+     .help = "microphone: a name or number of `runnel devices`, file:IN.wav or null",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(input),
+     .changes_result = true},
+    {.name = "list-devices",
+     .help = "the same as `runnel devices`",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(list_devices)},
+    {.name = "record",
+     .value = "FILE",
+     .help = "a stereo WAV of what was heard (left) and said (right)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(record)},
+    {.name = "push-to-talk",
+     .help = "the space key begins and ends a turn",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(push_to_talk),
+     .changes_result = true},
+    {.name = "no-barge-in",
+     .help = "an answer cannot be interrupted",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(no_barge_in),
+     .changes_result = true},
+    {.name = "no-speculation",
+     .help = "begin to answer only when the turn is over",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(no_speculation),
+     .changes_result = true},
+    {.name = "max-turn",
+     .value = "X",
+     .help = "longest turn of the user in seconds (default 30)",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(turn_seconds_max),
+     .min = 2,
+     .max = 600,
+     .changes_result = true},
+    {.name = "trace",
+     .value = "FILE",
+     .help = "one JSON line a turn with its marks T0 to T11",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(trace)},
+    {.name = "transcribe",
+     .help = "write down what the user said, too",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(transcribe),
+     .changes_result = true},
+    {.name = "sim-cost",
+     .value = "MS",
+     .help = "with file: a fixed cost of each step instead of the measured one",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(sim_cost_ms),
+     .min = 0,
+     .max = 10000,
+     .changes_result = true},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_talk = {
     .name = "talk",
     .summary = "talk with the model by voice; interrupt it as you like",
@@ -401,7 +467,8 @@ const command command_talk = {
              "are named as by `runnel devices`; file:IN.wav and file:OUT.wav stand for them, and\n"
              "null for nothing. Each answer is a line on standard output; ' -' behind it says\n"
              "that it was interrupted there.",
-    .own = "o<#(!|?+~&$sxTKAkSi@",
+    .options = {&options_output, &options_system, &options_sampling, &options_answer,
+                &options_cache, &own},
     .run = run,
     .endless = true,
 };

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "core/utf8.h"
 #include "engine/model.h"
 
@@ -87,6 +89,6 @@ const command command_tokenize = {
     .about =
         "One line of ids for each argument, or for each line of standard input. Special tokens\n"
         "written in the text count as such.",
-    .own = "j",
+    .options = {&options_json},
     .run = run,
 };

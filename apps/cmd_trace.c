@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/messages.h"
+#include "apps/replace.h"
 #include "core/json.h"
 
 enum { MARKS = 12, LINE_CAP = 1 << 20 };
@@ -289,6 +291,6 @@ const command command_trace = {
         "Reads what `runnel talk --trace FILE` has written: a table of the parts of each turn's\n"
         "latency with median, 95th percentile and maximum on standard output, and a timeline\n"
         "in FILE.svg or the file of -o.",
-    .own = "o",
+    .options = {&options_output},
     .run = run,
 };

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include "apps/batch.h"
+#include "apps/commands.h"
 #include "apps/manifest.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/outputs.h"
 #include "apps/recording.h"
 #include "apps/turn.h"
@@ -322,6 +325,40 @@ static int run(const options *o) {
     return code;
 }
 
+static const option_row rows[] = {
+    {.name = "list",
+     .value = "FILE",
+     .help = "work on the files named in FILE, one a line",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(list)},
+    {.name = "per-channel",
+     .help = "every channel by itself, as for recorded calls",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(per_channel),
+     .changes_result = true},
+    {.name = "output-format",
+     .value = "LIST",
+     .help = "files to write: txt,srt,vtt,json,jsonl,csv,tsv or all",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(output_formats),
+     .changes_result = true},
+    {.name = "output-dir",
+     .value = "DIR",
+     .help = "where they go (default: beside the recording)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(output_folder)},
+    {.name = "shard",
+     .value = "I/N",
+     .help = "work on share I of N, counted from 0",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(shard)},
+    {.name = "color",
+     .help = "text on a terminal coloured by confidence",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(colour)},
+};
+static const option_list own = OPTION_LIST(rows);
+
 const command command_transcribe = {
     .name = "transcribe",
     .summary = "write down what is said in sound files",
@@ -331,6 +368,8 @@ const command command_transcribe = {
         "begins\n"
         "with the file's name. With --output-format or --output-dir it goes to files instead. A\n"
         "recording that fails does not stop the rest. See docs/BATCH.md for many machines.",
-    .own = "ojsxTKAkSiDLOGJHB*Rlc8zZ9",
+    .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
+                &options_turns, &options_channel, &options_raw, &options_resume,
+                &options_recordings, &own},
     .run = run,
 };

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/messages.h"
+
 enum { DEPTH_CAP = 32, LIST_SIZE_CAP = 256 << 20 };
 
 void inputs_free(input_list *list) {

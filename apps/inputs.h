@@ -2,7 +2,7 @@
 #ifndef APPS_INPUTS_H
 #define APPS_INPUTS_H
 
-#include "apps/cli.h"
+#include "apps/options.h"
 #include "audio/file.h"
 #include "core/hash_table.h"
 

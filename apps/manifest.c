@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "apps/cli.h"
+#include "apps/messages.h"
 #include "core/json.h"
 #include "core/status.h"
 #include "core/hash_table.h"

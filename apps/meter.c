@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/messages.h"
 #include "apps/subtitles.h"
 #include "core/utf8.h"
 

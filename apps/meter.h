@@ -3,7 +3,7 @@
 #ifndef APPS_METER_H
 #define APPS_METER_H
 
-#include "apps/cli.h"
+#include "apps/options.h"
 
 enum { METER_TEXT_CAP = 256 };
 

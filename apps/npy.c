@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/replace.h"
 
 typedef struct array {
     const float *values;

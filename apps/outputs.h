@@ -4,11 +4,11 @@
 #define APPS_OUTPUTS_H
 
 #include "apps/formats.h"
+#include "apps/replace.h"
 
 typedef struct output {
-    FILE *file;
+    replacement file;
     format_writer *writer;
-    char *path, *temporary;
 } output;
 
 typedef struct outputs {

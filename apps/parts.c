@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apps/ending.h"
+#include "apps/messages.h"
 #include "audio/file.h"
 #include "core/json.h"
 

@@ -7,7 +7,9 @@
 #ifndef APPS_PARTS_H
 #define APPS_PARTS_H
 
-#include "apps/cli.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef struct part {
     const char *text;   /* what was spoken; borrowed */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/messages.h"
 #include "core/utf8.h"
 
 enum { BAR = 30, SHORT_BAR = 12, LINE_CAP = 256 };

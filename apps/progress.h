@@ -3,7 +3,7 @@
 #ifndef APPS_PROGRESS_H
 #define APPS_PROGRESS_H
 
-#include "apps/cli.h"
+#include "apps/options.h"
 
 typedef struct progress {
     bool shown; /* whether anything may be drawn */

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "core/status.h"
 
 enum { FRAMES = 4096 };
@@ -120,7 +122,7 @@ int recording_channels(const char *path, rnl_error *error) {
 
 rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_count,
                                 rnl_transcript_config *config, int *code) {
-    const rnl_turn_config turn = turn_config(o, model, RNL_MODE_TRANSCRIBE);
+    const rnl_turn_config turn = answer_config(o, model, RNL_MODE_TRANSCRIBE);
     *config = rnl_transcript_config_default(model);
     config->thread_count = thread_count;
     config->whole = o->whole;

@@ -5,7 +5,7 @@
 
 #include <runnel/runnel_transcript.h>
 
-#include "apps/cli.h"
+#include "apps/options.h"
 #include "audio/file.h"
 
 typedef struct recording_hooks {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/messages.h"
 #include "core/json.h"
 #include "core/status.h"
 

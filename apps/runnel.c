@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/ending.h"
+#include "apps/messages.h"
 
 static const command *const commands[] = {
     &command_reply,   &command_transcribe, &command_say,  &command_chat,     &command_info,

@@ -5,7 +5,7 @@
 
 #include <runnel/runnel_live.h>
 
-#include "apps/cli.h"
+#include "apps/options.h"
 
 /* ---- talk_view.c: state, meters and text on a terminal, plain lines elsewhere ---- */
 

@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "apps/messages.h"
+#include "apps/replace.h"
 #include "apps/talk.h"
 
 struct talk_record {
-    FILE *file;
+    replacement file;
     const char *path; /* the caller's */
-    char *temporary;
     uint32_t rate;
     uint64_t count; /* frames */
 };
@@ -49,29 +49,20 @@ static bool write_header(talk_record *r) {
     put16(h + 34, 16);
     memcpy(h + 36, "data", 4);
     put32(h + 40, size);
-    return fwrite(h, 1, sizeof h, r->file) == sizeof h;
+    return fwrite(h, 1, sizeof h, r->file.file) == sizeof h;
 }
 
 talk_record *record_open(const char *path, int rate, int *code) {
     *code = check_target(path);
     if (*code != EXIT_OK) return NULL;
     talk_record *r = calloc(1, sizeof *r);
-    const size_t cap = strlen(path) + 32;
-    char *temporary = malloc(cap);
-    if (r == NULL || temporary == NULL) {
-        free(r);
-        free(temporary);
+    if (r == NULL) {
         *code = complain(EXIT_FAILED, "%s: memory is exhausted", path);
         return NULL;
     }
-    (void)snprintf(temporary, cap, "%s.tmp-%ld", path, (long)getpid());
-    *r = (talk_record){.path = path, .temporary = temporary, .rate = (uint32_t)rate};
+    *r = (talk_record){.path = path, .rate = (uint32_t)rate};
     errno = 0;
-    r->file = fopen(temporary, "wb");
-    if (r->file != NULL && write_header(r)) {
-        doomed_add(temporary);
-        return r;
-    }
+    if (replacement_open(&r->file, path) && write_header(r)) return r;
     *code = failed(r);
     (void)record_close(&r, true);
     return NULL;
@@ -88,7 +79,7 @@ int record_write(talk_record *r, const float *left, const float *right, size_t c
     for (size_t i = 0; i < count; i++) {
         put16(frame, rounded(left[i]) & 0xffff);
         put16(frame + 2, rounded(right[i]) & 0xffff);
-        if (fwrite(frame, 1, sizeof frame, r->file) != sizeof frame) return failed(r);
+        if (fwrite(frame, 1, sizeof frame, r->file.file) != sizeof frame) return failed(r);
     }
     r->count += count;
     return EXIT_OK;
@@ -100,16 +91,11 @@ int record_close(talk_record **record, bool abort) {
     *record = NULL;
     int code = EXIT_OK;
     errno = 0;
-    bool good = r->file != NULL && !abort;
-    good = good && fflush(r->file) == 0 && fseek(r->file, 0, SEEK_SET) == 0 && write_header(r);
-    if (r->file != NULL && fclose(r->file) != 0) good = false;
-    good = good && rename(r->temporary, r->path) == 0;
-    if (!good) {
-        if (!abort) code = failed(r);
-        (void)unlink(r->temporary);
-    }
-    doomed_remove(r->temporary);
-    free(r->temporary);
+    FILE *f = r->file.file;
+    const bool good = !abort && fflush(f) == 0 && fseek(f, 0, SEEK_SET) == 0 && write_header(r) &&
+                      replacement_commit(&r->file);
+    if (!good && !abort) code = failed(r);
+    replacement_drop(&r->file);
     free(r);
     return code;
 }

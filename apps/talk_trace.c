@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/messages.h"
+#include "apps/replace.h"
 #include "apps/talk.h"
 #include "core/json.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/messages.h"
 #include "apps/talk.h"
 
 enum { METER = 8, WIDTH = 78 };

@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apps/messages.h"
+#include "apps/replace.h"
+
 enum { FILE_CAP = 4096, NAME_CAP = 256 };
 
 /* The path of the file, or with `folder` that of its folder; false: there is no home. */

@@ -7,7 +7,9 @@
 #ifndef APPS_TUNING_H
 #define APPS_TUNING_H
 
-#include "apps/cli.h"
+#include <runnel/runnel.h>
+
+#include "core/json.h"
 
 enum { TUNING_PATH_CAP = 4096 };
 
@@ -20,9 +22,5 @@ int tuning_prepare(char path[TUNING_PATH_CAP]);
 int tuning_write(const char *path, const rnl_tuning *t);
 /* As one object of JSON. */
 json *tuning_json(const rnl_tuning *t);
-
-/* Measures the choices on this machine and keeps the best: `runnel bench --calibrate`. Returns the
- * exit code. */
-int calibrate(const options *o);
 
 #endif

@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/ending.h"
 #include "apps/inputs.h"
+#include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/progress.h"
 
 typedef struct running {
@@ -228,7 +231,7 @@ int turn_run(const turn *t) {
     running r = {.t = t};
     rnl_error error = {0};
     progress_begin(&r.progress, t->options);
-    const rnl_turn_config config = turn_config(t->options, t->model, t->mode);
+    const rnl_turn_config config = answer_config(t->options, t->model, t->mode);
     int code = EXIT_OK;
     r.begin = now_seconds();
     if (rnl_session_begin(t->session, &config, &error) != RNL_OK) code = failed(&error);

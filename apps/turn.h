@@ -3,7 +3,7 @@
 #ifndef APPS_TURN_H
 #define APPS_TURN_H
 
-#include "apps/cli.h"
+#include "apps/options.h"
 #include "core/json.h"
 
 typedef struct turn {

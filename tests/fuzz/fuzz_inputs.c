@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "apps/inputs.h"
+#include "apps/messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

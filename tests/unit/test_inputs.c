@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "apps/inputs.h"
+#include "apps/messages.h"
 
 /* Every test runs in a folder of its own:
  *   calls/b.WAV calls/a.flac calls/notes.txt calls/.hidden.wav calls/deep/c.m4a  empty/

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "apps/messages.h"
 #include "apps/parts.h"
 #include "tests/support/folder.h"
 

@@ -1,0 +1,22 @@
+/* What `runnel bench` has measured, as rows of a table or lines of JSON. */
+#ifndef APPS_BENCH_REPORT_H
+#define APPS_BENCH_REPORT_H
+
+#include "apps/bench.h"
+
+typedef struct bench_row {
+    const char *work, *unit;
+    const char *type, *level; /* NULL: the model's */
+    int tokens, depth;
+} bench_row;
+
+/* Prints the row of b->count repetitions and forgets them. */
+void bench_report(bench *b, const bench_row *row);
+/* Sorts the values. */
+double bench_median(double *values, int count);
+/* The type of the backbone's feed-forward matrices, for a file of mixed types. */
+const char *bench_type(const rnl_model *m);
+/* Bytes resident at the most so far, without the buffer of the limits, which is always there. */
+int64_t bench_high_water(const bench *b);
+
+#endif

@@ -1,0 +1,11 @@
+/* The commands of the program, one a file: cmd_NAME.c. */
+#ifndef APPS_COMMANDS_H
+#define APPS_COMMANDS_H
+
+#include "apps/options.h"
+
+extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
+    command_convert, command_bench, command_dump, command_tokenize, command_devices, command_talk,
+    command_trace, command_eval;
+
+#endif

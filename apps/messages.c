@@ -1,0 +1,92 @@
+#include "apps/messages.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+int complain(int code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)fflush(stdout);
+    (void)fputs("runnel: ", stderr);
+    (void)vfprintf(stderr, format, arguments);
+    (void)fputc('\n', stderr);
+    va_end(arguments);
+    return code;
+}
+
+int exit_code(const rnl_error *error) {
+    switch (error->status) {
+    case RNL_ERR_BUDGET:
+        return EXIT_BUDGET;
+    case RNL_ERR_TOO_LONG:
+    case RNL_ERR_DATA:
+        return EXIT_INPUT;
+    case RNL_ERR_UNSUPPORTED:
+    case RNL_ERR_FORMAT: /* of a model: it may show only when it computes */
+        return EXIT_MODEL;
+    case RNL_ERR_ARGUMENT:
+        return EXIT_USAGE;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+bool is_blank(const char *text) {
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+int flush_output(void) {
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) return EXIT_OK;
+    const char *reason = errno != 0 ? strerror(errno) : "an earlier write failed";
+    return complain(EXIT_FAILED, "standard output cannot be written: %s", reason);
+}
+
+char *read_to_end(FILE *stream, size_t size_max, size_t *size) {
+    size_t cap = size_max < 65536 ? size_max : 65536;
+    char *text = malloc(cap + 1); /* a byte more tells whether there is more */
+    *size = 0;
+    while (text != NULL) {
+        *size += fread(text + *size, 1, cap + 1 - *size, stream);
+        if (*size <= cap) return text;
+        char *grown = NULL;
+        if (cap < size_max) {
+            cap = cap < size_max / 2 ? 2 * cap : size_max;
+            grown = realloc(text, cap + 1);
+        }
+        if (grown == NULL) free(text);
+        text = grown;
+    }
+    return NULL;
+}
+
+int print_json(json *object) {
+    char *line = json_text(object);
+    json_destroy(&object);
+    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    (void)puts(line);
+    free(line);
+    return flush_output();
+}
+
+double now_seconds(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool colour_allowed(int fd) {
+    const char *plain = getenv("NO_COLOR");
+    return isatty(fd) != 0 && (plain == NULL || *plain == '\0');
+}
+
+int terminal_columns(void) {
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 80;
+    return size.ws_col;
+}

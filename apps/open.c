@@ -1,0 +1,115 @@
+#include "apps/open.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "apps/messages.h"
+#include "apps/tuning.h"
+
+/* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */
+static bool installed_model(char *path, size_t cap) {
+    char binary[4096];
+    const ssize_t size = readlink("/proc/self/exe", binary, sizeof binary - 1);
+    if (size <= 0) return false;
+    binary[size] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(binary, '/');
+        if (slash == NULL) return false;
+        *slash = '\0';
+    }
+    return (size_t)snprintf(path, cap, "%s/share/runnel/minnow.gguf", binary) < cap &&
+           access(path, R_OK) == 0;
+}
+
+static void log_to_stderr(void *context, rnl_log_level level, const char *text) {
+    const options *o = context;
+    if (level == RNL_LOG_WARNING && !o->quiet) (void)fprintf(stderr, "runnel: %s\n", text);
+}
+
+rnl_model *open_model(const options *o, int *code) {
+    char installed[4096];
+    const char *path = o->model, *named = getenv("RUNNEL_MODEL");
+    if (path == NULL && named != NULL && *named != '\0') path = named;
+    if (path == NULL)
+        path = installed_model(installed, sizeof installed) ? installed : RUNNEL_SAMPLES;
+    rnl_model_config config = rnl_model_config_default();
+    config.mmproj_path = o->mmproj;
+    config.vocoder_path = o->vocoder;
+    config.tokenizer_path = o->tokenizer;
+    config.exact = o->exact;
+    config.cpu = o->cpu;
+    rnl_tuning tuning;
+    if (tuning_read(&tuning, o->quiet)) config.tuning = &tuning;
+    config.log = log_to_stderr;
+    config.log_context = (void *)o;
+    rnl_model *model = NULL;
+    rnl_error error = {0};
+    *code = EXIT_OK;
+    if (rnl_model_open(path, &config, &model, &error) == RNL_OK) return model;
+    *code = EXIT_MODEL;
+    if (error.status == RNL_ERR_MEMORY) *code = EXIT_FAILED;
+    if (error.status == RNL_ERR_ARGUMENT) *code = EXIT_USAGE;
+    complain(*code, "%s", error.text);
+    return NULL;
+}
+
+/* NULL: the default. False after a complaint. */
+static bool kv_of(const char *name, rnl_kv_cache *out) {
+    static const struct {
+        const char *name;
+        rnl_kv_cache kv;
+    } rows[] = {{"f16", RNL_KV_F16}, {"q8_0", RNL_KV_Q8_0}, {"f32", RNL_KV_F32}};
+    *out = RNL_KV_DEFAULT;
+    if (name == NULL) return true;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strcmp(name, rows[i].name) != 0) continue;
+        *out = rows[i].kv;
+        return true;
+    }
+    (void)complain(EXIT_USAGE, "--kv: '%s' is not f16, q8_0 or f32", name);
+    return false;
+}
+
+bool session_options(const options *o, rnl_session_config *config) {
+    if (o->threads > 0) config->thread_count = o->threads;
+    if (o->context > 0) config->context_cap = o->context;
+    if (o->seconds_max > 0) config->clip_seconds_max = o->seconds_max;
+    config->memory_size_max = o->memory_max;
+    config->seed = o->seed;
+    config->drop_oldest_turns = config->drop_oldest_turns || o->drop_oldest;
+    return kv_of(o->kv, &config->kv_cache);
+}
+
+rnl_session *open_session(const options *o, rnl_model *model, int *code) {
+    rnl_session_config config = rnl_session_config_default();
+    *code = EXIT_USAGE;
+    if (!session_options(o, &config)) return NULL;
+    config.snapshot_cap = 0;
+    rnl_session *session = NULL;
+    rnl_error error = {0};
+    *code = EXIT_OK;
+    if (rnl_session_create(model, &config, &session, &error) == RNL_OK) return session;
+    *code = complain(exit_code(&error), "%s", error.text);
+    return NULL;
+}
+
+rnl_turn_config answer_config(const options *o, const rnl_model *model, rnl_mode mode) {
+    rnl_turn_config t = rnl_turn_config_default(model, mode);
+    /* A temperature alone means sampling from everything; a top_k alone changes no temperature. */
+    if (o->temperature >= 0) {
+        t.text.temperature = (float)o->temperature;
+        t.text.top_k = INT32_MAX;
+    }
+    if (o->top_k > 0) t.text.top_k = o->top_k;
+    if (o->audio_temperature >= 0) {
+        t.audio.temperature = (float)o->audio_temperature;
+        if (t.audio.top_k == 1) t.audio.top_k = INT32_MAX;
+    }
+    if (o->audio_top_k > 0) t.audio.top_k = o->audio_top_k;
+    if (o->max_tokens > 0) t.step_max = o->max_tokens;
+    if (o->interleave[0] > 0) t.text_run = o->interleave[0];
+    if (o->interleave[1] > 0) t.audio_run = o->interleave[1];
+    return t;
+}

@@ -1,0 +1,123 @@
+/* The options of the commands: what was given, and the rows that say what may be given. A command
+ * names lists of rows: one or more that several commands share, and one of its own in its file. A
+ * new option is one new row, in its list. */
+#ifndef APPS_OPTIONS_H
+#define APPS_OPTIONS_H
+
+#include <stddef.h>
+
+#include <runnel/runnel.h>
+
+typedef struct options {
+    const char *model, *mmproj, *vocoder, *tokenizer;
+    const char *cpu;                    /* kernel level */
+    const char *kv;                     /* type of the KV cache */
+    const char *output;                 /* -o */
+    const char *system;                 /* system prompt */
+    const char *voice;                  /* say */
+    const char *mode;                   /* chat */
+    const char *type;                   /* convert */
+    const char *format;                 /* convert: bundle or set */
+    const char *encoder_type;           /* convert */
+    const char *pack;                   /* convert: kernel level */
+    const char *sets[64];               /* convert: KEY=VALUE */
+    const char *input, *record, *trace; /* talk */
+    int set_count;
+    const char *work, *tokens, *depth;                    /* bench */
+    int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
+    int repeat;                                           /* -1: not given */
+    int interleave[2]; /* text tokens, audio frames; -1: not given */
+    double temperature, audio_temperature, seconds_max; /* -1: not given */
+    const char *list;                                   /* files to work on, one name a line */
+    const char *text_file;                              /* say: -f */
+    const char *raw_format; /* standard input without a header; NULL: not given */
+    int channel, raw_rate, raw_channels, sentence_max;     /* -1: not given */
+    double pause_sentence, pause_paragraph, pause_heading; /* seconds; -1: not given */
+    const char *output_formats;                            /* --output-format */
+    const char *output_folder;                             /* --output-dir */
+    const char *shard;                                     /* "i/n" */
+    const char *refs;                                      /* eval */
+    int jobs;                                              /* -1: not given */
+    double turn_seconds_max, sim_cost_ms;                  /* talk; -1: not given */
+    size_t memory_max;
+    uint64_t seed;
+    bool calibrate; /* bench */
+    bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole;
+    bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
+    char **arguments;
+    int argument_count;
+} options;
+
+/* How a value is written, and the type of its field. */
+typedef enum option_kind {
+    OPTION_FLAG, /* takes no value; bool */
+    OPTION_TEXT, /* const char * */
+    OPTION_INT,  /* int, within min and max */
+    OPTION_REAL, /* double, within min and max */
+    OPTION_SIZE, /* 500M; size_t */
+    OPTION_SEED, /* uint64_t */
+    OPTION_PAIR, /* 6:12; int[2], from 1 to min, from 1 to max */
+    OPTION_SETS  /* KEY=VALUE, repeatable; the next of options.sets */
+} option_kind;
+
+typedef struct option_row {
+    const char *name;  /* without its "--" */
+    char letter;       /* of its short form; 0: none */
+    const char *value; /* what stands for it in the help; NULL: a flag */
+    const char *help;
+    option_kind kind;
+    size_t offset; /* of the field in options */
+    double min, max;
+    /* What a command writes depends on it, for the same inputs and the same model: the contents of
+     * its files or of what it prints, not where they go, how fast, or which of the inputs. */
+    bool changes_result;
+} option_row;
+
+typedef struct option_list {
+    const option_row *rows;
+    int count;
+} option_list;
+
+#define OPTION_AT(field) offsetof(options, field)
+#define OPTION_LIST(array)                                                                         \
+    { (array), (int)(sizeof(array) / sizeof *(array)) }
+
+/* What several commands take: option_lists.c. */
+extern const option_list options_common; /* the model, how to compute, --quiet; of all commands */
+extern const option_list options_output;
+extern const option_list options_json;
+extern const option_list options_system;
+extern const option_list options_sampling; /* of text */
+extern const option_list options_answer; /* the rest of sampling; length, turns of text and sound */
+extern const option_list options_turns;  /* limits of a conversation and of a sound in it */
+extern const option_list options_cache;
+extern const option_list options_channel;
+extern const option_list options_raw; /* samples without a header */
+extern const option_list options_resume;
+extern const option_list options_recordings; /* how to work on many */
+
+enum { OPTION_LIST_CAP = 16, OPTION_CAP = 64 }; /* of a command: lists, rows */
+
+typedef struct command {
+    const char *name;
+    const char *summary;                         /* one line for `runnel --help` */
+    const char *synopsis;                        /* after the name */
+    const char *about;                           /* what it does, for --help; may be NULL */
+    const option_list *options[OPTION_LIST_CAP]; /* in the order of the help, after the common
+                                                  * ones; NULL ends them */
+    int (*run)(const options *o);
+    bool endless; /* Ctrl-C is its usual end: exit code 0 */
+} command;
+
+/* The options of a command in the order of its help, the common ones first: row `index`, counted
+ * from 0; NULL behind the last. --help and --version, which all commands take, are not among
+ * them. */
+const option_row *command_option(const command *c, int index);
+
+/* Parses what follows the command's name. Returns false when the program should end with *code:
+ * help was shown, or a sentence about the mistake. */
+bool options_parse(options *o, const command *c, int argc, char **argv, int *code);
+/* Writes the command's help. */
+void command_help(const command *c);
+
+#endif
