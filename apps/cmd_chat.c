@@ -4,14 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/answer.h"
 #include "apps/commands.h"
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/open.h"
-#include "apps/turn.h"
 
 typedef struct chat {
-    turn t;
+    answer a;
     int turn_count;
 } chat;
 
@@ -30,7 +30,7 @@ static int check_line(const chat *c, char *line) {
         char *end = p + strcspn(p, " ");
         const char kept = *end;
         *end = '\0';
-        code = turn_check_file(&c->t, p + 1);
+        code = answer_check_file(&c->a, p + 1);
         *end = kept;
         p = end;
     }
@@ -47,26 +47,26 @@ static int add_line(const chat *c, char *line) {
         *end = '\0';
         *p = '\0';
         if (p > text && p[-1] == ' ') p[-1] = '\0';
-        int code = *text != '\0' ? turn_add_text(&c->t, RNL_ROLE_USER, text) : EXIT_OK;
-        if (code == EXIT_OK) code = turn_add_file(&c->t, p + 1);
+        int code = *text != '\0' ? answer_add_text(&c->a, RNL_ROLE_USER, text) : EXIT_OK;
+        if (code == EXIT_OK) code = answer_add_file(&c->a, p + 1);
         if (code != EXIT_OK) return code;
         text = last ? end : end + 1;
     }
-    return *text != '\0' ? turn_add_text(&c->t, RNL_ROLE_USER, text) : EXIT_OK;
+    return *text != '\0' ? answer_add_text(&c->a, RNL_ROLE_USER, text) : EXIT_OK;
 }
 
-static int answer(chat *c, char *line) {
+static int answer_line(chat *c, char *line) {
     int code = check_line(c, line);
     if (code == EXIT_OK) code = add_line(c, line);
     if (code != EXIT_OK) return code;
     char path[4096];
-    const options *o = c->t.options;
-    c->t.sound_path = NULL;
-    if (o->output != NULL && c->t.mode == RNL_MODE_INTERLEAVED) {
+    const options *o = c->a.options;
+    c->a.sound_path = NULL;
+    if (o->output != NULL && c->a.mode == RNL_MODE_INTERLEAVED) {
         (void)snprintf(path, sizeof path, "%s/turn-%02d.wav", o->output, ++c->turn_count);
-        c->t.sound_path = path;
+        c->a.sound_path = path;
     }
-    return turn_run(&c->t);
+    return answer_run(&c->a);
 }
 
 static int converse(chat *c) {
@@ -81,7 +81,7 @@ static int converse(chat *c) {
         if (size < 0) break;
         while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
         if (is_blank(line)) continue;
-        code = answer(c, line);
+        code = answer_line(c, line);
         /* A person at a terminal may try again after a slip such as a wrong file name. */
         if (typed && (code == EXIT_INPUT || code == EXIT_USAGE)) code = EXIT_OK;
     }
@@ -103,13 +103,13 @@ static bool find_mode(const options *o, const rnl_model *model, rnl_mode *mode) 
 }
 
 static int begin(chat *c) {
-    const options *o = c->t.options;
-    int code = turn_add_system(&c->t);
+    const options *o = c->a.options;
+    int code = answer_add_system(&c->a);
     if (code == EXIT_OK && o->output != NULL) code = make_folder(o->output);
     if (code != EXIT_OK) return code;
     if (o->argument_count == 0) return converse(c);
     if (is_blank(o->arguments[0])) return complain(EXIT_INPUT, "chat: the message has no text");
-    return answer(c, o->arguments[0]);
+    return answer_line(c, o->arguments[0]);
 }
 
 static int run(const options *o) {
@@ -118,8 +118,8 @@ static int run(const options *o) {
     int code;
     rnl_model *model = open_model(o, &code);
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
-    chat c = {.t = {.options = o, .model = model, .session = session}};
-    if (session != NULL) code = find_mode(o, model, &c.t.mode) ? begin(&c) : EXIT_USAGE;
+    chat c = {.a = {.options = o, .model = model, .session = session}};
+    if (session != NULL) code = find_mode(o, model, &c.a.mode) ? begin(&c) : EXIT_USAGE;
     rnl_session_destroy(&session);
     rnl_model_close(&model);
     return code;

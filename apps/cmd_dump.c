@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/answer.h"
 #include "apps/commands.h"
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/npy.h"
 #include "apps/open.h"
 #include "apps/replace.h"
-#include "apps/turn.h"
 #include "audio/file.h"
 #include "engine/session.h"
 
@@ -146,12 +146,12 @@ static bool split_stage(dump *d, char *name) {
 }
 
 static int dump_stage(const options *o, rnl_model *model, rnl_session *session, dump *d) {
-    turn t = {.options = o, .model = model, .session = session, .mode = RNL_MODE_INTERLEAVED};
-    if (!rnl_model_can(model, t.mode))
-        t.mode = rnl_model_can(model, RNL_MODE_TRANSCRIBE) ? RNL_MODE_TRANSCRIBE : RNL_MODE_TEXT;
-    int code = turn_add_system(&t);
-    if (code == EXIT_OK) code = turn_add_file(&t, o->arguments[1]);
-    const rnl_turn_config config = answer_config(o, model, t.mode);
+    answer a = {.options = o, .model = model, .session = session, .mode = RNL_MODE_INTERLEAVED};
+    if (!rnl_model_can(model, a.mode))
+        a.mode = rnl_model_can(model, RNL_MODE_TRANSCRIBE) ? RNL_MODE_TRANSCRIBE : RNL_MODE_TEXT;
+    int code = answer_add_system(&a);
+    if (code == EXIT_OK) code = answer_add_file(&a, o->arguments[1]);
+    const rnl_turn_config config = answer_config(o, model, a.mode);
     if (code == EXIT_OK) code = run_turn(d, session, &config);
     if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED; /* the array is not complete */
     if (code != EXIT_OK) return code;

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/batch.h"
 #include "apps/commands.h"
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/recording.h"
+#include "apps/recordings.h"
 #include "apps/refs.h"
 #include "apps/wer.h"
 #include "core/json.h"
@@ -21,21 +21,21 @@ typedef struct result {
 } result;
 
 typedef struct eval {
-    batch batch;
+    recordings all;
     sound_config sound;
     refs refs;
     result *results; /* [refs.count] */
 } eval;
 
 typedef struct one {
-    batch_job *job;
+    recordings_job *job;
     result *result;
 } one;
 
 static int on_begin(void *context, double length, rnl_error *error) {
     (void)error;
     one *x = context;
-    batch_begin(x->job, length);
+    recordings_begin(x->job, length);
     return EXIT_OK;
 }
 
@@ -56,14 +56,14 @@ static bool append(result *r, const char *text, size_t size) {
 
 static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
     one *x = context;
-    batch_progress(x->job, piece->done, piece->text);
+    recordings_progress(x->job, piece->done, piece->text);
     if (append(x->result, piece->text, piece->text_size)) return EXIT_OK;
     (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     return EXIT_FAILED;
 }
 
-static int work(batch_job *job, size_t input, double *seconds, rnl_error *error) {
-    eval *e = job->batch->context;
+static int work(recordings_job *job, size_t input, double *seconds, rnl_error *error) {
+    eval *e = job->all->context;
     result *r = &e->results[input];
     one x = {.job = job, .result = r};
     const recording_hooks hooks = {.context = &x, .begin = on_begin, .piece = on_piece};
@@ -110,24 +110,24 @@ static int json_one(const eval *e, size_t i) {
 }
 
 static int json_total(const eval *e, const wer_counts *total) {
-    const batch *b = &e->batch;
+    const recordings *r = &e->all;
     json *o = json_new_object();
-    json_set(o, "files", json_new_int((int64_t)b->done_count));
-    json_set(o, "failed", json_new_int((int64_t)b->failed_count));
+    json_set(o, "files", json_new_int((int64_t)r->done_count));
+    json_set(o, "failed", json_new_int((int64_t)r->failed_count));
     json_set(o, "words", counts_of(&total->words));
     json_set(o, "characters", counts_of(&total->characters));
-    json_set(o, "duration", json_new_number(b->seconds));
-    json_set(o, "elapsed", json_new_number(b->elapsed));
+    json_set(o, "duration", json_new_number(r->seconds));
+    json_set(o, "elapsed", json_new_number(r->elapsed));
     json_set(o, "real_time_factor",
-             json_new_number(b->seconds > 0 ? b->elapsed / b->seconds : 0.0));
-    json_set(o, "speech", json_new_number(b->stats.speech));
-    json_set(o, "encode_seconds", json_new_number(b->stats.encode));
-    json_set(o, "decode_seconds", json_new_number(b->stats.decode));
-    json_set(o, "overlap_seconds", json_new_number(b->stats.overlap));
-    json_set(o, "pieces", json_new_int(b->stats.piece_count));
-    json_set(o, "skipped", json_new_int(b->stats.skipped_count));
-    json_set(o, "again", json_new_int(b->stats.again_count));
-    json_set(o, "joined", json_new_int(b->stats.joined_count));
+             json_new_number(r->seconds > 0 ? r->elapsed / r->seconds : 0.0));
+    json_set(o, "speech", json_new_number(r->stats.speech));
+    json_set(o, "encode_seconds", json_new_number(r->stats.encode));
+    json_set(o, "decode_seconds", json_new_number(r->stats.decode));
+    json_set(o, "overlap_seconds", json_new_number(r->stats.overlap));
+    json_set(o, "pieces", json_new_int(r->stats.piece_count));
+    json_set(o, "skipped", json_new_int(r->stats.skipped_count));
+    json_set(o, "again", json_new_int(r->stats.again_count));
+    json_set(o, "joined", json_new_int(r->stats.joined_count));
     json *all = json_new_object();
     json_set(all, "total", o);
     return print_json(all);
@@ -143,22 +143,22 @@ static void print_one(const char *name, const wer_counts *c) {
 static int report(const eval *e) {
     wer_counts total = {0};
     int code = EXIT_OK;
-    if (!e->batch.options->json) printf(" WER %%  CER %%   words   sub   del   ins  file\n");
+    if (!e->all.options->json) printf(" WER %%  CER %%   words   sub   del   ins  file\n");
     for (size_t i = 0; i < e->refs.count && code == EXIT_OK; i++) {
-        if (e->batch.states[i] != BATCH_DONE) continue;
+        if (e->all.states[i] != RECORDING_DONE) continue;
         wer_add(&total, &e->results[i].counts);
-        if (e->batch.options->json)
+        if (e->all.options->json)
             code = json_one(e, i);
         else
             print_one(e->refs.paths[i], &e->results[i].counts);
     }
-    if (e->batch.options->json) {
+    if (e->all.options->json) {
         if (code == EXIT_OK) code = json_total(e, &total);
     } else {
         print_one("total", &total);
         printf("real-time factor %.4f (%.1f x real time)\n",
-               e->batch.seconds > 0 ? e->batch.elapsed / e->batch.seconds : 0.0,
-               e->batch.elapsed > 0 ? e->batch.seconds / e->batch.elapsed : 0.0);
+               e->all.seconds > 0 ? e->all.elapsed / e->all.seconds : 0.0,
+               e->all.elapsed > 0 ? e->all.seconds / e->all.elapsed : 0.0);
     }
     return code == EXIT_OK ? flush_output() : code;
 }
@@ -167,7 +167,7 @@ static int report(const eval *e) {
 
 /* Every line is worked on, twice when it stands there twice: an input_list names it once. */
 static int list_inputs(eval *e) {
-    input_list *list = &e->batch.list;
+    input_list *list = &e->all.list;
     list->paths = calloc(e->refs.count, sizeof *list->paths);
     e->results = calloc(e->refs.count, sizeof *e->results);
     if (list->paths == NULL || e->results == NULL)
@@ -182,16 +182,16 @@ static int list_inputs(eval *e) {
 
 static int evaluate(eval *e, const options *o) {
     int code = list_inputs(e);
-    if (code == EXIT_OK) code = batch_prepare(&e->batch);
+    if (code == EXIT_OK) code = recordings_prepare(&e->all);
     rnl_model *model = code == EXIT_OK ? open_model(o, &code) : NULL;
     if (model != NULL) {
-        e->batch.work = work;
-        e->batch.context = e;
-        code = batch_run(&e->batch, model);
-        const int printed = e->batch.done_count > 0 ? report(e) : EXIT_OK;
+        e->all.work = work;
+        e->all.context = e;
+        code = recordings_run(&e->all, model);
+        const int printed = e->all.done_count > 0 ? report(e) : EXIT_OK;
         if (code == EXIT_OK) code = printed;
     }
-    batch_free(&e->batch);
+    recordings_free(&e->all);
     rnl_model_close(&model);
     for (size_t i = 0; e->results != NULL && i < e->refs.count; i++) free(e->results[i].text);
     free(e->results);
@@ -199,7 +199,7 @@ static int evaluate(eval *e, const options *o) {
 }
 
 static int run(const options *o) {
-    eval e = {.batch = {.options = o}};
+    eval e = {.all = {.options = o}};
     rnl_error error = {0};
     if (o->refs == NULL || o->argument_count > 0)
         return complain(EXIT_USAGE, "eval: give the references with --refs FILE, and nothing else");

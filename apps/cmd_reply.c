@@ -2,19 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/answer.h"
 #include "apps/commands.h"
 #include "apps/ending.h"
 #include "apps/inputs.h"
 #include "apps/messages.h"
 #include "apps/open.h"
-#include "apps/turn.h"
 
 /* One question; several files are turns of one conversation. */
-static int answer(turn *t, const char *question, const char *sound_path) {
-    t->input = question;
-    t->sound_path = sound_path;
-    const int code = turn_add_file(t, question);
-    return code == EXIT_OK ? turn_run(t) : code;
+static int answer_one(answer *a, const char *question, const char *sound_path) {
+    a->input = question;
+    a->sound_path = sound_path;
+    const int code = answer_add_file(a, question);
+    return code == EXIT_OK ? answer_run(a) : code;
 }
 
 /* Whether -o names the folder of the answers. */
@@ -44,16 +44,16 @@ static bool name_answers(const options *o, char **paths) {
     return true;
 }
 
-static int answer_all(turn *t, const options *o) {
+static int answer_all(answer *a, const options *o) {
     char **paths = calloc((size_t)o->argument_count, sizeof *paths);
     int code = EXIT_OK;
     if (paths == NULL || !name_answers(o, paths))
         code = complain(EXIT_FAILED, "memory is exhausted");
     if (code == EXIT_OK && o->output != NULL && o->argument_count > 1)
         code = make_folder(o->output);
-    if (code == EXIT_OK) code = turn_add_system(t);
+    if (code == EXIT_OK) code = answer_add_system(a);
     for (int i = 0; i < o->argument_count && code == EXIT_OK && !interrupted(); i++)
-        code = answer(t, o->arguments[i], paths[i]);
+        code = answer_one(a, o->arguments[i], paths[i]);
     for (int i = 0; paths != NULL && i < o->argument_count; i++) free(paths[i]);
     free(paths);
     return code;
@@ -63,13 +63,13 @@ static int run(const options *o) {
     if (o->argument_count == 0)
         return complain(EXIT_USAGE, "reply: no question was named; give a sound file");
     int code = EXIT_OK;
-    if (o->output != NULL && !into_folder(o)) code = turn_check_sound_path(o->output);
+    if (o->output != NULL && !into_folder(o)) code = answer_check_sound_path(o->output);
     if (code != EXIT_OK) return code;
     rnl_model *model = open_model(o, &code);
     if (model == NULL) return code;
     rnl_session *session = open_session(o, model, &code);
-    turn t = {.options = o, .model = model, .session = session, .mode = RNL_MODE_INTERLEAVED};
-    if (session != NULL) code = answer_all(&t, o);
+    answer a = {.options = o, .model = model, .session = session, .mode = RNL_MODE_INTERLEAVED};
+    if (session != NULL) code = answer_all(&a, o);
     rnl_session_destroy(&session);
     rnl_model_close(&model);
     return code;

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/answer.h"
 #include "apps/book.h"
 #include "apps/commands.h"
 #include "apps/messages.h"
 #include "apps/open.h"
-#include "apps/turn.h"
 
 static const struct {
     const char *name, *prompt;
@@ -64,14 +64,14 @@ static int speak(const options *o, rnl_model *model, rnl_session *session, const
     if (prompt == NULL) return EXIT_USAGE;
     if (o->text_file != NULL) return book_speak(o, model, session, prompt);
     if (is_blank(text)) return complain(EXIT_INPUT, "say: there is no text to speak");
-    turn t = {.options = o,
-              .model = model,
-              .session = session,
-              .mode = RNL_MODE_SPEAK,
-              .sound_path = book_output(o)};
-    int code = *prompt != '\0' ? turn_add_text(&t, RNL_ROLE_SYSTEM, prompt) : EXIT_OK;
-    if (code == EXIT_OK) code = turn_add_text(&t, RNL_ROLE_USER, text);
-    return code == EXIT_OK ? turn_run(&t) : code;
+    answer a = {.options = o,
+                .model = model,
+                .session = session,
+                .mode = RNL_MODE_SPEAK,
+                .sound_path = book_output(o)};
+    int code = *prompt != '\0' ? answer_add_text(&a, RNL_ROLE_SYSTEM, prompt) : EXIT_OK;
+    if (code == EXIT_OK) code = answer_add_text(&a, RNL_ROLE_USER, text);
+    return code == EXIT_OK ? answer_run(&a) : code;
 }
 
 /* What can be refused before the model is opened. */
@@ -84,7 +84,7 @@ static int check(const options *o, bool *finished) {
         return complain(EXIT_USAGE, "say: give the text as one argument, - for standard input, or "
                                     "a text file with -f");
     if (o->resume) return complain(EXIT_USAGE, "--resume: only a text file of -f is gone on with");
-    return turn_check_sound_path(book_output(o));
+    return answer_check_sound_path(book_output(o));
 }
 
 static int run(const options *o) {

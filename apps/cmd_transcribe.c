@@ -4,18 +4,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "apps/batch.h"
+#include "apps/answer.h"
 #include "apps/commands.h"
 #include "apps/manifest.h"
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/outputs.h"
 #include "apps/recording.h"
-#include "apps/turn.h"
+#include "apps/recordings.h"
 #include "core/status.h"
 
 typedef struct run_state {
-    batch batch;
+    recordings all;
     sound_config sound;
     unsigned formats; /* 0: the text goes to standard output */
     const char *model_name;
@@ -28,7 +28,7 @@ typedef struct run_state {
 /* One recording (or one channel of it) under way. */
 typedef struct one {
     run_state *run;
-    batch_job *job;
+    recordings_job *job;
     const char *path;
     int channel;       /* 0: all mixed */
     int channel_count; /* recordings of which are heard one after the other */
@@ -39,7 +39,7 @@ typedef struct one {
 /* ---- Where results go ---- */
 
 static bool open_outputs(one *x, rnl_error *error) {
-    const options *o = x->run->batch.options;
+    const options *o = x->run->all.options;
     size_t size;
     const char *stem = input_stem(x->path, &size);
     char *folder = input_folder(x->path, o->output_folder);
@@ -68,9 +68,9 @@ static const char *colour_of(float confidence) {
 }
 
 static void put_text(const one *x, const rnl_piece *p) {
-    if (x->run->batch.list.count > 1 || x->channel > 0) (void)printf("%s", x->path);
+    if (x->run->all.list.count > 1 || x->channel > 0) (void)printf("%s", x->path);
     if (x->channel > 0) (void)printf(" (channel %d)", x->channel);
-    if (x->run->batch.list.count > 1 || x->channel > 0) (void)printf(": ");
+    if (x->run->all.list.count > 1 || x->channel > 0) (void)printf(": ");
     if (!x->run->colour) {
         (void)fwrite(p->text, 1, p->text_size, stdout);
     } else {
@@ -83,9 +83,9 @@ static void put_text(const one *x, const rnl_piece *p) {
     (void)putchar('\n');
 }
 
-/* With the lock of the batch held. */
+/* With the lock of the recordings held. */
 static bool put_stdout(const one *x, const rnl_piece *piece, rnl_error *error) {
-    const options *o = x->run->batch.options;
+    const options *o = x->run->all.options;
     if (o->json) {
         char *line = format_piece_json(&x->head, piece);
         if (line == NULL) {
@@ -95,7 +95,7 @@ static bool put_stdout(const one *x, const rnl_piece *piece, rnl_error *error) {
         (void)puts(line);
         free(line);
     } else if (x->run->text_shown) {
-        meter_clear(&x->run->batch.meter);
+        meter_clear(&x->run->all.meter);
         put_text(x, piece);
     }
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return true;
@@ -107,39 +107,39 @@ static bool put_stdout(const one *x, const rnl_piece *piece, rnl_error *error) {
 
 static int on_begin(void *context, double length, rnl_error *error) {
     one *x = context;
-    batch_begin(x->job, length);
+    recordings_begin(x->job, length);
     return x->run->formats == 0 || open_outputs(x, error) ? EXIT_OK : EXIT_FAILED;
 }
 
 static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
     one *x = context;
     if (!outputs_piece(&x->outputs, piece, error)) return EXIT_FAILED;
-    batch *b = &x->run->batch;
-    (void)pthread_mutex_lock(&b->lock);
+    recordings *r = &x->run->all;
+    (void)pthread_mutex_lock(&r->lock);
     const bool done = put_stdout(x, piece, error);
-    (void)pthread_mutex_unlock(&b->lock);
-    batch_progress(x->job, piece->done, piece->text);
+    (void)pthread_mutex_unlock(&r->lock);
+    recordings_progress(x->job, piece->done, piece->text);
     return done ? EXIT_OK : EXIT_FAILED;
 }
 
 /* Where the recording was left, and how to go on. With nothing half-written. */
 static void tell_stop(const one *x, double seconds) {
-    batch *b = &x->run->batch;
+    recordings *r = &x->run->all;
     char at[32];
     meter_time(at, sizeof at, seconds);
-    (void)pthread_mutex_lock(&b->lock);
-    meter_clear(&b->meter);
+    (void)pthread_mutex_lock(&r->lock);
+    meter_clear(&r->meter);
     (void)fprintf(stderr, "stopped at %s of %s; %s\n", at, x->path,
                   x->run->manifest != NULL
                       ? "run the same command with --resume: what is finished is not done again"
                       : "with --output-dir such a run can be resumed (--resume)");
-    (void)pthread_mutex_unlock(&b->lock);
+    (void)pthread_mutex_unlock(&r->lock);
 }
 
 static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
-    const rnl_transcript_config *c = &x->run->batch.config;
+    const rnl_transcript_config *c = &x->run->all.config;
     const char *system = c->system;
-    if (system == NULL) system = rnl_model_system_prompt(x->run->batch.model, RNL_MODE_TRANSCRIBE);
+    if (system == NULL) system = rnl_model_system_prompt(x->run->all.model, RNL_MODE_TRANSCRIBE);
     x->head = (format_head){.input = x->path,
                             .model = x->run->model_name,
                             .system = system,
@@ -160,9 +160,9 @@ static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
     return code;
 }
 
-static int work(batch_job *job, size_t input, double *seconds, rnl_error *error) {
-    run_state *run = job->batch->context;
-    one x = {.run = run, .job = job, .path = job->batch->list.paths[input]};
+static int work(recordings_job *job, size_t input, double *seconds, rnl_error *error) {
+    run_state *run = job->all->context;
+    one x = {.run = run, .job = job, .path = job->all->list.paths[input]};
     manifest_input file;
     const bool is_file = manifest_look(x.path, &file);
     int code = EXIT_OK, channels = 0;
@@ -173,9 +173,9 @@ static int work(batch_job *job, size_t input, double *seconds, rnl_error *error)
     for (x.channel = channels > 0 ? 1 : 0; x.channel <= channels && code == EXIT_OK; x.channel++)
         code = transcribe_channel(&x, seconds, error);
     if (code != EXIT_OK || run->manifest == NULL || !is_file) return code;
-    (void)pthread_mutex_lock(&job->batch->lock);
+    (void)pthread_mutex_lock(&job->all->lock);
     if (!manifest_add(run->manifest, &file, *seconds, error)) code = EXIT_FAILED;
-    (void)pthread_mutex_unlock(&job->batch->lock);
+    (void)pthread_mutex_unlock(&job->all->lock);
     return code;
 }
 
@@ -184,55 +184,55 @@ static int work(batch_job *job, size_t input, double *seconds, rnl_error *error)
 /* Of inputs whose outputs would have one name, all but the first fail. Over the whole list, so that
  * every shard finds the same. */
 static int refuse_clashes(run_state *run) {
-    batch *b = &run->batch;
-    size_t *first = calloc(b->list.count + 1, sizeof *first);
+    recordings *r = &run->all;
+    size_t *first = calloc(r->list.count + 1, sizeof *first);
     const bool memory =
-        first != NULL && inputs_first_of_name(&b->list, b->options->output_folder, first);
-    for (size_t i = 0; memory && i < b->list.count; i++) {
+        first != NULL && inputs_first_of_name(&r->list, r->options->output_folder, first);
+    for (size_t i = 0; memory && i < r->list.count; i++) {
         if (first[i] == i) continue;
         rnl_error error;
         (void)status_fail(&error, RNL_ERR_ARGUMENT,
                           "%s: its output would have the name of that of %s; give it an "
                           "--output-dir of its own",
-                          b->list.paths[i], b->list.paths[first[i]]);
-        batch_fail(b, i, EXIT_FAILED, &error);
+                          r->list.paths[i], r->list.paths[first[i]]);
+        recordings_fail(r, i, EXIT_FAILED, &error);
     }
     free(first);
     return memory ? EXIT_OK : complain(EXIT_FAILED, "memory is exhausted");
 }
 
-static void skip(batch *b, size_t input) {
-    if (b->states[input] == BATCH_FAILED) { /* another shard tells of it */
-        free(b->reasons[input]);
-        b->reasons[input] = NULL;
-        if (--b->failed_count == 0) b->code = EXIT_OK;
+static void skip(recordings *r, size_t input) {
+    if (r->states[input] == RECORDING_FAILED) { /* another shard tells of it */
+        free(r->reasons[input]);
+        r->reasons[input] = NULL;
+        if (--r->failed_count == 0) r->code = EXIT_OK;
     }
-    b->states[input] = BATCH_SKIPPED;
-    b->skipped_count++;
+    r->states[input] = RECORDING_SKIPPED;
+    r->skipped_count++;
 }
 
 /* Leaves out what another shard does, and what the manifest says is done. */
 static void skip_others(run_state *run) {
-    batch *b = &run->batch;
+    recordings *r = &run->all;
     size_t finished = 0;
-    for (size_t i = 0; i < b->list.count; i++) {
+    for (size_t i = 0; i < r->list.count; i++) {
         manifest_input file;
-        const char *path = b->list.paths[i];
+        const char *path = r->list.paths[i];
         if (shard_of(path, run->shard_count) != run->shard) {
-            skip(b, i);
-        } else if (run->manifest != NULL && b->states[i] == BATCH_WAITING &&
+            skip(r, i);
+        } else if (run->manifest != NULL && r->states[i] == RECORDING_WAITING &&
                    manifest_look(path, &file) && manifest_is_done(run->manifest, &file)) {
-            skip(b, i);
+            skip(r, i);
             finished++;
         }
     }
-    if (finished > 0 && !b->options->quiet)
+    if (finished > 0 && !r->options->quiet)
         (void)fprintf(stderr, "%zu recordings are done already\n", finished);
 }
 
 /* What results depend on, for the manifest. */
 static void describe(const run_state *run, char *out, size_t cap) {
-    const options *o = run->batch.options;
+    const options *o = run->all.options;
     (void)snprintf(out, cap, "model %s, formats %u, %s%s, system %s, temperature %g, top_k %d",
                    run->model_name, run->formats, run->sound.per_channel ? "per channel" : "",
                    o->whole ? "whole" : "", o->system != NULL ? o->system : "", o->temperature,
@@ -240,7 +240,7 @@ static void describe(const run_state *run, char *out, size_t cap) {
 }
 
 static int open_manifest(run_state *run) {
-    const options *o = run->batch.options;
+    const options *o = run->all.options;
     char settings[1024];
     if (o->output_folder == NULL) return EXIT_OK;
     describe(run, settings, sizeof settings);
@@ -283,9 +283,9 @@ static int check_options(run_state *run, const options *o) {
 }
 
 static int transcribe_all(run_state *run, const options *o) {
-    batch *b = &run->batch;
+    recordings *r = &run->all;
     int code = o->output_folder != NULL ? make_folder(o->output_folder) : EXIT_OK;
-    if (code == EXIT_OK) code = batch_prepare(b);
+    if (code == EXIT_OK) code = recordings_prepare(r);
     if (code == EXIT_OK && run->formats != 0 && o->output == NULL) code = refuse_clashes(run);
     if (code != EXIT_OK) return code;
     rnl_model *model = open_model(o, &code);
@@ -296,32 +296,32 @@ static int transcribe_all(run_state *run, const options *o) {
     code = open_manifest(run);
     if (code == EXIT_OK) {
         skip_others(run);
-        b->work = work;
-        b->context = run;
-        code = batch_run(b, model);
+        r->work = work;
+        r->context = run;
+        code = recordings_run(r, model);
     }
     manifest_close(&run->manifest);
-    batch_free(b);
+    recordings_free(r);
     rnl_model_close(&model);
     return code;
 }
 
 static int run(const options *o) {
-    run_state run = {.batch = {.options = o}};
+    run_state run = {.all = {.options = o}};
     int code = check_options(&run, o);
     if (code == EXIT_OK)
-        code = inputs_gather(&run.batch.list, o->arguments, o->argument_count, o->list);
+        code = inputs_gather(&run.all.list, o->arguments, o->argument_count, o->list);
     if (code != EXIT_OK) return code;
-    if (run.batch.list.count == 0)
+    if (run.all.list.count == 0)
         code = complain(EXIT_USAGE, "transcribe: no recording was named; give a sound file");
-    else if (o->output != NULL && run.batch.list.count > 1)
+    else if (o->output != NULL && run.all.list.count > 1)
         code = complain(EXIT_USAGE,
                         "-o names one file, but there are %zu recordings; use "
                         "--output-dir",
-                        run.batch.list.count);
+                        run.all.list.count);
     else
         code = transcribe_all(&run, o);
-    batch_free(&run.batch);
+    recordings_free(&run.all);
     return code;
 }
 

@@ -108,7 +108,7 @@ static void set_ms(json *object, const char *key, double seconds) {
     if (seconds > 0) json_set(object, key, json_new_number(1e3 * seconds));
 }
 
-/* What --json tells of every answer of the model (apps/turn.c); a transcript is text throughout. */
+/* What --json tells of every answer (apps/answer.c); a transcript is text throughout. */
 static bool set_turn(json *o, const rnl_piece *p) {
     json *ids = json_new_array(), *times = json_new_object();
     for (size_t i = 0; i < p->emitted_count; i++) json_append(ids, json_new_int(p->emitted[i]));

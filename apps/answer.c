@@ -1,4 +1,4 @@
-#include "apps/turn.h"
+#include "apps/answer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "apps/progress.h"
 
 typedef struct running {
-    const turn *t;
+    const answer *a;
     sound_writer *writer;
     progress progress;
     char *text; /* all of it, for --json */
@@ -27,57 +27,57 @@ static int failed(const rnl_error *error) {
     return complain(exit_code(error), "%s", error->text);
 }
 
-static int read_file(const turn *t, const char *path, sound *s) {
+static int read_file(const answer *a, const char *path, sound *s) {
     rnl_error error = {0};
     sound_config config;
     *s = (sound){0};
-    const int code = inputs_sound_config(t->options, &config);
+    const int code = inputs_sound_config(a->options, &config);
     if (code != EXIT_OK) return code;
-    const double limit = t->options->seconds_max > 0 ? t->options->seconds_max : 60.0;
+    const double limit = a->options->seconds_max > 0 ? a->options->seconds_max : 60.0;
     if (sound_read(path, limit, &config, s, &error) == RNL_OK) return EXIT_OK;
     return complain(EXIT_INPUT, "%s", error.text);
 }
 
-int turn_check_file(const turn *t, const char *path) {
+int answer_check_file(const answer *a, const char *path) {
     sound s;
-    const int code = read_file(t, path, &s);
+    const int code = read_file(a, path, &s);
     sound_free(&s);
     return code;
 }
 
-int turn_add_file(const turn *t, const char *path) {
+int answer_add_file(const answer *a, const char *path) {
     sound s;
     rnl_error error = {0};
-    const int code = read_file(t, path, &s);
+    const int code = read_file(a, path, &s);
     if (code != EXIT_OK) return code;
-    const rnl_status status = rnl_session_add_audio(t->session, s.samples, s.count, s.rate, &error);
+    const rnl_status status = rnl_session_add_audio(a->session, s.samples, s.count, s.rate, &error);
     sound_free(&s);
     if (status == RNL_OK) return EXIT_OK;
     return complain(exit_code(&error), "%s: %s", path, error.text);
 }
 
-int turn_check_sound_path(const char *path) {
+int answer_check_sound_path(const char *path) {
     rnl_error error = {0};
     return sound_writer_check(path, &error) == RNL_OK ? EXIT_OK : failed(&error);
 }
 
-int turn_add_text(const turn *t, rnl_role role, const char *text) {
+int answer_add_text(const answer *a, rnl_role role, const char *text) {
     rnl_error error = {0};
-    const rnl_status status = rnl_session_add_text(t->session, role, text, strlen(text), &error);
+    const rnl_status status = rnl_session_add_text(a->session, role, text, strlen(text), &error);
     return status == RNL_OK ? EXIT_OK : failed(&error);
 }
 
-int turn_add_system(const turn *t) {
-    const char *system = t->options->system;
-    if (system == NULL) system = rnl_model_system_prompt(t->model, t->mode);
-    return system != NULL ? turn_add_text(t, RNL_ROLE_SYSTEM, system) : EXIT_OK;
+int answer_add_system(const answer *a) {
+    const char *system = a->options->system;
+    if (system == NULL) system = rnl_model_system_prompt(a->model, a->mode);
+    return system != NULL ? answer_add_text(a, RNL_ROLE_SYSTEM, system) : EXIT_OK;
 }
 
 static int show_text(running *r, const char *text, size_t size) {
     if (r->first_text == 0) r->first_text = now_seconds();
-    if (r->t->options->json) return EXIT_OK;
+    if (r->a->options->json) return EXIT_OK;
     progress_clear(&r->progress);
-    if (!r->wrote_text && r->t->label != NULL) printf("%s: ", r->t->label);
+    if (!r->wrote_text && r->a->label != NULL) printf("%s: ", r->a->label);
     r->wrote_text = true;
     (void)fwrite(text, 1, size, stdout);
     return flush_output();
@@ -103,12 +103,12 @@ static int pull(running *r) {
     float samples[4096];
     size_t got;
     rnl_error error = {0};
-    while (rnl_session_pull_text(r->t->session, text, sizeof text, &got) == RNL_OK) {
+    while (rnl_session_pull_text(r->a->session, text, sizeof text, &got) == RNL_OK) {
         const int code = show_text(r, text, got);
         if (code != EXIT_OK) return code;
         if (!keep_text(r, text, got)) return complain(EXIT_FAILED, "memory is exhausted");
     }
-    while (rnl_session_pull_samples(r->t->session, samples, 4096, &got) == RNL_OK) {
+    while (rnl_session_pull_samples(r->a->session, samples, 4096, &got) == RNL_OK) {
         if (r->first_sound == 0) r->first_sound = now_seconds();
         r->sample_count += got;
         if (r->writer != NULL && sound_write(r->writer, samples, got, &error) != RNL_OK)
@@ -120,7 +120,7 @@ static int pull(running *r) {
 /* Notes when a stage is left behind, and says on a terminal which one runs. Not once there is text:
  * the word would be drawn over the answer, and removing it would remove the answer. */
 static void watch(running *r) {
-    switch (rnl_session_stage(r->t->session)) {
+    switch (rnl_session_stage(r->a->session)) {
     case RNL_STAGE_ENCODE:
         if (!r->wrote_text) progress_word(&r->progress, "listening");
         break;
@@ -140,7 +140,7 @@ static int generate(running *r) {
     rnl_error error = {0};
     for (;;) {
         if (interrupted()) return EXIT_STOPPED;
-        const rnl_status status = rnl_session_step(r->t->session, &error);
+        const rnl_status status = rnl_session_step(r->a->session, &error);
         if (status < 0) return failed(&error);
         watch(r);
         const int code = pull(r);
@@ -155,7 +155,7 @@ static double ms(const running *r, double moment) {
 
 /* One line on stderr: what a person wants to know about this answer. */
 static void tell_times(const running *r, const rnl_reply *reply) {
-    if (r->t->options->quiet) return;
+    if (r->a->options->quiet) return;
     const double total = r->end - r->begin;
     const double seconds = (double)r->sample_count / RNL_RATE_OUT;
     if (r->sample_count > 0)
@@ -189,8 +189,8 @@ static json *frames_of(const rnl_reply *reply) {
 
 static int json_reply(const running *r, const rnl_reply *reply) {
     json *o = json_new_object(), *ids = json_new_array(), *times = json_new_object();
-    if (r->t->input != NULL)
-        json_set(o, "input", json_new_string(r->t->input, strlen(r->t->input)));
+    if (r->a->input != NULL)
+        json_set(o, "input", json_new_string(r->a->input, strlen(r->a->input)));
     json_set(o, "text", json_new_string(r->text != NULL ? r->text : "", r->text_size));
     for (size_t i = 0; i < reply->text_count; i++)
         json_append(ids, json_new_int(reply->text_ids[i]));
@@ -206,15 +206,15 @@ static int json_reply(const running *r, const rnl_reply *reply) {
     set_time(times, "total_ms", ms(r, r->end));
     set_time(times, "audio_seconds", (double)r->sample_count / RNL_RATE_OUT);
     json_set(o, "times", times);
-    if (r->writer != NULL || r->t->sound_path != NULL)
-        json_set(o, "audio", json_new_string(r->t->sound_path, strlen(r->t->sound_path)));
+    if (r->writer != NULL || r->a->sound_path != NULL)
+        json_set(o, "audio", json_new_string(r->a->sound_path, strlen(r->a->sound_path)));
     return print_json(o);
 }
 
 static int finish(running *r) {
     rnl_error error = {0};
     rnl_reply reply;
-    rnl_session_get_reply(r->t->session, &reply);
+    rnl_session_get_reply(r->a->session, &reply);
     r->end = now_seconds();
     progress_clear(&r->progress);
     if (r->wrote_text) (void)putchar('\n');
@@ -222,21 +222,21 @@ static int finish(running *r) {
     if (code != EXIT_OK) return code;
     if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)
         return complain(EXIT_FAILED, "%s", error.text);
-    if (r->t->options->json) code = json_reply(r, &reply);
+    if (r->a->options->json) code = json_reply(r, &reply);
     tell_times(r, &reply);
     return code;
 }
 
-int turn_run(const turn *t) {
-    running r = {.t = t};
+int answer_run(const answer *a) {
+    running r = {.a = a};
     rnl_error error = {0};
-    progress_begin(&r.progress, t->options);
-    const rnl_turn_config config = answer_config(t->options, t->model, t->mode);
+    progress_begin(&r.progress, a->options);
+    const rnl_turn_config config = answer_config(a->options, a->model, a->mode);
     int code = EXIT_OK;
     r.begin = now_seconds();
-    if (rnl_session_begin(t->session, &config, &error) != RNL_OK) code = failed(&error);
-    if (code == EXIT_OK && t->sound_path != NULL &&
-        sound_writer_create(t->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
+    if (rnl_session_begin(a->session, &config, &error) != RNL_OK) code = failed(&error);
+    if (code == EXIT_OK && a->sound_path != NULL &&
+        sound_writer_create(a->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
         code = failed(&error);
     if (r.writer != NULL) doomed_add(sound_writer_temporary(r.writer));
     if (code == EXIT_OK) code = generate(&r);

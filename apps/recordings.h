@@ -1,7 +1,7 @@
 /* Many recordings over a pool of jobs: each job has a transcript of its own on the shared model. A
  * recording that fails does not stop the others. */
-#ifndef APPS_BATCH_H
-#define APPS_BATCH_H
+#ifndef APPS_RECORDINGS_H
+#define APPS_RECORDINGS_H
 
 #include <pthread.h>
 #include <runnel/runnel_transcript.h>
@@ -9,32 +9,38 @@
 #include "apps/inputs.h"
 #include "apps/meter.h"
 
-typedef struct batch batch;
+typedef struct recordings recordings;
 
 /* What a job works with. */
-typedef struct batch_job {
-    batch *batch;
+typedef struct recordings_job {
+    recordings *all;
     rnl_transcript *transcript;
     double done, length; /* s of the recording under way; length 0: not known. Under the lock */
-} batch_job;
+} recordings_job;
 
-typedef enum batch_state { BATCH_WAITING, BATCH_SKIPPED, BATCH_DONE, BATCH_FAILED } batch_state;
+typedef enum recording_state {
+    RECORDING_WAITING,
+    RECORDING_SKIPPED,
+    RECORDING_DONE,
+    RECORDING_FAILED
+} recording_state;
 
-struct batch {
+struct recordings {
     const options *options;
     rnl_model *model;
     input_list list;
-    batch_state *states; /* [list.count]; set to BATCH_SKIPPED or _FAILED before the run to leave
+    recording_state
+        *states;    /* [list.count]; set to RECORDING_SKIPPED or _FAILED before the run to leave
                           * one out */
-    char **reasons;      /* [list.count] of failures; NULL: none */
+    char **reasons; /* [list.count] of failures; NULL: none */
     rnl_transcript_config config; /* of the transcripts */
     /* Works on one input, with the lock open: EXIT_OK, EXIT_STOPPED (Ctrl-C), or a code with a
      * sentence in error. *seconds: of sound. */
-    int (*work)(batch_job *job, size_t input, double *seconds, rnl_error *error);
+    int (*work)(recordings_job *job, size_t input, double *seconds, rnl_error *error);
     void *context;
 
     pthread_mutex_t lock; /* for what follows, and whatever jobs share (standard output) */
-    batch_job *jobs;
+    recordings_job *jobs;
     int job_count;
     size_t next, done_count, failed_count, skipped_count;
     double seconds; /* of sound, finished recordings */
@@ -46,19 +52,19 @@ struct batch {
     rnl_transcript_stats stats; /* of all transcripts, added up */
 };
 
-/* Makes states and reasons for what is in b->list; the rest of b but options, work and context is
+/* Makes states and reasons for what is in r->list; the rest of b but options, work and context is
  * zero. EXIT_OK or the code of a complaint. */
-int batch_prepare(batch *b);
+int recordings_prepare(recordings *r);
 /* Notes a failure of an input; error's sentence is kept. Before the run, or with the lock held. */
-void batch_fail(batch *b, size_t input, int code, const rnl_error *error);
+void recordings_fail(recordings *r, size_t input, int code, const rnl_error *error);
 /* Opens the transcripts and works on all inputs that wait, then tells of failures and of the whole.
  * EXIT_OK, EXIT_STOPPED, or the code of the first failure. */
-int batch_run(batch *b, rnl_model *model);
-void batch_free(batch *b); /* a zeroed one is fine */
+int recordings_run(recordings *r, rnl_model *model);
+void recordings_free(recordings *r); /* a zeroed one is fine */
 
 /* For recording_run's hooks, both take the lock: a recording of `length` s begins (0: not known);
  * its sound is `done` s far and `text` was heard (may be NULL). */
-void batch_begin(batch_job *job, double length);
-void batch_progress(batch_job *job, double done, const char *text);
+void recordings_begin(recordings_job *job, double length);
+void recordings_progress(recordings_job *job, double done, const char *text);
 
 #endif

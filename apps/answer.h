@@ -1,34 +1,34 @@
-/* One turn from content to answer: steps the session, shows the text as it comes, writes the sound,
- * measures. */
-#ifndef APPS_TURN_H
-#define APPS_TURN_H
+/* One answer, from what was asked to its end: steps the session, shows the text as it comes, writes
+ * the sound, measures. */
+#ifndef APPS_ANSWER_H
+#define APPS_ANSWER_H
 
 #include "apps/options.h"
 #include "core/json.h"
 
-typedef struct turn {
+typedef struct answer {
     const options *options;
     rnl_model *model;
     rnl_session *session;
     rnl_mode mode;
     const char *label;      /* printed before the text, or NULL */
-    const char *input;      /* file the turn came from, for --json; NULL: none */
+    const char *input;      /* file the question came from, for --json; NULL: none */
     const char *sound_path; /* where the sound goes; NULL: nowhere */
-} turn;
+} answer;
 
 /* Adds the samples of a file to the user's turn; EXIT_OK or the code of a complaint. */
-int turn_add_file(const turn *t, const char *path);
+int answer_add_file(const answer *a, const char *path);
 /* Whether the file can be read as a sound at all; adds nothing. */
-int turn_check_file(const turn *t, const char *path);
+int answer_check_file(const answer *a, const char *path);
 /* Whether a sound can be written under this name: EXIT_OK or the code of a complaint, before the
  * work and not after it. */
-int turn_check_sound_path(const char *path);
-int turn_add_text(const turn *t, rnl_role role, const char *text);
+int answer_check_sound_path(const char *path);
+int answer_add_text(const answer *a, rnl_role role, const char *text);
 /* The system prompt that begins a conversation: --system, else the model's own for the mode. */
-int turn_add_system(const turn *t);
+int answer_add_system(const answer *a);
 /* Generates the answer: text to stdout as it comes (or one JSON object at the end), sound to
  * sound_path. EXIT_OK or the code of a complaint; nothing half-written stays. */
-int turn_run(const turn *t);
+int answer_run(const answer *a);
 
 /* "DIR/NAME.answer.wav" (DIR may be NULL) for an input "…/NAME.ext"; a number above 1 makes it
  * "NAME.2.answer.wav" and so on. Allocated; NULL: no memory. */
