@@ -11,6 +11,7 @@
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/progress.h"
+#include "core/clock.h"
 
 typedef struct running {
     const answer *a;
@@ -74,7 +75,7 @@ int answer_add_system(const answer *a) {
 }
 
 static int show_text(running *r, const char *text, size_t size) {
-    if (r->first_text == 0) r->first_text = now_seconds();
+    if (r->first_text == 0) r->first_text = clock_seconds();
     if (r->a->options->json) return EXIT_OK;
     progress_clear(&r->progress);
     if (!r->wrote_text && r->a->label != NULL) printf("%s: ", r->a->label);
@@ -109,7 +110,7 @@ static int pull(running *r) {
         if (!keep_text(r, text, got)) return complain(EXIT_FAILED, "memory is exhausted");
     }
     while (rnl_session_pull_samples(r->a->session, samples, 4096, &got) == RNL_OK) {
-        if (r->first_sound == 0) r->first_sound = now_seconds();
+        if (r->first_sound == 0) r->first_sound = clock_seconds();
         r->sample_count += got;
         if (r->writer != NULL && sound_write(r->writer, samples, got, &error) != RNL_OK)
             return complain(EXIT_FAILED, "%s", error.text);
@@ -125,13 +126,13 @@ static void watch(running *r) {
         if (!r->wrote_text) progress_word(&r->progress, "listening");
         break;
     case RNL_STAGE_PREFILL:
-        if (r->encoded == 0) r->encoded = now_seconds();
+        if (r->encoded == 0) r->encoded = clock_seconds();
         if (!r->wrote_text) progress_word(&r->progress, "reading");
         break;
     case RNL_STAGE_GENERATE:
     case RNL_STAGE_IDLE:
-        if (r->encoded == 0) r->encoded = now_seconds();
-        if (r->prefilled == 0) r->prefilled = now_seconds();
+        if (r->encoded == 0) r->encoded = clock_seconds();
+        if (r->prefilled == 0) r->prefilled = clock_seconds();
         break;
     }
 }
@@ -215,7 +216,7 @@ static int finish(running *r) {
     rnl_error error = {0};
     rnl_reply reply;
     rnl_session_get_reply(r->a->session, &reply);
-    r->end = now_seconds();
+    r->end = clock_seconds();
     progress_clear(&r->progress);
     if (r->wrote_text) (void)putchar('\n');
     int code = flush_output();
@@ -233,7 +234,7 @@ int answer_run(const answer *a) {
     progress_begin(&r.progress, a->options);
     const rnl_turn_config config = answer_config(a->options, a->model, a->mode);
     int code = EXIT_OK;
-    r.begin = now_seconds();
+    r.begin = clock_seconds();
     if (rnl_session_begin(a->session, &config, &error) != RNL_OK) code = failed(&error);
     if (code == EXIT_OK && a->sound_path != NULL &&
         sound_writer_create(a->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)

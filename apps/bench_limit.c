@@ -6,7 +6,7 @@
  * instruction in use (kernels/limit.h). */
 #include "apps/bench_report.h"
 #include "apps/ending.h"
-#include "apps/messages.h"
+#include "core/clock.h"
 #include "kernels/limit.h"
 
 #include <math.h>
@@ -67,19 +67,19 @@ static void read_once(bench *b, size_t begin, size_t size) {
 }
 
 double bench_read(bench *b, const bench_pass *passes, int count) {
-    const double start = now_seconds();
+    const double start = clock_seconds();
     b->cursor = 0; /* a model that fits into the caches is read from the same place each time */
     for (int i = 0; i < count; i++) {
         const size_t begin = b->cursor;
         for (int t = 0; t < passes[i].times; t++) read_once(b, begin, (size_t)passes[i].size);
     }
-    return now_seconds() - start;
+    return clock_seconds() - start;
 }
 
 static double bandwidth_of(bench *b, size_t ahead) {
-    const double start = now_seconds();
+    const double start = clock_seconds();
     read_region(b, 0, b->memory_size, ahead);
-    return (double)b->memory_size / (now_seconds() - start);
+    return (double)b->memory_size / (clock_seconds() - start);
 }
 
 void bench_limit_choose(bench *b) {
@@ -173,9 +173,9 @@ static double peak_of(bench *b, const limit_probe *probe) {
         4 * (int64_t)b->s->config.thread_count; /* two for each part of the pool */
     probing p = {.probe = probe, .round_count = 1000};
     for (;;) {
-        const double start = now_seconds();
+        const double start = clock_seconds();
         pool_run(b->s->pool, items, 1, probe_part, &p);
-        const double seconds = now_seconds() - start;
+        const double seconds = clock_seconds() - start;
         b->sink += p.results[0] > 0;
         if (seconds * 1e3 >= PEAK_MS)
             return (double)items * (double)p.round_count * probe->op_count / seconds;

@@ -4,7 +4,7 @@
 
 #include "apps/bench_report.h"
 #include "apps/ending.h"
-#include "apps/messages.h"
+#include "core/clock.h"
 
 static void add(bench *b, double value, double limit) {
     b->values[b->count] = value;
@@ -26,23 +26,23 @@ static void make_clip(float *samples, size_t count) {
 }
 
 static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
-    const double begin = now_seconds();
+    const double begin = clock_seconds();
     mel_reset(&s->mel);
     if (mel_push(&s->mel, clip, count) != RNL_OK) return 0; /* a clip of its length always fits */
     mel_finish(&s->mel);
-    return now_seconds() - begin;
+    return clock_seconds() - begin;
 }
 
 /* With the adapter; its rows go where the session would put them. */
 static double encoder_seconds(rnl_session *s) {
     compute c = s->compute; /* as session_step.c has it */
     c.brains = true;
-    const double begin = now_seconds();
+    const double begin = clock_seconds();
     encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
     while (encoder_step(&s->encoder, &c) == RNL_OK) continue;
     adapter_forward(&s->adapter, &c, encoder_output(&s->encoder), s->encoder.position_count,
                     s->embeddings);
-    return now_seconds() - begin;
+    return clock_seconds() - begin;
 }
 
 void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
@@ -99,10 +99,10 @@ void bench_prefill(bench *b, int tokens) {
         const double limit =
             tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, brains) / op_count;
         lfm2_reset(&b->s->live->backbone);
-        const double begin = now_seconds();
+        const double begin = clock_seconds();
         forward(b->s, tokens);
         logits(b->s, (tokens - 1) % b->s->config.step_positions);
-        add(b, tokens / (now_seconds() - begin), limit);
+        add(b, tokens / (clock_seconds() - begin), limit);
     }
     bench_report(b, &(bench_row){.work = "prefill", .unit = "tok/s", .tokens = tokens});
 }
@@ -117,12 +117,12 @@ void bench_decode(bench *b, int steps, int depth) {
         (void)bench_read(b, passes, pass_count); /* a small model finds its copy in the caches */
         const double limit = 1 / bench_read(b, passes, pass_count);
         s->live->backbone.position = depth;
-        const double begin = now_seconds();
+        const double begin = clock_seconds();
         for (int step = 0; step < steps; step++) {
             forward(s, 1);
             logits(s, 0);
         }
-        add(b, steps / (now_seconds() - begin), limit);
+        add(b, steps / (clock_seconds() - begin), limit);
     }
     bench_report(b,
                  &(bench_row){.work = "decode", .unit = "tok/s", .tokens = steps, .depth = depth});
@@ -156,13 +156,13 @@ void bench_frame(bench *b) {
     while (more(b)) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
         lfm2_reset(&live->backbone);
-        const double begin = now_seconds();
+        const double begin = clock_seconds();
         forward(s, 1);
         depth_frame(&live->depth, &s->compute, s->x, greedy, &live->random, codes);
         sounding(b, codes);
         backbone_embed_frame(&b->model->backbone, &s->compute, codes, s->x, s->row);
         if (!to_sound(b, codes)) return;
-        add(b, 1e3 * (now_seconds() - begin), limit);
+        add(b, 1e3 * (clock_seconds() - begin), limit);
     }
     bench_report(b, &(bench_row){.work = "frame", .unit = "ms", .tokens = 1});
 }
@@ -174,10 +174,10 @@ void bench_detokenizer(bench *b) {
     codec_reset(&b->s->live->codec);
     while (more(b)) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
-        const double begin = now_seconds();
+        const double begin = clock_seconds();
         sounding(b, codes);
         if (!to_sound(b, codes)) return;
-        add(b, 1e3 * (now_seconds() - begin), pass_count > 0 ? limit : 0);
+        add(b, 1e3 * (clock_seconds() - begin), pass_count > 0 ? limit : 0);
     }
     bench_report(b, &(bench_row){.work = "detokenizer", .unit = "ms", .tokens = 1});
 }

@@ -13,6 +13,7 @@
 #include "apps/progress.h"
 #include "apps/script.h"
 #include "audio/file.h"
+#include "core/clock.h"
 #include "core/json.h"
 
 enum { CLOCK_CAP = 64 };
@@ -111,7 +112,7 @@ static void put_time(char out[CLOCK_CAP], double seconds) {
 static void show(book *b) {
     char done[CLOCK_CAP], left[CLOCK_CAP], detail[256];
     const uint64_t at = script_position(b->script);
-    const double spent = now_seconds() - b->began;
+    const double spent = clock_seconds() - b->began;
     const double fraction = b->text_size > 0 ? (double)at / (double)b->text_size : -1;
     const int64_t samples = parts_sample_count(b->parts);
     put_time(done, (double)samples / RNL_RATE_OUT);
@@ -198,7 +199,7 @@ static int speak_all(book *b) {
         if (!parts_passed(b->parts, b->piece.text, &done, &code)) {
             if (!b->speaking) {
                 b->speaking = true;
-                b->began = now_seconds();
+                b->began = clock_seconds();
                 b->began_at = script_position(b->script);
                 b->began_samples = parts_sample_count(b->parts);
             }
@@ -236,7 +237,7 @@ static int speak_file(book *b) {
     int code = parts_open(book_output(b->o), settings, RNL_RATE_OUT, b->o->resume, &b->parts);
     free(settings);
     if (code != EXIT_OK) return code;
-    b->began = now_seconds();
+    b->began = clock_seconds();
     code = speak_all(b);
     if (code == EXIT_OK && parts_piece_count(b->parts) == 0)
         code = complain(EXIT_INPUT, "%s: there is no text to speak", b->name);

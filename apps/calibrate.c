@@ -13,6 +13,7 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/tuning.h"
+#include "core/clock.h"
 #include "core/linear.h"
 #include "core/mapped.h"
 
@@ -83,7 +84,7 @@ static double seconds_of(const ground *g, const choice *o, const rnl_tuning *t) 
     if (scratch == NULL) return NAN;
     arena a = {.base = scratch, .size_cap = measured.size_used};
     compute_layout(&c, pool_thread_count(g->pool), COLS_MAX, &a);
-    const double begin = now_seconds();
+    const double begin = clock_seconds();
     for (int i = 0; i < o->matrices; i++) {
         const matrix w = {.type = QUANT_Q4_0,
                           .row_count = ROWS,
@@ -92,7 +93,7 @@ static double seconds_of(const ground *g, const choice *o, const rnl_tuning *t) 
                           .slab = (int64_t)i * (ROWS / PACKED_ROWS)};
         linear(&c, &w, NULL, g->x, COLS_MAX, g->y, ROWS, o->inputs);
     }
-    const double seconds = now_seconds() - begin;
+    const double seconds = clock_seconds() - begin;
     free(scratch);
     return seconds;
 }

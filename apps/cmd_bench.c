@@ -9,6 +9,7 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/open.h"
+#include "core/clock.h"
 
 enum { LENGTH_CAP = 1 << 20 };
 
@@ -130,10 +131,10 @@ static int open_repeatedly(bench *b, int times) {
     int code = EXIT_OK;
     for (b->count = 0; b->count < times && !interrupted(); b->count++) {
         rnl_model_close(&b->model);
-        const double begin = now_seconds();
+        const double begin = clock_seconds();
         b->model = open_model(b->o, &code);
         if (b->model == NULL) return code;
-        b->values[b->count] = 1e3 * (now_seconds() - begin);
+        b->values[b->count] = 1e3 * (clock_seconds() - begin);
         b->limits[b->count] = 0;
     }
     return b->model != NULL ? EXIT_OK : EXIT_STOPPED;

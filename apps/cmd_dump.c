@@ -161,8 +161,9 @@ static int dump_stage(const options *o, rnl_model *model, rnl_session *session, 
                         "dump: '%s' gave nothing: the model has no such layer, or the answer no "
                         "frame; `runnel info` tells the layers",
                         o->arguments[0]);
-    if (!npy_write(o->output, d->kept.values, d->kept.rows, d->kept.cols))
-        return complain(EXIT_FAILED, "%s: cannot be written: %s", o->output, strerror(errno));
+    rnl_error error = {0};
+    if (!npy_write(o->output, d->kept.values, d->kept.rows, d->kept.cols, &error))
+        return complain(EXIT_FAILED, "%s", error.text);
     if (!o->quiet) (void)fprintf(stderr, "%s: [%zu, %zu]\n", o->output, d->kept.rows, d->kept.cols);
     return EXIT_OK;
 }

@@ -10,6 +10,7 @@
 #include "apps/recordings.h"
 #include "apps/refs.h"
 #include "apps/wer.h"
+#include "core/clock.h"
 #include "core/json.h"
 #include "core/status.h"
 
@@ -67,13 +68,13 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
     result *r = &e->results[input];
     one x = {.job = job, .result = r};
     const recording_hooks hooks = {.context = &x, .begin = on_begin, .piece = on_piece};
-    const double begin = now_seconds();
+    const double begin = clock_seconds();
     int code = append(r, "", 0) ? EXIT_OK : EXIT_FAILED;
     if (code == EXIT_OK)
         code =
             recording_run(job->transcript, e->refs.paths[input], &e->sound, &hooks, seconds, error);
     r->seconds = *seconds;
-    r->elapsed = now_seconds() - begin;
+    r->elapsed = clock_seconds() - begin;
     const char *text = e->refs.texts[input];
     if (code == EXIT_OK && !wer_count(text, strlen(text), r->text, r->size, &r->counts))
         code = EXIT_FAILED;

@@ -16,6 +16,7 @@
 #include "apps/replace.h"
 #include "apps/talk.h"
 #include "audio/duplex.h"
+#include "core/clock.h"
 
 typedef struct talk {
     const options *options;
@@ -145,7 +146,7 @@ static int listen(talk *t) {
 /* A second press ends the turn; a key that is held repeats, and ends it when the repeats stop. */
 static void watch_key(talk *t) {
     static const double together = 0.12, released = 0.2; /* seconds between repeats */
-    const double now = now_seconds();
+    const double now = clock_seconds();
     char key = 0;
     while (key_waits() && read(STDIN_FILENO, &key, 1) == 1) {
         if (key != ' ') continue;
@@ -282,9 +283,9 @@ static int step(talk *t, bool *again) {
     rnl_live_facts before, after;
     rnl_error error = {0};
     rnl_live_get_facts(t->live, &before);
-    const double begin = now_seconds();
+    const double begin = clock_seconds();
     const rnl_status status = rnl_live_step(t->live, duplex_now_us(t->duplex), &error);
-    double seconds = now_seconds() - begin;
+    double seconds = clock_seconds() - begin;
     if (t->options->sim_cost_ms >= 0) seconds = 1e-3 * t->options->sim_cost_ms;
     if (status < 0) return failed(&error);
     rnl_live_get_facts(t->live, &after);

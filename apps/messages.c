@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 int complain(int code, const char *format, ...) {
@@ -72,12 +71,6 @@ int print_json(json *object) {
     (void)puts(line);
     free(line);
     return flush_output();
-}
-
-double now_seconds(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 bool colour_allowed(int fd) {

@@ -1,5 +1,4 @@
-/* What every command speaks with: exit codes, complaints, standard output, the terminal, and the
- * clock of what it tells. */
+/* What every command speaks with: exit codes, complaints, standard output, the terminal. */
 #ifndef APPS_MESSAGES_H
 #define APPS_MESSAGES_H
 
@@ -37,8 +36,6 @@ char *read_to_end(FILE *stream, size_t size_max, size_t *size);
  * the code of a complaint about memory or the output. */
 int print_json(json *object);
 
-/* Seconds since some fixed moment, monotonic. */
-double now_seconds(void);
 /* Whether colours may be written to fd: a terminal, and NO_COLOR is not set or empty
  * (no-color.org). */
 bool colour_allowed(int fd);

@@ -6,6 +6,7 @@
 
 #include "apps/messages.h"
 #include "apps/subtitles.h"
+#include "core/clock.h"
 #include "core/utf8.h"
 
 enum { BAR = 20 };
@@ -56,13 +57,13 @@ void meter_format(char *out, size_t cap, int columns, bool with_bar, const meter
 }
 
 void meter_begin(meter *m, const options *o) {
-    const double now = now_seconds();
+    const double now = clock_seconds();
     *m = (meter){
         .shown = !o->quiet, .terminal = isatty(STDERR_FILENO) != 0, .begin = now, .last = now};
 }
 
 void meter_show(meter *m, const meter_state *s) {
-    const double now = now_seconds();
+    const double now = clock_seconds();
     if (!m->shown || now - m->last < (m->terminal ? 0.1 : 10.0)) return;
     m->last = now;
     char line[METER_TEXT_CAP * 2];

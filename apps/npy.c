@@ -23,7 +23,7 @@ static bool write_array(FILE *f, const void *context) {
            fwrite(a->values, sizeof *a->values, a->rows * a->cols, f) == a->rows * a->cols;
 }
 
-bool npy_write(const char *path, const float *values, size_t rows, size_t cols) {
+bool npy_write(const char *path, const float *values, size_t rows, size_t cols, rnl_error *error) {
     const array a = {values, rows, cols};
-    return replace_file(path, write_array, &a);
+    return replace_file(path, write_array, &a, error);
 }

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* [rows, cols] in C order, renamed to path when complete; false on a write error (nothing
+#include <runnel/runnel.h>
+
+/* [rows, cols] in C order, renamed to path when complete; false with a sentence in error (nothing
  * stays). */
-bool npy_write(const char *path, const float *values, size_t rows, size_t cols);
+bool npy_write(const char *path, const float *values, size_t rows, size_t cols, rnl_error *error);
 
 #endif

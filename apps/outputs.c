@@ -1,6 +1,5 @@
 #include "apps/outputs.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,11 +8,6 @@
 
 static bool no_memory(rnl_error *error) {
     (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-    return false;
-}
-
-static bool cannot_write(const char *path, rnl_error *error) {
-    (void)status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
     return false;
 }
 
@@ -31,7 +25,7 @@ static bool open_one(output *f, const char *path, format_kind kind, const format
                           path);
         return false;
     }
-    if (!replacement_open(&f->file, path)) return cannot_write(path, error);
+    if (!replacement_open(&f->file, path, error)) return false;
     f->writer = format_begin(kind, f->file.file, head);
     return f->writer != NULL || no_memory(error);
 }
@@ -67,16 +61,15 @@ bool outputs_piece(outputs *o, const rnl_piece *piece, rnl_error *error) {
     return true;
 }
 
-static bool close_one(output *f, double seconds, rnl_error *error) {
+static bool complete_one(output *f, double seconds, rnl_error *error) {
     if (!format_end(&f->writer, seconds)) return no_memory(error);
-    return replacement_close(&f->file) || cannot_write(f->file.path, error);
+    return replacement_sync(&f->file, error);
 }
 
 bool outputs_commit(outputs *o, double seconds, rnl_error *error) {
     bool done = true;
-    for (int i = 0; i < o->count && done; i++) done = close_one(&o->files[i], seconds, error);
-    for (int i = 0; i < o->count && done; i++)
-        done = replacement_commit(&o->files[i].file) || cannot_write(o->files[i].file.path, error);
+    for (int i = 0; i < o->count && done; i++) done = complete_one(&o->files[i], seconds, error);
+    for (int i = 0; i < o->count && done; i++) done = replacement_commit(&o->files[i].file, error);
     outputs_abort(o);
     return done;
 }

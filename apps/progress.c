@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "apps/messages.h"
+#include "core/clock.h"
 #include "core/utf8.h"
 
 enum { BAR = 30, SHORT_BAR = 12, LINE_CAP = 256 };
@@ -14,12 +15,12 @@ void progress_begin(progress *p, const options *o) {
     *p = (progress){.shown = !o->quiet && terminal,
                     .told = !o->quiet && !terminal,
                     .colour = colour_allowed(STDERR_FILENO),
-                    .last = now_seconds()};
+                    .last = clock_seconds()};
 }
 
 /* True when it is time to draw again. */
 static bool due(progress *p) {
-    const double now = now_seconds();
+    const double now = clock_seconds();
     if (!p->shown || (p->drawn && now - p->last < 0.1)) return false;
     p->last = now;
     p->drawn = true;
@@ -49,7 +50,7 @@ void progress_work(progress *p, const char *label, double fraction, const char *
     if (fraction > 1) fraction = 1;
     if (fraction >= 0) (void)snprintf(share, sizeof share, " %3.0f %%", 100 * fraction);
     if (p->told) {
-        const double now = now_seconds();
+        const double now = clock_seconds();
         if (now - p->last < 10) return;
         p->last = now;
         (void)fprintf(stderr, "%s%s  %s\n", label, share, detail);

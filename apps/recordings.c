@@ -8,6 +8,7 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/recording.h"
+#include "core/clock.h"
 
 int recordings_prepare(recordings *r) {
     r->states = calloc(r->list.count + 1, sizeof *r->states);
@@ -38,7 +39,7 @@ static void show_progress(recordings *r) {
             known = false; /* a pipe: nobody knows how much comes */
     }
     const meter_state s = {.sound = heard,
-                           .elapsed = now_seconds() - r->meter.begin,
+                           .elapsed = clock_seconds() - r->meter.begin,
                            .fraction = known && count > 0 ? parts / (double)count : -1.0,
                            .done = r->done_count + r->failed_count,
                            .count = count,
@@ -172,7 +173,7 @@ int recordings_run(recordings *r, rnl_model *model) {
         return complain(EXIT_FAILED, "a lock cannot be made");
     meter_begin(&r->meter, r->options);
     code = run_jobs(r);
-    r->elapsed = now_seconds() - r->meter.begin;
+    r->elapsed = clock_seconds() - r->meter.begin;
     (void)pthread_mutex_destroy(&r->lock);
     meter_clear(&r->meter);
     tell(r);

@@ -1,33 +1,35 @@
-/* Files that are written beside their place and get their name when they are complete: no reader
- * ever meets half of one, and an older file stays as it was until then. */
+/* Files of the program that get their name when they are complete (core/staged_file.h), and that
+ * are removed when the program ends before that (apps/ending.h). */
 #ifndef APPS_REPLACE_H
 #define APPS_REPLACE_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "core/staged_file.h"
+
 typedef struct replacement {
-    FILE *file; /* to write to; NULL: none is open, as in a zeroed one */
-    char *path, *temporary;
+    staged_file *staged;
+    FILE *file; /* to write to; NULL: none is open */
+    char *doomed;
 } replacement;
 
 /* EXIT_OK when a file may be put under this name: it is free or a regular file; else the code of a
  * complaint. */
 int check_target(const char *path);
 
-/* Opens a file beside path, to be read and written; should the program end at once, it is removed.
- * False, with errno: nothing is left. */
-bool replacement_open(replacement *r, const char *path);
-/* Everything written is on the disk; the file is closed and not yet renamed. False, with errno. */
-bool replacement_close(replacement *r);
-/* Closes the file unless that was done and gives it its name. False, with errno. */
-bool replacement_commit(replacement *r);
-/* Ends every replacement: removes the file unless it has its name, and frees path. errno is kept. A
- * zeroed one is fine. */
+/* Opens a file beside path. False with a sentence in error; nothing is left then. */
+bool replacement_open(replacement *r, const char *path, rnl_error *error);
+/* What was written is on the disk. False with a sentence in error: drop it. */
+bool replacement_sync(replacement *r, rnl_error *error);
+/* Syncs and gives the file its name. False with a sentence in error. Nothing is left to do. */
+bool replacement_commit(replacement *r, rnl_error *error);
+/* Removes the file. A zeroed, committed or dropped one is fine. */
 void replacement_drop(replacement *r);
 
-/* All of it in one: `write` says whether it could. False, with errno. */
+/* All of it in one: `write` says whether it could; errno is the reason when not. False with a
+ * sentence in error: an older file is as it was. */
 bool replace_file(const char *path, bool (*write)(FILE *f, const void *context),
-                  const void *context);
+                  const void *context, rnl_error *error);
 
 #endif

@@ -62,8 +62,13 @@ talk_record *record_open(const char *path, int rate, int *code) {
     }
     *r = (talk_record){.path = path, .rate = (uint32_t)rate};
     errno = 0;
-    if (replacement_open(&r->file, path) && write_header(r)) return r;
-    *code = failed(r);
+    rnl_error error = {0};
+    if (!replacement_open(&r->file, path, &error))
+        *code = complain(EXIT_FAILED, "%s", error.text);
+    else if (!write_header(r))
+        *code = failed(r);
+    else
+        return r;
     (void)record_close(&r, true);
     return NULL;
 }
@@ -92,9 +97,11 @@ int record_close(talk_record **record, bool abort) {
     int code = EXIT_OK;
     errno = 0;
     FILE *f = r->file.file;
-    const bool good = !abort && fflush(f) == 0 && fseek(f, 0, SEEK_SET) == 0 && write_header(r) &&
-                      replacement_commit(&r->file);
-    if (!good && !abort) code = failed(r);
+    rnl_error error = {0};
+    if (!abort && (fflush(f) != 0 || fseek(f, 0, SEEK_SET) != 0 || !write_header(r)))
+        code = failed(r);
+    else if (!abort && !replacement_commit(&r->file, &error))
+        code = complain(EXIT_FAILED, "%s", error.text);
     replacement_drop(&r->file);
     free(r);
     return code;

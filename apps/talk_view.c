@@ -8,6 +8,7 @@
 
 #include "apps/messages.h"
 #include "apps/talk.h"
+#include "core/clock.h"
 
 enum { METER = 8, WIDTH = 78 };
 
@@ -39,7 +40,7 @@ static const char *tail(const char *text, size_t size, size_t room) {
 
 void view_state(talk_view *v, const rnl_live_facts *facts, bool key_down, const char *heard,
                 size_t heard_size) {
-    const double now = now_seconds();
+    const double now = clock_seconds();
     if (!v->drawing || (v->drawn && now - v->last < 0.1)) return;
     v->last = now;
     v->drawn = true;

@@ -117,10 +117,11 @@ int tuning_write(const char *path, const rnl_tuning *t) {
     char *text = json_text(o);
     json_destroy(&o);
     int code = EXIT_OK;
+    rnl_error error = {0};
     if (text == NULL)
         code = complain(EXIT_FAILED, "memory is exhausted");
-    else if (!replace_file(path, write_line, text))
-        code = cannot_write(path);
+    else if (!replace_file(path, write_line, text, &error))
+        code = complain(EXIT_FAILED, "%s", error.text);
     free(text);
     return code;
 }

@@ -1,7 +1,7 @@
 /* A sound device as the duplex sees it: something that calls a function with microphone samples and
  * with room for loudspeaker samples, and that owns a clock. Two kinds behind one table of verbs:
  *
- *   card   PortAudio (device.c). Callbacks come on PortAudio's threads; clock CLOCK_MONOTONIC.
+ *   card   PortAudio (card.c). Callbacks come on PortAudio's threads; clock CLOCK_MONOTONIC.
  *   file   a WAV as microphone and a WAV as loudspeaker, or nothing ("null") (device_file.c).
  *          Callbacks come on the caller's thread inside wait and charge, in periods of 10 ms; the
  *          clock counts samples and starts at 0. With no file at all it keeps real time.

@@ -151,6 +151,10 @@ static void set_name(char *to, const char *name) {
     to[size] = '\0';
 }
 
+bool device_is_file(const char *name) {
+    return name != NULL && strncmp(name, "file:", 5) == 0;
+}
+
 rnl_status device_file_open(const device_config *config, device **out, rnl_error *error) {
     file_device *f = calloc(1, sizeof *f);
     *out = &f->head;

@@ -26,6 +26,9 @@ MAY_INCLUDE = {
     "tests": {"tests", "apps", "engine", "audio", "core", "kernels", *STAGES},
     "tools": {"tests", "kernels"},  # what developers run may share a test's input
 }
+# Folders whose files have an order: what a.c and a.h include never leads back to a. (Elsewhere
+# several files are one unit behind an inner header.)
+ORDERED = {"apps"}
 LIBRARY = {"kernels", "core", "engine", "include", *STAGES}
 ENGINE_MAY_TAKE = {"audio/echo.h", "audio/gain.h"}
 TEST_NAMES = {"unit": "test_", "law": "test_", "golden": "test_", "kernels": "test_",
@@ -56,6 +59,7 @@ RULES = {
     "intrinsics": "belongs to kernels/; nothing else knows an instruction set",
     "world": "prints, exits or reads the environment; the library does not",
     "place": "lies in no folder of the house",
+    "circle": "includes a file that needs this one; the files of apps have an order",
     "name": "is not picked up as a test under this name",
     "long line": f"is longer than {LINE_CAP} columns",
     "long file": f"is longer than {FILE_CAP} lines",
@@ -77,6 +81,7 @@ class Tree:
         self.root = pathlib.Path(root)
         self.found = []             # (path, line, rule, detail)
         self.third_party = {}       # header -> [(path, line)] outside the tests
+        self.needs = {}             # "apps/a" -> {"apps/b": (path, line)} of a.c and a.h
 
     def report(self, path, line, rule, detail):
         self.found.append((path, line, rule, detail))
@@ -99,7 +104,25 @@ class Tree:
             for path, line in users:
                 if len(users) > 1 or not path.endswith(".c"):
                     self.report(path, line, "third-party", header)
+        self.check_circles()
         return self.found
+
+    def check_circles(self):
+        """Every include that closes a circle, found from the file with the first name in it."""
+        order, done = [], set()
+
+        def visit(unit):
+            order.append(unit)
+            for other, place in sorted(self.needs.get(unit, {}).items()):
+                if other in order:
+                    self.report(*place, "circle", " > ".join(order[order.index(other):] + [other]))
+                elif other not in done:
+                    visit(other)
+            done.add(order.pop())
+
+        for unit in sorted(self.needs):
+            if unit not in done:
+                visit(unit)
 
     def check_size(self, name, text):
         lines = text.splitlines()
@@ -129,6 +152,9 @@ class Tree:
 
     def check_own(self, name, folder, number, header):
         target = header.split("/")[0]
+        unit, other = name.rsplit(".", 1)[0], header.rsplit(".", 1)[0]
+        if folder in ORDERED and folder == target and unit != other:
+            self.needs.setdefault(unit, {})[other] = (name, number)
         if folder in ("samples", "include"):
             self.report(name, number, "public", header)
         elif "/" not in header or target not in MAY_INCLUDE:
@@ -182,6 +208,9 @@ GOOD = {
     "engine/live.c": '#include "audio/echo.h"\n#include "vad/vad.h"\n#include <runnel/runnel.h>\n'
                      '/* no printf( here */ const char *s = "exit(";\nint n = snprintf(b, 1, s);\n',
     "apps/reply.c": '#include "core/gguf.h"\n#include <sys/mman.h>\nint main(void) { exit(0); }\n',
+    "apps/play.c": '#include "apps/reply.h"\n',
+    "apps/a.c": '#include "apps/a.h"\n#include "apps/ab.h"\n',
+    "apps/ab.h": '#include "apps/b.h"\n',
     "samples/hello.c": "#include <runnel/runnel.h>\n#include <stdio.h>\n",
     "tests/unit/test_fft.c": "#include <cmocka.h>\n#include <fftw3.h>\n",
     "tokenizer/table.c": "/* Made by tools/make_table.py. */\n" + "int a;\n" * 700,
@@ -206,6 +235,8 @@ BAD = [
     ("world", "engine/a.c", 'void f(void) { printf("x"); }\n'),
     ("world", "core/a.c", 'const char *f(void) { return getenv("X"); }\n'),
     ("world", "core/a.c", 'void f(void) { fprintf(stderr, "x"); }\n'),
+    ("circle", "apps/reply.h", '#include "apps/play.h"\n'),
+    ("circle", "apps/b.c", '#include "apps/a.h"\n'),
     ("place", "utils/a.c", "int a;\n"),
     ("name", "tests/unit/fft.c", "int a;\n"),
     ("long line", "core/a.c", "int " + "a" * 97 + ";\n"),

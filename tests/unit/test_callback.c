@@ -1,7 +1,7 @@
 /* The sound card's thread only moves samples: while a callback runs, nothing may allocate, lock,
  * wait, read, write or call the system. These functions stand in front of the C library's and look
  * whether a callback is under way; a PortAudio without cards makes the callbacks come, PortAudio's
- * own function of audio/device.c included. */
+ * own function of audio/card.c included. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
