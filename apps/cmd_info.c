@@ -8,6 +8,7 @@
 #include "apps/open.h"
 #include "core/json.h"
 #include "engine/model.h"
+#include "engine/model_part.h"
 
 typedef struct part {
     const char *name;
@@ -15,21 +16,8 @@ typedef struct part {
     size_t by_type[QUANT_TYPE_CAP]; /* bytes */
 } part;
 
-enum { PART_BACKBONE, PART_ENCODER, PART_DEPTH, PART_CODEC, PART_COUNT };
-
-static int part_of(const char *name) {
-    if (strncmp(name, "a.", 2) == 0 || strncmp(name, "mm.", 3) == 0) return PART_ENCODER;
-    if (strncmp(name, "depth", 5) == 0 || strncmp(name, "audio_embedding", 15) == 0)
-        return PART_DEPTH;
-    if (strncmp(name, "detok.", 6) == 0 || strncmp(name, "emb.", 4) == 0 ||
-        strncmp(name, "istft.", 6) == 0 || strncmp(name, "mimi.", 5) == 0)
-        return PART_CODEC;
-    return PART_BACKBONE;
-}
-
 static void gather(const rnl_model *m, part *parts) {
-    const char *const names[PART_COUNT] = {"backbone", "encoder", "depthformer", "codec"};
-    for (int i = 0; i < PART_COUNT; i++) parts[i] = (part){.name = names[i]};
+    for (int i = 0; i < PART_COUNT; i++) parts[i] = (part){.name = part_name((model_part)i)};
     for (size_t i = 0; i < weights_count(m->source.w); i++) {
         const tensor *t = weights_at(m->source.w, i);
         part *p = &parts[part_of(t->name)];

@@ -15,6 +15,7 @@
 
 #include "core/pool.h"
 #include "core/status.h"
+#include "engine/model_part.h"
 #include "engine/packed_file.h"
 #include "tokenizer/bpe_file.h"
 
@@ -23,14 +24,20 @@ enum {
     BATCH = 1 << 18 /* elements converted between two calls of progress: some 10 ms */
 };
 
-typedef enum part { PART_MAIN, PART_ENCODER, PART_VOCODER, PART_DETOKENIZER, PART_COUNT } part;
+typedef enum set_file {
+    FILE_MAIN,
+    FILE_ENCODER,
+    FILE_VOCODER,
+    FILE_DETOKENIZER,
+    FILE_COUNT
+} set_file;
 
-static const char *const part_prefixes[PART_COUNT] = {"", "mmproj-", "vocoder-", "tokenizer-"};
+static const char *const file_prefixes[FILE_COUNT] = {"", "mmproj-", "vocoder-", "tokenizer-"};
 
 typedef struct writing {
     const rnl_model *m;
     const convert_config *config;
-    gguf_writer *files[PART_COUNT]; /* of a bundle only the first */
+    gguf_writer *files[FILE_COUNT]; /* of a bundle only the first */
     pool *pool;
     float *values;       /* [thread_count, row_cap] one row for each thread */
     size_t row_cap;      /* elements of the longest row */
@@ -48,13 +55,18 @@ static bool ends(const char *name, const char *ending) {
     return size >= tail && strcmp(name + size - tail, ending) == 0;
 }
 
-static part part_of(const char *name) {
-    if (starts(name, "a.") || starts(name, "mm.a.")) return PART_ENCODER;
-    if (starts(name, "detok.")) return PART_DETOKENIZER;
-    if (starts(name, "depth") || starts(name, "audio_embedding.") || starts(name, "emb.emb.") ||
-        starts(name, "istft.") || starts(name, "mimi."))
-        return PART_VOCODER;
-    return PART_MAIN;
+/* The file of the official set that a tensor lies in. */
+static set_file file_of(const char *name) {
+    switch (part_of(name)) {
+    case PART_ENCODER:
+        return FILE_ENCODER;
+    case PART_DEPTH:
+        return FILE_VOCODER;
+    case PART_CODEC: /* its tables lie beside the depthformer */
+        return starts(name, "detok.") ? FILE_DETOKENIZER : FILE_VOCODER;
+    default:
+        return FILE_MAIN;
+    }
 }
 
 static bool is_written(const rnl_model *m, const tensor *t) {
@@ -204,7 +216,7 @@ static void put_detokenizer(const writing *job, gguf_writer *w, const char *pref
 
 static rnl_status put_bundle_keys(const writing *job) {
     const model_config *c = &job->m->source.config;
-    gguf_writer *w = job->files[PART_MAIN];
+    gguf_writer *w = job->files[FILE_MAIN];
     put_general(job, w, "runnel");
     gguf_put_u32(w, "runnel.bundle", 1);
     if (job->config->packs) put_text(w, PACKED_LAYOUT_KEY, PACKED_LAYOUT);
@@ -215,22 +227,22 @@ static rnl_status put_bundle_keys(const writing *job) {
 }
 
 static rnl_status put_set_keys(const writing *job) {
-    put_general(job, job->files[PART_MAIN], "lfm2");
-    if (job->files[PART_ENCODER] != NULL) {
-        put_general(job, job->files[PART_ENCODER], "clip");
-        put_encoder(job, job->files[PART_ENCODER]);
+    put_general(job, job->files[FILE_MAIN], "lfm2");
+    if (job->files[FILE_ENCODER] != NULL) {
+        put_general(job, job->files[FILE_ENCODER], "clip");
+        put_encoder(job, job->files[FILE_ENCODER]);
     }
-    if (job->files[PART_VOCODER] != NULL) {
+    if (job->files[FILE_VOCODER] != NULL) {
         /* Not an id but a sentence, as the official files have it (audio.md 10.3). */
-        put_general(job, job->files[PART_VOCODER],
+        put_general(job, job->files[FILE_VOCODER],
                     "this model cannot be used as LLM, use it via --model-vocoder in TTS examples");
-        put_vocoder(job, job->files[PART_VOCODER]);
+        put_vocoder(job, job->files[FILE_VOCODER]);
     }
-    if (job->files[PART_DETOKENIZER] != NULL) {
-        put_general(job, job->files[PART_DETOKENIZER], "lfm2");
-        put_detokenizer(job, job->files[PART_DETOKENIZER], "");
+    if (job->files[FILE_DETOKENIZER] != NULL) {
+        put_general(job, job->files[FILE_DETOKENIZER], "lfm2");
+        put_detokenizer(job, job->files[FILE_DETOKENIZER], "");
     }
-    return put_main(job, job->files[PART_MAIN]);
+    return put_main(job, job->files[FILE_MAIN]);
 }
 
 /* ---- Tensors ---- */
@@ -238,9 +250,9 @@ static rnl_status put_set_keys(const writing *job) {
 /* File and name of a tensor in what is written. */
 static gguf_writer *target(const writing *job, const tensor *t, const char **name) {
     *name = t->name;
-    if (!job->config->as_set) return job->files[PART_MAIN];
-    const part p = part_of(t->name);
-    if (p == PART_DETOKENIZER) *name = t->name + strlen("detok.");
+    if (!job->config->as_set) return job->files[FILE_MAIN];
+    const set_file p = file_of(t->name);
+    if (p == FILE_DETOKENIZER) *name = t->name + strlen("detok.");
     return job->files[p];
 }
 
@@ -260,11 +272,11 @@ static void declare_tensors(writing *job) {
         job->total += t->size;
     }
     /* llama.cpp counts the rows of this table and crashes without it (audio.md 10.3). */
-    if (!job->config->as_set || job->files[PART_ENCODER] == NULL) return;
+    if (!job->config->as_set || job->files[FILE_ENCODER] == NULL) return;
     const matrix *table = &job->m->backbone.audio_embedding;
     if (table->data == NULL) return;
     const int64_t shape[] = {table->row_count, table->col_count};
-    gguf_put_tensor(job->files[PART_ENCODER], "a.position_embd.weight", QUANT_F32, 2, shape);
+    gguf_put_tensor(job->files[FILE_ENCODER], "a.position_embd.weight", QUANT_F32, 2, shape);
     job->total += (size_t)table->row_count * table->row_size;
 }
 
@@ -378,28 +390,28 @@ static rnl_status write_tensors(writing *job, rnl_error *error) {
         if (status != RNL_OK) return status;
     }
     const matrix *table = &job->m->backbone.audio_embedding;
-    if (!job->config->as_set || job->files[PART_ENCODER] == NULL || table->data == NULL)
+    if (!job->config->as_set || job->files[FILE_ENCODER] == NULL || table->data == NULL)
         return RNL_OK;
-    return write_rows(job, job->files[PART_ENCODER], table->data, table->type, QUANT_F32,
+    return write_rows(job, job->files[FILE_ENCODER], table->data, table->type, QUANT_F32,
                       table->row_count, table->col_count, false, error);
 }
 
 /* ---- Files ---- */
 
-static bool has_part(const model_config *c, part p) {
-    return p == PART_MAIN || (p == PART_ENCODER && c->has_encoder) ||
-           (p == PART_VOCODER && c->codebook_count > 0) ||
-           (p == PART_DETOKENIZER && c->codec == CODEC_LFM);
+static bool has_file(const model_config *c, set_file p) {
+    return p == FILE_MAIN || (p == FILE_ENCODER && c->has_encoder) ||
+           (p == FILE_VOCODER && c->codebook_count > 0) ||
+           (p == FILE_DETOKENIZER && c->codec == CODEC_LFM);
 }
 
 static rnl_status open_files(writing *job, rnl_error *error) {
     const char *path = job->config->path;
     const char *slash = strrchr(path, '/');
     const int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
-    for (int p = 0; p < (job->config->as_set ? PART_COUNT : 1); p++) {
+    for (int p = 0; p < (job->config->as_set ? FILE_COUNT : 1); p++) {
         char full[PATH_CAP];
-        if (!has_part(&job->m->source.config, (part)p)) continue;
-        if ((size_t)snprintf(full, sizeof full, "%.*s%s%s", folder, path, part_prefixes[p],
+        if (!has_file(&job->m->source.config, (set_file)p)) continue;
+        if ((size_t)snprintf(full, sizeof full, "%.*s%s%s", folder, path, file_prefixes[p],
                              path + folder) >= sizeof full)
             return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", path);
         const rnl_status status = gguf_writer_create(full, &job->files[p], error);
@@ -419,13 +431,13 @@ static rnl_status write_all(writing *job, rnl_error *error) {
         return status_fail(error, status, "%s: memory for the header is exhausted",
                            job->config->path);
     declare_tensors(job);
-    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+    for (int p = 0; p < FILE_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_begin_data(job->files[p], error);
     if (status == RNL_OK) status = write_tensors(job, error);
-    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+    for (int p = 0; p < FILE_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_complete(job->files[p], error);
     /* A disk that is full shows above, before any file has its name. */
-    for (int p = 0; p < PART_COUNT && status == RNL_OK; p++)
+    for (int p = 0; p < FILE_COUNT && status == RNL_OK; p++)
         if (job->files[p] != NULL) status = gguf_writer_finish(&job->files[p], error);
     return status;
 }
@@ -454,7 +466,7 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
         status = pool_create(config->thread_count, &job.pool);
     status = status == RNL_OK ? write_all(&job, error)
                               : status_fail(error, status, "memory for rows is exhausted");
-    for (int p = 0; p < PART_COUNT; p++) gguf_writer_abort(&job.files[p]);
+    for (int p = 0; p < FILE_COUNT; p++) gguf_writer_abort(&job.files[p]);
     pool_destroy(&job.pool);
     free(job.values);
     free(job.rows);
