@@ -31,8 +31,8 @@ typedef struct bench {
 
     unsigned char *memory; /* read for the limits; larger than any cache */
     size_t memory_size, cursor;
-    size_t ahead;  /* prefetch distance that reads fastest here, 0: none */
-    uint64_t sink; /* of results that nobody wants */
+    kernels_fetch fetch; /* the hint that reads fastest here */
+    uint64_t sink;       /* of results that nobody wants */
 
     int count;                       /* repetitions done, of the row under way */
     double values[BENCH_REPEAT_CAP]; /* in the unit of the row */
@@ -44,7 +44,7 @@ typedef struct bench {
 /* False when there is no memory for it. */
 bool bench_limit_create(bench *b);
 void bench_limit_destroy(bench *b);
-/* Finds the prefetch distance; needs the session. */
+/* Finds the hint that reads fastest; needs the session. */
 void bench_limit_choose(bench *b);
 
 /* Reads `size` bytes `times` times over. */

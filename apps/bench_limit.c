@@ -16,7 +16,6 @@
 enum {
     MEMORY_SIZE = 256 << 20,
     LINE = 64,
-    AHEAD = 1024,      /* bytes; the other choice is no prefetch at all */
     CHOOSE_ROUNDS = 5, /* alternately */
     PEAK_MS = 8        /* of one sample */
 };
@@ -39,18 +38,18 @@ void bench_limit_destroy(bench *b) {
 typedef struct reading {
     const bench *b;
     const unsigned char *data;
-    size_t ahead;
+    kernels_fetch fetch;
     uint64_t sums[RNL_THREAD_CAP];
 } reading;
 
 static void read_part(void *context, int64_t begin, int64_t end, int thread_index) {
     reading *r = context;
     r->sums[thread_index] += limit_read(r->b->features, r->data + (size_t)begin * LINE,
-                                        (size_t)(end - begin) * LINE, r->ahead);
+                                        (size_t)(end - begin) * LINE, r->fetch);
 }
 
-static void read_region(bench *b, size_t begin, size_t size, size_t ahead) {
-    reading r = {.b = b, .data = b->memory + begin, .ahead = ahead};
+static void read_region(bench *b, size_t begin, size_t size, kernels_fetch fetch) {
+    reading r = {.b = b, .data = b->memory + begin, .fetch = fetch};
     pool_run(b->s->pool, (int64_t)(size / LINE), 1, read_part, &r);
     for (int i = 0; i < RNL_THREAD_CAP; i++) b->sink += r.sums[i];
 }
@@ -59,7 +58,7 @@ static void read_region(bench *b, size_t begin, size_t size, size_t ahead) {
 static void read_once(bench *b, size_t begin, size_t size) {
     while (size >= LINE) {
         const size_t left = b->memory_size - begin, part = size < left ? size / LINE * LINE : left;
-        read_region(b, begin, part, b->ahead);
+        read_region(b, begin, part, b->fetch);
         begin = (begin + part) % b->memory_size;
         size -= part;
     }
@@ -76,32 +75,31 @@ double bench_read(bench *b, const bench_pass *passes, int count) {
     return clock_seconds() - start;
 }
 
-static double bandwidth_of(bench *b, size_t ahead) {
+static double bandwidth_of(bench *b, kernels_fetch fetch) {
     const double start = clock_seconds();
-    read_region(b, 0, b->memory_size, ahead);
+    read_region(b, 0, b->memory_size, fetch);
     return (double)b->memory_size / (clock_seconds() - start);
 }
 
 void bench_limit_choose(bench *b) {
-    double plain = 0, prefetched = 0; /* the best: what others take only makes it less */
-    for (int i = 0; i < CHOOSE_ROUNDS; i++) {
-        plain = fmax(plain, bandwidth_of(b, 0));
-        prefetched = fmax(prefetched, bandwidth_of(b, AHEAD));
-    }
-    b->ahead = prefetched > plain ? AHEAD : 0;
+    double best[KERNELS_FETCH_COUNT] = {0}; /* what others take only makes it less */
+    for (int i = 0; i < CHOOSE_ROUNDS; i++)
+        for (int f = 0; f < KERNELS_FETCH_COUNT; f++)
+            best[f] = fmax(best[f], bandwidth_of(b, (kernels_fetch)f));
+    b->fetch = KERNELS_FETCH_NONE;
+    for (int f = 0; f < KERNELS_FETCH_COUNT; f++)
+        if (best[f] > best[b->fetch]) b->fetch = (kernels_fetch)f;
 }
 
 void bench_bandwidth_rows(bench *b) {
-    const size_t aheads[] = {0, AHEAD};
-    const char *const names[] = {"plain", "prefetch"};
-    for (int which = 0; which < 2; which++) {
+    static const char *const names[KERNELS_FETCH_COUNT] = {"plain", "to L1", "to L2"};
+    for (int f = 0; f < KERNELS_FETCH_COUNT; f++) {
         for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
-            b->values[b->count] = 1e-9 * bandwidth_of(b, aheads[which]);
+            b->values[b->count] = 1e-9 * bandwidth_of(b, (kernels_fetch)f);
             b->limits[b->count] = 0;
         }
         bench_report(
-            b,
-            &(bench_row){.work = "bandwidth", .unit = "GB/s", .type = names[which], .tokens = 0});
+            b, &(bench_row){.work = "bandwidth", .unit = "GB/s", .type = names[f], .tokens = 0});
     }
 }
 

@@ -76,7 +76,7 @@ static double seconds_of(const ground *g, const choice *o, const rnl_tuning *t) 
                               .slab_size = packed_slab_size(QUANT_Q4_0, o->cols)};
     compute c = {.pool = g->pool,
                  .k = &g->k,
-                 .no_fetch = !t->prefetch,
+                 .fetch = (kernels_fetch)t->prefetch,
                  .block_size = (size_t)t->block_kib * 1024};
     arena measured = {0};
     compute_layout(&c, pool_thread_count(g->pool), COLS_MAX, &measured);
@@ -135,8 +135,18 @@ static bool choose_all(ground *g, bool shown, rnl_tuning *t) {
     choice pages = {"huge_pages", "decode", {"on", "off"}, {*t, *t}, 2, true, 1, cols, all};
     pages.variants[1].huge_pages = false;
     if (!choose(g, &pages, shown, t) || !prepare_weights(g, t->huge_pages)) return false;
-    choice fetch = {"prefetch", "decode", {"on", "off"}, {*t, *t}, 2, false, 1, cols, all};
-    fetch.variants[1].prefetch = false;
+    choice fetch = {.name = "prefetch",
+                    .work = "decode",
+                    .variants = {*t, *t, *t},
+                    .count = RNL_PREFETCH_COUNT,
+                    .inputs = 1,
+                    .cols = cols,
+                    .matrices = all};
+    for (int v = 0; v < fetch.count; v++) { /* the default is the first */
+        rnl_prefetch *to = &fetch.variants[v].prefetch;
+        *to = (rnl_prefetch)((t->prefetch + (unsigned)v) % RNL_PREFETCH_COUNT);
+        fetch.names[v] = tuning_prefetch_names[*to];
+    }
     if (!choose(g, &fetch, shown, t)) return false;
     choice block = {.name = "block_kib",
                     .work = "prefill of 128",

@@ -242,7 +242,7 @@ const command command_bench = {
     .about =
         "Times the work of a model; a text model without sound will do. Works, in this order:\n"
         "  load         open the model\n"
-        "  bandwidth    GB/s that all threads read from memory, plain and with prefetch\n"
+        "  bandwidth    GB/s that all threads read from memory, plain and fetched ahead\n"
         "  peak         arithmetic of each level, operands in registers\n"
         "  mel, encoder 10 s of sound, the adapter included\n"
         "  prefill      of --tokens positions (32,128,512) and the logits of the last\n"

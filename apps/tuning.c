@@ -12,6 +12,8 @@
 
 enum { FILE_CAP = 4096, NAME_CAP = 256 };
 
+const char *const tuning_prefetch_names[RNL_PREFETCH_COUNT] = {"none", "L1", "L2"};
+
 /* The path of the file, or with `folder` that of its folder; false: there is no home. */
 static bool find_path(char path[TUNING_PATH_CAP], bool folder) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -49,16 +51,33 @@ json *tuning_json(const rnl_tuning *t) {
     name_processor(name);
     json *o = json_new_object();
     json_set(o, "cpu", json_new_string(name, strlen(name)));
-    json_set(o, "prefetch", json_new_bool(t->prefetch));
+    const char *prefetch = tuning_prefetch_names[t->prefetch];
+    json_set(o, "prefetch", json_new_string(prefetch, strlen(prefetch)));
     json_set(o, "huge_pages", json_new_bool(t->huge_pages));
     json_set(o, "block_kib", json_new_int(t->block_kib));
     return o;
 }
 
+static bool read_prefetch(const json *value, rnl_prefetch *out) {
+    bool fetches;
+    size_t size;
+    if (json_bool(value, &fetches)) {
+        *out = fetches ? RNL_PREFETCH_L1 : RNL_PREFETCH_NONE;
+        return true;
+    }
+    const char *name = json_chars(value, &size);
+    for (int i = 0; i < RNL_PREFETCH_COUNT && name != NULL; i++)
+        if (strcmp(name, tuning_prefetch_names[i]) == 0) {
+            *out = (rnl_prefetch)i;
+            return true;
+        }
+    return false;
+}
+
 /* False: a field is missing or out of its range. */
 static bool read_fields(const json *o, rnl_tuning *t) {
     int64_t block;
-    if (!json_bool(json_get(o, "prefetch"), &t->prefetch) ||
+    if (!read_prefetch(json_get(o, "prefetch"), &t->prefetch) ||
         !json_bool(json_get(o, "huge_pages"), &t->huge_pages) ||
         !json_int(json_get(o, "block_kib"), 64, 4096, &block))
         return false;

@@ -65,7 +65,7 @@ static void direct_part(void *context, int64_t begin, int64_t end, int thread_in
     for (int64_t r = begin; r < end; r += DIRECT_ROWS) {
         const int64_t count = end - r < DIRECT_ROWS ? end - r : DIRECT_ROWS;
         j->p->c->k->gemv[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, count,
-                                  j->p->x, w->col_count, !j->p->c->no_fetch);
+                                  j->p->x, w->col_count, j->p->c->fetch);
         store(j, 0, sums, r, count);
     }
 }
@@ -77,11 +77,9 @@ static bool is_plain(const matrix *w) {
 }
 
 /* Asks for the rows [begin, end) of which the next panel is made. */
-static void fetch_rows(const matrix *w, int64_t begin, int64_t end) {
-    enum { LINE = 64 };
-    const unsigned char *last = w->data + (size_t)end * w->row_size;
-    for (const unsigned char *p = w->data + (size_t)begin * w->row_size; p < last; p += LINE)
-        __builtin_prefetch(p);
+static void fetch_rows(const matrix *w, int64_t begin, int64_t end, kernels_fetch to) {
+    (void)kernels_fetch_lines(w->data + (size_t)begin * w->row_size,
+                              w->data + (size_t)end * w->row_size, to);
 }
 
 static void panel_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -104,8 +102,8 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
                 for (int64_t i = 0; i < rows; i++)
                     matrix_row(c, w, r + i, own + (size_t)i * c->panel_cols);
             }
-            if (w->data != NULL && !c->no_fetch && r + rows < end)
-                fetch_rows(w, r + rows, r + 2 * rows < end ? r + 2 * rows : end);
+            if (w->data != NULL && r + rows < end)
+                fetch_rows(w, r + rows, r + 2 * rows < end ? r + 2 * rows : end, c->fetch);
             c->k->gemm(sums, KERNELS_ROWS, panel, panel_stride, rows,
                        p->x + (size_t)t * p->x_stride, p->x_stride, inputs, w->col_count);
             for (int64_t i = 0; i < inputs; i++) store(j, t + i, sums + i * KERNELS_ROWS, r, rows);

@@ -18,16 +18,16 @@
 /* What a stage needs to compute: lent to every call, owned by the session. */
 typedef struct compute {
     pool *pool;
-    const kernels *k;  /* set before compute_layout for the scratch of brains */
-    bool exact;        /* float32 inputs for every matrix; set before compute_layout */
-    bool brains;       /* products by multiply_tiles and multiply_brains where the level has them.
+    const kernels *k;    /* set before compute_layout for the scratch of brains */
+    bool exact;          /* float32 inputs for every matrix; set before compute_layout */
+    bool brains;         /* products by multiply_tiles and multiply_brains where the level has them.
                         * Their bits are others: whoever sets it says for which calls of a stage */
-    bool no_fetch;     /* what is multiplied next is not asked for ahead: left to the machine */
-    size_t block_size; /* bytes of rounded inputs multiplied at a time: with what else a thread
+    kernels_fetch fetch; /* where what is multiplied next is asked for ahead */
+    size_t block_size;   /* bytes of rounded inputs multiplied at a time: with what else a thread
                         * touches they should stay in its second-level cache. Set before
                         * compute_layout; 0: LINEAR_BLOCK_SIZE */
-    float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
-    size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
+    float *panel;        /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
+    size_t panel_cols;   /* widest matrix of the model, rounded up to 16 */
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */

@@ -63,7 +63,7 @@ static void rows_part(void *context, int64_t begin, int64_t end, int thread_inde
         const int64_t rows = end - r < ROWS ? end - r : ROWS;
         c->k->multiply_brains[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, rows,
                                        c->rounded, stride_of((size_t)w->col_count), j->count,
-                                       w->col_count, !c->no_fetch, scratch);
+                                       w->col_count, c->fetch, scratch);
         for (int64_t t = 0; t < j->count; t++)
             for (int64_t i = 0; i < rows; i += PACKED_ROWS)
                 product_store(task->y + (size_t)(j->first + t) * task->y_stride + r + i,

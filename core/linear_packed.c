@@ -155,7 +155,8 @@ void linear_packed(const product *p) {
                               .scales = c->scales,
                               .wide = c->wide,
                               .wide_scales = c->wide_scales,
-                              .brains = (const uint16_t *)c->wide};
+                              .brains = (const uint16_t *)c->wide,
+                              .fetch = c->fetch};
     int64_t slabs = 0;
     for (int i = 0; i < p->task_count; i++) {
         const matrix *w = p->tasks[i].w;
@@ -171,7 +172,7 @@ void linear_packed(const product *p) {
         pool_run(c->pool, j.count, ROUND_GRAIN, round_part, &j);
         j.pairs = j.count >= PAIR_ROWS_MIN && c->k->multiply_pair[first->type] != NULL;
         const int step = (j.pairs || j.tiles) && !p->gates ? 2 : 1; /* neighbours at once */
-        j.input.ahead = c->no_fetch ? 0 : (size_t)step * first->packed->slab_size;
+        j.input.ahead = (size_t)step * first->packed->slab_size;
         pool_run(c->pool, slabs, step, p->gates ? gated_part : slab_part, &j);
     }
 }

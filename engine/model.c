@@ -103,13 +103,24 @@ static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl
     return RNL_OK;
 }
 
+/* One is the other: a cast makes either. */
+_Static_assert((int)RNL_PREFETCH_NONE == (int)KERNELS_FETCH_NONE &&
+                   (int)RNL_PREFETCH_L1 == (int)KERNELS_FETCH_L1 &&
+                   (int)RNL_PREFETCH_L2 == (int)KERNELS_FETCH_L2 &&
+                   (int)RNL_PREFETCH_COUNT == (int)KERNELS_FETCH_COUNT,
+               "rnl_prefetch and kernels_fetch differ");
+
 rnl_tuning rnl_tuning_default(void) {
-    return (rnl_tuning){
-        .prefetch = true, .huge_pages = true, .block_kib = LINEAR_BLOCK_SIZE / 1024};
+    return (rnl_tuning){.prefetch = (rnl_prefetch)kernels_fetch_for(kernels_cpu_caches()),
+                        .huge_pages = true,
+                        .block_kib = LINEAR_BLOCK_SIZE / 1024};
 }
 
 static rnl_status take_tuning(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
     m->tuning = config != NULL && config->tuning != NULL ? *config->tuning : rnl_tuning_default();
+    if ((unsigned)m->tuning.prefetch >= RNL_PREFETCH_COUNT)
+        return status_fail(error, RNL_ERR_ARGUMENT, "tuning.prefetch is %d, none of rnl_prefetch",
+                           (int)m->tuning.prefetch);
     if (m->tuning.block_kib >= 64 && m->tuning.block_kib <= 4096) return RNL_OK;
     return status_fail(error, RNL_ERR_ARGUMENT, "tuning.block_kib is %d, outside 64 to 4096",
                        m->tuning.block_kib);

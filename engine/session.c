@@ -100,7 +100,7 @@ static void layout_scratch(rnl_session *s, arena *a) {
     const size_t vocab = (size_t)backbone_vocab_count(&m->backbone);
     s->compute.k = &m->kernels;
     s->compute.exact = m->exact;
-    s->compute.no_fetch = !m->tuning.prefetch;
+    s->compute.fetch = (kernels_fetch)m->tuning.prefetch;
     s->compute.block_size = (size_t)m->tuning.block_kib * 1024;
     compute_layout(&s->compute, s->config.thread_count, m->col_max, a);
     if (m->source.text != NULL) bpe_scratch_layout(&s->bpe, SESSION_TEXT_CAP, a);

@@ -133,7 +133,7 @@ INLINE void gemv_blocks(quant_type type, int rows, float *y, const unsigned char
 
 #define GEMV(name, body, type)                                                                     \
     static void name(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,  \
-                     int64_t col_count, bool fetch) {                                              \
+                     int64_t col_count, kernels_fetch fetch) {                                     \
         const unsigned char *p = w;                                                                \
         (void)fetch;                                                                               \
         int64_t r = 0;                                                                             \
@@ -150,7 +150,7 @@ GEMV(gemv_q4_0, gemv_blocks, QUANT_Q4_0)
 
 /* Super-blocks are dequantised by quant.c, one at a time. */
 static void gemv_q6_k(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,
-                      int64_t col_count, bool fetch) {
+                      int64_t col_count, kernels_fetch fetch) {
     (void)fetch;
     enum { SUPER_LEN = 256, SUPER_SIZE = 210 };
     const unsigned char *row = w;

@@ -1,8 +1,12 @@
 /* What this machine can do. A level needs three yeses: the CPU has the instructions (CPUID), the
  * system saves the registers they use when it switches threads (XCR0), and for the tiles of AMX,
- * 8 KiB a thread, it also wants to be asked once per process, which only kernels_allowed does. */
+ * 8 KiB a thread, it also wants to be asked once per process, which only kernels_allowed does.
+ * And how large its caches are. */
 #define _DEFAULT_SOURCE /* syscall */
 #include "kernels/levels.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -66,6 +70,33 @@ unsigned kernels_cpu_features(void) {
     read_words(&w);
     return kernels_cpu_decode(&w);
 }
+
+/* Intel's manual volume 2, CPUID, leaf 4; AMD's volume 3, Fn8000_001D, has the same
+ * words. */
+bool kernels_caches_decode(kernels_caches *c, uint32_t a, uint32_t b, uint32_t sets_less_one) {
+    enum { NONE, DATA, INSTRUCTIONS };
+    const uint32_t kind = a & 31, level = a >> 5 & 7;
+    if (kind == NONE) return false;
+    const size_t ways = (b >> 22) + 1, lines = (b >> 12 & 1023) + 1, line = (b & 4095) + 1;
+    const size_t size = ways * lines * line * ((size_t)sets_less_one + 1);
+    if (kind != INSTRUCTIONS && level == 1) c->l1 = size;
+    if (kind != INSTRUCTIONS && level == 2) c->l2 = size;
+    return true;
+}
+
+kernels_caches kernels_cpu_caches(void) {
+    enum { INTEL = 4, AMD = 0x1d, EXTENDED = 1, TOPOLOGY_C = 1u << 22, CACHE_CAP = 16 };
+    static const uint32_t amd = 0x80000000u; /* an enum holds no bit 31 */
+    kernels_caches caches = {0};
+    unsigned a, b, c, d;
+    const bool asks_amd = __get_cpuid(amd + EXTENDED, &a, &b, &c, &d) != 0 && has(c, TOPOLOGY_C);
+    const uint32_t leaf = asks_amd ? amd + AMD : INTEL;
+    for (unsigned i = 0; i < CACHE_CAP; i++)
+        if (__get_cpuid_count(leaf, i, &a, &b, &c, &d) == 0 ||
+            !kernels_caches_decode(&caches, a, b, c))
+            break;
+    return caches;
+}
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 
@@ -85,6 +116,52 @@ unsigned kernels_cpu_features(void) {
     return 0;
 }
 #endif
+
+#if !defined(__x86_64__)
+kernels_caches kernels_cpu_caches(void) {
+    return kernels_caches_read("/sys/devices/system/cpu/cpu0/cache");
+}
+#endif
+
+/* The first line of folder/indexN/name; "" when there is none. */
+static void read_line(const char *folder, int index, const char *name, char line[32]) {
+    char path[512];
+    line[0] = '\0';
+    const int size = snprintf(path, sizeof path, "%s/index%d/%s", folder, index, name);
+    if (size < 0 || (size_t)size >= sizeof path) return;
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return;
+    if (fgets(line, 32, f) == NULL) line[0] = '\0';
+    (void)fclose(f);
+}
+
+kernels_caches kernels_caches_read(const char *folder) {
+    enum { CACHE_CAP = 16 };
+    kernels_caches caches = {0};
+    for (int i = 0; i < CACHE_CAP; i++) {
+        char level[32], kind[32], size[32];
+        unsigned kib = 0;
+        read_line(folder, i, "level", level);
+        read_line(folder, i, "type", kind);
+        read_line(folder, i, "size", size);
+        if (level[0] == '\0') break;
+        if (strncmp(kind, "Instruction", 11) == 0 || sscanf(size, "%6uK", &kib) != 1) continue;
+        if (level[0] == '1') caches.l1 = (size_t)kib * 1024;
+        if (level[0] == '2') caches.l2 = (size_t)kib * 1024;
+    }
+    return caches;
+}
+
+kernels_fetch kernels_fetch_for(kernels_caches caches) {
+    /* What counts is how many lines a core can wait for at either cache, which no processor tells;
+     * of those measured (docs/SPEED.md) sizes separate one with L1 (48 KiB, 1 MiB) from those with
+     * L2 (32 KiB, 1 MiB; 48 KiB, 2 MiB). In doubt L2: a slab, 9 to 148 KiB, fits there anywhere. */
+    enum { L1_KIB_MIN = 48, L2_KIB_MAX = 1024 };
+    const bool known = caches.l1 > 0 && caches.l2 > 0;
+    return known && caches.l1 / 1024 >= L1_KIB_MIN && caches.l2 / 1024 <= L2_KIB_MAX
+               ? KERNELS_FETCH_L1
+               : KERNELS_FETCH_L2;
+}
 
 unsigned kernels_allowed(unsigned features) {
 #if defined(__x86_64__)

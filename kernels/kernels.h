@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/fetch.h"
 #include "kernels/packed.h"
 #include "kernels/quant.h"
 
@@ -41,10 +42,10 @@ typedef struct kernels_input {
         *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
     const float *wide_scales; /* [count, col_count / 32] */
     const uint16_t *brains;   /* [count, col_count] the inputs in BF16, for multiply_tiles */
-    /* Bytes from a slab to the one of its matrix whose turn is next: while the first is multiplied,
-     * levels may fetch the second into the cache. 0: that is left to the machine. No bit depends on
-     * it, and what lies there need not exist. */
+    /* While a slab is multiplied, levels may fetch the one whose turn is next, `ahead` bytes behind
+     * it. No bit depends on either, and what lies there need not exist. */
     size_t ahead;
+    kernels_fetch fetch;
 } kernels_input;
 /* What the sums of a block's codes come to with weights of -8, for types whose codes are moved by
  * that much or by 16 or 128 times it: offsets[b] from sums[4 * b ...], b < block_count. */
@@ -79,10 +80,11 @@ typedef struct kernels {
     void (*dequantise)(quant_type type, const void *row, float *out, int64_t count);
 
     /* y[r] = sum_c w[r, c] * x[c] for r < row_count rows of the stored type, row_size bytes apart.
-     * fetch: the rows that come next are asked for meanwhile, also behind the last (no bit depends
-     * on it). NULL for types without a direct kernel: the caller then dequantises and uses gemm. */
+     * fetch: where the rows that come next are asked for meanwhile, also behind the last (no bit
+     * depends on it). NULL for types without a direct kernel: the caller then dequantises and uses
+     * gemm. */
     void (*gemv[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size, int64_t row_count,
-                                 const float *x, int64_t col_count, bool fetch);
+                                 const float *x, int64_t col_count, kernels_fetch fetch);
 
     /* y[t * y_stride + r] = sum_c w[r * w_stride + c] * x[t * x_stride + c]
      * r < row_count <= KERNELS_ROWS, t < x_count; w are float32 rows (a dequantised panel).
@@ -141,7 +143,7 @@ typedef struct kernels {
      * the same independence, its scratch. NULL for other types, and in levels without BF16. */
     void (*multiply_brains[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size,
                                             int64_t row_count, const uint16_t *x, size_t x_stride,
-                                            int64_t x_count, int64_t col_count, bool fetch,
+                                            int64_t x_count, int64_t col_count, kernels_fetch fetch,
                                             unsigned char *scratch);
 
     /* Attention of q_count query heads that share a key/value head, over rows of a cache:
@@ -192,6 +194,17 @@ enum {
     KERNELS_CPU_ROUNDS = KERNELS_CPU_AMX | KERNELS_CPU_BF16
 };
 unsigned kernels_cpu_features(void);
+
+/* Sizes in bytes of the data caches that belong to one core; 0: the processor does not say. */
+typedef struct kernels_caches {
+    size_t l1, l2;
+} kernels_caches;
+/* As CPUID tells them; on ARM, where programs may not ask the processor, as Linux does: short files
+ * of /sys/devices/system/cpu/cpu0/cache are read. */
+kernels_caches kernels_cpu_caches(void);
+/* Where weights are best fetched to, by these sizes. */
+kernels_fetch kernels_fetch_for(kernels_caches caches);
+
 /* The features given, without those that the system refuses: it is asked for what it grants only on
  * demand, the tiles of KERNELS_CPU_AMX, for the whole process and for good. Their kernels must not
  * run before. */

@@ -35,7 +35,12 @@ typedef struct kernels_cpu_words {
     uint64_t xcr0;                      /* registers that the system saves */
 } kernels_cpu_words;
 unsigned kernels_cpu_decode(const kernels_cpu_words *w);
+/* Takes one cache into account, as a sub-leaf of CPUID 4 or 0x8000001d describes it. False: this
+ * was the end of the list. */
+bool kernels_caches_decode(kernels_caches *c, uint32_t a, uint32_t b, uint32_t sets_less_one);
 #endif
+/* The caches that a folder like /sys/devices/system/cpu/cpu0/cache tells of. */
+kernels_caches kernels_caches_read(const char *folder);
 #if defined(__aarch64__)
 /* Need KERNELS_CPU_NEON; the last two also KERNELS_CPU_DOTPROD, KERNELS_CPU_I8MM. */
 void kernels_fill_neon(kernels *k);

@@ -14,6 +14,8 @@
 #include <arm_neon.h>
 #endif
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { CHAINS = 12, LINE = 64 };
 
 /* What portable C gives: a product and a sum, in whatever vectors the compiler's default allows. */
@@ -30,11 +32,12 @@ static float run_scalar(int64_t round_count) {
     return total;
 }
 
-static uint64_t read_scalar(const unsigned char *p, size_t size, size_t ahead) {
+/* The readers are compiled for each hint. */
+INLINE uint64_t read_scalar(const unsigned char *p, size_t size, kernels_fetch fetch) {
     uint64_t sums[4] = {0};
     for (size_t at = 0; at < size; at += LINE) {
         const uint64_t *q = (const uint64_t *)(const void *)(p + at);
-        if (ahead > 0) __builtin_prefetch(p + at + ahead);
+        kernels_fetch_line(p + at + LIMIT_AHEAD, fetch);
         for (int i = 0; i < 8; i++) sums[i % 4] += q[i];
     }
     return sums[0] + sums[1] + sums[2] + sums[3];
@@ -161,15 +164,13 @@ __attribute__((target("amx-tile,amx-bf16"))) static float run_amx_bf16(int64_t r
     return sums[0];
 }
 
-AVX2 static uint64_t read_avx2(const unsigned char *p, size_t size, size_t ahead) {
+AVX2 INLINE uint64_t read_avx2(const unsigned char *p, size_t size, kernels_fetch fetch) {
     __m256i sums[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
                        _mm256_setzero_si256()};
     for (size_t at = 0; at + 2 * LINE <= size; at += 2 * LINE) {
         const __m256i *q = (const __m256i *)(const void *)(p + at);
-        if (ahead > 0) {
-            _mm_prefetch((const char *)p + at + ahead, _MM_HINT_T0);
-            _mm_prefetch((const char *)p + at + ahead + LINE, _MM_HINT_T0);
-        }
+        kernels_fetch_line(p + at + LIMIT_AHEAD, fetch);
+        kernels_fetch_line(p + at + LIMIT_AHEAD + LINE, fetch);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) sums[i] = _mm256_add_epi64(sums[i], _mm256_load_si256(q + i));
     }
@@ -244,10 +245,20 @@ const limit_probe *limit_probe_at(size_t index) {
     return index < sizeof probes / sizeof probes[0] ? &probes[index] : NULL;
 }
 
-uint64_t limit_read(unsigned features, const void *data, size_t size, size_t ahead) {
 #if defined(__x86_64__)
-    if (features & KERNELS_CPU_AVX2) return read_avx2(data, size, ahead);
+AVX2 static uint64_t read_widely(const unsigned char *p, size_t size, kernels_fetch fetch) {
+    if (fetch == KERNELS_FETCH_L1) return read_avx2(p, size, KERNELS_FETCH_L1);
+    if (fetch == KERNELS_FETCH_L2) return read_avx2(p, size, KERNELS_FETCH_L2);
+    return read_avx2(p, size, KERNELS_FETCH_NONE);
+}
+#endif
+
+uint64_t limit_read(unsigned features, const void *data, size_t size, kernels_fetch fetch) {
+#if defined(__x86_64__)
+    if (features & KERNELS_CPU_AVX2) return read_widely(data, size, fetch);
 #endif
     (void)features;
-    return read_scalar(data, size, ahead);
+    if (fetch == KERNELS_FETCH_L1) return read_scalar(data, size, KERNELS_FETCH_L1);
+    if (fetch == KERNELS_FETCH_L2) return read_scalar(data, size, KERNELS_FETCH_L2);
+    return read_scalar(data, size, KERNELS_FETCH_NONE);
 }

@@ -23,8 +23,9 @@ typedef struct limit_probe {
 const limit_probe *limit_probe_at(size_t index);
 
 /* Reads size bytes, a multiple of 64, from an address that is a multiple of 64, with the widest
- * loads that the features allow. ahead > 0: each line is prefetched that many bytes before. The
- * result only keeps the work from being left out. */
-uint64_t limit_read(unsigned features, const void *data, size_t size, size_t ahead);
+ * loads that the features allow. Each line is fetched LIMIT_AHEAD bytes before, to the cache that
+ * is named. The result only keeps the work from being left out. */
+enum { LIMIT_AHEAD = 1024 };
+uint64_t limit_read(unsigned features, const void *data, size_t size, kernels_fetch fetch);
 
 #endif

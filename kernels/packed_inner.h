@@ -3,7 +3,7 @@
 #ifndef KERNELS_PACKED_INNER_H
 #define KERNELS_PACKED_INNER_H
 
-#include "kernels/packed.h"
+#include "kernels/kernels.h"
 
 static const packed_info packed_infos[QUANT_TYPE_CAP] = {
     /*               low high offset sub super scale  min    table */
@@ -52,24 +52,28 @@ PACKED_INLINE const unsigned char *halves_of(const packed_info p, const unsigned
     return meta + PACKED_ROWS * (p.has_scale ? subs_of(p) * (p.has_min ? 2 : 1) : 0);
 }
 
-/* What is fetched while a slab is multiplied: the slab `ahead` bytes behind it, as many lines for
+/* What is fetched while a slab is multiplied: the slab x->ahead bytes behind it, as many lines for
  * each block as keep pace. A machine's own prefetching begins anew with every slab and stops at
  * every page; asked for, memory never rests (docs/SPEED.md). */
 typedef struct packed_fetch {
-    const unsigned char *next, *end; /* next == end: nothing is fetched */
-    size_t block_size;               /* bytes for each block of the slab at hand */
+    const unsigned char *next, *end;
+    size_t block_size; /* bytes for each block of the slab at hand */
+    kernels_fetch to;
 } packed_fetch;
+/* first: these are the first inputs that the slab meets, which fetch for all of them. */
 PACKED_INLINE packed_fetch fetch_of(const packed_info p, const unsigned char *slab,
-                                    int64_t block_count, size_t ahead) {
-    const size_t blocks = (size_t)block_count, supers = blocks * PACKED_BLOCK / (size_t)p.super_len;
+                                    const kernels_input *x, bool first) {
+    const kernels_fetch to = first ? x->fetch : KERNELS_FETCH_NONE;
+    const size_t blocks = (size_t)x->col_count / PACKED_BLOCK,
+                 supers = blocks * PACKED_BLOCK / (size_t)p.super_len;
     const size_t size = blocks * packed_code_size(&p) + supers * packed_meta_size(&p);
-    const unsigned char *next = slab + ahead;
-    return (packed_fetch){next, ahead > 0 ? next + size : next, size / blocks};
+    const unsigned char *next = slab + x->ahead;
+    return (packed_fetch){next, next + size, size / blocks, to};
 }
 PACKED_INLINE void fetch_blocks(packed_fetch *f, int count) {
     const unsigned char *end = f->next + (size_t)count * f->block_size;
     if (end > f->end) end = f->end;
-    for (; f->next < end; f->next += PACKED_LINE) __builtin_prefetch(f->next);
+    f->next = kernels_fetch_lines(f->next, end, f->to);
 }
 
 #endif

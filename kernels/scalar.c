@@ -53,7 +53,7 @@ static void gemv_any(quant_type type, float *y, const unsigned char *w, size_t r
 
 #define GEMV(name, type)                                                                           \
     static void name(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,  \
-                     int64_t col_count, bool fetch) {                                              \
+                     int64_t col_count, kernels_fetch fetch) {                                     \
         (void)fetch;                                                                               \
         gemv_any(type, y, w, row_size, row_count, x, col_count);                                   \
     }

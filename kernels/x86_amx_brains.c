@@ -15,7 +15,7 @@
 
 INLINE void multiply(quant_type type, float *y, const unsigned char *w, size_t row_size,
                      int64_t row_count, const uint16_t *x, size_t x_stride, int64_t x_count,
-                     int64_t col_count, bool fetch, unsigned char *scratch) {
+                     int64_t col_count, kernels_fetch fetch, unsigned char *scratch) {
     const size_t size = size_of(type);
     piece *own = (piece *)(void *)scratch;
     (void)fetch; /* whether that is worth it, only the machine can tell */

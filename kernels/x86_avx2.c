@@ -237,13 +237,13 @@ static void dequantise(quant_type type, const void *row, float *out, int64_t cou
 enum { ROWS_CAP = 8 };
 
 /* Asks for the next `size` bytes. */
-INLINE void fetch_bytes(const unsigned char **next, size_t size) {
-    for (size_t at = 0; at < size; at += 64) __builtin_prefetch(*next + at);
+INLINE void fetch_bytes(const unsigned char **next, size_t size, kernels_fetch to) {
+    (void)kernels_fetch_lines(*next, *next + size, to);
     *next += size;
 }
 
 INLINE void gemv_values(quant_type type, int rows, float *y, const unsigned char *w,
-                        size_t row_size, const float *x, int64_t col_count, bool fetch) {
+                        size_t row_size, const float *x, int64_t col_count, kernels_fetch fetch) {
     const size_t step = (size_t)rows * 8 * (type == QUANT_F32 ? 4 : 2); /* bytes of 8 columns */
     const unsigned char *next = w + (size_t)rows * row_size;
     __m256 sum[ROWS_CAP];
@@ -251,7 +251,7 @@ INLINE void gemv_values(quant_type type, int rows, float *y, const unsigned char
     int64_t c = 0;
     for (; c + 8 <= col_count; c += 8) {
         const __m256 xc = _mm256_loadu_ps(x + c);
-        fetch_bytes(&next, fetch ? step : 0);
+        fetch_bytes(&next, step, fetch);
         UNROLL for (int r = 0; r < rows; r++) sum[r] =
             _mm256_fmadd_ps(values8(type, w + (size_t)r * row_size, c), xc, sum[r]);
     }
@@ -268,13 +268,13 @@ INLINE void gemv_values(quant_type type, int rows, float *y, const unsigned char
 }
 
 INLINE void gemv_blocks(quant_type type, int rows, float *y, const unsigned char *w,
-                        size_t row_size, const float *x, int64_t col_count, bool fetch) {
+                        size_t row_size, const float *x, int64_t col_count, kernels_fetch fetch) {
     const unsigned char *next = w + (size_t)rows * row_size;
     __m256 sum[ROWS_CAP];
     UNROLL for (int r = 0; r < rows; r++) sum[r] = _mm256_setzero_ps();
     for (const float *end = x + col_count; x != end; w += block_size_of(type)) {
         float scales[ROWS_CAP][16];
-        fetch_bytes(&next, fetch ? (size_t)rows * block_size_of(type) : 0);
+        fetch_bytes(&next, (size_t)rows * block_size_of(type), fetch);
         UNROLL for (int r = 0; r < rows; r++)
             block_scales(type, w + (size_t)r * row_size, scales[r]);
         UNROLL for (int part = 0; part < part_count_of(type); part++) {
@@ -296,7 +296,7 @@ INLINE void gemv_blocks(quant_type type, int rows, float *y, const unsigned char
  * against 13.4 GB/s), but decoding a super-block needs the registers. */
 #define GEMV(name, body, type, width)                                                              \
     static void name(float *y, const void *w, size_t row_size, int64_t row_count, const float *x,  \
-                     int64_t col_count, bool fetch) {                                              \
+                     int64_t col_count, kernels_fetch fetch) {                                     \
         const unsigned char *p = w;                                                                \
         int64_t r = 0;                                                                             \
         for (; r + width <= row_count; r += width, p += width * row_size)                          \

@@ -23,13 +23,15 @@ typedef struct ahead {
     const unsigned char *next; /* where the next piece begins, or NULL */
     size_t row_size;
     int64_t step;
+    kernels_fetch to;
 } ahead;
 
 INLINE void fetch_ahead(const ahead *a, int64_t pair) {
     enum { LINE = 64 };
     for (int64_t n = pair * a->step; n < (pair + 1) * a->step; n++)
-        __builtin_prefetch(a->next + (size_t)(n % KERNELS_BRAIN_ROWS) * a->row_size +
-                           LINE * (size_t)(n / KERNELS_BRAIN_ROWS));
+        kernels_fetch_line(a->next + (size_t)(n % KERNELS_BRAIN_ROWS) * a->row_size +
+                               LINE * (size_t)(n / KERNELS_BRAIN_ROWS),
+                           a->to);
 }
 
 /* Adds `pairs` pairs of columns to the outputs of `count` inputs. */
@@ -75,15 +77,15 @@ static void tiles(float *y, const piece *w, const uint16_t *x, size_t x_stride, 
 
 INLINE void multiply(quant_type type, float *y, const unsigned char *w, size_t row_size,
                      int64_t row_count, const uint16_t *x, size_t x_stride, int64_t x_count,
-                     int64_t col_count, bool fetch, unsigned char *scratch) {
+                     int64_t col_count, kernels_fetch fetch, unsigned char *scratch) {
     const size_t size = size_of(type);
     piece *own = (piece *)(void *)scratch;
-    ahead a = {.row_size = row_size, .step = (int64_t)size};
+    ahead a = {.row_size = row_size, .step = (int64_t)size, .to = fetch};
     memset(y, 0, (size_t)x_count * KERNELS_BRAIN_ROWS * sizeof *y);
     for (int64_t c = 0; c < col_count; c += PIECE_COLS) {
         const int64_t cols = col_count - c < PIECE_COLS ? col_count - c : PIECE_COLS;
         unpack(type, w + (size_t)c * size, row_size, row_count, cols, own);
-        if (fetch)
+        if (fetch != KERNELS_FETCH_NONE)
             a.next = c + PIECE_COLS < col_count ? w + (size_t)(c + PIECE_COLS) * size
                                                 : w + KERNELS_BRAIN_ROWS * row_size;
         tiles(y, own, x + c, x_stride, x_count, cols / 2, &a);

@@ -156,7 +156,7 @@ INLINE void pair_rows(const packed_info p, int count, float *const *y,
     for (int s = 0; s < PAIR; s++) {
         code[s] = slabs[s];
         meta[s] = slabs[s] + (size_t)blocks * packed_code_size(&p);
-        fetch[s] = fetch_of(p, slabs[s], blocks, t == 0 ? x->ahead : 0);
+        fetch[s] = fetch_of(p, slabs[s], x, t == 0);
     }
     UNROLL for (int i = 0; i < count; i++) acc[i][0] = acc[i][1] = single(0);
     for (int64_t b = 0; b < blocks; b += of_super) {

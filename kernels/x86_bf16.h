@@ -98,7 +98,7 @@ static void quantise_brains(const float *x, int64_t col_count, uint16_t *brains)
 #define BRAINS_MULTIPLY(name, type)                                                                \
     static void brains_##name(float *y, const void *w, size_t row_size, int64_t row_count,         \
                               const uint16_t *x, size_t x_stride, int64_t x_count,                 \
-                              int64_t col_count, bool fetch, unsigned char *scratch) {             \
+                              int64_t col_count, kernels_fetch fetch, unsigned char *scratch) {    \
         multiply(type, y, w, row_size, row_count, x, x_stride, x_count, col_count, fetch,          \
                  scratch);                                                                         \
     }

@@ -346,7 +346,7 @@ INLINE floats block_min(const packed_info p, const ints mins[2], const int16_t *
 INLINE void multiply_rows(const packed_info p, int count, float *y, const unsigned char *slab,
                           int row, const kernels_input *x, int64_t t) {
     const int64_t blocks = x->col_count / PACKED_BLOCK;
-    packed_fetch fetch = fetch_of(p, slab, blocks, row == 0 && t == 0 ? x->ahead : 0);
+    packed_fetch fetch = fetch_of(p, slab, x, row == 0 && t == 0);
     const int of_super = p.super_len / PACKED_BLOCK;
     const unsigned char *codes = slab + 4 * row;
     const unsigned char *meta = slab + (size_t)blocks * packed_code_size(&p) + row;

@@ -83,14 +83,25 @@ typedef struct rnl_model rnl_model;
 typedef enum rnl_log_level { RNL_LOG_INFO, RNL_LOG_WARNING } rnl_log_level;
 typedef void (*rnl_log_fn)(void *context, rnl_log_level level, const char *text);
 
+/* Where weights that come next are asked for while others are multiplied. */
+typedef enum rnl_prefetch {
+    RNL_PREFETCH_NONE, /* nothing is asked for: left to the machine */
+    RNL_PREFETCH_L1,   /* into the first-level cache of the core */
+    RNL_PREFETCH_L2    /* into its second-level cache only */
+} rnl_prefetch;
+enum { RNL_PREFETCH_COUNT = 3 };
+
 /* Choices of which the best differs from machine to machine. No bit depends on them; `runnel bench
  * --calibrate` measures them. */
 typedef struct rnl_tuning {
-    bool prefetch;   /* weights that come next are asked for while others are multiplied: most of
-                         * the speed of decoding where we measured it (default true) */
+    /* Most of the speed of decoding where we measured it. Default: L1 where the processor reports a
+     * first-level cache of 48 KiB or more and a second-level cache of at most 1 MiB; else, and
+     * where it reports none, L2. (On 64-bit ARM only the system knows: there rnl_tuning_default
+     * reads the short files of /sys/devices/system/cpu/cpu0/cache.) */
+    rnl_prefetch prefetch;
     bool huge_pages; /* packed weights wish for pages of 2 MiB (default true) */
     int block_kib;   /* rounded inputs multiplied at a time: [64, 4096] KiB, default 256; half of
-                         * a core's second-level cache is about right */
+                      * a core's second-level cache is about right */
 } rnl_tuning;
 
 RNL_API rnl_tuning rnl_tuning_default(void);

@@ -54,6 +54,23 @@ static void configurations_out_of_range_are_refused(void **state) {
     assert_int_equal(rnl_model_open(NULL, NULL, &model, &error), RNL_ERR_ARGUMENT);
 }
 
+static void a_tuning_out_of_range_is_refused(void **state) {
+    (void)state;
+    rnl_tuning t = rnl_tuning_default();
+    assert_true(t.prefetch == RNL_PREFETCH_L1 || t.prefetch == RNL_PREFETCH_L2);
+    rnl_model_config c = rnl_model_config_default();
+    rnl_model *other = NULL;
+    c.tuning = &t;
+    t.prefetch = (rnl_prefetch)RNL_PREFETCH_COUNT;
+    assert_int_equal(rnl_model_open(TEST_DATA "/tiny", &c, &other, &error), RNL_ERR_ARGUMENT);
+    says("tuning.prefetch");
+    t = rnl_tuning_default();
+    t.block_kib = 63;
+    assert_int_equal(rnl_model_open(TEST_DATA "/tiny", &c, &other, &error), RNL_ERR_ARGUMENT);
+    says("tuning.block_kib");
+    assert_null(other);
+}
+
 static void the_plan_is_what_is_allowed(void **state) {
     (void)state;
     rnl_memory_plan plan;
@@ -240,6 +257,7 @@ static void names_and_sentences(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(configurations_out_of_range_are_refused),
+        cmocka_unit_test(a_tuning_out_of_range_is_refused),
         cmocka_unit_test(the_plan_is_what_is_allowed),
         cmocka_unit_test(bad_content_changes_nothing),
         cmocka_unit_test(a_refused_push_opens_no_clip),

@@ -31,7 +31,8 @@ fi
 cp "$file" kept
 
 # ---- Every choice gives the same bits
-for change in 'prefetch false' 'prefetch true' 'huge_pages false' 'huge_pages true' \
+for change in 'prefetch false' 'prefetch true' 'prefetch "none"' 'prefetch "L1"' \
+    'prefetch "L2"' 'huge_pages false' 'huge_pages true' \
     'block_kib 64' 'block_kib 4096'; do
     with $change
     answer "$change" other

@@ -110,15 +110,15 @@ static void check(places *p, const kernels *k, const brain_case *c) {
     cover(p->y, size + 2 * GUARD);
     memset(p->scratch, 0xa5, KERNELS_SCRATCH_SIZE);
     k->multiply_brains[c->type](p->y + GUARD, w, c->row_size, c->row_count, x, c->x_stride,
-                                c->x_count, c->cols, true, p->scratch);
+                                c->x_count, c->cols, KERNELS_FETCH_L1, p->scratch);
     assert_covered(p->y, GUARD);
     assert_covered(p->y + GUARD + size, GUARD);
     check_bound(p, k, c);
     /* The last input alone, one row of it alone, nothing fetched. */
     const int64_t t = c->x_count - 1, r = c->row_count / 2;
     k->multiply_brains[c->type](p->alone, w + (size_t)r * c->row_size, c->row_size, 1,
-                                x + (size_t)t * c->x_stride, c->x_stride, 1, c->cols, false,
-                                p->scratch);
+                                x + (size_t)t * c->x_stride, c->x_stride, 1, c->cols,
+                                KERNELS_FETCH_NONE, p->scratch);
     assert_true(same(p->alone[0], p->y[GUARD + t * ROWS + r]));
 }
 

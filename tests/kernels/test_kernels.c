@@ -131,7 +131,8 @@ static void check_gemv(const kernels *k, quant_type type, int64_t rows, int64_t 
     const float *x = place(gx, (size_t)cols, (uint64_t)cols);
     float y[GUARD + 19 + GUARD], want;
     cover(y, GUARD + 19 + GUARD);
-    k->gemv[type](y + GUARD, w, row_size, rows, x, cols, rows % 2 == 0);
+    k->gemv[type](y + GUARD, w, row_size, rows, x, cols,
+                  (kernels_fetch)(rows % KERNELS_FETCH_COUNT));
     assert_covered(y, GUARD);
     assert_covered(y + GUARD + rows, (size_t)(19 - rows) + GUARD);
     for (int64_t r = 0; r < rows; r++) {

@@ -276,7 +276,7 @@ static void check_pair(place_set *p, const kernels *k, const product_case *c) {
         first, make_slab(p, c->type, PACKED_ROWS, cols, c->wild, &seed)};
     fill_inputs(p->x, c->count, cols, c->wild, &seed);
     kernels_input x = round_inputs(p, k, c->count, cols);
-    x.ahead = c->count % 2 != 0 ? slab_size : 0; /* what lies there need not exist */
+    x.ahead = slab_size, x.fetch = (kernels_fetch)(c->count % KERNELS_FETCH_COUNT);
     float *const y[2] = {p->want + GUARD, p->got + GUARD};
     cover(p->want, size + 2 * GUARD), cover(p->got, size + 2 * GUARD);
     k->multiply_pair[c->type](y, slabs, &x, c->count);
