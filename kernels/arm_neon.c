@@ -8,6 +8,7 @@
  * Weights are dequantised into the very floats of quant.c before they are multiplied; that is why
  * gemv and dequantise + gemm agree in every bit. Packed products are in arm_products.h, attention
  * is in arm_neon_attention.c. Reading order: stored weights, gemv, gemm, vectors. */
+#include "kernels/gelu_inner.h"
 #include "kernels/levels.h"
 
 #if defined(__aarch64__)
@@ -288,7 +289,8 @@ INLINE float32x4_t power_of_two(int32x4_t n) {
     return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));
 }
 
-/* exp(x) = 2^n exp(r): the series, its bound and the cuts are those of exp8 in x86_avx2.c. */
+/* exp(x) = 2^n exp(r): the series, its bound and the cuts are those of exp8 in
+ * x86_avx2_functions.c. */
 INLINE float32x4_t exp4(float32x4_t x) {
     x = vmaxq_f32(vdupq_n_f32(-104.0f), vminq_f32(vdupq_n_f32(89.0f), x));
     const float32x4_t n = vrndnq_f32(vmulq_n_f32(x, 0x1.715476p+0f)); /* 1/ln 2 */
@@ -324,6 +326,29 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     if (i == count) return;
     const float32x4_t v = silu4(tail4(a + i, count - i));
     tail4_store(y + i, vmulq_f32(v, tail4(b + i, count - i)), count - i);
+}
+
+/* gelu_inner.h says how. */
+INLINE float32x4_t gelu4(float32x4_t x) {
+    const float32x4_t three = vdupq_n_f32(3.0f);
+    const float32x4_t u = vminq_f32(vdupq_n_f32(GELU_FAR), vabsq_f32(x));
+    const float32x4_t e = exp4(vmulq_n_f32(vmulq_f32(u, u), -0.5f));
+    const float32x4_t r = vdivq_f32(vdupq_n_f32(1.0f), vaddq_f32(u, three));
+    const float32x4_t t = vmulq_f32(vsubq_f32(u, three), r);
+    float32x4_t q = vdupq_n_f32(gelu_q[GELU_TERMS - 1]);
+    _Pragma("GCC unroll 16") for (int i = GELU_TERMS - 2; i >= 0; i--) q =
+        vfmaq_f32(vdupq_n_f32(gelu_q[i]), q, t);
+    const uint32x4_t near = vcltq_f32(u, vdupq_n_f32(GELU_FAR));
+    const float32x4_t tail = vreinterpretq_f32_u32(
+        vandq_u32(near, vreinterpretq_u32_f32(vmulq_f32(vmulq_f32(q, r), e))));
+    const uint32x4_t negative = vcltzq_s32(vreinterpretq_s32_f32(x));
+    return vmulq_f32(x, vbslq_f32(negative, tail, vsubq_f32(vdupq_n_f32(1.0f), tail)));
+}
+
+static void gelu(float *y, const float *x, int64_t count) {
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) vst1q_f32(y + i, gelu4(vld1q_f32(x + i)));
+    if (i < count) tail4_store(y + i, gelu4(tail4(x + i, count - i)), count - i);
 }
 
 static void softmax(float *x, int64_t count, double *log_sum) {
@@ -365,6 +390,7 @@ void kernels_fill_neon(kernels *k) {
     k->layer_norm = layer_norm;
     k->silu = silu;
     k->silu_mul = silu_mul;
+    k->gelu = gelu;
     k->softmax = softmax;
 }
 

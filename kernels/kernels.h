@@ -173,6 +173,9 @@ typedef struct kernels {
     void (*silu)(float *y, const float *x, int64_t count);
     /* y[i] = silu(a[i]) * b[i]. y may be a or b. */
     void (*silu_mul)(float *y, const float *a, const float *b, int64_t count);
+    /* y[i] = x[i] / 2 * (1 + erf(x[i] / sqrt 2)), the exact form, to 2^-22 |x[i]|; 0 where x[i] is
+     * -6 or less (of -infinity 0 or NaN). y may be x. */
+    void (*gelu)(float *y, const float *x, int64_t count);
     /* x <- softmax(x), in place, maximum subtracted. count >= 1. log_sum, or NULL: the logarithm of
      * the sum of exp(x). */
     void (*softmax)(float *x, int64_t count, double *log_sum);

@@ -11,6 +11,7 @@ void kernels_fill_scalar_packed(kernels *k);
 #if defined(__x86_64__)
 /* Need KERNELS_CPU_AVX2. */
 void kernels_fill_avx2(kernels *k);
+void kernels_fill_avx2_functions(kernels *k);
 void kernels_fill_avx2_packed(kernels *k);
 void kernels_fill_avx2_round(kernels *k);
 void kernels_fill_avx2_attention(kernels *k);

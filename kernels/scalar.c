@@ -146,6 +146,11 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] = a[i] / (1.0f + expf(-a[i])) * b[i];
 }
 
+static void gelu(float *y, const float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        y[i] = x[i] * 0.5f * (1.0f + erff(x[i] * 0.70710678118654752440f));
+}
+
 static void softmax(float *x, int64_t count, double *log_sum) {
     float max = x[0];
     for (int64_t i = 1; i < count; i++) max = x[i] > max ? x[i] : max;
@@ -178,5 +183,6 @@ const kernels kernels_scalar = {
     .layer_norm = layer_norm,
     .silu = silu,
     .silu_mul = silu_mul,
+    .gelu = gelu,
     .softmax = softmax,
 };

@@ -45,6 +45,7 @@ void kernels_select(kernels *k, unsigned features) {
 #if defined(__x86_64__)
     if (has(features, NEEDS_AVX2)) {
         kernels_fill_avx2(k);
+        kernels_fill_avx2_functions(k);
         kernels_fill_avx2_packed(k);
         kernels_fill_avx2_round(k);
         kernels_fill_avx2_attention(k);

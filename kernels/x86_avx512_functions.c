@@ -1,7 +1,9 @@
-/* AVX-512: silu and softmax, sixteen values at a time. Each lane takes the steps that a lane of
- * x86_avx2.c takes, so the bits are the same; softmax adds up in the same eight running sums:
+/* AVX-512: silu, gelu and softmax, sixteen values at a time. Each lane takes the steps that a lane
+ * of x86_avx2_functions.c takes, so the bits are the same; softmax adds up in the same eight
+ * running sums:
  *
  *     values | 0 .. 7 | 8 .. 15 |            sums | value 0, 8, 16 ... | 1, 9, 17 ... | ... */
+#include "kernels/gelu_inner.h"
 #include "kernels/levels.h"
 
 #if defined(__x86_64__)
@@ -21,7 +23,7 @@ INLINE __m512 power_of_two(__m512i n) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
 }
 
-/* exp8 of x86_avx2.c, which says why, twice as wide. */
+/* exp8 of x86_avx2_functions.c, which says why, twice as wide. */
 INLINE __m512 exp16(__m512 x) {
     x = _mm512_max_ps(_mm512_set1_ps(-104.0f), _mm512_min_ps(_mm512_set1_ps(89.0f), x));
     const __m512 n =
@@ -69,6 +71,33 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     if (i < count) silu_mul_step(y + i, a + i, b + i, mask_of(count - i));
 }
 
+/* gelu8 of x86_avx2_functions.c, twice as wide. */
+INLINE __m512 gelu16(__m512 x) {
+    const __m512 three = _mm512_set1_ps(3.0f);
+    const __m512 u = _mm512_min_ps(_mm512_set1_ps(GELU_FAR), _mm512_abs_ps(x));
+    const __m512 e = exp16(_mm512_mul_ps(_mm512_mul_ps(u, u), _mm512_set1_ps(-0.5f)));
+    const __m512 r = _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_add_ps(u, three));
+    const __m512 t = _mm512_mul_ps(_mm512_sub_ps(u, three), r);
+    __m512 q = _mm512_set1_ps(gelu_q[GELU_TERMS - 1]);
+    _Pragma("GCC unroll 16") for (int i = GELU_TERMS - 2; i >= 0; i--) q =
+        _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q[i]));
+    const __mmask16 near = _mm512_cmp_ps_mask(u, _mm512_set1_ps(GELU_FAR), _CMP_LT_OQ);
+    const __m512 tail = _mm512_maskz_mov_ps(near, _mm512_mul_ps(_mm512_mul_ps(q, r), e));
+    const __mmask16 negative = _mm512_movepi32_mask(_mm512_castps_si512(x));
+    return _mm512_mul_ps(
+        x, _mm512_mask_sub_ps(tail, (__mmask16)~negative, _mm512_set1_ps(1.0f), tail));
+}
+
+INLINE void gelu_step(float *y, const float *x, __mmask16 mask) {
+    _mm512_mask_storeu_ps(y, mask, gelu16(_mm512_maskz_loadu_ps(mask, x)));
+}
+
+static void gelu(float *y, const float *x, int64_t count) {
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) gelu_step(y + i, x + i, 0xffff);
+    if (i < count) gelu_step(y + i, x + i, mask_of(count - i));
+}
+
 INLINE void exp_step(float *x, __m512 max, __m512d *sums, __mmask16 mask) {
     __m512 e = exp16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x), max));
     e = _mm512_maskz_mov_ps(mask, e); /* lanes left out add nothing */
@@ -77,7 +106,7 @@ INLINE void exp_step(float *x, __m512 max, __m512d *sums, __mmask16 mask) {
     *sums = _mm512_add_pd(*sums, _mm512_cvtps_pd(_mm512_extractf32x8_ps(e, 1)));
 }
 
-/* The eight sums in the tree of x86_avx2.c. */
+/* The eight sums in the tree of x86_avx2_functions.c. */
 INLINE double total(__m512d sums) {
     const __m256d four =
         _mm256_add_pd(_mm512_castpd512_pd256(sums), _mm512_extractf64x4_pd(sums, 1));
@@ -116,6 +145,7 @@ static void softmax(float *x, int64_t count, double *log_sum) {
 void kernels_fill_avx512_functions(kernels *k) {
     k->silu = silu;
     k->silu_mul = silu_mul;
+    k->gelu = gelu;
     k->softmax = softmax;
 }
 

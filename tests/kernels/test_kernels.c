@@ -37,7 +37,7 @@ static void every_level_is_complete(void **state) {
     assert_string_equal(levels[0].name, "scalar");
     FOR_LEVELS(k) {
         assert_true(k->dequantise && k->gemm && k->dot && k->axpy && k->rms_norm && k->layer_norm &&
-                    k->silu && k->silu_mul && k->softmax);
+                    k->silu && k->silu_mul && k->gelu && k->softmax);
         for (size_t i = 0; i < sizeof direct / sizeof direct[0]; i++)
             assert_true(k->gemv[direct[i]] != NULL);
     }
@@ -313,6 +313,30 @@ static void check_silu(const kernels *k, int64_t n, const guarded g[3], float *y
     }
 }
 
+static double gelu_of(double x) {
+    return x < 0 ? x * erfc(-x * sqrt(0.5)) / 2 : x * (1 - erfc(x * sqrt(0.5)) / 2);
+}
+
+static void check_gelu(const kernels *k, int64_t n, const guarded g[3], float *y) {
+    const size_t count = (size_t)n;
+    float *x = place(&g[0], count, count + 7);
+    for (int64_t i = 0; i < n; i++) x[i] *= 5;
+    cover(y, count + 2 * GUARD);
+    k->gelu(y + GUARD, x, n);
+    for (int64_t i = 0; i < n; i++) {
+        const double value = (double)x[i];
+        assert_near(k->name, "gelu", n, i, (double)y[GUARD + i], gelu_of(value),
+                    fabs(value) * 0x1p-22);
+        float one;
+        k->gelu(&one, &x[i], 1); /* an element's bits do not depend on its place */
+        assert_memory_equal(&one, &y[GUARD + i], sizeof one);
+    }
+    assert_covered(y, GUARD);
+    assert_covered(y + GUARD + n, GUARD);
+    k->gelu(x, x, n); /* y may be x */
+    assert_memory_equal(x, y + GUARD, count * sizeof *x);
+}
+
 static void check_softmax_and_axpy(const kernels *k, int64_t n, const guarded g[3], float *y) {
     const size_t count = (size_t)n;
     float *x = place(&g[0], count, count + 9);
@@ -356,6 +380,7 @@ static void vectors_of_any_size_are_right(void **state) {
     FOR_LEVELS(k) for (int i = 0; i < SIZE_COUNT; i++) {
         check_norms(k, size_at(i), g, y);
         check_silu(k, size_at(i), g, y);
+        check_gelu(k, size_at(i), g, y);
         check_softmax_and_axpy(k, size_at(i), g, y);
     }
     FOR_LEVELS(k) { /* no element: nothing is touched */
@@ -363,6 +388,7 @@ static void vectors_of_any_size_are_right(void **state) {
         k->axpy(NULL, 1, NULL, 0);
         k->silu(NULL, NULL, 0);
         k->silu_mul(NULL, NULL, NULL, 0);
+        k->gelu(NULL, NULL, 0);
     }
     for (int i = 0; i < 3; i++) guarded_drop(&g[i]);
     free(y);
@@ -413,6 +439,17 @@ static void extremes_do_what_the_formulas_say(void **state) {
                 assert_near(k->name, "silu", N, i, (double)y[i], want,
                             fabs(want) * 0x1p-21 + 3e-37);
             }
+        }
+        k->gelu(y, in, N);
+        for (int i = 0; i < N; i++) {
+            const double x = (double)in[i];
+            if (x <= -6) /* the tail is cut: no subnormal number comes out */
+                assert_true(y[i] == 0);
+            else if (isfinite(x))
+                assert_near(k->name, "gelu", N, i, (double)y[i], gelu_of(x),
+                            fabs(x) * 0x1p-22 + 0x1p-149);
+            else
+                assert_true(isnan(x) ? isnan(y[i]) : y[i] == in[i]);
         }
         float one[] = {-1e30f};
         k->softmax(one, 1, NULL);
