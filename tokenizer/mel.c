@@ -12,37 +12,6 @@ static const float emphasis = 0.97f;     /* audio.md 3.2 */
 static const double log_guard = 0x1p-24; /* audio.md 3.4 */
 static const double deviation_guard = 1e-5;
 
-/* The Slaney scale: linear below 1 kHz, logarithmic above (audio.md 3.3). */
-static double mel_of(double hz) {
-    return hz < 1000.0 ? hz * 3.0 / 200.0 : 15.0 + 27.0 * log(hz / 1000.0) / log(6.4);
-}
-
-static double hz_of(double mel) {
-    return mel < 15.0 ? mel * 200.0 / 3.0 : 1000.0 * exp((mel - 15.0) * log(6.4) / 27.0);
-}
-
-static double triangle(double f, double low, double centre, double high) {
-    const double rise = (f - low) / (centre - low), fall = (high - f) / (high - centre);
-    const double least = rise < fall ? rise : fall;
-    return (least > 0.0 ? least : 0.0) * 2.0 / (high - low);
-}
-
-/* One band's non-zero weights, appended to pool; returns how many. */
-static int make_band(int index, int band_count, float *pool, int *begin) {
-    const double top = mel_of(MEL_RATE / 2.0), step = top / (band_count + 1);
-    const double low = hz_of(step * index), centre = hz_of(step * (index + 1));
-    const double high = hz_of(step * (index + 2));
-    int count = 0;
-    *begin = 0;
-    for (int k = 0; k <= MEL_FFT / 2; k++) {
-        const float weight = (float)triangle((double)MEL_RATE / MEL_FFT * k, low, centre, high);
-        if (!(weight > 0.0f)) continue;
-        if (count == 0) *begin = k;
-        pool[count++] = weight;
-    }
-    return count;
-}
-
 static void close_plan(void *plan) {
     fft_plan *p = plan;
     fft_plan_destroy(&p);
@@ -59,17 +28,11 @@ static void *owned(loader *l, size_t size) {
 
 void mel_load(loader *l, int band_count, mel_weights *out) {
     *out = (mel_weights){.band_count = band_count};
-    /* Neighbouring triangles overlap by half: each bin belongs to at most two bands. */
-    float *pool = owned(l, 2 * (MEL_FFT / 2 + 1) * sizeof *pool);
+    float *pool = owned(l, MEL_BANK_POOL(MEL_FFT) * sizeof *pool);
     float *window = owned(l, MEL_WINDOW * sizeof *window);
     out->bands = owned(l, (size_t)band_count * sizeof *out->bands);
     if (l->status != RNL_OK) return;
-    for (int i = 0; i < band_count; i++) {
-        mel_band *band = &out->bands[i];
-        band->weights = pool;
-        band->count = make_band(i, band_count, pool, &band->begin);
-        pool += band->count;
-    }
+    mel_bank_make(MEL_FFT, MEL_RATE, band_count, out->bands, pool);
     for (int i = 0; i < MEL_WINDOW; i++)
         window[i] = (float)(0.5 - 0.5 * cos(2.0 * pi * i / (MEL_WINDOW - 1)));
     out->window = window;
@@ -112,13 +75,8 @@ static void make_frame(mel_state *s) {
     for (int k = 0; k <= MEL_FFT / 2; k++)
         s->power[k] = s->out[2 * k] * s->out[2 * k] + s->out[2 * k + 1] * s->out[2 * k + 1];
     float *row = s->frames + (size_t)s->frame_count * (size_t)w->band_count;
-    for (int i = 0; i < w->band_count; i++) {
-        const mel_band *band = &w->bands[i];
-        double sum = 0.0;
-        for (int k = 0; k < band->count; k++)
-            sum += (double)band->weights[k] * (double)s->power[band->begin + k];
-        row[i] = (float)log(sum + log_guard);
-    }
+    for (int i = 0; i < w->band_count; i++)
+        row[i] = (float)log(mel_band_energy(&w->bands[i], s->power) + log_guard);
     s->frame_count++;
 }
 

@@ -4,16 +4,12 @@
 #ifndef TOKENIZER_MEL_H
 #define TOKENIZER_MEL_H
 
-#include "core/fft.h"
-#include "core/weights.h"
 #include "core/arena.h"
+#include "core/fft.h"
+#include "core/mel_bank.h"
+#include "core/weights.h"
 
 enum { MEL_RATE = 16000, MEL_FFT = 512, MEL_WINDOW = 400, MEL_HOP = 160 }; /* audio.md 2.1 */
-
-typedef struct mel_band {
-    int begin, count;     /* bins with weight */
-    const float *weights; /* [count] */
-} mel_band;
 
 typedef struct mel_weights {
     fft_plan *plan;      /* MEL_FFT points */
