@@ -201,8 +201,22 @@ void linear_gated(const compute *c, const matrix *gate, const matrix *up, const 
     multiply(&p);
 }
 
+/* In units of fixed length, which the compiler turns into vectors. */
+static void scaled_row(const int8_t *codes, float scale, float *out, int64_t count) {
+    enum { UNIT = 16 };
+    int64_t c = 0;
+    for (; c + UNIT <= count; c += UNIT)
+        for (int64_t i = c; i < c + UNIT; i++) out[i] = (float)codes[i] * scale;
+    for (; c < count; c++) out[c] = (float)codes[c] * scale;
+}
+
 void matrix_row(const compute *c, const matrix *w, int64_t row, float *out) {
     assert(row >= 0 && row < w->row_count);
+    if (w->row_scales != NULL) {
+        scaled_row((const int8_t *)w->data + (size_t)row * w->row_size, w->row_scales[row], out,
+                   w->col_count);
+        return;
+    }
     if (w->data != NULL) {
         c->k->dequantise(w->type, w->data + (size_t)row * w->row_size, out, w->col_count);
         return;

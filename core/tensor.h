@@ -30,6 +30,7 @@ typedef struct matrix {
     int64_t row_count;         /* outputs */
     int64_t col_count;         /* inputs */
     size_t row_size;           /* bytes from row to row */
+    const float *row_scales;   /* QUANT_I8: one for each row, value = code * scale; else NULL */
     const packed_rows *packed; /* the same rows as slabs, or NULL */
     int64_t slab;              /* the slab of row 0 */
 } matrix;
@@ -46,6 +47,7 @@ static inline matrix matrix_rows(const matrix *m, int64_t begin, int64_t count) 
     matrix part = *m;
     if (m->data != NULL) part.data = m->data + (size_t)begin * m->row_size;
     part.row_count = count;
+    if (m->row_scales != NULL) part.row_scales = m->row_scales + begin;
     part.slab = m->slab + begin / PACKED_ROWS;
     if (begin % PACKED_ROWS != 0) part.packed = NULL;
     return part;

@@ -309,6 +309,44 @@ static void long_rows_are_right(void **state) {
     free(source), free(x), free(data), free(row), free(want);
 }
 
+/* Signed bytes with a scale for each row are the very floats code * scale, whole or in part. */
+static void scaled_rows_are_their_floats(void **state) {
+    (void)state;
+    enum { FEW = 21, WIDE = 83, INPUTS = 9, FROM = 5 };
+    int8_t codes[FEW * WIDE];
+    float scales[FEW], floats[FEW * WIDE], x[INPUTS * WIDE], want[INPUTS * FEW], got[INPUTS * FEW];
+    fill(scales, FEW, 15);
+    fill(x, INPUTS * WIDE, 16);
+    for (size_t i = 0; i < FEW * WIDE; i++) {
+        codes[i] = (int8_t)(i * 89 % 255 - 127);
+        floats[i] = (float)codes[i] * scales[i / WIDE];
+    }
+    fixture f = make(2, true, WIDE);
+    compute_of(&f);
+    const matrix stored = {.data = (const unsigned char *)codes,
+                           .type = QUANT_I8,
+                           .row_count = FEW,
+                           .col_count = WIDE,
+                           .row_size = WIDE,
+                           .row_scales = scales};
+    const matrix plain = {.data = (const unsigned char *)floats,
+                          .type = QUANT_F32,
+                          .row_count = FEW,
+                          .col_count = WIDE,
+                          .row_size = WIDE * sizeof *floats};
+    for (int64_t count = 1; count <= INPUTS; count += 4)
+        for (int part = 0; part < 2; part++) {
+            const matrix a = part ? matrix_rows(&plain, FROM, FEW - FROM) : plain;
+            const matrix b = part ? matrix_rows(&stored, FROM, FEW - FROM) : stored;
+            linear(&f.c, &a, NULL, x, WIDE, want, FEW, count);
+            linear(&f.c, &b, NULL, x, WIDE, got, FEW, count);
+            for (int64_t t = 0; t < count; t++)
+                assert_memory_equal(got + t * FEW, want + t * FEW,
+                                    (size_t)a.row_count * sizeof *got);
+        }
+    drop(&f);
+}
+
 /* More rows than the direct way takes at once, in one part and in several. */
 static void many_rows_are_right(void **state) {
     (void)state;
@@ -354,6 +392,7 @@ int main(void) {
         cmocka_unit_test(a_missing_direct_kernel_changes_no_bit),
         cmocka_unit_test(small_float_matrices_of_any_size_are_right),
         cmocka_unit_test(long_rows_are_right),
+        cmocka_unit_test(scaled_rows_are_their_floats),
         cmocka_unit_test(many_rows_are_right),
         cmocka_unit_test(a_layout_too_large_is_seen),
     };
