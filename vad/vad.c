@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "vad/vad_weights.h"
+#include "vad/weights.h"
 
 enum {
     CONTEXT = 64,
@@ -66,7 +66,7 @@ static void spectra(vad_state *s, const kernels *k, const float *samples) {
     for (int i = 0; i < CONTEXT; i++) end[i] = end[-2 - i];
     memcpy(s->context, samples + VAD_BLOCK - CONTEXT, CONTEXT * sizeof *s->context);
 
-    product(k, s->spectrum, vad_weight_table.w.stft[0], ROWS, VAD_WINDOW, s->input, HOP, POSITIONS);
+    product(k, s->spectrum, vad_silero.stft[0], ROWS, VAD_WINDOW, s->input, HOP, POSITIONS);
     for (int t = 0; t < POSITIONS; t++) {
         const float *re = s->spectrum + t * ROWS, *im = re + VAD_BINS;
         float *out = s->bins + (1 + t) * VAD_BINS;
@@ -76,7 +76,7 @@ static void spectra(vad_state *s, const kernels *k, const float *samples) {
 
 /* Magnitudes -> the first half of cell_in. */
 static void convolutions(vad_state *s, const kernels *k) {
-    const vad_weights *w = &vad_weight_table.w;
+    const vad_weights *w = &vad_silero;
     float *wide = s->wide + VAD_WIDTH; /* behind the padding */
     product(k, wide, w->conv1[0], VAD_WIDTH, 3 * VAD_BINS, s->bins, VAD_BINS, POSITIONS);
     bias_relu(wide, w->conv1_bias, VAD_WIDTH, POSITIONS);
@@ -94,7 +94,7 @@ static float sigmoid(float x) {
 
 /* One step of the cell: gate order input, forget, cell, output; h and c are replaced. */
 static void cell_step(vad_state *s, const kernels *k) {
-    const vad_weights *w = &vad_weight_table.w;
+    const vad_weights *w = &vad_silero;
     product(k, s->gates, w->lstm[0], VAD_GATE_COUNT, 2 * VAD_WIDTH, s->cell_in, 0, 1);
     for (int i = 0; i < VAD_GATE_COUNT; i++)
         s->gates[i] += w->lstm_bias_input[i] + w->lstm_bias_hidden[i];
@@ -108,7 +108,7 @@ static void cell_step(vad_state *s, const kernels *k) {
 }
 
 float vad_block(vad_state *s, const kernels *k, const float *samples) {
-    const vad_weights *w = &vad_weight_table.w;
+    const vad_weights *w = &vad_silero;
     spectra(s, k, samples);
     convolutions(s, k);
     cell_step(s, k);

@@ -1,6 +1,6 @@
 /* Voice activity: 512 samples at 16 kHz -> the probability that they hold speech.
  *
- * The Silero network, 16 kHz (docs/MODEL.md; weights in vad_weights.c): a spectrum of four windows,
+ * The Silero network, 16 kHz (docs/MODEL.md; weights in weights.h): a spectrum of four windows,
  * four convolutions and an LSTM cell. Streaming: the last 64 samples and the cell's state go over
  * from block to block. What a probability means for a turn is endpoint.h's business. */
 #ifndef VAD_VAD_H
