@@ -113,32 +113,22 @@ static double elements_of(const matrix *m) {
     return (double)m->col_count * (double)m->row_count;
 }
 
-/* Sum over the matrices that every position multiplies by. */
-static double stack_sum(const lfm2_weights *w, double (*of)(const matrix *m)) {
-    double sum = 0;
-    for (int i = 0; i < w->config.layer_count; i++) {
-        const lfm2_layer *l = &w->layers[i];
-        sum += of(&l->gate) + of(&l->up) + of(&l->down);
-        sum += l->kv_head_count > 0 ? of(&l->q) + of(&l->k) + of(&l->v) + of(&l->attention_out)
-                                    : of(&l->conv_in) + of(&l->conv_out);
-    }
-    return sum;
+/* The weights that every position multiplies by. */
+static double stack_bytes(const stack_weights *w) {
+    return stack_cost_of(w, w->cache, 0).byte_count;
 }
 
 int bench_decode_passes(const bench *b, int depth, bench_pass *passes) {
-    rnl_memory_plan plan;
-    double cache = 0;
-    if (rnl_session_plan(b->model, &b->s->config, &plan, NULL) == RNL_OK)
-        cache = (double)plan.kv_cache / b->s->config.context_cap * depth;
-    const double layers = stack_sum(&b->model->backbone.stack, bytes_of);
-    passes[0] = (bench_pass){layers + bytes_of(&b->model->backbone.head) + cache, 1};
+    const backbone_weights *w = &b->model->backbone;
+    const stack_cost cost = stack_cost_of(&w->stack, b->s->live->backbone.cache, depth);
+    passes[0] = (bench_pass){cost.byte_count + cost.kept_size + bytes_of(&w->head), 1};
     return 1;
 }
 
 int bench_detokenizer_passes(const bench *b, bench_pass *passes) {
     const codec_weights *c = &b->model->codec;
     if (c->kind != CODEC_LFM) return 0;
-    passes[0] = (bench_pass){stack_sum(&c->lfm.stack, bytes_of) + bytes_of(&c->lfm.out), 1};
+    passes[0] = (bench_pass){stack_bytes(&c->lfm.stack) + bytes_of(&c->lfm.out), 1};
     return 1;
 }
 
@@ -146,9 +136,9 @@ int bench_frame_passes(const bench *b, bench_pass *passes) {
     const depth_weights *d = &b->model->depth;
     double once = bytes_of(&d->split); /* the steps share the stack, each has its own head */
     for (int k = 0; k < d->codebook_count; k++) once += bytes_of(&d->head[k]);
-    passes[0] = (bench_pass){stack_sum(&b->model->backbone.stack, bytes_of), 1};
+    passes[0] = (bench_pass){stack_bytes(&b->model->backbone.stack), 1};
     passes[1] = (bench_pass){once, 1};
-    passes[2] = (bench_pass){stack_sum(&d->stack, bytes_of), d->codebook_count};
+    passes[2] = (bench_pass){stack_bytes(&d->stack), d->codebook_count};
     return 3 + bench_detokenizer_passes(b, passes + 3);
 }
 
@@ -214,8 +204,9 @@ void bench_peak_rows(bench *b) {
 }
 
 double bench_prefill_ops(const bench *b, int tokens) {
-    return 2 * (stack_sum(&b->model->backbone.stack, elements_of) * tokens +
-                elements_of(&b->model->backbone.head));
+    const backbone_weights *w = &b->model->backbone;
+    return stack_cost_of(&w->stack, w->stack.cache, 0).op_count * tokens +
+           2 * elements_of(&w->head);
 }
 
 double bench_encoder_ops(const bench *b, int positions) {

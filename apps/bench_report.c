@@ -25,7 +25,7 @@ int64_t bench_high_water(const bench *b) {
 }
 
 const char *bench_type(const rnl_model *m) {
-    return quant_describe((uint32_t)m->backbone.stack.layers[0].gate.type)->name;
+    return quant_describe((uint32_t)stack_first_matrix(&m->backbone.stack)->type)->name;
 }
 
 static void set_text(json *o, const char *key, const char *text) {

@@ -87,8 +87,8 @@ static void forward(rnl_session *s, int count) {
 
 static void logits(rnl_session *s, int position_in_batch) {
     const backbone_weights *w = &s->model->backbone;
-    backbone_logits(w, &s->compute, s->x + (size_t)position_in_batch * backbone_width(w),
-                    s->logits);
+    backbone_logits(w, &s->compute, s->x + (size_t)position_in_batch * backbone_width(w), s->logits,
+                    1);
 }
 
 /* As the peer counts: the prompt, and the logits of its last position. */
@@ -96,9 +96,10 @@ void bench_prefill(bench *b, int tokens) {
     const double op_count = bench_prefill_ops(b, tokens);
     const bool brains = tokens >= SESSION_BRAIN_POSITIONS;
     while (more(b)) {
-        const double limit =
-            tokens * bench_peak(b, &b->model->backbone.stack.layers[0].gate, brains) / op_count;
-        lfm2_reset(&b->s->live->backbone);
+        const double limit = tokens *
+                             bench_peak(b, stack_first_matrix(&b->model->backbone.stack), brains) /
+                             op_count;
+        stack_reset(&b->s->live->backbone);
         const double begin = clock_seconds();
         forward(b->s, tokens);
         logits(b->s, (tokens - 1) % b->s->config.step_positions);
@@ -111,7 +112,7 @@ void bench_decode(bench *b, int steps, int depth) {
     rnl_session *s = b->s;
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_decode_passes(b, depth + steps / 2, passes);
-    lfm2_reset(&s->live->backbone);
+    stack_reset(&s->live->backbone);
     forward(s, depth);
     while (more(b)) {
         (void)bench_read(b, passes, pass_count); /* a small model finds its copy in the caches */
@@ -139,9 +140,10 @@ static void sounding(const bench *b, int32_t *codes) {
 
 static bool to_sound(bench *b, const int32_t *codes) {
     session_live *live = b->s->live;
-    int count = 0;
-    return b->model->codec.kind == CODEC_NONE ||
-           codec_push(&live->codec, &b->s->compute, codes, live->samples, &count) == RNL_OK;
+    codec_frame frame = {.state = &live->codec, .codes = codes, .out = live->samples};
+    if (b->model->codec.kind == CODEC_NONE) return true;
+    codec_push(&b->s->codec, &b->s->compute, &frame, 1);
+    return frame.status == RNL_OK;
 }
 
 /* Backbone step without text head, depthformer, embedding of the frame, codec. */
@@ -150,15 +152,16 @@ void bench_frame(bench *b) {
     session_live *live = s->live;
     const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
     int32_t codes[RNL_CODEBOOK_CAP] = {0};
+    const depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_frame_passes(b, passes);
     if (b->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
     while (more(b)) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
-        lfm2_reset(&live->backbone);
+        stack_reset(&live->backbone);
         const double begin = clock_seconds();
         forward(s, 1);
-        depth_frame(&live->depth, &s->compute, s->x, greedy, &live->random, codes);
+        depth_frames(&s->depth, &s->compute, s->x, &row, 1);
         sounding(b, codes);
         backbone_embed_frame(&b->model->backbone, &s->compute, codes, s->x, s->row);
         if (!to_sound(b, codes)) return;

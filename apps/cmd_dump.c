@@ -70,7 +70,7 @@ static void on_backbone(void *context, int layer, const float *x, int count) {
 static void after_decision(dump *d, const rnl_session *s, size_t *frames_seen) {
     rnl_reply reply;
     rnl_session_get_reply(s, &reply);
-    const depth_state *depth = &s->live->depth;
+    const depth_work *depth = &s->depth;
     const bool frame = reply.frame_count > *frames_seen;
     *frames_seen = reply.frame_count;
     if (!frame && wants(d, "logits", -1))
@@ -81,15 +81,15 @@ static void after_decision(dump *d, const rnl_session *s, size_t *frames_seen) {
         keep(d, depth->logits + (size_t)d->index * codes, 1, codes);
     }
     if (wants(d, "spectrum", -1) && s->model->codec.kind == CODEC_LFM)
-        keep(d, s->live->codec.lfm.spectrum, LFM_POSITIONS, 2 * (size_t)s->model->codec.lfm.bins);
+        keep(d, s->codec.lfm.spectrum, LFM_POSITIONS, 2 * (size_t)s->model->codec.lfm.bins);
 }
 
 static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
     backbone_tap tap = {.d = d, .s = s};
     s->encoder.tap = on_encoder;
     s->encoder.tap_context = d;
-    s->live->backbone.tap = on_backbone;
-    s->live->backbone.tap_context = &tap;
+    s->backbone.tap = on_backbone;
+    s->backbone.tap_context = &tap;
     if (wants(d, "mel", -1))
         keep(d, mel_frames(&s->mel), (size_t)mel_frame_count(&s->mel),
              (size_t)s->mel.w->band_count);

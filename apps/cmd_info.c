@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "engine/model.h"
 #include "engine/model_part.h"
+#include "stack/kind.h"
 
 typedef struct part {
     const char *name;
@@ -31,15 +32,30 @@ static double mib(size_t size) {
     return (double)size / (1 << 20);
 }
 
-static void print_stack(const char *name, const lfm2_weights *w) {
-    const lfm2_config *c = &w->config;
-    int attention = 0;
-    for (int i = 0; i < c->layer_count; i++) attention += c->kv_head_count[i] > 0;
-    printf("%-12s %d layers (%d convolution, %d attention), width %d, %d heads of %d, feed-forward "
-           "%lld, %d taps",
-           name, c->layer_count, c->layer_count - attention, attention, c->width, c->head_count,
-           c->head_width, (long long)w->ff_width_max, c->conv_taps);
-    if (c->window > 0) printf(", window %d", c->window);
+/* Layers, how many of each kind of operator, in the order of their first appearance. */
+static void print_kinds(const stack_config *c) {
+    const char *before = "";
+    printf("%d layers (", c->layer_count);
+    for (int i = 0; i < c->layer_count; i++) {
+        const stack_kind *kind = c->layers[i].kinds[STACK_OPERATOR];
+        bool seen = false;
+        for (int k = 0; k < i; k++) seen = seen || c->layers[k].kinds[STACK_OPERATOR] == kind;
+        if (seen) continue;
+        printf("%s%d %s", before, stack_layers_of(c, kind), kind->name);
+        before = ", ";
+    }
+    printf(")");
+}
+
+static void print_stack(const char *name, const stack_weights *w) {
+    const stack_config *c = &w->config;
+    const stack_layer_config *all = &c->layers[0]; /* as every file of today has them */
+    printf("%-12s ", name);
+    print_kinds(c);
+    printf(", width %d, %d heads of %d, feed-forward %lld", c->width, all->head_count,
+           all->head_width, (long long)stack_ff_width_max(c));
+    if (stack_layers_of(c, &stack_convolution) > 0) printf(", %d taps", all->taps);
+    if (all->window > 0) printf(", window %d", all->window);
     printf("\n");
 }
 

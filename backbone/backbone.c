@@ -22,10 +22,10 @@ static void load_audio_embedding(loader *l, backbone_weights *w, int codebook_co
     w->code_count = (int)(rows / codebook_count);
 }
 
-void backbone_load(loader *l, const lfm2_config *config, int codebook_count,
+void backbone_load(loader *l, const stack_config *config, int codebook_count,
                    backbone_weights *out) {
     *out = (backbone_weights){0};
-    lfm2_load(l, config, &out->stack);
+    stack_load(l, config, &out->stack);
     out->text_embedding = load_table(l, 0, config->width, "token_embd.weight");
     const char *head = load_has(l, "output.weight") ? "output.weight" : "token_embd.weight";
     out->head = load_matrix(l, out->text_embedding.row_count, config->width, "%s", head);
@@ -57,7 +57,7 @@ void backbone_embed_frame(const backbone_weights *w, const compute *c, const int
 }
 
 void backbone_logits(const backbone_weights *w, const compute *c, const float *hidden,
-                     float *logits) {
+                     float *logits, int count) {
     linear(c, &w->head, NULL, hidden, (size_t)backbone_width(w), logits, (size_t)w->head.row_count,
-           1);
+           count);
 }

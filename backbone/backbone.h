@@ -3,10 +3,10 @@
 #ifndef BACKBONE_BACKBONE_H
 #define BACKBONE_BACKBONE_H
 
-#include "core/lfm2.h"
+#include "stack/stack.h"
 
 typedef struct backbone_weights {
-    lfm2_weights stack;
+    stack_weights stack;
     matrix text_embedding;  /* [vocab, width] */
     matrix head;            /* [vocab, width]: the embedding itself unless the file has its own */
     matrix audio_embedding; /* [codebook_count * code_count, width]; data NULL without audio */
@@ -15,7 +15,8 @@ typedef struct backbone_weights {
 } backbone_weights;
 
 /* codebook_count 0: a text model. Sticky in l. */
-void backbone_load(loader *l, const lfm2_config *config, int codebook_count, backbone_weights *out);
+void backbone_load(loader *l, const stack_config *config, int codebook_count,
+                   backbone_weights *out);
 
 int backbone_width(const backbone_weights *w);
 int backbone_vocab_count(const backbone_weights *w);
@@ -26,8 +27,9 @@ void backbone_embed_text(const backbone_weights *w, const compute *c, int32_t id
  * each in [0, code_count) (asserted). out, scratch [width]. */
 void backbone_embed_frame(const backbone_weights *w, const compute *c, const int32_t *codes,
                           float *out, float *scratch);
-/* logits [vocab] of one hidden state [width] that passed the final norm (as lfm2_forward gives). */
+/* logits [count, vocab] of hidden states [count, width] that passed the final norm, as
+ * stack_forward gives them. */
 void backbone_logits(const backbone_weights *w, const compute *c, const float *hidden,
-                     float *logits);
+                     float *logits, int count);
 
 #endif

@@ -1,63 +1,74 @@
 #include "backbone/depthformer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/status.h"
+#include "stack/kind.h"
 
 /* audio.md 6.3: class defaults of the reference, not in any file. */
 static const float norm_eps = 1e-5f;
 static const double rope_base = 1e6;
 
 /* The stack's dimensions, found in the shapes of its first layer. */
-static void find_dimensions(loader *l, int layer_count, lfm2_config *c) {
-    *c = (lfm2_config){.layer_count = layer_count,
-                       .conv_taps = 1,
-                       .eps = norm_eps,
-                       .rope_base = rope_base,
-                       .rope_adjacent = true};
+static void find_dimensions(loader *l, int layer_count, stack_config *c) {
     const matrix qkv = load_matrix(l, 0, 0, "depthformer.layers.0.operator.qkv_proj.weight");
     const matrix norm =
         load_matrix(l, 0, 0, "depthformer.layers.0.operator.attention.q_layernorm.weight");
     if (l->status != RNL_OK) return;
-    c->width = (int)qkv.col_count;
-    c->head_width = (int)(norm.row_count * norm.col_count);
-    c->head_count = c->width / c->head_width;
-    const int64_t kv_rows = qkv.row_count - (int64_t)c->head_count * c->head_width;
-    if (layer_count < 1 || layer_count > LFM2_LAYER_CAP || c->width % c->head_width != 0 ||
-        kv_rows <= 0 || kv_rows % (2 * (int64_t)c->head_width) != 0) {
+    stack_layer_config all = {.kinds = {&stack_attention, &stack_dense},
+                              .head_width = (int)(norm.row_count * norm.col_count),
+                              .rotary = {.base = rope_base, .adjacent = true}};
+    all.head_count = (int)qkv.col_count / all.head_width;
+    all.rotary.pair_count = all.head_width / 2;
+    const int64_t heads = (int64_t)all.head_count * all.head_width;
+    const int64_t kv_rows = qkv.row_count - heads;
+    if (layer_count < 1 || layer_count > STACK_LAYER_CAP || heads != qkv.col_count ||
+        kv_rows <= 0 || kv_rows % (2 * (int64_t)all.head_width) != 0) {
         l->status = status_fail(l->error, RNL_ERR_FORMAT,
                                 "%s: depthformer of %d layers with a qkv_proj of %lld x %lld and "
                                 "heads of %d does not fit together; the file is damaged",
                                 l->file, layer_count, (long long)qkv.row_count,
-                                (long long)qkv.col_count, c->head_width);
+                                (long long)qkv.col_count, all.head_width);
         return;
     }
-    for (int i = 0; i < layer_count; i++) c->kv_head_count[i] = (int)(kv_rows / 2 / c->head_width);
-    l->status = lfm2_check(c, l->file, l->error);
+    all.kv_head_count = (int)(kv_rows / 2 / all.head_width);
+    c->width = (int)qkv.col_count;
+    c->layer_count = layer_count;
+    c->eps = norm_eps;
+    stack_config_fill(c, &all);
+    l->status = stack_check(c, l->file, l->error);
 }
 
-static void load_layer(loader *l, const lfm2_config *c, int i, lfm2_layer *layer) {
+static void load_attention(loader *l, const stack_config *c, int i, stack_part *part) {
     const char *at = "depthformer.layers";
-    const int64_t heads = (int64_t)c->head_count * c->head_width;
-    layer->kv_head_count = c->kv_head_count[i];
-    const int64_t kv = (int64_t)layer->kv_head_count * c->head_width;
-    layer->operator_norm = load_vector(l, c->width, "%s.%d.operator_norm.weight", at, i);
-    layer->ffn_norm = load_vector(l, c->width, "%s.%d.ffn_norm.weight", at, i);
+    const stack_layer_config *layer = &c->layers[i];
+    stack_attention_weights *own = part->weights;
+    const int64_t heads = (int64_t)layer->head_count * layer->head_width;
+    const int64_t kv = (int64_t)layer->kv_head_count * layer->head_width;
+    part->norm = load_vector(l, c->width, "%s.%d.operator_norm.weight", at, i);
     const matrix qkv =
         load_matrix(l, heads + 2 * kv, c->width, "%s.%d.operator.qkv_proj.weight", at, i);
-    layer->q = matrix_rows(&qkv, 0, heads);
-    layer->k = matrix_rows(&qkv, heads, kv);
-    layer->v = matrix_rows(&qkv, heads + kv, kv);
-    layer->attention_out = load_matrix(l, c->width, heads, "%s.%d.operator.out_proj.weight", at, i);
-    layer->q_norm =
-        load_vector(l, c->head_width, "%s.%d.operator.attention.q_layernorm.weight", at, i);
-    layer->k_norm =
-        load_vector(l, c->head_width, "%s.%d.operator.attention.k_layernorm.weight", at, i);
-    layer->gate = load_matrix(l, 0, c->width, "%s.%d.feed_forward.w1.weight", at, i);
-    const int64_t ff = layer->gate.row_count;
-    layer->up = load_matrix(l, ff, c->width, "%s.%d.feed_forward.w3.weight", at, i);
-    layer->down = load_matrix(l, c->width, ff, "%s.%d.feed_forward.w2.weight", at, i);
+    own->q = matrix_rows(&qkv, 0, heads);
+    own->k = matrix_rows(&qkv, heads, kv);
+    own->v = matrix_rows(&qkv, heads + kv, kv);
+    own->out = load_matrix(l, c->width, heads, "%s.%d.operator.out_proj.weight", at, i);
+    own->q_norm =
+        load_vector(l, layer->head_width, "%s.%d.operator.attention.q_layernorm.weight", at, i);
+    own->k_norm =
+        load_vector(l, layer->head_width, "%s.%d.operator.attention.k_layernorm.weight", at, i);
+}
+
+static void load_dense(loader *l, stack_config *c, int i, stack_part *part) {
+    const char *at = "depthformer.layers";
+    stack_dense_weights *own = part->weights;
+    part->norm = load_vector(l, c->width, "%s.%d.ffn_norm.weight", at, i);
+    own->gate = load_matrix(l, 0, c->width, "%s.%d.feed_forward.w1.weight", at, i);
+    const int64_t ff = own->gate.row_count;
+    own->up = load_matrix(l, ff, c->width, "%s.%d.feed_forward.w3.weight", at, i);
+    own->down = load_matrix(l, c->width, ff, "%s.%d.feed_forward.w2.weight", at, i);
+    c->layers[i].ff_width = ff;
 }
 
 static void load_codebooks(loader *l, depth_weights *w, bool tied) {
@@ -86,54 +97,78 @@ static void load_codebooks(loader *l, depth_weights *w, bool tied) {
 void depth_load(loader *l, int layer_count, int codebook_count, int backbone_width, bool tied,
                 depth_weights *out) {
     *out = (depth_weights){.codebook_count = codebook_count};
-    lfm2_config c = {0};
-    find_dimensions(l, layer_count, &c);
-    if (l->status != RNL_OK) return;
-    lfm2_weights_create(l, &c, &out->stack);
-    for (int i = 0; i < layer_count && l->status == RNL_OK; i++) {
-        load_layer(l, &c, i, &out->stack.layers[i]);
-        if (out->stack.layers[i].gate.row_count > out->stack.ff_width_max)
-            out->stack.ff_width_max = out->stack.layers[i].gate.row_count;
+    stack_config *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        l->status = status_fail(l->error, RNL_ERR_MEMORY, "memory for a depthformer is exhausted");
+        return;
     }
-    const int64_t rows = (int64_t)codebook_count * c.width;
+    find_dimensions(l, layer_count, c);
+    stack_weights_create(l, c, &out->stack);
+    free(c);
+    c = &out->stack.config;
+    for (int i = 0; i < layer_count && l->status == RNL_OK; i++) {
+        load_attention(l, c, i, &out->stack.layers[i].parts[STACK_OPERATOR]);
+        load_dense(l, c, i, &out->stack.layers[i].parts[STACK_FEED_FORWARD]);
+    }
+    if (l->status != RNL_OK) return;
+    const int64_t rows = (int64_t)codebook_count * c->width;
     out->split = load_matrix(l, rows, backbone_width, "depth_linear.weight");
     out->split_bias = load_vector(l, rows, "depth_linear.bias");
     if (l->status == RNL_OK) load_codebooks(l, out, tied);
 }
 
-void depth_layout(depth_state *s, const depth_weights *w, int thread_count, arena *kept,
+void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread_count,
                   arena *scratch) {
-    const size_t dim = (size_t)w->stack.config.width;
+    const size_t dim = (size_t)w->stack.config.width, rows = (size_t)row_cap;
     const size_t count = (size_t)w->codebook_count, codes = (size_t)w->code_count;
-    *s = (depth_state){.w = w};
-    /* The KV cache is dead between frames, so it is scratch, not state. */
-    lfm2_layout(&s->stack, &w->stack, w->stack.cache, w->codebook_count, 1, thread_count, kept,
-                scratch, scratch);
-    s->slices = arena_take(scratch, count * dim, sizeof(float));
-    s->x = arena_take(scratch, dim, sizeof(float));
-    s->previous = arena_take(scratch, dim, sizeof(float));
-    s->logits = arena_take(scratch, count * codes, sizeof(float));
-    s->outputs = arena_take(scratch, count * dim, sizeof(float));
-    s->draw = arena_take(scratch, 2 * codes, sizeof(float));
+    *k = (depth_work){.w = w, .row_cap = row_cap};
+    stack_work_layout(&k->stack, &w->stack, row_cap, w->codebook_count, thread_count, scratch);
+    k->states = arena_take(scratch, rows, sizeof *k->states);
+    k->pieces = arena_take(scratch, rows, sizeof *k->pieces);
+    for (int i = 0; i < row_cap; i++) {
+        stack_state measured;
+        stack_state *s = k->states != NULL ? &k->states[i] : &measured;
+        stack_state_layout(s, &w->stack, w->stack.cache, w->codebook_count, 1, scratch, scratch);
+        if (k->pieces != NULL) k->pieces[i] = (stack_piece){.state = s, .count = 1};
+    }
+    k->slices = arena_take(scratch, rows * count * dim, sizeof(float));
+    k->x = arena_take(scratch, rows * dim, sizeof(float));
+    k->previous = arena_take(scratch, rows * dim, sizeof(float));
+    k->logits = arena_take(scratch, count * rows * codes, sizeof(float));
+    k->outputs = arena_take(scratch, count * rows * dim, sizeof(float));
+    k->draw = arena_take(scratch, 2 * codes, sizeof(float));
 }
 
-void depth_frame(depth_state *s, const compute *c, const float *hidden, rnl_sampling how,
-                 random_state *random, int32_t *codes) {
-    const depth_weights *w = s->w;
-    const size_t dim = (size_t)w->stack.config.width, codes_of_book = (size_t)w->code_count;
-    lfm2_reset(&s->stack);
-    linear(c, &w->split, w->split_bias, hidden, (size_t)w->split.col_count, s->slices,
-           (size_t)w->split.row_count, 1);
-    memset(s->previous, 0, dim * sizeof *s->previous);
-    for (int k = 0; k < w->codebook_count; k++) {
-        const float *slice = s->slices + (size_t)k * dim;
-        for (size_t i = 0; i < dim; i++) s->x[i] = slice[i] + s->previous[i];
-        lfm2_forward(&s->stack, c, s->x, 1);
-        memcpy(s->outputs + (size_t)k * dim, s->x, dim * sizeof *s->x);
-        c->k->rms_norm(s->x, s->x, w->norm[k], norm_eps, (int64_t)dim);
-        float *logits = s->logits + (size_t)k * codes_of_book;
-        linear(c, &w->head[k], NULL, s->x, dim, logits, codes_of_book, 1);
-        codes[k] = sample_index(logits, w->code_count, how, random, s->draw);
-        matrix_row(c, &w->embedding[k], codes[k], s->previous);
+/* Codebook b of all rows. */
+static void step(depth_work *k, const compute *c, const depth_row *rows, int count, int b) {
+    const depth_weights *w = k->w;
+    const size_t dim = (size_t)w->stack.config.width, codes = (size_t)w->code_count;
+    const size_t books = (size_t)w->codebook_count, at = (size_t)b * (size_t)k->row_cap;
+    for (size_t r = 0; r < (size_t)count; r++) {
+        const float *slice = k->slices + (r * books + (size_t)b) * dim;
+        for (size_t i = 0; i < dim; i++) k->x[r * dim + i] = slice[i] + k->previous[r * dim + i];
     }
+    stack_forward(&k->stack, c, k->pieces, count, k->x);
+    memcpy(k->outputs + at * dim, k->x, (size_t)count * dim * sizeof *k->x);
+    for (size_t r = 0; r < (size_t)count; r++)
+        c->k->rms_norm(k->x + r * dim, k->x + r * dim, w->norm[b], norm_eps, (int64_t)dim);
+    float *logits = k->logits + at * codes;
+    linear(c, &w->head[b], NULL, k->x, dim, logits, codes, count);
+    for (size_t r = 0; r < (size_t)count; r++) {
+        rows[r].codes[b] =
+            sample_index(logits + r * codes, w->code_count, rows[r].how, rows[r].random, k->draw);
+        matrix_row(c, &w->embedding[b], rows[r].codes[b], k->previous + r * dim);
+    }
+}
+
+void depth_frames(depth_work *k, const compute *c, const float *hidden, const depth_row *rows,
+                  int count) {
+    const depth_weights *w = k->w;
+    const size_t dim = (size_t)w->stack.config.width;
+    assert(count > 0 && count <= k->row_cap);
+    for (int r = 0; r < count; r++) stack_reset(&k->states[r]);
+    linear(c, &w->split, w->split_bias, hidden, (size_t)w->split.col_count, k->slices,
+           (size_t)w->split.row_count, count);
+    memset(k->previous, 0, (size_t)count * dim * sizeof *k->previous);
+    for (int b = 0; b < w->codebook_count; b++) step(k, c, rows, count, b);
 }

@@ -4,11 +4,11 @@
 #define BACKBONE_DEPTHFORMER_H
 
 #include "backbone/sample.h"
-#include "core/lfm2.h"
+#include "stack/stack.h"
 
 typedef struct depth_weights {
-    lfm2_weights stack; /* attention only, adjacent rotary pairs, no final norm */
-    matrix split;       /* depth_linear [codebook_count * dim, backbone width] */
+    stack_weights stack; /* attention only, adjacent rotary pairs, no final norm */
+    matrix split;        /* depth_linear [codebook_count * dim, backbone width] */
     const float *split_bias;
     int codebook_count;
     int code_count;     /* 2049 */
@@ -22,23 +22,35 @@ typedef struct depth_weights {
 void depth_load(loader *l, int layer_count, int codebook_count, int backbone_width, bool tied,
                 depth_weights *out);
 
-typedef struct depth_state {
+/* What a pass needs, for frames of up to row_cap conversations at once. Nothing is kept between
+ * frames, so a conversation has no state of its own here. */
+typedef struct depth_work {
     const depth_weights *w;
-    lfm2_state stack; /* its KV cache lives for one frame */
-    float *slices;    /* [codebook_count, dim] scratch */
-    float *x;         /* [dim] scratch */
-    float *previous;  /* [dim] scratch: embedding of the code just drawn */
-    float *logits;    /* [codebook_count, code_count] of the last frame, for tests and dump */
-    float *outputs;   /* [codebook_count, dim] likewise */
-    float *draw;      /* [2 * code_count] scratch of the sampler */
-} depth_state;
+    int row_cap;
+    stack_work stack;
+    stack_state *states; /* [row_cap]: each lives for one frame */
+    stack_piece *pieces; /* [row_cap] */
+    float *slices;       /* [row_cap, codebook_count, dim] */
+    float *x;            /* [row_cap, dim] */
+    float *previous;     /* [row_cap, dim] embeddings of the codes just drawn */
+    float *logits;  /* [codebook_count, row_cap, code_count] of the last pass, for tests and dump */
+    float *outputs; /* [codebook_count, row_cap, dim] likewise */
+    float *draw;    /* [2 * code_count] of the sampler */
+} depth_work;
 
-void depth_layout(depth_state *s, const depth_weights *w, int thread_count, arena *kept,
+void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread_count,
                   arena *scratch);
 
-/* codes [codebook_count] from hidden [backbone width]. All steps are run, also after an end code in
- * codebook 0. */
-void depth_frame(depth_state *s, const compute *c, const float *hidden, rnl_sampling how,
-                 random_state *random, int32_t *codes);
+/* A frame to be decided. */
+typedef struct depth_row {
+    rnl_sampling how;
+    random_state *random; /* of the conversation */
+    int32_t *codes;       /* [codebook_count] what was decided */
+} depth_row;
+
+/* hidden [count, backbone width], count <= row_cap: a row a frame, whose codes depend on no other
+ * row. All steps are run, also after an end code in codebook 0. */
+void depth_frames(depth_work *k, const compute *c, const float *hidden, const depth_row *rows,
+                  int count);
 
 #endif

@@ -3,13 +3,17 @@
 #include <math.h>
 #include <string.h>
 
-void istft_layout(istft_state *s, const istft_weights *w, arena *kept, arena *scratch) {
+void istft_layout(istft_state *s, const istft_weights *w, arena *kept) {
     const size_t size = (size_t)w->size;
     *s = (istft_state){.w = w};
     s->sum = arena_take(kept, size, sizeof(float));
     s->weight = arena_take(kept, size, sizeof(float));
-    s->spectrum = arena_take(scratch, size + 2, sizeof(float));
-    s->frame = arena_take(scratch, size, sizeof(float));
+}
+
+void istft_work_layout(istft_work *k, const istft_weights *w, arena *scratch) {
+    const size_t size = (size_t)w->size;
+    k->spectrum = arena_take(scratch, size + 2, sizeof(float));
+    k->frame = arena_take(scratch, size, sizeof(float));
 }
 
 void istft_reset(istft_state *s) {
@@ -18,17 +22,18 @@ void istft_reset(istft_state *s) {
     s->frame_count = 0;
 }
 
-static void inverse(istft_state *s, const float *log_magnitude, const float *phase) {
-    const int size = s->w->size, last = size / 2;
-    for (int k = 0; k <= last; k++) {
-        const float magnitude = expf(log_magnitude[k]) / (float)size; /* FFTW does not scale */
-        s->spectrum[2 * k] = magnitude * cosf(phase[k]);
-        s->spectrum[2 * k + 1] = magnitude * sinf(phase[k]);
+static void inverse(const istft_weights *w, istft_work *k, const float *log_magnitude,
+                    const float *phase) {
+    const int size = w->size, last = size / 2;
+    for (int i = 0; i <= last; i++) {
+        const float magnitude = expf(log_magnitude[i]) / (float)size; /* FFTW does not scale */
+        k->spectrum[2 * i] = magnitude * cosf(phase[i]);
+        k->spectrum[2 * i + 1] = magnitude * sinf(phase[i]);
     }
     /* A real signal has no imaginary part at the ends of the spectrum (audio.md 8.4). */
-    s->spectrum[1] = 0.0f;
-    s->spectrum[2 * last + 1] = 0.0f;
-    fft_inverse(s->w->plan, s->spectrum, s->frame);
+    k->spectrum[1] = 0.0f;
+    k->spectrum[2 * last + 1] = 0.0f;
+    fft_inverse(w->plan, k->spectrum, k->frame);
 }
 
 /* Samples [begin, end) of the overlap buffer, divided by the window that is really there. */
@@ -37,12 +42,13 @@ static int emit(const istft_state *s, int begin, int end, float *out) {
     return end > begin ? end - begin : 0;
 }
 
-int istft_push(istft_state *s, const float *log_magnitude, const float *phase, float *out) {
+int istft_push(istft_state *s, istft_work *k, const float *log_magnitude, const float *phase,
+               float *out) {
     const int size = s->w->size, hop = s->w->hop;
-    inverse(s, log_magnitude, phase);
+    inverse(s->w, k, log_magnitude, phase);
     for (int i = 0; i < size; i++) {
         const float window = s->w->window[i];
-        s->sum[i] += s->frame[i] * window;
+        s->sum[i] += k->frame[i] * window;
         s->weight[i] += window * window;
     }
     /* The next frame starts one hop later, so the first hop of the buffer is final. The first

@@ -1,10 +1,12 @@
 #include "detokenizer/lfm.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/status.h"
+#include "stack/kind.h"
 
 static void close_plan(void *plan) {
     fft_plan *p = plan;
@@ -43,11 +45,25 @@ static void load_istft(loader *l, istft_weights *w, int bins) {
         (void)status_fail(l->error, l->status, "memory for a Fourier transform is exhausted");
 }
 
-void lfm_load(loader *l, const lfm2_config *config, int codebook_count, lfm_weights *out) {
+/* A stream without an end keeps the keys of a window, and no others. */
+static void check_windows(loader *l, const stack_config *c) {
+    for (int i = 0; i < c->layer_count; i++)
+        if (c->layers[i].kinds[STACK_OPERATOR] == &stack_attention && c->layers[i].window == 0) {
+            l->status = status_fail(l->error, RNL_ERR_FORMAT,
+                                    "%s: attention of the detokenizer has no window "
+                                    "(attention.sliding_window); the file is damaged",
+                                    l->file);
+            return;
+        }
+}
+
+void lfm_load(loader *l, const stack_config *config, int codebook_count, lfm_weights *out) {
     *out = (lfm_weights){.codebook_count = codebook_count};
+    if (l->status == RNL_OK) check_windows(l, config);
+    if (l->status != RNL_OK) return;
     const char *outer = l->prefix;
     l->prefix = "detok.";
-    lfm2_load(l, config, &out->stack);
+    stack_load(l, config, &out->stack);
     out->out = load_matrix(l, 0, config->width, "dense_2.weight");
     out->out_bias = load_vector(l, out->out.row_count, "dense_2.bias");
     l->prefix = outer;
@@ -70,53 +86,72 @@ int lfm_frame_size(const lfm_weights *w) {
     return LFM_POSITIONS * w->istft.hop;
 }
 
-void lfm_layout(lfm_state *s, const lfm_weights *w, int thread_count, arena *kept, arena *scratch) {
-    const size_t width = (size_t)w->stack.config.width;
+void lfm_layout(lfm_state *s, const lfm_weights *w, arena *kept) {
     *s = (lfm_state){.w = w};
-    lfm2_layout(&s->stack, &w->stack, w->stack.cache, 0, LFM_POSITIONS, thread_count, kept, kept,
-                scratch);
-    istft_layout(&s->istft, &w->istft, kept, scratch);
-    s->x = arena_take(scratch, LFM_POSITIONS * width, sizeof(float));
-    s->row = arena_take(scratch, width, sizeof(float));
-    s->spectrum = arena_take(scratch, LFM_POSITIONS * 2 * (size_t)w->bins, sizeof(float));
+    stack_state_layout(&s->stack, &w->stack, w->stack.cache, 0, LFM_POSITIONS, kept, kept);
+    istft_layout(&s->istft, &w->istft, kept);
 }
 
 void lfm_reset(lfm_state *s) {
-    lfm2_reset(&s->stack);
+    stack_reset(&s->stack);
     istft_reset(&s->istft);
     s->frame_count = 0;
     s->finished = false;
 }
 
-/* u = mean of the codebooks' rows, at every one of the frame's positions (audio.md 8.1). */
-static void embed(lfm_state *s, const compute *c, const int32_t *codes) {
-    const lfm_weights *w = s->w;
+void lfm_work_layout(lfm_work *k, const lfm_weights *w, int frame_cap, int thread_count,
+                     arena *scratch) {
     const size_t width = (size_t)w->stack.config.width;
-    memset(s->x, 0, width * sizeof *s->x);
-    for (int k = 0; k < w->codebook_count; k++) {
-        matrix_row(c, &w->embedding, (int64_t)k * w->code_count + codes[k], s->row);
-        for (size_t i = 0; i < width; i++) s->x[i] += s->row[i];
-    }
-    for (size_t i = 0; i < width; i++) s->x[i] /= (float)w->codebook_count;
-    for (size_t r = 1; r < LFM_POSITIONS; r++) memcpy(s->x + r * width, s->x, width * sizeof *s->x);
+    const size_t rows = (size_t)frame_cap * LFM_POSITIONS;
+    *k = (lfm_work){.w = w, .frame_cap = frame_cap};
+    stack_work_layout(&k->stack, &w->stack, (int)rows, 0, thread_count, scratch);
+    istft_work_layout(&k->istft, &w->istft, scratch);
+    k->pieces = arena_take(scratch, (size_t)frame_cap, sizeof *k->pieces);
+    k->x = arena_take(scratch, rows * width, sizeof(float));
+    k->row = arena_take(scratch, width, sizeof(float));
+    k->spectrum = arena_take(scratch, rows * 2 * (size_t)w->bins, sizeof(float));
 }
 
-rnl_status lfm_push(lfm_state *s, const compute *c, const int32_t *codes, float *out, int *count) {
-    const lfm_weights *w = s->w;
-    const size_t spectrum_size = 2 * (size_t)w->bins;
-    *count = 0;
-    for (int k = 0; k < w->codebook_count; k++)
-        if (codes[k] < 0 || codes[k] >= w->code_count) return RNL_ERR_DATA;
-    embed(s, c, codes);
-    lfm2_forward(&s->stack, c, s->x, LFM_POSITIONS);
-    linear(c, &w->out, w->out_bias, s->x, (size_t)w->stack.config.width, s->spectrum, spectrum_size,
-           LFM_POSITIONS);
-    for (size_t r = 0; r < LFM_POSITIONS; r++) {
-        const float *spectrum = s->spectrum + r * spectrum_size;
-        *count += istft_push(&s->istft, spectrum, spectrum + w->bins, out + *count);
+/* u = mean of the codebooks' rows, at every one of the frame's positions (audio.md 8.1). */
+static void embed(lfm_work *k, const compute *c, const int32_t *codes, float *x) {
+    const lfm_weights *w = k->w;
+    const size_t width = (size_t)w->stack.config.width;
+    memset(x, 0, width * sizeof *x);
+    for (int b = 0; b < w->codebook_count; b++) {
+        matrix_row(c, &w->embedding, (int64_t)b * w->code_count + codes[b], k->row);
+        for (size_t i = 0; i < width; i++) x[i] += k->row[i];
     }
-    s->frame_count++;
-    return RNL_OK;
+    for (size_t i = 0; i < width; i++) x[i] /= (float)w->codebook_count;
+    for (size_t r = 1; r < LFM_POSITIONS; r++) memcpy(x + r * width, x, width * sizeof *x);
+}
+
+bool lfm_has_sound(const lfm_weights *w, const int32_t *codes) {
+    for (int b = 0; b < w->codebook_count; b++)
+        if (codes[b] < 0 || codes[b] >= w->code_count) return false;
+    return true;
+}
+
+void lfm_push(lfm_work *k, const compute *c, lfm_frame *frames, int count) {
+    const lfm_weights *w = k->w;
+    const size_t width = (size_t)w->stack.config.width, size = 2 * (size_t)w->bins;
+    assert(count > 0 && count <= k->frame_cap);
+    for (int i = 0; i < count; i++) {
+        assert(lfm_has_sound(w, frames[i].codes));
+        k->pieces[i] = (stack_piece){.state = &frames[i].state->stack, .count = LFM_POSITIONS};
+        embed(k, c, frames[i].codes, k->x + (size_t)i * LFM_POSITIONS * width);
+    }
+    stack_forward(&k->stack, c, k->pieces, count, k->x);
+    linear(c, &w->out, w->out_bias, k->x, width, k->spectrum, size, (int64_t)count * LFM_POSITIONS);
+    for (int i = 0; i < count; i++) {
+        lfm_frame *f = &frames[i];
+        f->count = 0;
+        for (size_t r = 0; r < LFM_POSITIONS; r++) {
+            const float *spectrum = k->spectrum + ((size_t)i * LFM_POSITIONS + r) * size;
+            f->count += istft_push(&f->state->istft, &k->istft, spectrum, spectrum + w->bins,
+                                   f->out + f->count);
+        }
+        f->state->frame_count++;
+    }
 }
 
 void lfm_finish(lfm_state *s, float *out, int *count) {

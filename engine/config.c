@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "stack/kind.h"
 
 static const char *const mode_names[RNL_MODE_COUNT] = {"interleaved", "transcribe", "speak",
                                                        "text"};
@@ -190,7 +191,7 @@ static void need_int(const gguf *g, const char *prefix, const char *name, int64_
 }
 
 /* The layer pattern: an array with 0 for convolutions (backbone.md 5.2). */
-static rnl_status read_pattern(lfm2_config *c, const gguf *g, const char *prefix,
+static rnl_status read_pattern(stack_config *c, const gguf *g, const char *prefix,
                                rnl_error *error) {
     char key[128];
     size_t count;
@@ -201,37 +202,42 @@ static rnl_status read_pattern(lfm2_config *c, const gguf *g, const char *prefix
                            "damaged",
                            gguf_path(g), key, c->layer_count);
     for (size_t i = 0; i < count; i++) {
+        stack_layer_config *layer = &c->layers[i];
         int64_t heads;
-        if (!gguf_array_int(g, key, i, &heads) || heads < 0 || heads > c->head_count)
+        if (!gguf_array_int(g, key, i, &heads) || heads < 0 || heads > layer->head_count)
             return status_fail(error, RNL_ERR_FORMAT,
                                "%s: key %s holds a number outside 0 to %d; the file is damaged",
-                               gguf_path(g), key, c->head_count);
-        c->kv_head_count[i] = (int)heads;
+                               gguf_path(g), key, layer->head_count);
+        layer->kinds[STACK_OPERATOR] = heads > 0 ? &stack_attention : &stack_convolution;
+        layer->kv_head_count = (int)heads;
     }
     return RNL_OK;
 }
 
-rnl_status config_read_lfm2(lfm2_config *c, const gguf *g, const char *prefix, rnl_error *error) {
-    *c = (lfm2_config){.conv_taps = 3, .eps = 1e-5f, .rope_base = 1e6};
+rnl_status config_read_lfm2(stack_config *c, const gguf *g, const char *prefix, rnl_error *error) {
+    stack_layer_config all = {.kinds = {NULL, &stack_dense}, .rotary = {.base = 1e6}};
     rnl_status status = RNL_OK;
-    need_int(g, prefix, "block_count", 1, LFM2_LAYER_CAP, &c->layer_count, &status, error);
+    memset(c, 0, sizeof *c);
+    need_int(g, prefix, "block_count", 1, STACK_LAYER_CAP, &c->layer_count, &status, error);
     need_int(g, prefix, "embedding_length", 1, 1 << 20, &c->width, &status, error);
-    need_int(g, prefix, "attention.head_count", 1, 4096, &c->head_count, &status, error);
-    need_int(g, prefix, "shortconv.l_cache", 1, 64, &c->conv_taps, &status, error);
+    need_int(g, prefix, "attention.head_count", 1, 4096, &all.head_count, &status, error);
+    need_int(g, prefix, "shortconv.l_cache", 1, 64, &all.taps, &status, error);
     if (status != RNL_OK) return status;
     char key[128];
     int64_t number;
     double real;
     (void)snprintf(key, sizeof key, "%slfm2.attention.key_length", prefix);
-    c->head_width = gguf_int(g, key, 2, 4096, &number) ? (int)number : c->width / c->head_count;
+    all.head_width = gguf_int(g, key, 2, 4096, &number) ? (int)number : c->width / all.head_count;
+    all.rotary.pair_count = all.head_width / 2;
     (void)snprintf(key, sizeof key, "%slfm2.attention.sliding_window", prefix);
-    if (gguf_int(g, key, 0, 1 << 20, &number)) c->window = (int)number;
+    if (gguf_int(g, key, 0, 1 << 20, &number)) all.window = (int)number;
     (void)snprintf(key, sizeof key, "%slfm2.attention.layer_norm_rms_epsilon", prefix);
-    if (gguf_float(g, key, &real)) c->eps = (float)real;
+    c->eps = gguf_float(g, key, &real) ? (float)real : 1e-5f;
     (void)snprintf(key, sizeof key, "%slfm2.rope.freq_base", prefix);
-    if (gguf_float(g, key, &real)) c->rope_base = real;
+    if (gguf_float(g, key, &real)) all.rotary.base = real;
+    stack_config_fill(c, &all);
     status = read_pattern(c, g, prefix, error);
-    return status == RNL_OK ? lfm2_check(c, gguf_path(g), error) : status;
+    return status == RNL_OK ? stack_check(c, gguf_path(g), error) : status;
 }
 
 static void put_int(gguf_writer *w, const char *prefix, const char *name, int64_t value) {
@@ -246,23 +252,30 @@ static void put_float(gguf_writer *w, const char *prefix, const char *name, floa
     gguf_put_f32(w, key, value);
 }
 
-void config_write_lfm2(const lfm2_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
+/* The one number for all layers, as every reader of these files has it; the others are those of
+ * layers that they do not concern. */
+void config_write_lfm2(const stack_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
                        int64_t vocab_count, int context) {
+    const stack_layer_config *all = &c->layers[0];
+    int32_t heads[STACK_LAYER_CAP];
+    for (int i = 0; i < c->layer_count; i++)
+        heads[i] =
+            c->layers[i].kinds[STACK_OPERATOR] == &stack_attention ? c->layers[i].kv_head_count : 0;
     put_int(w, prefix, "block_count", c->layer_count);
     put_int(w, prefix, "context_length", context);
     put_int(w, prefix, "embedding_length", c->width);
     put_int(w, prefix, "feed_forward_length", ff_width);
-    put_int(w, prefix, "attention.head_count", c->head_count);
+    put_int(w, prefix, "attention.head_count", all->head_count);
     char key[128];
     (void)snprintf(key, sizeof key, "%slfm2.attention.head_count_kv", prefix);
-    gguf_put_i32_array(w, key, c->kv_head_count, (size_t)c->layer_count);
-    if (c->head_width * c->head_count != c->width) {
-        put_int(w, prefix, "attention.key_length", c->head_width);
-        put_int(w, prefix, "attention.value_length", c->head_width);
+    gguf_put_i32_array(w, key, heads, (size_t)c->layer_count);
+    if (all->head_width * all->head_count != c->width) {
+        put_int(w, prefix, "attention.key_length", all->head_width);
+        put_int(w, prefix, "attention.value_length", all->head_width);
     }
     put_float(w, prefix, "attention.layer_norm_rms_epsilon", c->eps);
-    put_float(w, prefix, "rope.freq_base", (float)c->rope_base);
-    put_int(w, prefix, "shortconv.l_cache", c->conv_taps);
-    if (c->window > 0) put_int(w, prefix, "attention.sliding_window", c->window);
+    put_float(w, prefix, "rope.freq_base", (float)all->rotary.base);
+    put_int(w, prefix, "shortconv.l_cache", all->taps);
+    if (all->window > 0) put_int(w, prefix, "attention.sliding_window", all->window);
     if (vocab_count > 0) put_int(w, prefix, "vocab_size", vocab_count);
 }

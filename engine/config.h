@@ -6,8 +6,8 @@
 #include <runnel/runnel.h>
 
 #include "core/gguf.h"
-#include "core/lfm2.h"
 #include "detokenizer/codec.h"
+#include "stack/stack.h"
 
 enum { CONFIG_NAME_CAP = 128, CONFIG_PROMPT_CAP = 512 };
 
@@ -21,7 +21,7 @@ typedef struct mode_config {
 
 typedef struct model_config {
     char name[CONFIG_NAME_CAP]; /* "" when the files give none */
-    lfm2_config backbone;
+    stack_config backbone;
     int vocab_count;
     int context_trained;
     int text_run, audio_run;             /* interleave counts */
@@ -38,7 +38,7 @@ typedef struct model_config {
     bool depth_tied;
 
     codec_kind codec;
-    lfm2_config detokenizer;          /* with CODEC_LFM */
+    stack_config detokenizer;         /* with CODEC_LFM */
     int mimi_head_width, mimi_window; /* with CODEC_MIMI */
 
     mode_config modes[RNL_MODE_COUNT];
@@ -57,10 +57,10 @@ void config_write_defaults(const model_config *c, gguf_writer *w);
 bool config_set_default(model_config *c, const char *key, const char *value);
 
 /* The LFM2 keys of backbone.md 5.2 under "<prefix>lfm2."; RNL_ERR_FORMAT names the key. */
-RNL_MUST_USE rnl_status config_read_lfm2(lfm2_config *c, const gguf *g, const char *prefix,
+RNL_MUST_USE rnl_status config_read_lfm2(stack_config *c, const gguf *g, const char *prefix,
                                          rnl_error *error);
 /* ff_width and vocab_count are informational. */
-void config_write_lfm2(const lfm2_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
+void config_write_lfm2(const stack_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
                        int64_t vocab_count, int context);
 
 #endif

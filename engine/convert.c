@@ -17,6 +17,7 @@
 #include "core/status.h"
 #include "engine/model_part.h"
 #include "engine/packed_file.h"
+#include "stack/kind.h"
 #include "tokenizer/bpe_file.h"
 
 enum {
@@ -93,14 +94,25 @@ static int shape_of(const tensor *t, int64_t *shape) {
     return rank;
 }
 
+/* What the kinds of layers take as vectors, whatever its shape (taps of a convolution). */
+static bool is_layer_vector(const writing *job, const tensor *t) {
+    const model_config *c = &job->m->source.config;
+    const bool inner = starts(t->name, "detok.");
+    int layer;
+    const stack_tensor *known =
+        stack_find_tensor(inner ? &c->detokenizer : &c->backbone,
+                          inner ? t->name + strlen("detok.") : t->name, &layer);
+    return known != NULL && (known->form == STACK_VECTOR || known->form == STACK_VECTOR_IF);
+}
+
 /* The type a tensor is written in. */
 static quant_type type_of(const writing *job, const tensor *t) {
     int64_t shape[TENSOR_RANK_CAP];
     const int rank = shape_of(t, shape);
     /* Vectors, norms, positions and convolutions stay float32 (backbone.md 6.6, audio.md 10.3). */
     if (rank != 2 || ends(t->name, ".bias") || ends(t->name, "norm.weight") ||
-        ends(t->name, "shortconv.conv.weight") || ends(t->name, "conv_dw.weight") ||
-        ends(t->name, "pos_bias_u") || ends(t->name, "pos_bias_v") || starts(t->name, "mimi."))
+        ends(t->name, "conv_dw.weight") || ends(t->name, "pos_bias_u") ||
+        ends(t->name, "pos_bias_v") || starts(t->name, "mimi.") || is_layer_vector(job, t))
         return QUANT_F32;
     const recipe *r = job->config->recipe;
     if (part_of(t->name) == PART_ENCODER && job->config->encoder_recipe != NULL)
@@ -156,7 +168,8 @@ static void put_text(gguf_writer *w, const char *key, const char *text) {
 /* Informational; files of mixed types that are kept go by their feed-forward matrices. */
 static uint32_t file_type(const writing *job) {
     const recipe *r = job->config->recipe;
-    if (r == NULL) r = recipe_of_type(job->m->backbone.stack.layers[0].gate.type);
+    const tensor *t = weights_find(job->m->source.w, "blk.0.ffn_gate.weight");
+    if (r == NULL && t != NULL) r = recipe_of_type(t->type);
     return r != NULL ? r->file_type : 1; /* a type that is only read: F16, as good as any */
 }
 
@@ -170,8 +183,8 @@ static void put_general(const writing *job, gguf_writer *w, const char *architec
 
 static rnl_status put_main(const writing *job, gguf_writer *w) {
     const model_config *c = &job->m->source.config;
-    const lfm2_weights *stack = &job->m->backbone.stack;
-    config_write_lfm2(&c->backbone, w, "", stack->ff_width_max, c->vocab_count, c->context_trained);
+    const int64_t ff_width = stack_ff_width_max(&job->m->backbone.stack.config);
+    config_write_lfm2(&c->backbone, w, "", ff_width, c->vocab_count, c->context_trained);
     if (c->codebook_count > 0) {
         gguf_put_u32(w, "runnel.interleave.text", (uint32_t)c->text_run);
         gguf_put_u32(w, "runnel.interleave.audio", (uint32_t)c->audio_run);
@@ -207,8 +220,8 @@ static void put_vocoder(const writing *job, gguf_writer *w) {
 
 static void put_detokenizer(const writing *job, gguf_writer *w, const char *prefix) {
     const lfm_weights *lfm = &job->m->codec.lfm;
-    config_write_lfm2(&job->m->source.config.detokenizer, w, prefix, lfm->stack.ff_width_max, 0,
-                      128000);
+    config_write_lfm2(&job->m->source.config.detokenizer, w, prefix,
+                      stack_ff_width_max(&lfm->stack.config), 0, 128000);
     char key[64];
     (void)snprintf(key, sizeof key, "%slfm2.embedding_length_out", prefix);
     gguf_put_u32(w, key, (uint32_t)lfm->out.row_count);

@@ -1,8 +1,9 @@
 /* The table of recipes and the rules that it is read by: backbone.md 6.6. */
 #include "engine/recipe.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "stack/kind.h"
 
 /* One type for all matrices, but the head. */
 #define PLAIN(label, number, type, head_type)                                                      \
@@ -176,29 +177,36 @@ static quant_type that_fits(quant_type type, int64_t col_count) {
     return type;
 }
 
-static quant_type type_of_block(const recipe *r, const lfm2_config *c, int block,
-                                const char *kind) {
-    if (block < 0 || block >= c->layer_count) return r->base;
-    if (strcmp(kind, "attn_output.weight") == 0) return r->attention_out;
-    if (strcmp(kind, "ffn_down.weight") == 0)
-        return has_share(r->down_share, block, c->layer_count) ? r->down : r->down_rest;
-    if (strcmp(kind, "attn_v.weight") != 0) return r->base;
-    int before = 0, all = 0;
-    for (int i = 0; i < c->layer_count; i++) {
-        if (c->kv_head_count[i] == 0) continue;
-        before += i < block;
-        all++;
-    }
-    return has_share(r->value_share, before, all) ? r->value : r->value_rest;
+/* Of the values of a layer: its place among the layers of its kind counts. */
+static quant_type type_of_value(const recipe *r, const stack_config *c, int layer) {
+    const stack_kind *kind = c->layers[layer].kinds[STACK_OPERATOR];
+    int before = 0;
+    for (int i = 0; i < layer; i++) before += c->layers[i].kinds[STACK_OPERATOR] == kind;
+    return has_share(r->value_share, before, stack_layers_of(c, kind)) ? r->value : r->value_rest;
 }
 
-quant_type recipe_type(const recipe *r, const lfm2_config *c, bool has_head, const char *name,
+static quant_type type_of_layer(const recipe *r, const stack_config *c, stack_use use, int layer) {
+    switch (use) {
+    case STACK_OUTPUT:
+        return r->attention_out;
+    case STACK_DOWN:
+        return has_share(r->down_share, layer, c->layer_count) ? r->down : r->down_rest;
+    case STACK_VALUE:
+        return type_of_value(r, c, layer);
+    case STACK_PLAIN:
+        break;
+    }
+    return r->base;
+}
+
+quant_type recipe_type(const recipe *r, const stack_config *c, bool has_head, const char *name,
                        int64_t col_count) {
-    int block, at = 0;
+    int layer;
+    const stack_tensor *t = stack_find_tensor(c, name, &layer);
     quant_type type = r->base;
     if (strcmp(name, has_head ? "output.weight" : "token_embd.weight") == 0)
         type = r->head;
-    else if (sscanf(name, "blk.%d.%n", &block, &at) == 1 && at > 0)
-        type = type_of_block(r, c, block, name + at);
+    else if (t != NULL)
+        type = type_of_layer(r, c, t->use, layer);
     return that_fits(type, col_count);
 }

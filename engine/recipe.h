@@ -4,7 +4,7 @@
 #ifndef ENGINE_RECIPE_H
 #define ENGINE_RECIPE_H
 
-#include "core/lfm2.h"
+#include "stack/stack.h"
 
 /* Which blocks of a row of matrices an exception holds for; see recipe.c. */
 typedef enum recipe_share {
@@ -38,7 +38,7 @@ const char *recipe_names(void);
 
 /* The type of a matrix by its canonical name. c: the backbone's; has_head: the model has an
  * output.weight of its own. col_count: elements of a row. */
-quant_type recipe_type(const recipe *r, const lfm2_config *c, bool has_head, const char *name,
+quant_type recipe_type(const recipe *r, const stack_config *c, bool has_head, const char *name,
                        int64_t col_count);
 
 #endif

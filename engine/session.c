@@ -38,12 +38,12 @@ static kernels_cache cache_of(const rnl_session *s) {
 }
 
 static rnl_status check_cache(const rnl_session *s, rnl_error *error) {
-    const lfm2_config *c = &s->model->backbone.stack.config;
-    if (lfm2_caches(c, cache_of(s))) return RNL_OK;
+    const stack_config *c = &s->model->backbone.stack.config;
+    if (stack_caches(c, cache_of(s))) return RNL_OK;
     return status_fail(error, RNL_ERR_UNSUPPORTED,
-                       "kv_cache: a head of this model has %d values, and Q8_0 keeps multiples of "
-                       "%d; choose F16",
-                       c->head_width, KERNELS_CACHE_BLOCK);
+                       "kv_cache: heads of this model are not multiples of %d wide, as Q8_0 keeps "
+                       "them; choose F16",
+                       KERNELS_CACHE_BLOCK);
 }
 
 /* Places the parts of the live state; live is NULL while measuring. */
@@ -56,11 +56,9 @@ static void layout_live(rnl_session *s, arena *regions) {
     s->live = live;
     if (live == NULL) live = &measured;
     memset(live, 0, sizeof *live);
-    lfm2_layout(&live->backbone, &m->backbone.stack, cache_of(s), s->config.context_cap,
-                s->config.step_positions, threads, kept, &regions[REGION_KV],
-                &regions[REGION_BACKBONE]);
-    if (m->source.config.codebook_count > 0)
-        depth_layout(&live->depth, &m->depth, threads, kept, &regions[REGION_BACKBONE]);
+    stack_state_layout(&live->backbone, &m->backbone.stack, cache_of(s), s->config.context_cap,
+                       s->config.step_positions, kept, &regions[REGION_KV]);
+    s->fixed_size = live->backbone.fixed_size;
     if (m->codec.kind != CODEC_NONE) {
         codec_layout(&live->codec, &m->codec, threads, kept, &regions[REGION_CODEC]);
         live->sample_cap = SESSION_FRAME_CAP * (size_t)codec_frame_size(&m->codec);
@@ -94,6 +92,18 @@ static void layout_tokenizer(rnl_session *s, arena *a) {
     s->resampled = arena_take(a, SESSION_BLOCK, sizeof(float));
 }
 
+/* What passes need. */
+static void layout_work(rnl_session *s, arena *regions) {
+    const rnl_model *m = s->model;
+    const int threads = s->config.thread_count;
+    stack_work_layout(&s->backbone, &m->backbone.stack, s->config.step_positions,
+                      s->config.context_cap, threads, &regions[REGION_BACKBONE]);
+    if (m->source.config.codebook_count > 0)
+        depth_layout(&s->depth, &m->depth, 1, threads, &regions[REGION_BACKBONE]);
+    if (m->codec.kind != CODEC_NONE)
+        codec_work_layout(&s->codec, &m->codec, 1, threads, &regions[REGION_CODEC]);
+}
+
 static void layout_scratch(rnl_session *s, arena *a) {
     const rnl_model *m = s->model;
     const size_t width = (size_t)backbone_width(&m->backbone);
@@ -115,6 +125,7 @@ static void layout(rnl_session *s, arena *regions) {
     layout_live(s, regions);
     layout_history(s, &regions[REGION_HISTORY]);
     layout_tokenizer(s, &regions[REGION_TOKENIZER]);
+    layout_work(s, regions);
     layout_scratch(s, &regions[REGION_SCRATCH]);
 }
 
@@ -229,7 +240,7 @@ void rnl_session_reset(rnl_session *s) {
     s->failed = false;
     s->clip_open = false;
     s->encoding = false;
-    lfm2_reset(&live->backbone);
+    stack_reset(&live->backbone);
     if (s->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
     random_seed(&live->random, s->config.seed);
     session_output_reset(live);

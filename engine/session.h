@@ -38,8 +38,7 @@ typedef enum session_region {
 } session_region;
 
 typedef struct session_live {
-    lfm2_state backbone;
-    depth_state depth;
+    stack_state backbone;
     codec_state codec;
     random_state random;
     utf8_decoder decoder;
@@ -82,11 +81,11 @@ typedef struct session_slot {
     mel_mark clip;
 } session_slot;
 
-/* The backbone's conv tails at a position of the history: they cannot be rewound, keys and values
- * can. Valid as long as the history before the position stays. */
+/* The fixed bytes of the backbone at a position of the history: they cannot be rewound, what is
+ * appended can. Valid as long as the history before the position stays. */
 typedef struct session_mark {
-    int position; /* -1: none */
-    float *tails; /* [conv layers, conv_taps - 1, width] */
+    int position;         /* -1: none */
+    unsigned char *fixed; /* [fixed_size] */
 } session_mark;
 
 struct rnl_session {
@@ -122,6 +121,10 @@ struct rnl_session {
     session_mark marks[SESSION_MARK_CAP]; /* [0]: where the reply begins; the others: a ring */
 
     /* Scratch. */
+    stack_work backbone;
+    depth_work depth;  /* with a depthformer */
+    codec_work codec;  /* with a codec */
+    size_t fixed_size; /* of live->backbone */
     bpe_scratch bpe;
     int32_t *ids;  /* [context_cap] tokens of a piece before it is accepted */
     float *x;      /* [step_positions, width] */
@@ -167,7 +170,7 @@ int session_clip_positions(int64_t sample_count);
 
 /* session_rewind.c */
 void session_layout_marks(rnl_session *s, arena *a);
-/* Keeps the tails when the decision that comes next is one to return to. */
+/* Keeps the fixed bytes when the decision that comes next is one to return to. */
 void session_mark_decision(rnl_session *s);
 /* The history changes behind this position: later marks are of no use. */
 void session_forget_marks(rnl_session *s, int position_count);

@@ -61,7 +61,7 @@ static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
 }
 
 /* Drops the oldest messages after the system prompt until count more positions fit. What remains is
- * prefilled anew: positions move, and the conv states cannot be rewound. */
+ * prefilled anew: positions move, and fixed bytes cannot be rewound. */
 static bool drop_oldest(rnl_session *s, size_t count) {
     session_live *live = s->live;
     const size_t cap = (size_t)s->config.context_cap;
@@ -83,7 +83,7 @@ static bool drop_oldest(rnl_session *s, size_t count) {
         s->messages[1 + i - keep_from] = s->messages[i] - (int32_t)(begin - kept);
     live->message_count -= keep_from - 1;
     live->position_count = (int)(kept + rest);
-    lfm2_reset(&live->backbone);
+    stack_reset(&live->backbone);
     /* No reply is running: its record may go, which keeps the emitted arrays bounded. */
     live->emitted_count = live->text_count = live->frame_count = 0;
     live->reply_emitted = live->reply_text = live->reply_frame = 0;

@@ -55,11 +55,11 @@ rnl_status session_put_frame(rnl_session *s, const int32_t *codes) {
     const int code_count = codec_code_count(&s->model->codec);
     for (int k = 0; k < s->model->backbone.codebook_count; k++)
         if (codes[k] >= code_count) return RNL_OK;
-    int count = 0;
-    const rnl_status status =
-        codec_push(&live->codec, &s->compute, codes, live->samples + live->sample_count, &count);
-    live->sample_count += (size_t)count;
-    return status;
+    codec_frame frame = {
+        .state = &live->codec, .codes = codes, .out = live->samples + live->sample_count};
+    codec_push(&s->codec, &s->compute, &frame, 1);
+    live->sample_count += (size_t)frame.count;
+    return frame.status;
 }
 
 void session_flush_output(rnl_session *s) {

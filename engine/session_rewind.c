@@ -3,27 +3,18 @@
  *
  *     samples played -> frames begun -> emitted positions kept -> history, and the end of the turn
  *
- * Keys and values of positions that stay are still there; the conv tails are not. Marks hold them,
- * one at the reply's beginning and one every 12 decisions; from a mark on, the positions that stay
- * are prefilled again by the next steps. Without a mark that fits, the whole history is. */
+ * What was appended for positions that stay is still there; the fixed bytes are not. Marks hold
+ * them, one at the reply's beginning and one every 12 decisions; from a mark on, the positions that
+ * stay are prefilled again by the next steps. Without a mark that fits, the whole history is. */
 #include <assert.h>
 #include <string.h>
 
 #include "core/status.h"
 #include "engine/session.h"
 
-/* Conv layers lie behind one another in the tails of a mark. */
-static size_t tail_size(const lfm2_config *c) {
-    return (size_t)(c->conv_taps - 1) * (size_t)c->width;
-}
-
 void session_layout_marks(rnl_session *s, arena *a) {
-    const lfm2_config *c = &s->model->backbone.stack.config;
-    size_t layers = 0;
-    for (int i = 0; i < c->layer_count; i++) layers += c->kv_head_count[i] == 0;
     for (int i = 0; i < SESSION_MARK_CAP; i++)
-        s->marks[i] = (session_mark){.position = -1,
-                                     .tails = arena_take(a, layers * tail_size(c), sizeof(float))};
+        s->marks[i] = (session_mark){.position = -1, .fixed = arena_take(a, s->fixed_size, 1)};
 }
 
 void session_forget_marks(rnl_session *s, int position_count) {
@@ -33,23 +24,16 @@ void session_forget_marks(rnl_session *s, int position_count) {
 
 void session_mark_decision(rnl_session *s) {
     const session_live *live = s->live;
-    const lfm2_config *c = &s->model->backbone.stack.config;
     if (!live->generating || live->step_count % SESSION_MARK_STRIDE != 0) return;
     const int index = live->step_count / SESSION_MARK_STRIDE;
     session_mark *mark = &s->marks[index == 0 ? 0 : 1 + (index - 1) % (SESSION_MARK_CAP - 1)];
     mark->position = (int)live->backbone.position;
-    float *to = mark->tails;
-    for (int i = 0; i < c->layer_count; i++) {
-        if (c->kv_head_count[i] > 0) continue;
-        if (tail_size(c) > 0) memcpy(to, live->backbone.tails[i], tail_size(c) * sizeof *to);
-        to += tail_size(c);
-    }
+    if (s->fixed_size > 0) memcpy(mark->fixed, live->backbone.fixed, s->fixed_size);
 }
 
 /* Brings the backbone to the latest state it can have at or before the end of the history. */
 static void return_to_mark(rnl_session *s) {
     session_live *live = s->live;
-    const lfm2_config *c = &s->model->backbone.stack.config;
     if (live->backbone.position <= live->position_count) return;
     const session_mark *best = NULL;
     for (int i = 0; i < SESSION_MARK_CAP; i++) {
@@ -58,15 +42,10 @@ static void return_to_mark(rnl_session *s) {
             (best == NULL || mark->position > best->position))
             best = mark;
     }
-    lfm2_reset(&live->backbone);
+    stack_reset(&live->backbone);
     if (best == NULL) return;
     live->backbone.position = best->position;
-    const float *from = best->tails;
-    for (int i = 0; i < c->layer_count; i++) {
-        if (c->kv_head_count[i] > 0) continue;
-        if (tail_size(c) > 0) memcpy(live->backbone.tails[i], from, tail_size(c) * sizeof *from);
-        from += tail_size(c);
-    }
+    if (s->fixed_size > 0) memcpy(live->backbone.fixed, best->fixed, s->fixed_size);
 }
 
 /* Positions of the reply, by kind. */

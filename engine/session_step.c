@@ -28,7 +28,8 @@ static void step_encoder(rnl_session *s) {
 void session_forward(rnl_session *s, float *x, int count) {
     compute c = s->compute;
     c.brains = count >= SESSION_BRAIN_POSITIONS;
-    lfm2_forward(&s->live->backbone, &c, x, count);
+    const stack_piece piece = {.state = &s->live->backbone, .count = count};
+    stack_forward(&s->backbone, &c, &piece, 1, x);
 }
 
 /* Runs one batch; returns the hidden state of its last position. */
@@ -59,7 +60,7 @@ static rnl_status not_finite(const rnl_session *s, rnl_error *error) {
 static rnl_status decide_text(rnl_session *s, const float *hidden, bool *stop, rnl_error *error) {
     session_live *live = s->live;
     const int vocab = backbone_vocab_count(&s->model->backbone);
-    backbone_logits(&s->model->backbone, &s->compute, hidden, s->logits);
+    backbone_logits(&s->model->backbone, &s->compute, hidden, s->logits, 1);
     const int id = sample_index(s->logits, vocab, live->turn.text, &live->random, s->draw);
     if (!isfinite(s->logits[id])) return not_finite(s, error);
     const generate_result result = generate_text(&live->loop, id);
@@ -79,8 +80,9 @@ static rnl_status decide_frame(rnl_session *s, const float *hidden, rnl_error *e
     session_live *live = s->live;
     const size_t books = (size_t)s->model->backbone.codebook_count;
     int32_t *codes = s->frames + (size_t)live->frame_count * books;
-    depth_frame(&live->depth, &s->compute, hidden, live->turn.audio, &live->random, codes);
-    if (!isfinite(live->depth.logits[codes[0]])) return not_finite(s, error);
+    const depth_row row = {.how = live->turn.audio, .random = &live->random, .codes = codes};
+    depth_frames(&s->depth, &s->compute, hidden, &row, 1);
+    if (!isfinite(s->depth.logits[codes[0]])) return not_finite(s, error);
     generate_frame(&live->loop, codes);
     emit(live, s->modality, 'a');
     live->frame_count++;

@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/status.h"
 #include "engine/source.h"
+#include "stack/kind.h"
 
 enum { CONFIG_SIZE_CAP = 4 << 20, PATH_CAP = 4096 };
 
@@ -82,18 +83,19 @@ static bool string_has(const json *v, const char *part) {
 }
 
 /* layer_types, or the older full_attn_idxs, or attention everywhere (backbone.md 1.6). */
-static void read_pattern(reader *r, lfm2_config *c, int kv_heads) {
+static void read_pattern(reader *r, stack_config *c) {
     const json *types = json_get(r->object, "layer_types");
     const json *indices = json_get(r->object, "full_attn_idxs");
-    for (int i = 0; i < c->layer_count; i++)
-        c->kv_head_count[i] = types == NULL && indices == NULL ? kv_heads : 0;
+    const stack_kind *others =
+        types == NULL && indices == NULL ? &stack_attention : &stack_convolution;
+    for (int i = 0; i < c->layer_count; i++) c->layers[i].kinds[STACK_OPERATOR] = others;
     if (types != NULL) {
         if (json_count(types) != (size_t)c->layer_count)
             fail(r, "layer_types", "a list with one entry per layer");
         for (int i = 0; i < c->layer_count && r->status == RNL_OK; i++) {
             const json *type = json_at(types, (size_t)i);
             if (string_is(type, "full_attention") || string_is(type, "sliding_attention"))
-                c->kv_head_count[i] = kv_heads;
+                c->layers[i].kinds[STACK_OPERATOR] = &stack_attention;
             else if (!string_is(type, "conv"))
                 fail(r, "layer_types", "a list of 'conv', 'full_attention', 'sliding_attention'");
         }
@@ -105,29 +107,33 @@ static void read_pattern(reader *r, lfm2_config *c, int kv_heads) {
             fail(r, "full_attn_idxs", "a list of layer numbers");
             return;
         }
-        c->kv_head_count[index] = kv_heads;
+        c->layers[index].kinds[STACK_OPERATOR] = &stack_attention;
     }
 }
 
-static void read_stack(reader *r, lfm2_config *c, bool with_window) {
-    *c = (lfm2_config){0};
+static void read_stack(reader *r, stack_config *c, bool with_window) {
+    stack_layer_config all = {.kinds = {NULL, &stack_dense}};
+    memset(c, 0, sizeof *c);
     c->width = read_int(r, KEYS("hidden_size"), 1, 1 << 20, -1);
-    c->layer_count = read_int(r, KEYS("num_hidden_layers"), 1, LFM2_LAYER_CAP, -1);
-    c->head_count = read_int(r, KEYS("num_attention_heads"), 1, 4096, -1);
+    c->layer_count = read_int(r, KEYS("num_hidden_layers"), 1, STACK_LAYER_CAP, -1);
+    all.head_count = read_int(r, KEYS("num_attention_heads"), 1, 4096, -1);
     if (r->status != RNL_OK) return;
-    const int kv_heads = read_int(r, KEYS("num_key_value_heads"), 1, 4096, -1);
-    c->head_width = read_int(r, KEYS("head_dim"), 2, 4096, c->width / c->head_count);
-    c->conv_taps = read_int(r, KEYS("conv_L_cache"), 1, 64, 3);
+    all.kv_head_count = read_int(r, KEYS("num_key_value_heads"), 1, 4096, -1);
+    all.head_width = read_int(r, KEYS("head_dim"), 2, 4096, c->width / all.head_count);
+    all.taps = read_int(r, KEYS("conv_L_cache"), 1, 64, 3);
     c->eps = (float)read_number(r, KEYS("norm_eps"), 1e-12, 1, 1e-5);
     const json *rope = json_get(r->object, "rope_parameters");
     double base = 1e6;
     if (!json_number(json_get(rope, "rope_theta"), &base)) base = 1e6;
-    c->rope_base = read_number(r, KEYS("theta", "rope_theta"), 1, 1e12, base);
-    if (with_window) c->window = read_int(r, KEYS("sliding_window"), 1, 1 << 20, -1);
+    all.rotary.base = read_number(r, KEYS("theta", "rope_theta"), 1, 1e12, base);
+    all.rotary.pair_count = all.head_width / 2;
+    if (with_window) all.window = read_int(r, KEYS("sliding_window"), 1, 1 << 20, -1);
     const int conv_dim = read_int(r, KEYS("conv_dim"), 1, 1 << 20, c->width);
     if (conv_dim != c->width) fail(r, "conv_dim", "equal to hidden_size");
-    if (r->status == RNL_OK) read_pattern(r, c, kv_heads);
-    if (r->status == RNL_OK) r->status = lfm2_check(c, r->path, r->error);
+    if (r->status != RNL_OK) return;
+    stack_config_fill(c, &all);
+    read_pattern(r, c);
+    if (r->status == RNL_OK) r->status = stack_check(c, r->path, r->error);
 }
 
 /* Kinds of model that are known, and refused for now (the program's exit code 3). */

@@ -24,10 +24,11 @@ static void run(rnl_session *s, const int32_t *ids, int count, float *logits) {
             count - at < s->config.step_positions ? count - at : s->config.step_positions;
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->compute, ids[at + t], s->x + (size_t)t * width);
-        lfm2_forward(&live->backbone, &s->compute, s->x, batch);
+        const stack_piece piece = {.state = &live->backbone, .count = batch};
+        stack_forward(&s->backbone, &s->compute, &piece, 1, s->x);
         for (int t = 0; t < batch; t++)
             backbone_logits(w, &s->compute, s->x + (size_t)t * width,
-                            logits + (size_t)(at + t) * vocab);
+                            logits + (size_t)(at + t) * vocab, 1);
     }
 }
 

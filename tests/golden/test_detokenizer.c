@@ -23,6 +23,13 @@ typedef struct decoded {
     size_t count;
 } decoded;
 
+static int push(rnl_session *s, const int32_t *codes, float *out, rnl_status expected) {
+    codec_frame frame = {.state = &s->live->codec, .codes = codes, .out = out};
+    codec_push(&s->codec, &s->compute, &frame, 1);
+    assert_int_equal(frame.status, expected);
+    return frame.count;
+}
+
 /* codes [8, frames] as the file has them. */
 static void decode(rnl_session *s, const npy *codes, decoded *out) {
     lfm_state *d = &s->live->codec.lfm;
@@ -33,11 +40,11 @@ static void decode(rnl_session *s, const npy *codes, decoded *out) {
     for (size_t t = 0; t < frames; t++) {
         int32_t frame[8];
         for (size_t k = 0; k < 8; k++) frame[k] = codes->i[k * frames + t];
-        assert_int_equal(lfm_push(d, &s->compute, frame, out->wave + out->count, &count), RNL_OK);
+        count = push(s, frame, out->wave + out->count, RNL_OK);
         assert_int_equal(count, t == 0 ? 1440 : FRAME); /* audio.md 8.5 */
         out->count += (size_t)count;
         for (size_t r = 0; r < 6; r++) {
-            const float *row = d->spectrum + r * SPECTRUM;
+            const float *row = s->codec.lfm.spectrum + r * SPECTRUM;
             memcpy(out->log_abs + (6 * t + r) * BINS, row, BINS * sizeof *row);
             memcpy(out->angle + (6 * t + r) * BINS, row + BINS, BINS * sizeof *row);
         }
@@ -117,13 +124,11 @@ static void a_code_out_of_range_changes_nothing(void **state) {
     rnl_session *s = rig_session(model, 1);
     lfm_state *d = &s->live->codec.lfm;
     const int32_t good[8] = {1, 2, 3, 4, 5, 6, 7, 8}, bad[8] = {1, 2, 3, 4, 5, 6, 7, 2048};
-    int count;
     lfm_reset(d);
-    assert_int_equal(lfm_push(d, &s->compute, good, want, &count), RNL_OK);
+    const int count = push(s, good, want, RNL_OK);
     lfm_reset(d);
-    assert_int_equal(lfm_push(d, &s->compute, bad, got, &count), RNL_ERR_DATA);
-    assert_int_equal(count, 0);
-    assert_int_equal(lfm_push(d, &s->compute, good, got, &count), RNL_OK);
+    assert_int_equal(push(s, bad, got, RNL_ERR_DATA), 0);
+    assert_int_equal(push(s, good, got, RNL_OK), count);
     assert_memory_equal(want, got, (size_t)count * sizeof *want);
     rnl_session_destroy(&s);
     rnl_model_close(&model);
@@ -143,7 +148,7 @@ static void the_inverse_transform_of_the_specification(void **state) {
             magnitude[k] = (float)(3 - 0.02 * k + 0.1 * f);
             phase[k] = (float)(0.3 * k + 0.5 * f);
         }
-        count += istft_push(t, magnitude, phase, y + count);
+        count += istft_push(t, &s->codec.lfm.istft, magnitude, phase, y + count);
     }
     count += istft_finish(t, y + count);
     assert_int_equal(count, FRAME);

@@ -44,7 +44,7 @@ static rnl_session *prompt(rnl_model *model) {
 /* How far hidden states and logits are from the reference, beside what rounding to 8 bits costs. */
 static void expect_near(rnl_session *s, const float *hidden, double factor) {
     const backbone_weights *w = &s->model->backbone;
-    backbone_logits(w, &s->compute, hidden + (POSITIONS - 1) * WIDTH, s->logits);
+    backbone_logits(w, &s->compute, hidden + (POSITIONS - 1) * WIDTH, s->logits, 1);
     const double of_hidden =
         relative("gguf/expect-Q4_0/promptA/hidden.npy", hidden, POSITIONS * WIDTH);
     const double of_logits = relative("gguf/expect-Q4_0/promptA/text_logits.npy", s->logits,

@@ -74,7 +74,7 @@ static void the_head_is_the_embedding(void **state) {
     float hidden[64], row[64];
     static float logits[1216];
     for (int i = 0; i < 64; i++) hidden[i] = sinf((float)i);
-    backbone_logits(&model->backbone, &work.c, hidden, logits);
+    backbone_logits(&model->backbone, &work.c, hidden, logits, 1);
     for (int id = 0; id < 1216; id += 81) {
         double want = 0;
         table_row("token_embd.weight", id, row);
@@ -83,28 +83,34 @@ static void the_head_is_the_embedding(void **state) {
     }
 }
 
-static void begin_depth(depth_state *s) {
+static void begin_depth(depth_work *k) {
     stage_clear(&work);
-    depth_layout(s, &model->depth, 2, &work.kept, &work.scratch);
+    depth_layout(k, &model->depth, 1, 2, &work.scratch);
+}
+
+static void decide(depth_work *k, const float *hidden, rnl_sampling how, random_state *random,
+                   int32_t *codes) {
+    const depth_row row = {.how = how, .random = random, .codes = codes};
+    depth_frames(k, &work.c, hidden, &row, 1);
 }
 
 static void a_frame_leaves_nothing_to_the_next(void **state) {
     (void)state;
-    depth_state s;
-    begin_depth(&s);
+    depth_work d;
+    begin_depth(&d);
     random_state random;
     random_seed(&random, 1);
     float a[64], b[64];
     for (int i = 0; i < 64; i++) a[i] = sinf((float)i), b[i] = cosf(3.0f * (float)i);
     int32_t first[8], other[8], again[8];
-    depth_frame(&s, &work.c, a, greedy, &random, first);
+    decide(&d, a, greedy, &random, first);
     float *kept = malloc(8 * 2049 * sizeof *kept);
     assert_non_null(kept);
-    memcpy(kept, s.logits, 8 * 2049 * sizeof *kept);
-    depth_frame(&s, &work.c, b, greedy, &random, other);
-    depth_frame(&s, &work.c, a, greedy, &random, again);
+    memcpy(kept, d.logits, 8 * 2049 * sizeof *kept);
+    decide(&d, b, greedy, &random, other);
+    decide(&d, a, greedy, &random, again);
     assert_memory_equal(first, again, sizeof first);
-    assert_memory_equal(kept, s.logits, 8 * 2049 * sizeof *kept);
+    assert_memory_equal(kept, d.logits, 8 * 2049 * sizeof *kept);
     assert_memory_not_equal(first, other, sizeof first);
     /* Each code is the best of its book's logits; greedy takes no random number. */
     for (int k = 0; k < 8; k++)
@@ -117,8 +123,8 @@ static void a_frame_leaves_nothing_to_the_next(void **state) {
 
 static void one_seed_gives_one_frame(void **state) {
     (void)state;
-    depth_state s;
-    begin_depth(&s);
+    depth_work d;
+    begin_depth(&d);
     const rnl_sampling how = {.temperature = 1.0f, .top_k = 64};
     float hidden[64];
     for (int i = 0; i < 64; i++) hidden[i] = sinf((float)i);
@@ -126,7 +132,7 @@ static void one_seed_gives_one_frame(void **state) {
     for (int i = 0; i < 3; i++) {
         random_state random;
         random_seed(&random, i == 2 ? 6 : 5);
-        depth_frame(&s, &work.c, hidden, how, &random, codes[i]);
+        decide(&d, hidden, how, &random, codes[i]);
         for (int k = 0; k < 8; k++) assert_in_range(codes[i][k], 0, 2048);
     }
     assert_memory_equal(codes[0], codes[1], sizeof codes[0]);

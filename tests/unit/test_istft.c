@@ -19,6 +19,7 @@ static const double pi = 3.14159265358979323846;
 typedef struct fixture {
     istft_weights w;
     istft_state s;
+    istft_work k;
     float *window;
     void *memory;
 } fixture;
@@ -31,13 +32,15 @@ static void make(fixture *f, int size, int hop) {
     for (int n = 0; n < size; n++) f->window[n] = (float)(0.5 - 0.5 * cos(2 * pi * n / size));
     f->w.window = f->window;
     arena kept = {0}, scratch = {0};
-    istft_layout(&f->s, &f->w, &kept, &scratch);
+    istft_layout(&f->s, &f->w, &kept);
+    istft_work_layout(&f->k, &f->w, &scratch);
     unsigned char *memory = aligned_alloc(ARENA_ALIGN, kept.size_used + scratch.size_used);
     assert_non_null(memory);
     memset(memory, 0xff, kept.size_used + scratch.size_used); /* NaN: nothing is zero by luck */
     arena a = {.base = memory, .size_cap = kept.size_used};
     arena b = {.base = memory + kept.size_used, .size_cap = scratch.size_used};
-    istft_layout(&f->s, &f->w, &a, &b);
+    istft_layout(&f->s, &f->w, &a);
+    istft_work_layout(&f->k, &f->w, &b);
     f->memory = memory;
     istft_reset(&f->s);
 }
@@ -106,7 +109,7 @@ static int stream(fixture *f, const spectra *x, float *y) {
     int total = 0;
     for (int t = 0; t <= x->frames; t++) {
         for (int i = 0; i <= room; i++) out[i] = 12345.0f;
-        const int count = t < x->frames ? istft_push(&f->s, x->log_magnitude + t * x->bins,
+        const int count = t < x->frames ? istft_push(&f->s, &f->k, x->log_magnitude + t * x->bins,
                                                      x->phase + t * x->bins, out)
                                         : istft_finish(&f->s, out);
         assert_true(count >= 0 && count <= (t < x->frames ? hop : padding));
@@ -217,7 +220,8 @@ static void law_reset_equals_fresh(void **state) {
         istft_reset(&f.s);
         if (round > 0)
             for (int t = 0; t < 3; t++)
-                (void)istft_push(&f.s, other.log_magnitude + 641 * t, other.phase + 641 * t, again);
+                (void)istft_push(&f.s, &f.k, other.log_magnitude + 641 * t, other.phase + 641 * t,
+                                 again);
         if (round == 2) (void)istft_finish(&f.s, again);
         istft_reset(&f.s);
         assert_int_equal(stream(&f, &x, again), COUNT);
@@ -244,8 +248,8 @@ static void law_two_streams_share_a_plan(void **state) {
     int at[2] = {0, 0};
     for (int t = 0; t < FRAMES; t++)
         for (int i = 0; i < 2; i++)
-            at[i] += istft_push(&f[i].s, x[i].log_magnitude + 641 * t, x[i].phase + 641 * t,
-                                together[i] + at[i]);
+            at[i] += istft_push(&f[i].s, &f[i].k, x[i].log_magnitude + 641 * t,
+                                x[i].phase + 641 * t, together[i] + at[i]);
     for (int i = 0; i < 2; i++) {
         at[i] += istft_finish(&f[i].s, together[i] + at[i]);
         assert_int_equal(at[i], COUNT);

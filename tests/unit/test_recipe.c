@@ -9,18 +9,22 @@
 #include <cmocka.h>
 
 #include "engine/recipe.h"
+#include "stack/kind.h"
 
-static lfm2_config config_of(int layer_count, const int *attention, int attention_count) {
-    lfm2_config c = {.layer_count = layer_count};
-    for (int i = 0; i < attention_count; i++) c.kv_head_count[attention[i]] = 8;
+static stack_config config_of(int layer_count, const int *attention, int attention_count) {
+    const stack_layer_config all = {.kinds = {&stack_convolution, &stack_dense}};
+    stack_config c = {.layer_count = layer_count};
+    stack_config_fill(&c, &all);
+    for (int i = 0; i < attention_count; i++)
+        c.layers[attention[i]].kinds[STACK_OPERATOR] = &stack_attention;
     return c;
 }
 
-static lfm2_config config_1_2b(void) {
+static stack_config config_1_2b(void) {
     return config_of(16, (const int[]){2, 5, 8, 10, 12, 14}, 6);
 }
 
-static quant_type type_in(const char *recipe_name, const lfm2_config *c, int block,
+static quant_type type_in(const char *recipe_name, const stack_config *c, int block,
                           const char *kind) {
     const recipe *r = recipe_find(recipe_name);
     char name[64];
@@ -30,7 +34,7 @@ static quant_type type_in(const char *recipe_name, const lfm2_config *c, int blo
 }
 
 /* The blocks of ffn_down and attn_v that are Q6_K under both _m mixtures. */
-static void check_more(const lfm2_config *c, const int *down, int down_count, const int *value,
+static void check_more(const stack_config *c, const int *down, int down_count, const int *value,
                        int value_count) {
     const char *const names[] = {"q4_k_m", "q5_k_m"};
     const quant_type bases[] = {QUANT_Q4_K, QUANT_Q5_K};
@@ -39,7 +43,7 @@ static void check_more(const lfm2_config *c, const int *down, int down_count, co
             const bool is_down = d < down_count && down[d] == i;
             const bool is_value = v < value_count && value[v] == i;
             assert_int_equal(type_in(names[n], c, i, "ffn_down"), is_down ? QUANT_Q6_K : bases[n]);
-            if (c->kv_head_count[i] > 0)
+            if (c->layers[i].kinds[STACK_OPERATOR] == &stack_attention)
                 assert_int_equal(type_in(names[n], c, i, "attn_v"),
                                  is_value ? QUANT_Q6_K : bases[n]);
             d += is_down;
@@ -52,7 +56,7 @@ static void check_more(const lfm2_config *c, const int *down, int down_count, co
 
 static void medium_mixtures_have_the_positions_of_the_table(void **state) {
     (void)state;
-    lfm2_config c = config_1_2b();
+    stack_config c = config_1_2b();
     check_more(&c, (const int[]){0, 1, 4, 7, 10, 13, 14, 15}, 8, (const int[]){8, 14}, 2);
     c = config_of(14, (const int[]){2, 4, 6, 8, 10, 12}, 6);
     check_more(&c, (const int[]){0, 3, 6, 9, 12, 13}, 6, (const int[]){6, 12}, 2);
@@ -63,7 +67,7 @@ static void medium_mixtures_have_the_positions_of_the_table(void **state) {
 
 static void other_mixtures_follow_their_rules(void **state) {
     (void)state;
-    const lfm2_config c = config_1_2b();
+    const stack_config c = config_1_2b();
     const int attention[] = {2, 5, 8, 10, 12, 14};
     for (int i = 0; i < 6; i++) {
         const int at = attention[i];
@@ -89,7 +93,7 @@ static void other_mixtures_follow_their_rules(void **state) {
 
 static void head_and_audio_parts_have_their_types(void **state) {
     (void)state;
-    const lfm2_config c = config_1_2b();
+    const stack_config c = config_1_2b();
     const recipe *r = recipe_find("q4_k_m");
     assert_int_equal(recipe_type(r, &c, false, "token_embd.weight", 2048), QUANT_Q6_K);
     assert_int_equal(recipe_type(r, &c, true, "token_embd.weight", 2048), QUANT_Q4_K);
@@ -117,7 +121,7 @@ static void short_rows_fall_back(void **state) {
         {"q6_k", QUANT_Q8_0, QUANT_F16},     {"q4_0", QUANT_Q4_0, QUANT_F16},
         {"iq4_nl", QUANT_IQ4_NL, QUANT_F16}, {"bf16", QUANT_BF16, QUANT_BF16},
     };
-    const lfm2_config c = config_1_2b();
+    const stack_config c = config_1_2b();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const recipe *r = recipe_find(rows[i].recipe);
         assert_non_null(r);
@@ -131,7 +135,7 @@ static void names_are_found(void **state) {
     (void)state;
     char names[256];
     int count = 0;
-    const lfm2_config c = config_1_2b();
+    const stack_config c = config_1_2b();
     (void)snprintf(names, sizeof names, "%s", recipe_names());
     for (char *at = names, *name; (name = strtok_r(at, ", ", &at)) != NULL; count++) {
         const recipe *r = recipe_find(name);

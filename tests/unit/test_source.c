@@ -12,6 +12,7 @@
 
 #include "core/safetensors.h"
 #include "engine/source.h"
+#include "stack/kind.h"
 
 static char folder[] = "/tmp/runnel-source-XXXXXX";
 
@@ -119,6 +120,13 @@ static rnl_status with_change(const char *from, const char *to, model_config *c,
     return source_hf_config(c, folder, error);
 }
 
+/* 'a' attention, 'c' convolution. */
+static void assert_pattern(const stack_config *c, const char *pattern) {
+    for (int i = 0; i < c->layer_count; i++)
+        assert_ptr_equal(c->layers[i].kinds[STACK_OPERATOR],
+                         pattern[i] == 'a' ? &stack_attention : &stack_convolution);
+}
+
 static void the_config_is_read(void **state) {
     (void)state;
     static model_config c;
@@ -127,9 +135,8 @@ static void the_config_is_read(void **state) {
         fail_msg("%s", error.text);
     assert_int_equal(c.backbone.layer_count, 6);
     assert_int_equal(c.backbone.width, 64);
-    assert_int_equal(c.backbone.head_width, 16);
-    const int pattern[] = {0, 0, 2, 0, 2, 0};
-    assert_memory_equal(c.backbone.kv_head_count, pattern, sizeof pattern);
+    assert_int_equal(c.backbone.layers[0].head_width, 16);
+    assert_pattern(&c.backbone, "ccacac");
     assert_int_equal(c.vocab_count, 1216);
     assert_int_equal(c.text_run, 6);
     assert_int_equal(c.audio_run, 12);
@@ -143,8 +150,7 @@ static void the_config_is_read(void **state) {
     assert_int_equal(
         with_change("\"layer_types\": [", "\"full_attn_idxs\": [1, 5], \"old\": [", &c, &error),
         RNL_OK);
-    const int other[] = {0, 2, 0, 0, 0, 2};
-    assert_memory_equal(c.backbone.kv_head_count, other, sizeof other);
+    assert_pattern(&c.backbone, "caccca");
 }
 
 static void each_lie_of_a_config_is_refused(void **state) {

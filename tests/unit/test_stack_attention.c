@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "core/lfm2_inner.h"
+#include "stack/kind.h"
 #include "tests/support/guarded.h"
 
 enum {
@@ -25,12 +25,14 @@ enum {
 };
 
 typedef struct rig {
-    lfm2_weights w;
-    lfm2_state s;
-    lfm2_layer layer;
+    stack_weights w;
+    stack_state s;
+    stack_work work;
+    stack_layer layer;
+    stack_attention_weights own;
     compute c;
     kernels k;
-    arena arenas[4]; /* kept, cache, scratch, compute */
+    arena arenas[4]; /* kept, appended, scratch, compute */
     void *memory[4];
     float weights[4][WIDTH * WIDTH], ones[HEAD_WIDTH];
 } rig;
@@ -43,25 +45,59 @@ static matrix matrix_of(const float *values, int64_t rows) {
                     .row_size = WIDTH * sizeof(float)};
 }
 
+/* A stack with a window is a stream. */
 static void layout(rig *r, int threads) {
     arena *a = r->arenas;
-    lfm2_layout(&r->s, &r->w, KERNELS_CACHE_F32, CAP, BATCH, threads, &a[0], &a[1], &a[2]);
+    const int cap = r->w.config.layers[0].window > 0 ? 0 : CAP;
+    stack_state_layout(&r->s, &r->w, KERNELS_CACHE_F32, cap, BATCH, &a[0], &a[1]);
+    stack_work_layout(&r->work, &r->w, BATCH, cap, threads, &a[2]);
     compute_layout(&r->c, threads, WIDTH, &a[3]);
 }
 
-/* Keys and values of FIRST positions are random numbers, nothing is rotated. */
+static int rows_of(const rig *r) {
+    const int window = r->w.config.layers[0].window;
+    return window > 0 ? window - 1 + BATCH : CAP;
+}
+
+static float *keys_of(const rig *r) {
+    unsigned char *at = r->w.config.layers[0].window > 0 ? stack_fixed(&r->s, 0, STACK_OPERATOR)
+                                                         : stack_appended(&r->s, 0, STACK_OPERATOR);
+    return (float *)(void *)at;
+}
+
+/* They begin at a cache line behind the keys. */
+static float *values_of(const rig *r) {
+    const int line = ARENA_ALIGN / (int)sizeof(float);
+    const int keys = r->w.config.layers[0].kv_head_count * rows_of(r) * HEAD_WIDTH;
+    return keys_of(r) + (keys + line - 1) / line * line;
+}
+
+/* Keys and values of FIRST positions are random numbers, nothing is turned. */
 static void rig_open(rig *r, int kv_heads, int window, int threads) {
     memset(r, 0, sizeof *r);
-    r->w.config = (lfm2_config){.width = WIDTH,
-                                .layer_count = 1,
-                                .head_count = HEADS,
-                                .head_width = HEAD_WIDTH,
-                                .kv_head_count = {kv_heads},
-                                .conv_taps = 3,
-                                .window = window,
-                                .eps = 1e-5f,
-                                .rope_base = 1e4};
-    r->w.ff_width_max = WIDTH;
+    r->w.config = (stack_config){.width = WIDTH, .layer_count = 1, .eps = 1e-5f};
+    r->w.config.layers[0] = (stack_layer_config){.kinds = {&stack_attention, &stack_dense},
+                                                 .head_count = HEADS,
+                                                 .head_width = HEAD_WIDTH,
+                                                 .kv_head_count = kv_heads,
+                                                 .window = window,
+                                                 .rotary = {.base = 1e4}};
+    uint64_t seed = 1;
+    for (int m = 0; m < 3; m++)
+        for (int i = 0; i < WIDTH * WIDTH; i++) r->weights[m][i] = random_float(&seed);
+    for (int i = 0; i < WIDTH; i++) r->weights[3][i * WIDTH + i] = 1;
+    for (int i = 0; i < HEAD_WIDTH; i++) r->ones[i] = 2; /* sharpens the softmax */
+    r->own =
+        (stack_attention_weights){.q = matrix_of(r->weights[0], WIDTH),
+                                  .k = matrix_of(r->weights[1], (int64_t)kv_heads * HEAD_WIDTH),
+                                  .v = matrix_of(r->weights[2], (int64_t)kv_heads * HEAD_WIDTH),
+                                  .out = matrix_of(r->weights[3], WIDTH),
+                                  .q_norm = r->ones,
+                                  .k_norm = r->ones};
+    r->layer.parts[STACK_OPERATOR] = (stack_part){.kind = &stack_attention, .weights = &r->own};
+    r->layer.parts[STACK_FEED_FORWARD] = (stack_part){.kind = &stack_dense};
+    r->w.layers = &r->layer;
+    r->w.rotary_count = 1;
     kernels_select(&r->k, kernels_cpu_features() & ~(unsigned)KERNELS_CPU_ROUNDS);
     r->c.k = &r->k;
     layout(r, threads);
@@ -72,25 +108,9 @@ static void rig_open(rig *r, int kv_heads, int window, int threads) {
     }
     layout(r, threads);
     assert_int_equal(pool_create(threads, &r->c.pool), RNL_OK);
-    uint64_t seed = 1;
-    for (int m = 0; m < 3; m++)
-        for (int i = 0; i < WIDTH * WIDTH; i++) r->weights[m][i] = random_float(&seed);
-    for (int i = 0; i < WIDTH; i++) r->weights[3][i * WIDTH + i] = 1;
-    for (int i = 0; i < HEAD_WIDTH; i++) r->ones[i] = 2; /* sharpens the softmax */
-    r->layer = (lfm2_layer){.kv_head_count = kv_heads,
-                            .q = matrix_of(r->weights[0], WIDTH),
-                            .k = matrix_of(r->weights[1], (int64_t)kv_heads * HEAD_WIDTH),
-                            .v = matrix_of(r->weights[2], (int64_t)kv_heads * HEAD_WIDTH),
-                            .attention_out = matrix_of(r->weights[3], WIDTH),
-                            .q_norm = r->ones,
-                            .k_norm = r->ones};
-    for (int t = 0; t < BATCH; t++)
-        for (int i = 0; i < HEAD_WIDTH; i++)
-            r->s.rotary[t * HEAD_WIDTH + i] = i < HEAD_WIDTH / 2 ? 1.0f : 0.0f;
-    const size_t values = (size_t)kv_heads * (size_t)r->s.position_cap * HEAD_WIDTH;
-    for (size_t i = 0; i < values; i++) {
-        ((float *)(void *)r->s.keys[0])[i] = 3 * random_float(&seed);
-        ((float *)(void *)r->s.values[0])[i] = random_float(&seed);
+    for (int i = 0; i < kv_heads * rows_of(r) * HEAD_WIDTH; i++) {
+        keys_of(r)[i] = 3 * random_float(&seed);
+        values_of(r)[i] = random_float(&seed);
     }
     r->s.position = FIRST;
 }
@@ -106,17 +126,22 @@ static void run(rig *r, float *out, int batch) {
     memset(out, 0, sizeof in);
     for (int t = 0; t < COUNT; t += batch) {
         const int count = COUNT - t < batch ? COUNT - t : batch;
-        memcpy(r->s.normed, in + t * WIDTH, sizeof(float) * (size_t)(count * WIDTH));
-        lfm2_attention(&r->s, &r->c, &r->layer, 0, out + t * WIDTH, count);
+        const stack_piece piece = {.state = &r->s, .count = count};
+        const stack_pass p = {
+            .work = &r->work, .c = &r->c, .pieces = &piece, .piece_count = 1, .row_count = count};
+        memcpy(r->work.normed, in + t * WIDTH, sizeof(float) * (size_t)(count * WIDTH));
+        for (int i = 0; i < count; i++)
+            r->work.rows[i] = (stack_row){.state = &r->s, .position = r->s.position + i};
+        stack_attention.forward(&p, 0, out + t * WIDTH);
         r->s.position += count;
     }
 }
 
 /* One query head at the last position, from the rows of the cache. */
 static void check_head(const rig *r, int head, const float *out) {
-    const int kv_heads = r->layer.kv_head_count, kv = head / (HEADS / kv_heads);
-    const int64_t cap = r->s.position_cap, last = FIRST + COUNT - 1;
-    const int window = r->w.config.window;
+    const int kv_heads = r->w.config.layers[0].kv_head_count, kv = head / (HEADS / kv_heads);
+    const int64_t cap = rows_of(r), last = FIRST + COUNT - 1;
+    const int window = r->w.config.layers[0].window;
     const float *x = in + (COUNT - 1) * WIDTH;
     double q[HEAD_WIDTH], squares = 0, sum = 0, want[HEAD_WIDTH] = {0}, *scores;
     for (int i = 0; i < HEAD_WIDTH; i++) {
@@ -129,8 +154,7 @@ static void check_head(const rig *r, int head, const float *out) {
     const int64_t first = window > 0 ? last - window + 1 : 0;
     double max = -INFINITY;
     for (int64_t j = first; j <= last; j++) {
-        const float *key =
-            (const float *)(const void *)r->s.keys[0] + (kv * cap + j % cap) * HEAD_WIDTH;
+        const float *key = keys_of(r) + (kv * cap + j % cap) * HEAD_WIDTH;
         scores[j] = 0;
         for (int i = 0; i < HEAD_WIDTH; i++)
             scores[j] += q[i] * 2 / sqrt(squares / HEAD_WIDTH + 1e-5) * (double)key[i];
@@ -138,8 +162,7 @@ static void check_head(const rig *r, int head, const float *out) {
         max = fmax(max, scores[j]);
     }
     for (int64_t j = first; j <= last; j++) {
-        const float *value =
-            (const float *)(const void *)r->s.values[0] + (kv * cap + j % cap) * HEAD_WIDTH;
+        const float *value = values_of(r) + (kv * cap + j % cap) * HEAD_WIDTH;
         const double e = exp(scores[j] - max);
         sum += e;
         for (int i = 0; i < HEAD_WIDTH; i++) want[i] += e * (double)value[i];

@@ -1,0 +1,54 @@
+/* The gated feed-forward part: down(silu(gate x) * up x), backbone.md 1.5. */
+#include "stack/kind.h"
+
+static int64_t ff_width(const stack_weights *w, int layer) {
+    const int64_t known = w->config.layers[layer].ff_width;
+    const stack_dense_weights *own = stack_part_at(w, layer, STACK_FEED_FORWARD)->weights;
+    return known > 0 ? known : own->gate.row_count;
+}
+
+#define AT(field) offsetof(stack_dense_weights, field)
+static const stack_tensor tensors[] = {
+    {"ffn_gate.weight", STACK_MATRIX, STACK_PLAIN, AT(gate), ff_width, stack_width},
+    {"ffn_up.weight", STACK_MATRIX, STACK_PLAIN, AT(up), ff_width, stack_width},
+    {"ffn_down.weight", STACK_MATRIX, STACK_DOWN, AT(down), stack_width, ff_width},
+};
+#undef AT
+
+static void prepare(loader *l, stack_weights *w, int layer) {
+    (void)l;
+    w->config.layers[layer].ff_width = ff_width(w, layer);
+}
+
+typedef struct scratch {
+    float *gated, *raised; /* [row_cap, ff] */
+} scratch;
+
+static scratch take_scratch(const stack_work *k, int layer, arena *a) {
+    const size_t cells = (size_t)k->row_cap, width = (size_t)k->w->config.layers[layer].ff_width;
+    return (scratch){.gated = arena_take(a, cells, width * sizeof(float)),
+                     .raised = arena_take(a, cells, width * sizeof(float))};
+}
+
+static void layout(const stack_work *k, int layer, arena *a) {
+    (void)take_scratch(k, layer, a);
+}
+
+static void forward(const stack_pass *p, int layer, float *x) {
+    const stack_part *part = stack_part_at(p->work->w, layer, STACK_FEED_FORWARD);
+    const stack_dense_weights *own = part->weights;
+    arena a = stack_scratch(p->work);
+    const scratch s = take_scratch(p->work, layer, &a);
+    linear_gated(p->c, &own->gate, &own->up, p->work->normed, (size_t)p->work->w->config.width,
+                 s.gated, s.raised, p->row_count);
+    stack_put(p, part, &own->down, NULL, s.gated, (size_t)own->gate.row_count, x);
+}
+
+const stack_kind stack_dense = {.name = "dense",
+                                .place = STACK_FEED_FORWARD,
+                                .weights_size = sizeof(stack_dense_weights),
+                                .tensors = tensors,
+                                .tensor_count = sizeof tensors / sizeof *tensors,
+                                .prepare = prepare,
+                                .layout = layout,
+                                .forward = forward};
