@@ -3,8 +3,9 @@
 
 static int64_t ff_width(const stack_weights *w, int layer) {
     const int64_t known = w->config.layers[layer].ff_width;
+    if (known > 0) return known;
     const stack_dense_weights *own = stack_part_at(w, layer, STACK_FEED_FORWARD)->weights;
-    return known > 0 ? known : own->gate.row_count;
+    return own->gate.row_count; /* 0 before it is loaded */
 }
 
 #define AT(field) offsetof(stack_dense_weights, field)

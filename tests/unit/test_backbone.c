@@ -139,6 +139,55 @@ static void one_seed_gives_one_frame(void **state) {
     assert_memory_not_equal(codes[0], codes[2], sizeof codes[0]);
 }
 
+/* Conversations of one pass have the codes, logits and random numbers that they have alone. */
+static void frames_of_one_pass_do_not_see_each_other(void **state) {
+    (void)state;
+    enum { ROWS = 5, DIM = 64, BOOKS = 8, CODES = 2049 };
+    float hidden[ROWS * DIM];
+    int32_t alone[ROWS][BOOKS], codes[ROWS][BOOKS];
+    static float logits[ROWS][BOOKS * CODES];
+    random_state own[ROWS], random[ROWS];
+    depth_row rows[ROWS];
+    depth_work one, d;
+    stage_clear(&work);
+    depth_layout(&one, &model->depth, 1, 2, &work.scratch);
+    depth_layout(&d, &model->depth, ROWS, 2, &work.scratch);
+    for (int i = 0; i < ROWS * DIM; i++) hidden[i] = sinf(0.7f * (float)i);
+    for (int r = 0; r < ROWS; r++) {
+        random_seed(&own[r], 20 + (uint64_t)r);
+        random[r] = own[r];
+        rows[r] = (depth_row){.how = {.temperature = r == 1 ? 0.0f : 1.0f, .top_k = 3 + 20 * r},
+                              .random = &random[r],
+                              .codes = codes[r]};
+        decide(&one, hidden + r * DIM, rows[r].how, &own[r], alone[r]);
+        memcpy(logits[r], one.logits, sizeof logits[r]);
+    }
+    for (int count = 1; count <= ROWS; count++) {
+        for (int r = 0; r < count; r++) random_seed(&random[r], 20 + (uint64_t)r);
+        depth_frames(&d, &work.c, hidden, rows, count);
+        for (int r = 0; r < count; r++) {
+            assert_memory_equal(codes[r], alone[r], sizeof codes[r]);
+            assert_memory_equal(&random[r], &own[r], sizeof random[r]);
+            for (int b = 0; b < BOOKS; b++)
+                assert_memory_equal(d.logits + (size_t)(b * ROWS + r) * CODES,
+                                    logits[r] + b * CODES, CODES * sizeof(float));
+        }
+    }
+}
+
+static void logits_of_several_rows_are_those_of_each(void **state) {
+    (void)state;
+    enum { ROWS = 3, DIM = 64, VOCAB = 1216 };
+    static float together[ROWS * VOCAB], alone[VOCAB];
+    float hidden[ROWS * DIM];
+    for (int i = 0; i < ROWS * DIM; i++) hidden[i] = cosf(0.3f * (float)i);
+    backbone_logits(&model->backbone, &work.c, hidden, together, ROWS);
+    for (int r = 0; r < ROWS; r++) {
+        backbone_logits(&model->backbone, &work.c, hidden + r * DIM, alone, 1);
+        assert_memory_equal(together + r * VOCAB, alone, sizeof alone);
+    }
+}
+
 /* A damaged model may give anything: an index in range comes out, and soon. */
 static void logits_that_are_no_numbers_end_the_draw(void **state) {
     (void)state;
@@ -165,6 +214,8 @@ int main(void) {
         cmocka_unit_test(the_head_is_the_embedding),
         cmocka_unit_test(a_frame_leaves_nothing_to_the_next),
         cmocka_unit_test(one_seed_gives_one_frame),
+        cmocka_unit_test(frames_of_one_pass_do_not_see_each_other),
+        cmocka_unit_test(logits_of_several_rows_are_those_of_each),
         cmocka_unit_test(logits_that_are_no_numbers_end_the_draw),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -119,6 +119,58 @@ static void the_first_frame_comes_at_once(void **state) {
     assert_int_equal(count, 1920);
 }
 
+/* Conversations of one pass have the samples that they have alone, wherever each of them is; one
+ * with a code out of range gets nothing and disturbs nobody. */
+static void frames_of_one_pass_do_not_hear_each_other(void **state) {
+    (void)state;
+    enum { STATES = 4 };
+    static float alone[STATES][(FRAMES + 1) * SIZE], out[STATES][SIZE];
+    const codec_weights *const both[] = {&lfm_model->codec, &mimi};
+    for (int i = 0; i < 2; i++) {
+        codec_state states[STATES];
+        codec_work several;
+        int at[STATES] = {0}, total[STATES] = {0};
+        begin(both[i]);
+        codec_work_layout(&several, both[i], STATES, 2, &work.scratch);
+        for (int n = 0; n < STATES; n++) {
+            codec_layout(&states[n], both[i], 2, &work.kept, &work.scratch);
+            codec_reset(&states[n]);
+            codec_reset(&codec);
+            for (int f = 0, to = 0, count; f < FRAMES; f++, to += count) {
+                int32_t codes[8];
+                codes_of(f + 10 * n, codes);
+                assert_int_equal(push(codes, alone[n] + to, &count), RNL_OK);
+            }
+        }
+        for (int round = 0; round < 3 * FRAMES; round++) {
+            codec_frame frames[STATES];
+            int32_t codes[STATES][8];
+            int count = 0, owners[STATES];
+            for (int n = STATES - 1; n >= 0; n--) {
+                if (at[n] == FRAMES || (round + n) % 3 == 0) continue;
+                codes_of(at[n] + 10 * n, codes[n]);
+                if ((round + n) % 5 == 0) codes[n][3] = 2048;
+                owners[count] = n;
+                frames[count++] =
+                    (codec_frame){.state = &states[n], .codes = codes[n], .out = out[n]};
+            }
+            if (count == 0) continue;
+            codec_push(&several, &work.c, frames, count);
+            for (int p = 0; p < count; p++) {
+                const int n = owners[p];
+                const bool bad = (round + n) % 5 == 0;
+                assert_int_equal(frames[p].status, bad ? RNL_ERR_DATA : RNL_OK);
+                assert_memory_equal(out[n], alone[n] + total[n],
+                                    (size_t)frames[p].count * sizeof *out[n]);
+                assert_int_equal(frames[p].count > 0, !bad);
+                total[n] += frames[p].count;
+                at[n] += !bad;
+            }
+        }
+        for (int n = 0; n < STATES; n++) assert_int_equal(at[n], FRAMES);
+    }
+}
+
 static void without_a_codec_there_is_no_sound(void **state) {
     (void)state;
     const codec_weights none = {.kind = CODEC_NONE};
@@ -137,6 +189,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_frame_is_1920_samples),
         cmocka_unit_test(the_first_frame_comes_at_once),
+        cmocka_unit_test(frames_of_one_pass_do_not_hear_each_other),
         cmocka_unit_test(without_a_codec_there_is_no_sound),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
