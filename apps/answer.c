@@ -51,7 +51,10 @@ int answer_add_file(const answer *a, const char *path) {
     rnl_error error = {0};
     const int code = read_file(a, path, &s);
     if (code != EXIT_OK) return code;
-    const rnl_status status = rnl_session_add_audio(a->session, s.samples, s.count, s.rate, &error);
+    rnl_status status;
+    while ((status = rnl_session_add_audio(a->session, s.samples, s.count, s.rate, &error)) ==
+           RNL_AGAIN) /* the clip before is being encoded */
+        if ((status = rnl_session_step(a->session, &error)) < 0) break;
     sound_free(&s);
     if (status == RNL_OK) return EXIT_OK;
     return complain(exit_code(&error), "%s: %s", path, error.text);

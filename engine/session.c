@@ -72,7 +72,7 @@ static void layout_history(rnl_session *s, arena *a) {
     const size_t cap = (size_t)s->config.context_cap;
     const size_t books = (size_t)s->model->backbone.codebook_count;
     s->embeddings = arena_take(a, cap * (size_t)backbone_width(&s->model->backbone), sizeof(float));
-    s->messages = arena_take(a, cap, sizeof *s->messages);
+    s->exchanges = arena_take(a, cap, sizeof *s->exchanges);
     s->modality = arena_take(a, cap + 2, 1);
     s->text_ids = arena_take(a, cap + 2, sizeof *s->text_ids);
     s->text_confidences = arena_take(a, cap + 2, sizeof *s->text_confidences);
@@ -247,7 +247,8 @@ void rnl_session_reset(rnl_session *s) {
     live->position_count = 0;
     live->begun = false;
     live->open_role = -1;
-    live->message_count = 0;
+    live->exchange_count = 0;
+    live->answered_at = 0;
     live->generating = false;
     live->flushed = false;
     live->finish = RNL_FINISH_NONE;

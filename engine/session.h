@@ -46,7 +46,8 @@ typedef struct session_live {
     int position_count; /* positions of the history; those beyond backbone.position wait */
     bool begun;         /* <|startoftext|> is there */
     int open_role;      /* role of the open turn, or -1 */
-    int message_count;
+    int exchange_count;
+    int answered_at; /* end of the last complete reply; 0: none */
 
     bool generating;
     bool flushed; /* the reply's last samples and text are in the queues */
@@ -112,12 +113,12 @@ struct rnl_session {
     int encode_at, encode_count;
 
     /* History. */
-    float *embeddings;                    /* [context_cap, width] input of every position */
-    int32_t *messages;                    /* [context_cap] first position of each message */
-    char *modality;                       /* [context_cap + 2] of every emitted position */
-    int32_t *text_ids;                    /* [context_cap + 2] emitted */
-    float *text_confidences;              /* [context_cap + 2] their log-probabilities */
-    int32_t *frames;                      /* [context_cap + 2, codebook_count] emitted */
+    float *embeddings;       /* [context_cap, width] input of every position */
+    int32_t *exchanges;      /* [context_cap] first position of each question with its answers */
+    char *modality;          /* [context_cap + 2] of every emitted position */
+    int32_t *text_ids;       /* [context_cap + 2] emitted */
+    float *text_confidences; /* [context_cap + 2] their log-probabilities */
+    int32_t *frames;         /* [context_cap + 2, codebook_count] emitted */
     session_mark marks[SESSION_MARK_CAP]; /* [0]: where the reply begins; the others: a ring */
 
     /* Scratch. */
@@ -142,23 +143,28 @@ const generate *session_loop(const rnl_session *s);
 void session_forward(rnl_session *s, float *x, int count);
 
 /* session_history.c */
-/* Tokens of pieces, gathered in s->ids before any of them is accepted. {.s, .error} is empty;
- * status is sticky, with its sentence in error. */
+/* Tokens of pieces, gathered in s->ids before any of them is accepted. */
 typedef struct session_draft {
     rnl_session *s;
     size_t count;
-    rnl_status status;
-    rnl_error *error;
+    int role;             /* that has the turn behind it, or -1 */
+    bool begun;           /* <|startoftext|> is there, or in it */
+    int header_at;        /* index of its last header; -1: none */
+    size_t closing_count; /* ids at its beginning that close the message before */
+    rnl_status status;    /* sticky, */
+    rnl_error *error;     /* with its sentence */
 } session_draft;
 
+session_draft session_draft_begin(rnl_session *s, rnl_error *error); /* empty */
 /* The header of a turn, and the end of the one before, where a new turn starts. */
 void session_draft_turn(session_draft *d, rnl_role role);
 /* Text in which special tokens stay plain text. */
 void session_draft_text(session_draft *d, const char *text, size_t size);
-/* Room for count more positions and the closing of a reply; RNL_ERR_CONTEXT_FULL. */
-RNL_MUST_USE rnl_status session_ensure_room(rnl_session *s, size_t count, rnl_error *error);
-/* The draft, for which there is room, becomes the newest positions; its role has the turn. */
-void session_accept(rnl_session *s, int role, const session_draft *d);
+/* Room for the draft, more positions behind it and the closing of a reply. With drop_oldest_turns
+ * the oldest exchanges go: a question with its answers. RNL_ERR_CONTEXT_FULL: nothing went. */
+RNL_MUST_USE rnl_status session_ensure_room(session_draft *d, size_t more, rnl_error *error);
+/* The draft, for which there is room, becomes the newest positions. */
+void session_accept(const session_draft *d);
 /* One more position at the end of the history; asserts room. */
 float *session_append(rnl_session *s);
 /* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */

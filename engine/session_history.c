@@ -33,14 +33,25 @@ static const char *const role_headers[] = {"<|im_start|>system\n", "<|im_start|>
                                            "<|im_start|>assistant\n"};
 static const char *const message_end = "<|im_end|>\n";
 
-static void draft_begin(session_draft *d) {
-    if (!d->s->live->begun) draft_layout(d, "<|startoftext|>");
+session_draft session_draft_begin(rnl_session *s, rnl_error *error) {
+    return (session_draft){.s = s,
+                           .role = s->live->open_role,
+                           .begun = s->live->begun,
+                           .header_at = -1,
+                           .error = error};
 }
 
 void session_draft_turn(session_draft *d, rnl_role role) {
-    draft_begin(d);
-    if (d->s->live->open_role == (int)role) return;
-    if (d->s->live->open_role >= 0) draft_layout(d, message_end);
+    if (!d->begun) draft_layout(d, "<|startoftext|>");
+    d->begun = true;
+    if (d->role == (int)role) return;
+    if (d->role >= 0) {
+        const bool first = d->count == 0;
+        draft_layout(d, message_end);
+        if (first) d->closing_count = d->count;
+    }
+    d->role = (int)role;
+    d->header_at = (int)d->count;
     draft_layout(d, role_headers[role]);
 }
 
@@ -60,29 +71,50 @@ static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
         backbone_embed_text(&s->model->backbone, &s->compute, ids[i], session_append(s));
 }
 
-/* Drops the oldest messages after the system prompt until count more positions fit. What remains is
- * prefilled anew: positions move, and fixed bytes cannot be rewound. */
-static bool drop_oldest(rnl_session *s, size_t count) {
+/* Where the history that stays may begin, from the least loss to the greatest: at a later question;
+ * behind the last complete reply, when something follows it without a question; behind everything,
+ * when the draft is a new question. 0 where there is no such place. */
+static int place_to_cut(const session_draft *d, int index) {
+    const session_live *live = d->s->live;
+    if (index < live->exchange_count) return d->s->exchanges[index];
+    if (index == live->exchange_count) return live->answered_at;
+    const bool asks = d->header_at >= 0 && d->role == RNL_ROLE_USER;
+    return asks ? live->position_count : 0;
+}
+
+/* The clip being encoded moves with its rows, or goes with them. */
+static void move_clip(rnl_session *s, int begin, int end) {
+    if (!s->encoding || s->encode_at < begin) return;
+    if (s->encode_at < end)
+        s->encoding = false;
+    else
+        s->encode_at -= end - begin;
+}
+
+static void move_exchanges(rnl_session *s, int begin, int end) {
     session_live *live = s->live;
-    const size_t cap = (size_t)s->config.context_cap;
+    int gone = 0;
+    while (gone < live->exchange_count && s->exchanges[gone] < end) gone++;
+    live->exchange_count -= gone;
+    for (int i = 0; i < live->exchange_count; i++)
+        s->exchanges[i] = s->exchanges[i + gone] - (end - begin);
+    /* What stays of an exchange is one, without its question. */
+    if (live->exchange_count == 0 && end < live->position_count)
+        s->exchanges[live->exchange_count++] = begin;
+}
+
+/* Takes positions [begin, end) out. What remains is prefilled anew: positions move, and fixed
+ * bytes cannot be rewound. */
+static void cut_out(rnl_session *s, int begin, int end) {
+    session_live *live = s->live;
     const size_t width = (size_t)backbone_width(&s->model->backbone);
-    /* Message 0 is kept: the system prompt, or the first turn when there is none. */
-    int keep_from = 1;
-    const size_t kept = live->message_count > 1 ? (size_t)s->messages[1] : cap;
-    while (keep_from < live->message_count) {
-        const size_t begin = (size_t)s->messages[keep_from];
-        if (keep_from > 1 && kept + (size_t)live->position_count - begin + count <= cap) break;
-        keep_from++;
-    }
-    if (keep_from >= live->message_count) return false;
-    const size_t begin = (size_t)s->messages[keep_from];
-    const size_t rest = (size_t)live->position_count - begin;
-    memmove(s->embeddings + kept * width, s->embeddings + begin * width,
-            rest * width * sizeof *s->embeddings);
-    for (int i = keep_from; i < live->message_count; i++)
-        s->messages[1 + i - keep_from] = s->messages[i] - (int32_t)(begin - kept);
-    live->message_count -= keep_from - 1;
-    live->position_count = (int)(kept + rest);
+    memmove(s->embeddings + (size_t)begin * width, s->embeddings + (size_t)end * width,
+            (size_t)(live->position_count - end) * width * sizeof *s->embeddings);
+    move_clip(s, begin, end);
+    move_exchanges(s, begin, end);
+    if (end == live->position_count) live->open_role = -1;
+    live->position_count -= end - begin;
+    live->answered_at = live->answered_at > end ? live->answered_at - (end - begin) : 0;
     stack_reset(&live->backbone);
     /* No reply is running: its record may go, which keeps the emitted arrays bounded. */
     live->emitted_count = live->text_count = live->frame_count = 0;
@@ -90,39 +122,67 @@ static bool drop_oldest(rnl_session *s, size_t count) {
     for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
     session_forget_marks(s, -1);
     live->reply_end = -1;
-    return true;
 }
 
-rnl_status session_ensure_room(rnl_session *s, size_t count, rnl_error *error) {
-    const size_t cap = (size_t)s->config.context_cap - SESSION_CLOSE_CAP;
-    const size_t used = (size_t)s->live->position_count;
-    if (used + count <= cap) return RNL_OK;
-    if (s->config.drop_oldest_turns && !s->encoding && drop_oldest(s, count + SESSION_CLOSE_CAP))
-        return RNL_OK;
+/* The message that the draft was to close is gone. */
+static void leave_closing_out(session_draft *d) {
+    int32_t *ids = d->s->ids;
+    d->count -= d->closing_count;
+    d->header_at -= (int)d->closing_count;
+    memmove(ids, ids + d->closing_count, d->count * sizeof *ids);
+    d->closing_count = 0;
+}
+
+/* Drops what is oldest behind the system prompt; false: it would not help, nothing is dropped. */
+static bool drop_oldest(session_draft *d, size_t more) {
+    rnl_session *s = d->s;
+    const session_live *live = s->live;
+    const int cap = s->config.context_cap - SESSION_CLOSE_CAP, count = live->exchange_count;
+    for (int i = 1; count > 0 && i <= count + 1; i++) {
+        const int end = place_to_cut(d, i), begin = s->exchanges[0];
+        if (end <= begin) continue;
+        const bool closes_what_goes = end == live->position_count && live->open_role >= 0;
+        const size_t wanted = d->count + more - (closes_what_goes ? d->closing_count : 0);
+        if ((size_t)(live->position_count - (end - begin)) + wanted > (size_t)cap) continue;
+        cut_out(s, begin, end);
+        if (closes_what_goes) leave_closing_out(d);
+        return true;
+    }
+    return false;
+}
+
+rnl_status session_ensure_room(session_draft *d, size_t more, rnl_error *error) {
+    const rnl_session *s = d->s;
+    const size_t wanted = d->count + more, used = (size_t)s->live->position_count;
+    if (used + wanted + SESSION_CLOSE_CAP <= (size_t)s->config.context_cap) return RNL_OK;
+    if (s->config.drop_oldest_turns && drop_oldest(d, more)) return RNL_OK;
     return status_fail(
         error, RNL_ERR_CONTEXT_FULL,
         "%zu more positions do not fit: %zu of the context's %d are used; start a new "
         "conversation, or give the session a larger context_cap",
-        count, used, s->config.context_cap);
+        wanted, used, s->config.context_cap);
 }
 
-void session_accept(rnl_session *s, int role, const session_draft *d) {
+void session_accept(const session_draft *d) {
+    rnl_session *s = d->s;
     session_live *live = s->live;
-    if (live->open_role != role && live->message_count < s->config.context_cap)
-        s->messages[live->message_count++] = live->position_count;
-    live->begun = true;
-    live->open_role = role;
+    /* A question begins an exchange, and whatever comes first behind the system prompt. */
+    if (d->header_at >= 0 && d->role != RNL_ROLE_SYSTEM &&
+        (d->role == RNL_ROLE_USER || live->exchange_count == 0))
+        s->exchanges[live->exchange_count++] = live->position_count + d->header_at;
+    live->begun = d->begun;
+    live->open_role = d->role;
     append_ids(s, s->ids, d->count);
 }
 
 void session_close_reply(rnl_session *s) {
     session_live *live = s->live;
-    session_draft d = {.s = s};
+    session_draft d = session_draft_begin(s, NULL);
     /* The sequential loop has emitted <|im_end|> itself (audio.md 7.7). */
     draft_layout(&d, live->end_fed ? "\n" : message_end);
     assert(d.status == RNL_OK && d.count <= SESSION_CLOSE_CAP);
     append_ids(s, s->ids, d.count);
     live->open_role = -1;
     live->generating = false;
-    live->reply_end = live->position_count;
+    live->reply_end = live->answered_at = live->position_count;
 }

@@ -30,19 +30,19 @@ rnl_status rnl_session_reserve(rnl_session *s, int position_count, rnl_error *er
     if (position_count < 0)
         return status_fail(error, RNL_ERR_ARGUMENT, "position_count %d of reserve is negative",
                            position_count);
-    return session_ensure_room(s, (size_t)position_count, error);
+    session_draft d = session_draft_begin(s, error);
+    return session_ensure_room(&d, (size_t)position_count, error);
 }
 
 static rnl_status add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
                            rnl_error *error) {
-    session_draft d = {.s = s, .error = error};
+    session_draft d = session_draft_begin(s, error);
     session_draft_turn(&d, role);
     session_draft_text(&d, text, size);
     if (d.status != RNL_OK) return d.status;
-    const rnl_status status = session_ensure_room(s, d.count, error);
-    if (status != RNL_OK) return status;
-    session_accept(s, (int)role, &d);
-    return RNL_OK;
+    const rnl_status status = session_ensure_room(&d, 0, error);
+    if (status == RNL_OK) session_accept(&d);
+    return status;
 }
 
 rnl_status rnl_session_add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
@@ -88,15 +88,6 @@ static rnl_status check_samples(const rnl_session *s, const float *samples, size
     return RNL_OK;
 }
 
-/* A second clip waits until the first is encoded: the encoder holds one at a time. */
-static rnl_status finish_encoding(rnl_session *s, rnl_error *error) {
-    while (s->encoding) {
-        const rnl_status status = rnl_session_step(s, error);
-        if (status < 0) return status;
-    }
-    return RNL_OK;
-}
-
 static rnl_status too_long(const rnl_session *s, rnl_error *error) {
     return status_fail(
         error, RNL_ERR_TOO_LONG,
@@ -109,7 +100,6 @@ rnl_status rnl_session_push_audio(rnl_session *s, const float *samples, size_t c
                                   rnl_error *error) {
     rnl_status status = check_content(s, error);
     if (status == RNL_OK) status = check_samples(s, samples, count, rate, error);
-    if (status == RNL_OK && !s->clip_open) status = finish_encoding(s, error);
     if (status != RNL_OK) return status;
     const size_t before = s->clip_open ? s->clip_count : 0;
     const double seconds = ((double)before + (double)count) / rate;
@@ -153,6 +143,7 @@ int session_clip_positions(int64_t sample_count) {
 
 rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     if (!s->clip_open) return RNL_OK;
+    if (s->encoding) return RNL_AGAIN; /* the encoder holds one clip at a time */
     s->clip_open = false;
     rnl_status status = drain_resampler(s, error);
     if (status != RNL_OK) return status;
@@ -160,14 +151,14 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     if (mel_sample_count(&s->mel) < 2 * RNL_RATE_IN / 100)
         return status_fail(error, RNL_ERR_DATA,
                            "the clip is shorter than 20 ms; record something longer");
-    session_draft d = {.s = s, .error = error};
+    session_draft d = session_draft_begin(s, error);
     session_draft_turn(&d, RNL_ROLE_USER);
     if (d.status != RNL_OK) return d.status;
     mel_finish(&s->mel);
     const int rows = encoder_position_count(mel_frame_count(&s->mel));
-    status = session_ensure_room(s, d.count + (size_t)rows, error);
+    status = session_ensure_room(&d, (size_t)rows, error);
     if (status != RNL_OK) return status;
-    session_accept(s, (int)RNL_ROLE_USER, &d);
+    session_accept(&d);
     s->encode_at = s->live->position_count;
     s->encode_count = rows;
     s->encoding = true;
@@ -181,7 +172,10 @@ rnl_status rnl_session_add_audio(rnl_session *s, const float *samples, size_t co
     if (s->clip_open)
         return status_fail(error, RNL_ERR_STATE,
                            "a clip is open; end or cancel it before adding another");
-    rnl_status status = rnl_session_push_audio(s, samples, count, rate, error);
+    rnl_status status = check_content(s, error);
+    if (status == RNL_OK) status = check_samples(s, samples, count, rate, error);
+    if (status == RNL_OK && s->encoding) return RNL_AGAIN;
+    if (status == RNL_OK) status = rnl_session_push_audio(s, samples, count, rate, error);
     if (status != RNL_OK) {
         s->clip_open = false;
         return status;
@@ -244,16 +238,16 @@ rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_er
     if (status == RNL_OK && s->clip_open) status = rnl_session_end_audio(s, error);
     if (status != RNL_OK) return status;
     const char *prompt = rnl_model_system_prompt(s->model, turn->mode);
+    session_draft d = session_draft_begin(s, error);
     if (!s->live->begun && prompt != NULL) {
-        status = add_text(s, RNL_ROLE_SYSTEM, prompt, strlen(prompt), error);
-        if (status != RNL_OK) return status;
+        session_draft_turn(&d, RNL_ROLE_SYSTEM);
+        session_draft_text(&d, prompt, strlen(prompt));
     }
-    session_draft d = {.s = s, .error = error};
     session_draft_turn(&d, RNL_ROLE_ASSISTANT);
     if (d.status != RNL_OK) return d.status;
-    status = session_ensure_room(s, d.count + 1, error);
+    status = session_ensure_room(&d, 1, error);
     if (status != RNL_OK) return status;
-    session_accept(s, (int)RNL_ROLE_ASSISTANT, &d);
+    session_accept(&d);
     start_reply(s, turn);
     return RNL_OK;
 }

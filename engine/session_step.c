@@ -32,13 +32,21 @@ void session_forward(rnl_session *s, float *x, int count) {
     stack_forward(&s->backbone, &c, &piece, 1, x);
 }
 
+/* Positions that can go through the backbone now. The last one of an answer that the caller writes
+ * waits until the next call: when that is begin, the reply goes on from its hidden state. */
+static int waiting(const rnl_session *s) {
+    const session_live *live = s->live;
+    const bool held = !live->generating && live->open_role == RNL_ROLE_ASSISTANT;
+    const int count = live->position_count - (int)live->backbone.position - held;
+    return count > 0 ? count : 0;
+}
+
 /* Runs one batch; returns the hidden state of its last position. */
 static const float *step_prefill(rnl_session *s) {
     session_live *live = s->live;
     const size_t width = width_of(s);
-    const int64_t waiting = live->position_count - live->backbone.position;
     const int most = s->config.step_positions;
-    const int count = waiting < most ? (int)waiting : most;
+    const int count = waiting(s) < most ? waiting(s) : most;
     memcpy(s->x, s->embeddings + (size_t)live->backbone.position * width,
            (size_t)count * width * sizeof *s->x);
     session_forward(s, s->x, count);
@@ -130,7 +138,7 @@ rnl_status rnl_session_step(rnl_session *s, rnl_error *error) {
         step_encoder(s);
         return RNL_OK;
     }
-    if (live->backbone.position == live->position_count) return RNL_DONE;
+    if (waiting(s) == 0) return RNL_DONE;
     const float *hidden = step_prefill(s);
     if (live->backbone.position < live->position_count) return RNL_OK;
     session_mark_decision(s);
@@ -144,9 +152,8 @@ const generate *session_loop(const rnl_session *s) {
 rnl_stage rnl_session_stage(const rnl_session *s) {
     const session_live *live = s->live;
     if (s->encoding) return RNL_STAGE_ENCODE;
-    const int64_t waiting = live->position_count - live->backbone.position;
-    if (live->generating && (waiting <= 1 || live->step_count > 0)) return RNL_STAGE_GENERATE;
-    return waiting > 0 ? RNL_STAGE_PREFILL : RNL_STAGE_IDLE;
+    if (live->generating && (waiting(s) <= 1 || live->step_count > 0)) return RNL_STAGE_GENERATE;
+    return waiting(s) > 0 ? RNL_STAGE_PREFILL : RNL_STAGE_IDLE;
 }
 
 void rnl_session_stop(rnl_session *s) {

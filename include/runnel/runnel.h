@@ -183,8 +183,8 @@ typedef struct rnl_session_config {
     size_t memory_size_max;  /* bytes of session memory allowed, default SIZE_MAX (no limit) */
     uint64_t seed;           /* of the sampler, any value, default 0 */
     rnl_kv_cache kv_cache;   /* default RNL_KV_DEFAULT; Q8_0 needs heads of 32, 64, ... values */
-    bool drop_oldest_turns;  /* a full context drops the oldest turns (never the system prompt)
-                               * instead of refusing; default false */
+    bool drop_oldest_turns;  /* a full context drops the oldest turns, a question with its answers
+                              * (never the system prompt), instead of refusing; default false */
 } rnl_session_config;
 
 RNL_API rnl_session_config rnl_session_config_default(void);
@@ -219,20 +219,25 @@ RNL_API void rnl_session_destroy(rnl_session **session); /* NULL is fine; sets N
 RNL_API void rnl_session_reset(rnl_session *session);
 
 /* -- Content. Calls of one role in a row make one turn. All of it is RNL_ERR_STATE while a reply
- * is being generated (between begin and RNL_DONE), and RNL_ERR_CONTEXT_FULL when it does not
- * fit. */
+ * is being generated (between begin and RNL_DONE), and RNL_ERR_CONTEXT_FULL when it does not fit.
+ * With drop_oldest_turns that is said only of what would not fit either if the conversation had
+ * just begun: the system prompt and the question under way stay, of the others the oldest go, each
+ * with its answers.
+ * Clips are encoded one at a time, by rnl_session_step. While one is (RNL_STAGE_ENCODE), what would
+ * end another gives RNL_AGAIN and does nothing: step, then call again. Only push goes on. */
 
 typedef enum rnl_role { RNL_ROLE_SYSTEM, RNL_ROLE_USER, RNL_ROLE_ASSISTANT } rnl_role;
 
 /* Adds UTF-8 text (copied as tokens; what looks like a special token stays plain text). A system
- * text must come first in a conversation. size 0 adds nothing. RNL_ERR_DATA: not UTF-8. */
+ * text must come first in a conversation. A clip that is open is ended first, and stays ended if
+ * the text is refused. size 0 adds nothing. RNL_ERR_DATA: not UTF-8. RNL_AGAIN: see above. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_add_text(rnl_session *session, rnl_role role,
                                                      const char *text, size_t size,
                                                      rnl_error *error);
 
 /* Adds one clip of the user: mono samples in [-1, 1] at rate Hz, [4000, 768000]. Copied.
  * RNL_ERR_DATA: NaN or infinite sample, shorter than 20 ms; RNL_ERR_TOO_LONG: over
- * clip_seconds_max; RNL_ERR_UNSUPPORTED: the model has no encoder. */
+ * clip_seconds_max; RNL_ERR_UNSUPPORTED: the model has no encoder. RNL_AGAIN: see above. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_add_audio(rnl_session *session, const float *samples,
                                                       size_t count, int rate, rnl_error *error);
 
@@ -243,8 +248,9 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_reserve(rnl_session *session, int po
                                                     rnl_error *error);
 
 /* The same clip in pieces, as they come from a microphone: any number of pushes of one rate, then
- * end. Any cut gives the same bits. An error of push keeps the clip as it was; an error of end
- * (too short) drops the clip. cancel drops an open clip. */
+ * end. Any cut gives the same bits. push computes what its samples need and no more. An error of
+ * push keeps the clip as it was; an error of end (too short, no room) drops the clip; RNL_AGAIN of
+ * end (see above) keeps it open. cancel drops an open clip. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_push_audio(rnl_session *session, const float *samples,
                                                        size_t count, int rate, rnl_error *error);
 RNL_API RNL_MUST_USE rnl_status rnl_session_end_audio(rnl_session *session, rnl_error *error);
@@ -269,7 +275,9 @@ typedef struct rnl_turn_config {
 RNL_API rnl_turn_config rnl_turn_config_default(const rnl_model *model, rnl_mode mode);
 
 /* Closes the user's turn and opens the reply. A conversation without any content gets the system
- * prompt of the mode first. turn is copied. RNL_ERR_UNSUPPORTED: the model cannot do this mode. */
+ * prompt of the mode first. A clip that is open is ended first, and stays ended if there is no room
+ * for the reply. turn is copied. RNL_ERR_UNSUPPORTED: the model cannot do this mode. RNL_AGAIN: a
+ * clip is open and the one before it is being encoded. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_begin(rnl_session *session, const rnl_turn_config *turn,
                                                   rnl_error *error);
 

@@ -240,6 +240,67 @@ static void a_full_context_drops_the_oldest_turns_on_request(void **state) {
     rnl_session_destroy(&s);
 }
 
+/* The beginning of an answer may be given; whether it was read before begin changes nothing. */
+static void a_begun_answer_goes_on(void **state) {
+    (void)state;
+    rig_result results[2];
+    for (int early = 0; early < 2; early++) {
+        rnl_session *s = rig_session(model, 1);
+        rig_text(s, RNL_ROLE_USER, sentence);
+        rig_text(s, RNL_ROLE_ASSISTANT, "Of course, ");
+        while (early == 1 && rnl_session_step(s, NULL) != RNL_DONE) continue;
+        assert_int_equal(rnl_session_stage(s), early ? RNL_STAGE_IDLE : RNL_STAGE_PREFILL);
+        rig_begin(s, RNL_MODE_TEXT, 12);
+        results[early] = rig_run(s);
+        rnl_reply reply;
+        rnl_session_get_reply(s, &reply);
+        assert_true(reply.text_count > 0);
+        assert_int_not_equal(reply.finish, RNL_FINISH_NONE);
+        rnl_session_destroy(&s);
+    }
+    assert_string_equal(results[0].text, results[1].text);
+    rig_free(&results[0]);
+    rig_free(&results[1]);
+}
+
+/* A second clip is taken in while the first is encoded; only its end has to wait for the steps. */
+static void a_second_clip_waits_for_the_encoder(void **state) {
+    (void)state;
+    float *samples = rig_wav("audio/question.wav", 0, 32000);
+    rnl_session *s = rig_session(model, 1), *slow = rig_session(model, 1);
+    for (rnl_session *at = s; at != NULL; at = at == s ? slow : NULL) {
+        rnl_status status;
+        assert_int_equal(rnl_session_add_audio(at, samples, 20000, 16000, NULL), RNL_OK);
+        while (at == slow && rnl_session_step(at, NULL) != RNL_DONE) continue;
+        if (at == s) { /* nothing of it is encoded by the calls that take sound */
+            const int before = rnl_session_position_count(s);
+            assert_int_equal(rnl_session_add_audio(s, samples, 9000, 16000, &error), RNL_AGAIN);
+            assert_int_equal(rnl_session_push_audio(s, samples, 9000, 16000, &error), RNL_OK);
+            assert_int_equal(rnl_session_push_audio(s, samples + 9000, 6000, 16000, NULL), RNL_OK);
+            rnl_turn_config turn = rnl_turn_config_default(model, RNL_MODE_TEXT);
+            assert_int_equal(rnl_session_end_audio(s, &error), RNL_AGAIN);
+            assert_int_equal(rnl_session_begin(s, &turn, &error), RNL_AGAIN);
+            assert_int_equal(rnl_session_add_text(s, RNL_ROLE_USER, "x", 1, &error), RNL_AGAIN);
+            assert_int_equal(rnl_session_position_count(s), before);
+            assert_int_equal(rnl_session_stage(s), RNL_STAGE_ENCODE);
+            while ((status = rnl_session_end_audio(s, NULL)) == RNL_AGAIN)
+                assert_int_equal(rnl_session_step(s, NULL), RNL_OK);
+            assert_int_equal(status, RNL_OK);
+        } else {
+            assert_int_equal(rnl_session_add_audio(slow, samples, 15000, 16000, NULL), RNL_OK);
+        }
+        rig_begin(at, RNL_MODE_TRANSCRIBE, 12);
+    }
+    rig_result a = rig_run(s), b = rig_run(slow);
+    assert_int_equal(rnl_session_position_count(s), rnl_session_position_count(slow));
+    assert_string_equal(a.text, b.text);
+    rig_free(&a);
+    rig_free(&b);
+    rnl_session_destroy(&s);
+    rnl_session_destroy(&slow);
+    free(samples);
+}
+
 static void names_and_sentences(void **state) {
     (void)state;
     assert_string_equal(rnl_status_name(RNL_ERR_FORMAT), "RNL_ERR_FORMAT");
@@ -264,6 +325,8 @@ int main(void) {
         cmocka_unit_test(calls_out_of_order_are_refused),
         cmocka_unit_test(a_full_context_refuses_and_keeps_what_it_has),
         cmocka_unit_test(a_full_context_drops_the_oldest_turns_on_request),
+        cmocka_unit_test(a_begun_answer_goes_on),
+        cmocka_unit_test(a_second_clip_waits_for_the_encoder),
         cmocka_unit_test(names_and_sentences),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
