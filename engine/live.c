@@ -66,6 +66,8 @@ static rnl_status no_memory(rnl_error *error) {
 static void layout(rnl_live *l, arena *a) {
     l->mic = arena_take(a, LIVE_INPUT_CAP, sizeof(float));
     l->reference = arena_take(a, LIVE_INPUT_CAP, sizeof(float));
+    l->adc_us = arena_take(a, (size_t)l->stamp_cap, sizeof *l->adc_us);
+    l->push_us = arena_take(a, (size_t)l->stamp_cap, sizeof *l->push_us);
     l->heard = arena_take(a, (size_t)l->heard_cap, sizeof(float));
     l->play = arena_take(a, LIVE_PLAY_CAP, sizeof(float));
     l->fade = arena_take(a, l->fade_cap, sizeof(float));
@@ -116,6 +118,7 @@ static rnl_status create_session(rnl_live *l, rnl_error *error) {
 static rnl_status create(rnl_live *l, rnl_error *error) {
     arena a = {0};
     l->heard_cap = (int64_t)(l->config.turn_seconds_max * RNL_RATE_IN) + LIVE_INPUT_CAP;
+    l->stamp_cap = (l->heard_cap + LIVE_INPUT_CAP) / LIVE_FRAME;
     l->fade_cap = (size_t)l->config.rate_out * GAIN_FADE_MS / 1000 + 1;
     layout(l, &a);
     l->memory = aligned_alloc(ARENA_ALIGN, a.size_used);

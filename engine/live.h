@@ -25,7 +25,6 @@ enum {
     LIVE_FRAME = ECHO_FRAME,           /* samples of a step of the input */
     LIVE_INPUT_CAP = 4 * RNL_RATE_IN,  /* samples waiting at 16 kHz */
     LIVE_RAW_CAP = 1024,               /* samples: of a block and a frame */
-    LIVE_STAMP_CAP = 1024,             /* frames whose times are remembered: 10 s */
     LIVE_PLAY_CAP = 20 * RNL_RATE_OUT, /* samples of the reply waiting to be pulled */
     LIVE_STEP_POSITIONS = 32,          /* of a prefill between two looks at the microphone */
     LIVE_FEED = 4096,                  /* samples of the clip given to the session at once */
@@ -101,9 +100,10 @@ struct rnl_live {
     float *mic, *reference;           /* [LIVE_INPUT_CAP] rings of what waits */
     int64_t in_count;                 /* samples ever pushed, at rate_in */
     int64_t pushed, taken;            /* samples ever put in and taken out of them */
-    int64_t adc_us[LIVE_STAMP_CAP];   /* per frame: its first sample at the converter, */
-    int64_t push_us[LIVE_STAMP_CAP];  /* and its last one pushed */
-    float *heard;                     /* [heard_cap] ring behind the canceller */
+    int64_t *adc_us, *push_us;        /* [stamp_cap] per frame: its first sample at the converter,
+                                       * its last one pushed; as far back as heard goes */
+    int64_t stamp_cap;
+    float *heard; /* [heard_cap] ring behind the canceller */
     int64_t heard_cap;
     int64_t position;   /* samples ever written to heard */
     int input_delay;    /* samples by which heard is later than mic */
@@ -141,6 +141,7 @@ struct rnl_live {
     size_t fade_cap, fade_begin, fade_end;
     int64_t pulled; /* samples ever pulled, at rate_out */
     int64_t queued; /* of these in the caller's queue */
+    int done_owed;  /* replies that are over, of which rnl_live_pull has not said so yet */
     live_pace pace;
     char *said; /* [LIVE_SAID_CAP] */
     size_t said_size;

@@ -21,8 +21,8 @@ static void stamp(rnl_live *l, size_t made, int64_t adc_end_us, int64_t now_us) 
     l->pushed += (int64_t)made;
     for (int64_t frame = first; frame < l->pushed / LIVE_FRAME; frame++) {
         const int64_t begin_us = frame * LIVE_FRAME * 1000000 / RNL_RATE_IN;
-        l->adc_us[frame % LIVE_STAMP_CAP] = adc_end_us - (end_us - begin_us);
-        l->push_us[frame % LIVE_STAMP_CAP] = now_us;
+        l->adc_us[frame % l->stamp_cap] = adc_end_us - (end_us - begin_us);
+        l->push_us[frame % l->stamp_cap] = now_us;
     }
 }
 
@@ -96,12 +96,12 @@ static int64_t frame_of(const rnl_live *l, int64_t position) {
 
 int64_t live_adc_us(const rnl_live *l, int64_t position) {
     const int64_t sample = position - l->input_delay < 0 ? 0 : position - l->input_delay;
-    return l->adc_us[frame_of(l, position) % LIVE_STAMP_CAP] +
+    return l->adc_us[frame_of(l, position) % l->stamp_cap] +
            sample % LIVE_FRAME * 1000000 / RNL_RATE_IN;
 }
 
 int64_t live_push_us(const rnl_live *l, int64_t position) {
-    return l->push_us[frame_of(l, position) % LIVE_STAMP_CAP];
+    return l->push_us[frame_of(l, position) % l->stamp_cap];
 }
 
 static void watch_zeros(rnl_live *l, const float *mic) {

@@ -210,6 +210,10 @@ rnl_status rnl_live_pull(rnl_live *l, float *samples, size_t cap, int64_t now_us
                          size_t *count) {
     live_reply *r = &l->reply;
     *count = 0;
+    if (l->done_owed > 0) {
+        l->done_owed--;
+        return RNL_DONE;
+    }
     if (l->fade_begin < l->fade_end) {
         const size_t left = l->fade_end - l->fade_begin;
         *count = left < cap ? left : cap;

@@ -173,6 +173,7 @@ static void tell_turn(rnl_live *l, bool barged_in) {
 }
 
 static void end_reply(rnl_live *l) {
+    l->done_owed += !l->reply.told_done;
     live_tell_text(l);
     live_output_note_heard(l);
     tell_turn(l, false);

@@ -99,8 +99,8 @@ RNL_API RNL_MUST_USE rnl_status rnl_live_step(rnl_live *live, int64_t now_us, rn
 /* Takes up to cap samples of the reply, to be played right behind those of the call before.
  * now_us: the caller's clock; dac_us: when the first of them will be at the converter, or -1 when
  * that is not known yet (marks T10 and T11 of the turn are then left to the caller).
- * RNL_OK: *count > 0. RNL_AGAIN: nothing to play now: silence. RNL_DONE, once for each reply: its
- * last sample has been taken. */
+ * RNL_OK: *count > 0. RNL_AGAIN: nothing to play now: silence. RNL_DONE, once for each reply that
+ * was not cut, and before the sound of the next: its last sample has been taken. */
 RNL_API RNL_MUST_USE rnl_status rnl_live_pull(rnl_live *live, float *samples, size_t cap,
                                               int64_t now_us, int64_t dac_us, size_t *count);
 
