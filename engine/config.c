@@ -18,6 +18,18 @@ static void set_prompt(mode_config *m, const char *prompt, size_t size) {
     m->has_prompt = true;
 }
 
+static bool is_word_end(const char *name, size_t size, size_t at) {
+    return at >= size || strchr("-_. ", name[at]) != NULL;
+}
+
+bool config_says_japanese(const char *name, size_t size) {
+    for (size_t i = 0; i + 2 <= size; i++)
+        if ((name[i] | 0x20) == 'j' && (name[i + 1] | 0x20) == 'p' &&
+            (i == 0 || is_word_end(name, size, i - 1)) && is_word_end(name, size, i + 2))
+            return true;
+    return false;
+}
+
 void config_defaults(model_config *c) {
     /* What the models are trained on are clips of some 20 s. */
     c->asr_piece_min = 15;
@@ -27,7 +39,7 @@ void config_defaults(model_config *c) {
         c->modes[i] = (mode_config){.text = greedy, .audio = greedy, .step_max = 512};
     if (c->codebook_count == 0 && !c->has_encoder) return; /* a text model: no prompts of its own */
     /* audio.md 7.2: the Japanese checkpoint is known by its name and its 6:9 interleave. */
-    const bool japanese = strstr(c->name, "-JP") != NULL || c->audio_run == 9;
+    const bool japanese = c->japanese || c->audio_run == 9;
     const char *asr = japanese ? "Perform ASR in japanese." : "Perform ASR.";
     const char *tts = japanese                 ? "Perform TTS in japanese."
                       : c->codec == CODEC_MIMI ? "Perform TTS."

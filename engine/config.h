@@ -21,6 +21,7 @@ typedef struct mode_config {
 
 typedef struct model_config {
     char name[CONFIG_NAME_CAP]; /* "" when the files give none */
+    bool japanese;              /* one of its names says so (config_says_japanese) */
     stack_config backbone;
     int vocab_count;
     int context_trained;
@@ -45,8 +46,13 @@ typedef struct model_config {
 } model_config;
 
 /* Defaults of audio.md 7.2 and 7.3 that hold when the files are silent. Call when codec, text_run,
- * audio_run and name are known, before the file's own runnel.default.* keys are read. */
+ * audio_run and japanese are known, before the file's own runnel.default.* keys are read. */
 void config_defaults(model_config *c);
+
+/* Whether a name (of a file, a folder, or in general.name) is that of the Japanese checkpoint: "JP"
+ * in any case as a word of its own, between '-', '_', '.', spaces or the ends. Converters write the
+ * same name with hyphens or as a title with spaces. */
+bool config_says_japanese(const char *name, size_t size);
 
 /* Reads and writes runnel.default.<mode>.* and runnel.asr.* (a bundle's task defaults). */
 void config_read_defaults(model_config *c, const gguf *g);

@@ -135,11 +135,19 @@ static rnl_status pack(rnl_model *m, rnl_error *error) {
     return status_fail(error, status, "%s: memory for the packed weights is exhausted", m->path);
 }
 
-static rnl_status open_model(rnl_model *m, const char *path, const rnl_model_config *config,
+/* Shells complete folders with a slash, which is no part of the model's name. */
+static char *without_slashes(const char *path) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') size--;
+    return strndup(path, size);
+}
+
+static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_config *config,
                              rnl_error *error) {
-    m->path = strdup(path);
+    m->path = without_slashes(name);
     if (m->path == NULL || weights_create(&m->source.w) != RNL_OK)
-        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
+    const char *path = m->path;
     if (config != NULL) m->source.log = config->log, m->source.log_context = config->log_context;
     rnl_status status = open_files(m, path, config, error);
     if (status != RNL_OK) return status;

@@ -117,6 +117,18 @@ static rnl_status read_depthformer(source *s, const gguf *g, rnl_error *error) {
     return RNL_OK;
 }
 
+/* The Japanese checkpoint says so in one of its names; which, depends on who converted it. */
+static bool is_japanese(const gguf *g) {
+    const char *const keys[] = {"general.name", "general.finetune"};
+    const char *text;
+    size_t size;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (gguf_string(g, keys[i], &text, &size) && config_says_japanese(text, size)) return true;
+    const char *slash = strrchr(gguf_path(g), '/');
+    text = slash != NULL ? slash + 1 : gguf_path(g);
+    return config_says_japanese(text, strlen(text));
+}
+
 static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
     model_config *c = &s->config;
     if (gguf_has(g, "split.count"))
@@ -142,7 +154,8 @@ static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
         c->name[size] = '\0';
     }
     c->text_run = 6; /* audio.md 10.3 */
-    c->audio_run = strstr(c->name, "-JP") != NULL ? 9 : 12;
+    c->japanese = is_japanese(g);
+    c->audio_run = c->japanese ? 9 : 12;
     if (gguf_int(g, "runnel.interleave.text", 1, 64, &number)) c->text_run = (int)number;
     if (gguf_int(g, "runnel.interleave.audio", 1, 256, &number)) c->audio_run = (int)number;
     if (!gguf_has(g, "tokenizer.ggml.tokens")) {

@@ -159,6 +159,7 @@ rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : path;
     if (strlen(name) < sizeof s->config.name) (void)strcpy(s->config.name, name);
+    s->config.japanese = config_says_japanese(name, strlen(name));
     config_defaults(&s->config);
     return RNL_OK;
 }

@@ -15,6 +15,7 @@
 static model_config *fresh(codec_kind codec, int audio_run, const char *name) {
     static model_config c;
     c = (model_config){.codec = codec, .audio_run = audio_run, .text_run = 6};
+    c.japanese = config_says_japanese(name, strlen(name));
     c.has_encoder = codec != CODEC_NONE;
     c.codebook_count = codec != CODEC_NONE ? 8 : 0;
     (void)snprintf(c.name, sizeof c.name, "%s", name);
@@ -55,6 +56,36 @@ static void defaults_are_those_of_the_model(void **state) {
     }
     const model_config *text = fresh(CODEC_NONE, 0, "LFM2-1.2B");
     for (int m = 0; m < RNL_MODE_COUNT; m++) assert_false(text->modes[m].has_prompt);
+}
+
+static void japanese_is_a_word_of_the_name(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        bool japanese;
+    } rows[] = {
+        {"LFM2.5-Audio-1.5B-JP", true},
+        {"LFM2.5 Audio 1.5B JP", true},
+        {"LFM2.5_Audio_1.5B_JP", true},
+        {"LFM2.5-Audio-1.5B-JP-Q4_0.gguf", true},
+        {"LFM2.5-Audio-1.5B-JP.gguf", true},
+        {"lfm2.5-audio-1.5b-jp-q4_0.gguf", true},
+        {"1.5b-JP", true},
+        {"JP", true},
+        {"JP tuned", true},
+        {"x-JPEG", false},
+        {"x-JPG-JPX", false},
+        {"XJP", false},
+        {"J P", false},
+        {"J", false},
+        {"", false},
+        {"LFM2.5-Audio-1.5B", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (config_says_japanese(rows[i].name, strlen(rows[i].name)) != rows[i].japanese)
+            fail_msg("'%s' was taken otherwise", rows[i].name);
+    assert_false(config_says_japanese("JPEG", 1)); /* the size is believed, not a zero byte */
+    assert_true(config_says_japanese("JPEG", 2));
 }
 
 static void single_defaults_are_set_by_key(void **state) {
@@ -231,6 +262,7 @@ static void each_lie_of_a_stack_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_model),
+        cmocka_unit_test(japanese_is_a_word_of_the_name),
         cmocka_unit_test(single_defaults_are_set_by_key),
         cmocka_unit_test(written_defaults_read_back),
         cmocka_unit_test(wild_defaults_are_left_out),
