@@ -34,6 +34,11 @@ RNL_MUST_USE rnl_status source_open_hf(source *s, const char *path, rnl_error *e
 typedef enum hf_part { HF_MAIN, HF_DETOKENIZER, HF_MIMI } hf_part;
 bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap);
 
+/* source_merged.c: the detokenizer's stack as its tensors ("detok.blk.*") have it, with the
+ * literals of audio.md 2.2 where shapes say nothing. */
+RNL_MUST_USE rnl_status source_merged_config(lfm2_config *c, const weights *w, const char *file,
+                                             rnl_error *error);
+
 /* source_hf_config.c: config.json (and audio_detokenizer/config.json, when there) to a
  * model_config. */
 RNL_MUST_USE rnl_status source_hf_config(model_config *c, const char *directory, rnl_error *error);

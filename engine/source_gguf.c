@@ -26,7 +26,7 @@ static rnl_status open_part(source *s, const char *path, gguf **out, rnl_error *
 }
 
 /* Tensors that no stage reads: left out, so that they neither count as weights nor get converted
- * (audio.md 6.1, 8.2, 10.3). */
+ * (audio.md 6.1, 8.2, 10.3). The code table and window of a detokenizer have no prefix. */
 static bool is_unused(const char *name) {
     const char *const unused[] = {
         "a.position_embd.weight",           "a.position_embd_norm.weight",
@@ -37,17 +37,37 @@ static bool is_unused(const char *name) {
     return false;
 }
 
+static rnl_status add_tensor(source *s, const gguf *g, size_t index, const char *name,
+                             rnl_error *error) {
+    tensor t = *gguf_tensor(g, index);
+    if (is_unused(name)) return RNL_OK;
+    const rnl_status status = packed_file_read(g, &t, error);
+    if (status != RNL_OK) return status;
+    t.name = name;
+    return weights_add(s->w, &t, gguf_path(g), error);
+}
+
 static rnl_status add_tensors(source *s, const gguf *g, const char *prefix, rnl_error *error) {
     for (size_t i = 0; i < gguf_tensor_count(g); i++) {
-        tensor t = *gguf_tensor(g, i);
         char name[NAME_CAP];
-        if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, t.name) >= sizeof name) continue;
-        /* The converter of Mimi and detokenizer spells the code table and window without prefix. */
-        if (is_unused(name)) continue;
-        rnl_status status = packed_file_read(g, &t, error);
+        const char *own = gguf_tensor(g, i)->name;
+        if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, own) >= sizeof name) continue;
+        const rnl_status status = add_tensor(s, g, i, name, error);
         if (status != RNL_OK) return status;
-        t.name = name;
-        status = weights_add(s->w, &t, gguf_path(g), error);
+    }
+    return RNL_OK;
+}
+
+/* The vocoder's tensors. Those that the older converter put in of the detokenizer are taken when no
+ * tokenizer file has them (source_merged.c). */
+static rnl_status add_vocoder(source *s, const gguf *g, bool with_detokenizer, rnl_error *error) {
+    for (size_t i = 0; i < gguf_tensor_count(g); i++) {
+        char name[NAME_CAP];
+        const char *own = gguf_tensor(g, i)->name;
+        const bool merged = strncmp(own, "lfm.", 4) == 0 || strncmp(own, "lin.", 4) == 0;
+        if (merged && !with_detokenizer) continue;
+        if (merged && !source_hf_name(HF_DETOKENIZER, own, name, sizeof name)) continue;
+        const rnl_status status = add_tensor(s, g, i, merged ? name : own, error);
         if (status != RNL_OK) return status;
     }
     return RNL_OK;
@@ -183,6 +203,23 @@ static rnl_status open_sibling(source *s, const char *main_path, const char *nam
     return open_part(s, named != NULL ? named : path, out, error);
 }
 
+/* The detokenizer: a file of its own, or what an older vocoder holds of it. */
+static rnl_status read_detokenizer(source *s, const char *path, const gguf *tokenizer,
+                                   const gguf *vocoder, rnl_error *error) {
+    lfm2_config *c = &s->config.detokenizer;
+    const bool merged = tokenizer == NULL && weights_find(s->w, "detok.dense_2.weight") != NULL;
+    if (tokenizer != NULL || merged) s->config.codec = CODEC_LFM;
+    if (merged) return source_merged_config(c, s->w, gguf_path(vocoder), error);
+    if (tokenizer == NULL) {
+        if (vocoder != NULL)
+            source_log(s, RNL_LOG_WARNING,
+                       "%s: no tokenizer-*.gguf beside it: codes are made, but no sound", path);
+        return RNL_OK;
+    }
+    const rnl_status status = add_tensors(s, tokenizer, "detok.", error);
+    return status == RNL_OK ? config_read_lfm2(c, tokenizer, "", error) : status;
+}
+
 static rnl_status read_set(source *s, const char *path, const rnl_model_config *files,
                            rnl_error *error) {
     gguf *mmproj, *vocoder, *tokenizer;
@@ -191,19 +228,12 @@ static rnl_status read_set(source *s, const char *path, const rnl_model_config *
     if (status == RNL_OK && mmproj != NULL) status = read_encoder(s, mmproj, error);
     if (status == RNL_OK)
         status = open_sibling(s, path, files->vocoder_path, "vocoder", &vocoder, error);
-    if (status == RNL_OK && vocoder != NULL) status = add_tensors(s, vocoder, "", error);
-    if (status == RNL_OK && vocoder != NULL) status = read_depthformer(s, vocoder, error);
     if (status == RNL_OK)
         status = open_sibling(s, path, files->tokenizer_path, "tokenizer", &tokenizer, error);
-    if (status == RNL_OK && tokenizer != NULL) status = add_tensors(s, tokenizer, "detok.", error);
-    if (status == RNL_OK && tokenizer != NULL)
-        status = config_read_lfm2(&s->config.detokenizer, tokenizer, "", error);
-    if (status != RNL_OK) return status;
-    if (tokenizer != NULL) s->config.codec = CODEC_LFM;
-    if (vocoder != NULL && tokenizer == NULL)
-        source_log(s, RNL_LOG_WARNING,
-                   "%s: no tokenizer-*.gguf beside it: codes are made, but no sound", path);
-    return RNL_OK;
+    if (status == RNL_OK && vocoder != NULL)
+        status = add_vocoder(s, vocoder, tokenizer == NULL, error);
+    if (status == RNL_OK && vocoder != NULL) status = read_depthformer(s, vocoder, error);
+    return status == RNL_OK ? read_detokenizer(s, path, tokenizer, vocoder, error) : status;
 }
 
 static rnl_status read_bundle(source *s, const gguf *g, rnl_error *error) {

@@ -57,4 +57,40 @@ for folder in x-JPEG/tiny/ y-JP/tiny// y-JP/tiny; do
     rm -f bundle.gguf
 done
 
+# --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
+answer() { # answer MODEL NAME: greedy; its frames and its sound
+    "$runnel" reply --exact --json -q -m "$1" --audio-temp 0 --max-tokens 60 "$question" \
+        -o "$2.wav" 2> err | sed 's/.*"text_tokens"/"text_tokens"/; s/"times".*//' > "$2.frames"
+}
+tensors() { # tensors NAME COUNT MODEL: of the bundle made of it
+    expect 0 "$1: converted" "$runnel" convert -q "$3" -o bundle.gguf
+    check "$1: tensors" [ "$(layouts tensors bundle.gguf)" = "$2" ]
+    rm -f bundle.gguf
+}
+mkdir merged half both
+expect 0 "set of tiny" "$runnel" convert -q "$data/tiny" -o merged/x.gguf --format set
+mv merged/vocoder-x.gguf merged/tokenizer-x.gguf .
+detokenizer=$data/tiny/audio_detokenizer/model.safetensors
+layouts merged vocoder-x.gguf "$detokenizer" merged/vocoder-x.gguf
+layouts merged vocoder-x.gguf "$detokenizer" half/vocoder-x.gguf f16
+cp merged/vocoder-x.gguf tokenizer-x.gguf both
+for folder in half both; do cp merged/x.gguf merged/mmproj-x.gguf $folder; done
+answer "$data/tiny" folder
+for folder in merged half both; do
+    answer $folder/x.gguf $folder
+    check "$folder: frames" cmp -s folder.frames $folder.frames
+    check "$folder: not one word" [ ! -s err ]
+    tensors $folder 281 $folder/x.gguf
+    expect 0 "$folder: info" "$runnel" info $folder/x.gguf
+    check "$folder: of the codec" grep -q "^backbone .* 56  " out
+    holds "$folder: info" "width 64, 4 heads of 16, feed-forward 128, 3 taps, window 30"
+done
+check "merged: sound" cmp -s folder.wav merged.wav
+check "both: sound" cmp -s folder.wav both.wav
+check "half: sound" layouts near folder.wav half.wav 0.02
+rm both/tokenizer-x.gguf
+layouts without both/vocoder-x.gguf no.gguf lfm.layers.1.operator_norm.weight
+mv no.gguf both/vocoder-x.gguf
+refuse 3 "merged, a layer incomplete" "blk.1.attn_norm" "$runnel" info both/x.gguf
+
 summary

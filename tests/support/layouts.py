@@ -7,6 +7,9 @@
     layouts.py merged VOCODER.gguf DETOK.safetensors OUT.gguf [f16]
                                                      the older vocoder: the detokenizer's tensors in
                                                      it, under the names of PyTorch
+    layouts.py without IN.gguf OUT.gguf TENSOR       a tensor taken out
+    layouts.py tensors IN.gguf                       prints how many there are
+    layouts.py near A.wav B.wav LIMIT                whether two sounds differ by less, in rms
     layouts.py fuse IN.gguf OUT.gguf                 q, k and v as one attn_qkv
     layouts.py foreign IN.safetensors OUT.safetensors DTYPE NAME [TENSOR]
                                                      one more tensor of that dtype, or TENSOR in it
@@ -15,6 +18,7 @@
 import json
 import struct
 import sys
+import wave
 
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 BLOCKS = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34), 14: (256, 210), 30: (1, 2)}
@@ -168,6 +172,28 @@ def merged(vocoder, detokenizer, out, rows=None):
             kind, data = 1, half(data)
         g.tensors.append((name.encode(), tuple(reversed(shape)), kind, data))
     write_gguf(out, g.keys, g.tensors)
+
+
+def without(source, out, tensor):
+    g = Gguf(source)
+    left = [t for t in g.tensors if t[0] != tensor.encode()]
+    assert len(left) < len(g.tensors)
+    write_gguf(out, g.keys, left)
+
+
+def tensors(source):
+    print(len(Gguf(source).tensors))
+
+
+def near(a, b, limit):
+    def samples(path):
+        with wave.open(path) as w:
+            return struct.unpack("<%dh" % w.getnframes(), w.readframes(w.getnframes()))
+
+    a, b = samples(a), samples(b)
+    apart = sum((x - y) ** 2 for x, y in zip(a, b)) / sum(x * x for x in a)
+    if len(a) != len(b) or apart ** 0.5 > float(limit):
+        sys.exit("%d and %d samples, %g apart" % (len(a), len(b), apart ** 0.5))
 
 
 def fuse(source, out):
