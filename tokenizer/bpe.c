@@ -150,6 +150,35 @@ const bpe_merge *bpe_find_merge(const bpe *b, int32_t left, int32_t right) {
     return NULL;
 }
 
+void bpe_set_ignore_merges(bpe *b, bool ignore_merges) {
+    b->merges_whole = !ignore_merges;
+}
+
+bool bpe_ignores_merges(const bpe *b) {
+    return !b->merges_whole;
+}
+
+static bool is_special(const bpe_token *t) {
+    return (t->kind == BPE_CONTROL || t->kind == BPE_USER) && t->size > 0;
+}
+
+static int by_text(const void *a, const void *b) {
+    const bpe_special *x = a, *y = b;
+    const int first = (unsigned char)x->text[0] - (unsigned char)y->text[0];
+    if (first != 0) return first;
+    if (x->size != y->size) return x->size > y->size ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static void sort_specials(bpe *b) {
+    qsort(b->specials, b->special_count, sizeof *b->specials, by_text);
+    size_t at = 0;
+    for (size_t byte = 0; byte <= 256; byte++) {
+        while (at < b->special_count && (unsigned char)b->specials[at].text[0] < byte) at++;
+        b->special_begin[byte] = at;
+    }
+}
+
 static rnl_status index_tokens(bpe *b) {
     b->by_bytes_slots = slots_for((size_t)b->token_count);
     b->by_bytes = calloc(b->by_bytes_slots, sizeof *b->by_bytes);
@@ -157,13 +186,15 @@ static rnl_status index_tokens(bpe *b) {
     if (b->by_bytes == NULL || b->specials == NULL) return RNL_ERR_MEMORY;
     for (int32_t id = 0; id < b->token_count; id++) {
         const bpe_token *t = &b->tokens[id];
-        if ((t->kind == BPE_CONTROL || t->kind == BPE_USER) && t->size > 0)
-            b->specials[b->special_count++] = id;
+        if (is_special(t))
+            b->specials[b->special_count++] = (bpe_special){t->text, t->size, t->kind, id};
+        b->user_count += t->kind == BPE_USER;
         if (!t->matches || bpe_find_bytes(b, t->bytes, t->byte_size) >= 0) continue;
         size_t at = hash_bytes(t->bytes, t->byte_size) & (b->by_bytes_slots - 1);
         while (b->by_bytes[at] != 0) at = (at + 1) & (b->by_bytes_slots - 1);
         b->by_bytes[at] = (uint32_t)id + 1;
     }
+    sort_specials(b);
     return RNL_OK;
 }
 
@@ -236,8 +267,8 @@ int bpe_token_size_max(const bpe *b) {
 int32_t bpe_find_special(const bpe *b, const char *text) {
     const size_t size = strlen(text);
     for (size_t i = 0; i < b->special_count; i++) {
-        const bpe_token *t = &b->tokens[b->specials[i]];
-        if (t->size == size && memcmp(t->text, text, size) == 0) return b->specials[i];
+        const bpe_special *t = &b->specials[i];
+        if (t->size == size && memcmp(t->text, text, size) == 0) return t->id;
     }
     return -1;
 }

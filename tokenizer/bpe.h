@@ -25,6 +25,10 @@ void bpe_destroy(bpe **b); /* NULL is fine; sets NULL */
  * exists already keeps its first id for encoding. RNL_ERR_FORMAT: id out of range or taken. */
 RNL_MUST_USE rnl_status bpe_add_token(bpe *b, int32_t id, const char *text, size_t size,
                                       bpe_kind kind);
+/* Whether a piece that is a token as a whole is that token, even if no merges lead to it (Hugging
+ * Face's ignore_merges; GGUF knows nothing else). At first it is. */
+void bpe_set_ignore_merges(bpe *b, bool ignore_merges);
+bool bpe_ignores_merges(const bpe *b);
 /* In the order of rank. Merges whose halves or result are no tokens are kept but never applied. */
 RNL_MUST_USE rnl_status bpe_add_merge(bpe *b, const char *left, size_t left_size, const char *right,
                                       size_t right_size);
@@ -36,7 +40,7 @@ RNL_MUST_USE rnl_status bpe_finish(bpe *b, const char *file, rnl_error *error);
 int bpe_token_count(const bpe *b);    /* ids are below it */
 int bpe_token_cap(const bpe *b);      /* as given to bpe_create: rows of the text embedding */
 int bpe_token_size_max(const bpe *b); /* bytes of the longest decoded token */
-/* The id of a special token by its exact text, or -1. */
+/* The id of a control or user token by its exact text, or -1. */
 int32_t bpe_find_special(const bpe *b, const char *text);
 /* Raw bytes of a token; false for an id that is no token. Valid as long as b. */
 bool bpe_token_bytes(const bpe *b, int32_t id, const char **bytes, size_t *size, bool *special);
@@ -57,8 +61,9 @@ typedef struct bpe_scratch {
 enum { BPE_PIECE_CAP_MIN = 4 };
 void bpe_scratch_layout(bpe_scratch *s, size_t piece_cap, arena *a);
 
-/* Tokens of text. parse_special: special tokens written in the text become themselves, else they
- * are plain text. Invalid UTF-8 becomes U+FFFD. RNL_ERR_CONTEXT_FULL: more than id_cap ids. */
+/* Tokens of text. parse_special: control tokens written in the text become themselves, else they
+ * are plain text; user tokens always become themselves. Invalid UTF-8 becomes U+FFFD.
+ * RNL_ERR_CONTEXT_FULL: more than id_cap ids. */
 RNL_MUST_USE rnl_status bpe_encode(const bpe *b, bpe_scratch *s, const char *text, size_t size,
                                    bool parse_special, int32_t *ids, size_t id_cap,
                                    size_t *id_count, rnl_error *error);

@@ -72,8 +72,8 @@ static void consider(const bpe *b, bpe_scratch *s, size_t *count, int32_t at) {
 
 /* One piece of at most piece_cap bytes. */
 static void encode_piece(const bpe *b, bpe_scratch *s, const char *bytes, size_t size, output *o) {
-    const int32_t whole = bpe_find_bytes(b, bytes, size); /* ignore_merges, backbone.md 4.3 */
-    if (whole >= 0) {
+    const int32_t whole = b->merges_whole ? -1 : bpe_find_bytes(b, bytes, size);
+    if (whole >= 0) { /* backbone.md 4.3 */
         put(o, whole);
         return;
     }
@@ -144,15 +144,35 @@ static void encode_plain(const bpe *b, bpe_scratch *s, const char *text, size_t 
     }
 }
 
-/* The special token that text begins with, the longest; -1 for none. */
-static int32_t special_at(const bpe *b, const char *text, size_t size) {
-    int32_t best = -1;
-    for (size_t i = 0; i < b->special_count; i++) {
-        const bpe_token *t = &b->tokens[b->specials[i]];
-        if (t->size > size || memcmp(t->text, text, t->size) != 0) continue;
-        if (best < 0 || t->size > b->tokens[best].size) best = b->specials[i];
+/* The token of this kind that text begins with, the longest; -1 for none. */
+static int32_t special_at(const bpe *b, bpe_kind kind, const char *text, size_t size) {
+    const size_t first = (unsigned char)text[0];
+    for (size_t i = b->special_begin[first]; i < b->special_begin[first + 1]; i++) {
+        const bpe_special *t = &b->specials[i];
+        if (t->kind == kind && t->size <= size && memcmp(t->text, text, t->size) == 0) return t->id;
     }
-    return best;
+    return -1;
+}
+
+/* Finds the next special token of this kind: *at becomes its place, or size when there is none. */
+static int32_t next_special(const bpe *b, bpe_kind kind, const char *text, size_t size,
+                            size_t *at) {
+    int32_t id = -1;
+    while (*at < size && (id = special_at(b, kind, text + *at, size - *at)) < 0) (*at)++;
+    return id;
+}
+
+/* Text without control tokens; user tokens are found in any text. */
+static void encode_user(const bpe *b, bpe_scratch *s, const char *text, size_t size, output *o) {
+    size_t plain = 0;
+    for (size_t at = 0; b->user_count > 0 && !o->full; at = plain) {
+        const int32_t id = next_special(b, BPE_USER, text, size, &at);
+        if (id < 0) break;
+        encode_plain(b, s, text + plain, at - plain, o);
+        put(o, id);
+        plain = at + b->tokens[id].size;
+    }
+    encode_plain(b, s, text + plain, size - plain, o);
 }
 
 rnl_status bpe_encode(const bpe *b, bpe_scratch *s, const char *text, size_t size,
@@ -160,18 +180,14 @@ rnl_status bpe_encode(const bpe *b, bpe_scratch *s, const char *text, size_t siz
                       rnl_error *error) {
     output o = {.ids = ids, .cap = id_cap};
     size_t plain = 0;
-    for (size_t at = 0; parse_special && at < size && !o.full;) {
-        const int32_t id = special_at(b, text + at, size - at);
-        if (id < 0) {
-            at++;
-            continue;
-        }
-        encode_plain(b, s, text + plain, at - plain, &o);
+    for (size_t at = 0; parse_special && !o.full; at = plain) {
+        const int32_t id = next_special(b, BPE_CONTROL, text, size, &at);
+        if (id < 0) break;
+        encode_user(b, s, text + plain, at - plain, &o);
         put(&o, id);
-        at += b->tokens[id].size;
-        plain = at;
+        plain = at + b->tokens[id].size;
     }
-    encode_plain(b, s, text + plain, size - plain, &o);
+    encode_user(b, s, text + plain, size - plain, &o);
     *id_count = o.full ? 0 : o.count;
     if (!o.full) return RNL_OK;
     return status_fail(error, RNL_ERR_CONTEXT_FULL, "the text has more than %zu tokens", id_cap);

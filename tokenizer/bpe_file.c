@@ -98,6 +98,13 @@ static void fill_from_json(filling *f, const json *root) {
         (void)fail(f, "model.merges is too long");
         return;
     }
+    bool ignore_merges = false; /* what an older file, without the key, means */
+    const json *flag = json_get(model, "ignore_merges");
+    if (flag != NULL && !json_is_null(flag) && !json_bool(flag, &ignore_merges)) {
+        (void)fail(f, "model.ignore_merges is neither true nor false");
+        return;
+    }
+    bpe_set_ignore_merges(f->b, ignore_merges);
     for (size_t i = 0; i < json_count(added); i++)
         if (!add_special(f, json_at(added, i))) return;
     if (!json_each(json_get(model, "vocab"), add_entry, f)) return;
@@ -173,6 +180,9 @@ static void fill_from_gguf(gguf_filling *f) {
         (void)fail(&f->f, "tokenizer.ggml.merges is missing or too long");
         return;
     }
+    bool ignore_merges = true; /* what every reader of GGUF does (backbone.md 4.4) */
+    if (gguf_bool(f->g, "runnel.tokenizer.ignore_merges", &ignore_merges))
+        bpe_set_ignore_merges(f->f.b, ignore_merges);
     if (!gguf_each_string(f->g, "tokenizer.ggml.tokens", add_gguf_token, f) ||
         !gguf_each_string(f->g, "tokenizer.ggml.merges", add_gguf_merge, f))
         (void)fail(&f->f, "tokenizer.ggml.tokens or merges is no list of strings");
@@ -237,6 +247,7 @@ rnl_status bpe_to_gguf(const bpe *b, gguf_writer *w) {
         gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true);
         gguf_put_bool(w, "tokenizer.ggml.add_sep_token", false);
         gguf_put_bool(w, "tokenizer.ggml.add_eos_token", false);
+        gguf_put_bool(w, "runnel.tokenizer.ignore_merges", bpe_ignores_merges(b));
     }
     free(l.texts);
     free(l.sizes);

@@ -20,6 +20,14 @@ typedef struct bpe_merge {
     uint32_t rank;
 } bpe_merge;
 
+/* A control or user token, for finding it in text. */
+typedef struct bpe_special {
+    const char *text; /* of the token */
+    size_t size;
+    bpe_kind kind;
+    int32_t id;
+} bpe_special;
+
 struct bpe {
     bpe_token *tokens; /* [token_cap] */
     int token_cap, token_count;
@@ -30,8 +38,11 @@ struct bpe {
     size_t by_bytes_slots;
     uint32_t *by_pair; /* hash of (left, right) -> rank + 1 */
     size_t by_pair_slots;
-    int32_t *specials; /* ids of control and user tokens */
+    bpe_special *specials; /* by first byte, the longest first */
     size_t special_count;
+    size_t special_begin[257]; /* by first byte: where they begin in specials */
+    size_t user_count;         /* user tokens among them */
+    bool merges_whole;         /* a piece that is a token is merged all the same */
     int32_t byte_ids[256];
 };
 

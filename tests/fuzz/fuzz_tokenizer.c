@@ -16,11 +16,14 @@ static void encode(const bpe *b, const uint8_t *data, size_t size) {
     int32_t *ids = malloc(ID_CAP * sizeof *ids);
     if (placed.base == NULL || ids == NULL) abort();
     bpe_scratch_layout(&scratch, PIECE_CAP, &placed);
-    size_t count;
-    if (bpe_encode(b, &scratch, (const char *)data, size, true, ids, ID_CAP, &count, NULL) ==
-        RNL_OK)
+    for (int special = 0; special < 2; special++) {
+        size_t count;
+        if (bpe_encode(b, &scratch, (const char *)data, size, special == 1, ids, ID_CAP, &count,
+                       NULL) != RNL_OK)
+            continue;
         for (size_t i = 0; i < count; i++)
             if (ids[i] < 0 || ids[i] >= bpe_token_count(b)) abort();
+    }
     free(ids);
     free(placed.base);
 }

@@ -198,8 +198,8 @@ static void conversations_are_laid_out_piece_by_piece(void **state) {
     json_decref(root);
 }
 
-static void a_vocabulary_survives_gguf(void **state) {
-    (void)state;
+/* A vocabulary written to GGUF and read again. */
+static bpe *through_gguf(const bpe *b) {
     char path[] = "/tmp/runnel-bpe-XXXXXX";
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
@@ -208,11 +208,19 @@ static void a_vocabulary_survives_gguf(void **state) {
     gguf *g;
     bpe *again;
     assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
-    assert_int_equal(bpe_to_gguf(vocabulary, w), RNL_OK);
+    assert_int_equal(bpe_to_gguf(b, w), RNL_OK);
     assert_int_equal(gguf_writer_begin_data(w, NULL), RNL_OK);
     assert_int_equal(gguf_writer_finish(&w, NULL), RNL_OK);
     assert_int_equal(gguf_open(path, &g, NULL), RNL_OK);
     assert_int_equal(bpe_from_gguf(g, 1216, &again, NULL), RNL_OK);
+    gguf_close(&g);
+    unlink(path);
+    return again;
+}
+
+static void a_vocabulary_survives_gguf(void **state) {
+    (void)state;
+    bpe *again = through_gguf(vocabulary);
     json_t *root = read_json("cases.json");
     size_t i;
     json_t *c;
@@ -220,8 +228,34 @@ static void a_vocabulary_survives_gguf(void **state) {
         check_ids(again, json_object_get(c, "text"), json_object_get(c, "ids"), true);
     json_decref(root);
     bpe_destroy(&again);
-    gguf_close(&g);
-    unlink(path);
+}
+
+/* As the official files are said to be: ignore_merges is false, so that a piece is merged even when
+ * it is a token, and added tokens that are not special are found in any text. By Hugging Face's
+ * tokenizers (text/make_merged.py); in GGUF nothing of it is lost. */
+static void merges_and_added_tokens_are_those_of_the_file(void **state) {
+    (void)state;
+    bpe *b;
+    rnl_error error;
+    if (bpe_from_json(TEST_DATA "/text/merged-tokenizer.json", 1216, &b, &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    assert_false(bpe_ignores_merges(b));
+    assert_true(bpe_ignores_merges(vocabulary));
+    bpe *again = through_gguf(b);
+    json_t *root = read_json("merged.json");
+    size_t i;
+    json_t *c;
+    json_array_foreach(root, i, c) {
+        const json_t *text = json_object_get(c, "text"), *whole = json_object_get(c, "ids");
+        const json_t *plain = json_object_get(c, "ids_plain");
+        for (int k = 0; k < 2; k++) {
+            check_ids(k == 0 ? b : again, text, whole, true);
+            check_ids(k == 0 ? b : again, text, plain != NULL ? plain : whole, false);
+        }
+    }
+    json_decref(root);
+    bpe_destroy(&again);
+    bpe_destroy(&b);
 }
 
 static void long_runs_take_no_long_time(void **state) {
@@ -295,6 +329,7 @@ int main(void) {
         cmocka_unit_test(classes_are_those_of_unicode_16),
         cmocka_unit_test(conversations_are_laid_out_piece_by_piece),
         cmocka_unit_test(a_vocabulary_survives_gguf),
+        cmocka_unit_test(merges_and_added_tokens_are_those_of_the_file),
         cmocka_unit_test(long_runs_take_no_long_time),
         cmocka_unit_test(too_many_ids_are_refused),
         cmocka_unit_test(random_bytes_come_back),

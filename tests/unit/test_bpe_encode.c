@@ -12,26 +12,11 @@
 #include <cmocka.h>
 
 #include "core/utf8.h"
+#include "tests/support/coder.h"
 #include "tokenizer/bpe_file.h"
 #include "tokenizer/split.h"
 
 enum { TINY_ROWS = 1216, ID_CAP = 2048, PIECE_CAP = 4096, MILLION = 1 << 20 };
-
-/* ---- An encoder with its memory ---- */
-
-typedef struct coder {
-    bpe *b;
-    bpe_scratch scratch;
-    void *memory;
-} coder;
-
-static void coder_place(coder *c, size_t piece_cap) {
-    arena measure = {0};
-    bpe_scratch_layout(&c->scratch, piece_cap, &measure);
-    assert_int_equal(posix_memalign(&c->memory, ARENA_ALIGN, measure.size_used), 0);
-    arena place = {.base = c->memory, .size_cap = measure.size_used};
-    bpe_scratch_layout(&c->scratch, piece_cap, &place);
-}
 
 static coder coder_tiny(size_t piece_cap) {
     coder c = {0};
@@ -40,20 +25,6 @@ static coder coder_tiny(size_t piece_cap) {
         fail_msg("%s", error.text);
     coder_place(&c, piece_cap);
     return c;
-}
-
-static void coder_free(coder *c) {
-    bpe_destroy(&c->b);
-    assert_null(c->b);
-    free(c->memory);
-}
-
-static size_t encode(coder *c, const char *text, size_t size, bool parse_special, int32_t *ids,
-                     size_t cap) {
-    size_t count = 0;
-    assert_int_equal(
-        bpe_encode(c->b, &c->scratch, text, size, parse_special, ids, cap, &count, NULL), RNL_OK);
-    return count;
 }
 
 /* Tokens -> text, as a reply is shown. */
@@ -71,60 +42,6 @@ static size_t decode(const bpe *b, const int32_t *ids, size_t count, char *out, 
     }
     return used + utf8_decoder_flush(&d, out + used, cap - used);
 }
-
-/* ---- Vocabularies made by hand ---- */
-
-/* A byte in the mapped alphabet (backbone.md 4.3), written from the specification. */
-static size_t mapped(int byte, char *out) {
-    int next = 0x100;
-    for (int b = 0; b < 256; b++) {
-        const bool itself =
-            (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF);
-        if (b == byte) return utf8_put(itself ? (uint32_t)b : (uint32_t)next, out);
-        next += !itself;
-    }
-    return 0;
-}
-
-/* Ids 0..255 are the bytes. */
-static bpe *bytes_only(int token_cap) {
-    bpe *b = NULL;
-    assert_int_equal(bpe_create(token_cap, &b), RNL_OK);
-    for (int byte = 0; byte < 256; byte++) {
-        char text[4];
-        const size_t size = mapped(byte, text);
-        assert_int_equal(bpe_add_token(b, byte, text, size, BPE_NORMAL), RNL_OK);
-    }
-    return b;
-}
-
-static void add(bpe *b, int32_t id, const char *text, bpe_kind kind) {
-    assert_int_equal(bpe_add_token(b, id, text, strlen(text), kind), RNL_OK);
-}
-
-static void merge(bpe *b, const char *left, const char *right) {
-    assert_int_equal(bpe_add_merge(b, left, strlen(left), right, strlen(right)), RNL_OK);
-}
-
-static coder finished(bpe *b, size_t piece_cap) {
-    coder c = {.b = b};
-    rnl_error error;
-    if (bpe_finish(b, "by hand", &error) != RNL_OK) fail_msg("%s", error.text);
-    coder_place(&c, piece_cap);
-    return c;
-}
-
-static void check_text(coder *c, const char *text, bool parse_special, int count,
-                       const int32_t *want) {
-    int32_t ids[64];
-    const size_t got = encode(c, text, strlen(text), parse_special, ids, 64);
-    for (size_t i = 0; i < got && i < (size_t)count; i++)
-        if (ids[i] != want[i]) fail_msg("\"%s\": id %zu is %d, not %d", text, i, ids[i], want[i]);
-    assert_int_equal(got, count);
-}
-#define CHECK_TEXT(c, text, parse_special, ...)                                                    \
-    check_text(c, text, parse_special, sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t),         \
-               (int32_t[]){__VA_ARGS__})
 
 static void every_byte_has_its_token(void **state) {
     (void)state;
@@ -165,30 +82,22 @@ static void the_lowest_rank_goes_first_and_the_leftmost_among_equals(void **stat
     coder_free(&c);
 }
 
-static void specials_are_found_longest_first_and_only_when_asked(void **state) {
+static void whole_pieces_are_merged_when_the_file_says_so(void **state) {
     (void)state;
-    bpe *b = bytes_only(300);
-    add(b, 256, "<|x|>", BPE_CONTROL);
-    add(b, 257, "<|x|>y", BPE_CONTROL);
-    add(b, 258, "<u>", BPE_USER);
-    add(b, 259, "<|n|>", BPE_NORMAL); /* a reserved name is plain text */
-    add(b, 260, "", BPE_CONTROL);     /* must never match, nor hang */
-    coder c = finished(b, 64);
-    CHECK_TEXT(&c, "<|x|>", true, 256);
-    CHECK_TEXT(&c, "<|x|>yy<|x|>", true, 257, 'y', 256);
-    CHECK_TEXT(&c, "<<|x|><u>", true, '<', 256, 258);
-    CHECK_TEXT(&c, "<|x", true, '<', '|', 'x');
-    CHECK_TEXT(&c, "<|x|>", false, '<', '|', 'x', '|', '>');
-    CHECK_TEXT(&c, "<|n|>", true, '<', '|', 'n', '|', '>');
-    assert_int_equal(bpe_find_special(c.b, "<|x|>"), 256);
-    assert_int_equal(bpe_find_special(c.b, "<|x|"), -1);
-    assert_int_equal(bpe_find_special(c.b, "<|n|>"), -1);
-    const char *bytes;
-    size_t size;
-    bool special;
-    assert_true(bpe_token_bytes(c.b, 256, &bytes, &size, &special) && special);
-    assert_true(bpe_token_bytes(c.b, 258, &bytes, &size, &special) && !special);
-    coder_free(&c);
+    for (int ignore = 0; ignore < 2; ignore++) {
+        bpe *b = bytes_only(300);
+        add(b, 256, "ab", BPE_NORMAL);
+        add(b, 257, "abc", BPE_NORMAL); /* no merge reaches it */
+        merge(b, "a", "b");
+        assert_true(bpe_ignores_merges(b));
+        bpe_set_ignore_merges(b, ignore == 1);
+        coder c = finished(b, 64);
+        if (ignore == 1)
+            CHECK_TEXT(&c, "abc", false, 257);
+        else
+            CHECK_TEXT(&c, "abc", false, 256, 'c');
+        coder_free(&c);
+    }
 }
 
 /* ---- A merger without heap, hash or list, over the same rules ---- */
@@ -564,7 +473,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_has_its_token),
         cmocka_unit_test(the_lowest_rank_goes_first_and_the_leftmost_among_equals),
-        cmocka_unit_test(specials_are_found_longest_first_and_only_when_asked),
+        cmocka_unit_test(whole_pieces_are_merged_when_the_file_says_so),
         cmocka_unit_test(law_the_heap_merges_as_the_naive_loop),
         cmocka_unit_test(duplicates_keep_the_first_and_bad_strings_stay_readable),
         cmocka_unit_test(merges_to_nowhere_are_kept_but_never_applied),

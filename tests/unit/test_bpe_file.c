@@ -143,6 +143,7 @@ static void the_file_has_the_keys_of_the_official_ones(void **state) {
     check_bool_key(g, "tokenizer.ggml.add_bos_token", true);
     check_bool_key(g, "tokenizer.ggml.add_sep_token", false);
     check_bool_key(g, "tokenizer.ggml.add_eos_token", false);
+    check_bool_key(g, "runnel.tokenizer.ignore_merges", true);
     size_t count;
     assert_true(gguf_array_count(g, "tokenizer.ggml.tokens", &count));
     assert_int_equal(count, TINY_ROWS);
@@ -201,6 +202,23 @@ static void both_forms_of_merges_are_read(void **state) {
     bpe_destroy(&b);
 }
 
+static void the_flag_of_whole_pieces_is_read(void **state) {
+    (void)state;
+    const struct {
+        const char *merges;
+        bool ignore;
+    } rows[] = {{"[]", false},
+                {"[], \"ignore_merges\": null", false},
+                {"[], \"ignore_merges\": false", false},
+                {"[], \"ignore_merges\": true", true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bpe *b = NULL;
+        assert_int_equal(read_case("[]", "", rows[i].merges, &b, &(rnl_error){0}), RNL_OK);
+        assert_int_equal(bpe_ignores_merges(b), rows[i].ignore);
+        bpe_destroy(&b);
+    }
+}
+
 static void added_tokens_have_their_kind(void **state) {
     (void)state;
     rnl_error error = {0};
@@ -251,6 +269,7 @@ static void damaged_json_is_refused(void **state) {
         {"merge that is empty", "[]", "", "[\"\"]"},
         {"merge of three", "[]", "", "[[\"a\", \"b\", \"c\"]]"},
         {"merge of numbers", "[]", "", "[[1, 2]]"},
+        {"flag that is a number", "[]", "", "[], \"ignore_merges\": 1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         rnl_error error = {0};
@@ -364,6 +383,7 @@ int main(void) {
         cmocka_unit_test(written_and_read_it_is_the_same),
         cmocka_unit_test(the_file_has_the_keys_of_the_official_ones),
         cmocka_unit_test(both_forms_of_merges_are_read),
+        cmocka_unit_test(the_flag_of_whole_pieces_is_read),
         cmocka_unit_test(added_tokens_have_their_kind),
         cmocka_unit_test(damaged_json_is_refused),
         cmocka_unit_test(a_vocabulary_larger_than_the_model_is_refused),
