@@ -121,11 +121,16 @@ static void print_remarks(const rnl_model *m) {
     const model_config *c = &m->source.config;
     printf("\n");
     if (m->source.text == NULL) printf("missing: a vocabulary (tokenizer.json)\n");
-    if (c->codebook_count == 0)
+    if (c->codec == CODEC_NONE && m->source.sound_remark[0] != '\0')
+        printf("missing: %s\n", m->source.sound_remark);
+    else if (c->codebook_count == 0)
         printf("no audio out: there is no depthformer\n");
     else if (c->codec == CODEC_NONE)
         printf("missing: the detokenizer (tokenizer-*.gguf)\n");
-    if (!c->has_encoder) printf("no audio in: there is no encoder\n");
+    if (m->source.encoder_remark[0] != '\0')
+        printf("missing: %s\n", m->source.encoder_remark);
+    else if (!c->has_encoder)
+        printf("no audio in: there is no encoder\n");
     if (c->context_trained > 32768 && c->vocab_count == 65536)
         printf("odd: the file claims %d positions of context; LFM2 models were trained to 32768\n",
                c->context_trained);

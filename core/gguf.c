@@ -13,7 +13,6 @@
 
 enum {
     KEY_CAP = 1 << 16,
-    GGUF_TENSOR_CAP = 1 << 16,
     KEY_SIZE_MIN = 8 + 1 + 4 + 1, /* bytes of the smallest key record */
     TENSOR_SIZE_MIN = 8 + 1 + 4 + 8 + 4 + 8,
     NAME_SIZE_CAP = 256,
@@ -292,7 +291,7 @@ static rnl_status read_all(gguf *g, rnl_error *error) {
     return place_tensors(g, g->file.data + start, g->file.size - start, (size_t)align, error);
 }
 
-rnl_status gguf_open(const char *path, gguf **out, rnl_error *error) {
+rnl_status gguf_open_one(const char *path, gguf **out, rnl_error *error) {
     gguf *g = calloc(1, sizeof *g);
     *out = NULL;
     if (g == NULL || (g->path = strdup(path)) == NULL) {
@@ -306,8 +305,17 @@ rnl_status gguf_open(const char *path, gguf **out, rnl_error *error) {
     return status;
 }
 
+rnl_status gguf_open(const char *path, gguf **out, rnl_error *error) {
+    rnl_status status = gguf_open_one(path, out, error);
+    if (status == RNL_OK) status = gguf_join(out, error);
+    if (status != RNL_OK) gguf_close(out);
+    return status;
+}
+
 void gguf_close(gguf **g) {
     if (*g == NULL) return;
+    for (size_t i = 1; i < (*g)->part_count; i++) gguf_close(&(*g)->parts[i]);
+    free((*g)->parts);
     free((*g)->keys);
     free((*g)->sorted);
     free((*g)->tensors);

@@ -10,11 +10,16 @@
 typedef struct gguf gguf;
 
 /* Maps and checks the whole header: keys unique, tensors named uniquely, in range, aligned, not
- * overlapping. Types that quant.h does not know are refused only when looked at as weights.
+ * overlapping. A part of a split file (NAME-00001-of-00003.gguf) stands for all of them: the keys
+ * are those of the first, the tensors those of every part.
+ * RNL_ERR_IO: missing, also of another part; RNL_ERR_FORMAT; RNL_ERR_MEMORY.
  * Never NULL out on RNL_OK. */
 RNL_MUST_USE rnl_status gguf_open(const char *path, gguf **out, rnl_error *error);
 void gguf_close(gguf **g);
-const char *gguf_path(const gguf *g);
+const char *gguf_path(const gguf *g); /* of a split file that of its first part */
+/* How much of a file's name stands before "-00001-of-00003.gguf", and the two numbers; 0 when it
+ * does not end so. */
+size_t gguf_split_stem(const char *path, int *number, int *count);
 
 /* Keys. Each returns false when the key is missing or of another kind or out of range.
  * Integers of any width and sign are read as int64; bool only from bool. Strings are not

@@ -33,16 +33,26 @@ typedef struct gguf_key {
     size_t value_size;          /* scalars and strings */
 } gguf_key;
 
+enum { GGUF_TENSOR_CAP = 1 << 16 };
+
 struct gguf {
     char *path;
     mapped file;
     gguf_key *keys;    /* in the order of the file */
     gguf_key **sorted; /* by name */
     size_t key_count;
-    tensor *tensors;
+    tensor *tensors; /* of a split file: of all parts */
     char *names;
     uint64_t *offsets;
     size_t tensor_count;
+    gguf **parts; /* [part_count] of a split file; the first is this one. NULL of a whole one */
+    size_t part_count;
 };
+
+/* One file, without looking for other parts. */
+RNL_MUST_USE rnl_status gguf_open_one(const char *path, gguf **out, rnl_error *error);
+/* gguf_split.c: a file that is a part becomes the whole, with the first part in its place. On
+ * failure *g is still to be closed. */
+RNL_MUST_USE rnl_status gguf_join(gguf **g, rnl_error *error);
 
 #endif

@@ -9,12 +9,16 @@
 #include "engine/config.h"
 #include "tokenizer/bpe.h"
 
+enum { SOURCE_PATH_CAP = 4096, SOURCE_RIVALS_CAP = 512, SOURCE_REMARK_CAP = 768 };
+
 typedef struct source {
     weights *w;          /* filled; owned by the caller from the start */
     model_config config; /* filled */
     bpe *text;           /* the vocabulary; NULL when the files hold none. Owned by the caller */
     const char *kind;    /* "bundle", "GGUF set", "Hugging Face directory"; static */
-    rnl_log_fn log;      /* may be NULL */
+    /* Why a part of a set is missing although files beside it could be meant; "" when none are. */
+    char encoder_remark[SOURCE_REMARK_CAP], sound_remark[SOURCE_REMARK_CAP];
+    rnl_log_fn log; /* may be NULL */
     void *log_context;
 } source;
 
@@ -33,6 +37,15 @@ RNL_MUST_USE rnl_status source_open_hf(source *s, const char *path, rnl_error *e
  * part: which file it came from. */
 typedef enum hf_part { HF_MAIN, HF_DETOKENIZER, HF_MIMI } hf_part;
 bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap);
+
+/* source_parts.c: a file of a set, looked for beside the main file. */
+typedef struct source_part {
+    char path[SOURCE_PATH_CAP];     /* "" when there is none, or several */
+    char rivals[SOURCE_RIVALS_CAP]; /* the names of several, cut where there is no more room */
+    bool same_name;                 /* not only of the same stem, with another quantisation */
+} source_part;
+/* roles: what its name has besides the main file's ("mmproj"), NULL behind the last. */
+void source_find_part(const char *main_path, const char *const *roles, source_part *part);
 
 /* source_merged.c: the detokenizer's stack as its tensors ("detok.blk.*") have it, with the
  * literals of audio.md 2.2 where shapes say nothing. */

@@ -3,14 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/status.h"
 #include "engine/packed_file.h"
 #include "engine/source.h"
 #include "tokenizer/bpe_file.h"
 
-enum { PATH_CAP = 4096, NAME_CAP = 512 };
+enum { NAME_CAP = 512 };
 
 static void close_file(void *file) {
     gguf *g = file;
@@ -151,10 +150,6 @@ static bool is_japanese(const gguf *g) {
 
 static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
     model_config *c = &s->config;
-    if (gguf_has(g, "split.count"))
-        return status_fail(error, RNL_ERR_UNSUPPORTED,
-                           "%s: this is a part of a split GGUF file; join the parts first",
-                           gguf_path(g));
     rnl_status status = config_read_lfm2(&c->backbone, g, "", error);
     if (status != RNL_OK) return status;
     const tensor *embedding = weights_find(s->w, "token_embd.weight");
@@ -186,21 +181,32 @@ static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
     return bpe_from_gguf(g, c->vocab_count, &s->text, error);
 }
 
-/* "DIR/NAME.gguf" -> "DIR/<role>-NAME.gguf". */
-static bool sibling(const char *path, const char *role, char *out, size_t cap) {
-    const char *slash = strrchr(path, '/');
-    const int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
-    return (size_t)snprintf(out, cap, "%.*s%s-%s", folder, path, role, path + folder) < cap &&
-           access(out, F_OK) == 0;
-}
+/* A file of a set besides the main one. */
+typedef struct role {
+    const char *what, *option; /* for sentences */
+    const char *const *names;
+    char *remark; /* [SOURCE_REMARK_CAP] */
+} role;
 
-/* Opens the part of a set that was named, or found beside the main file; *out NULL when neither. */
-static rnl_status open_sibling(source *s, const char *main_path, const char *named,
-                               const char *role, gguf **out, rnl_error *error) {
-    char path[PATH_CAP];
+#define ROLE_NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Opens the file that was named, or found beside the main file; *out NULL when neither. */
+static rnl_status open_sibling(source *s, const char *main_path, const char *named, const role *r,
+                               gguf **out, rnl_error *error) {
     *out = NULL;
-    if (named == NULL && !sibling(main_path, role, path, sizeof path)) return RNL_OK;
-    return open_part(s, named != NULL ? named : path, out, error);
+    if (named != NULL) return open_part(s, named, out, error);
+    source_part part;
+    source_find_part(main_path, r->names, &part);
+    if (part.rivals[0] != '\0' && r->remark[0] == '\0') {
+        (void)snprintf(r->remark, SOURCE_REMARK_CAP,
+                       "%s: %s lie beside it; name one of them (--%s)", r->what, part.rivals,
+                       r->option);
+        source_log(s, RNL_LOG_WARNING, "%s: %s", main_path, r->remark);
+    }
+    if (part.path[0] == '\0') return RNL_OK;
+    if (!part.same_name)
+        source_log(s, RNL_LOG_INFO, "%s: %s is taken from %s", main_path, r->what, part.path);
+    return open_part(s, part.path, out, error);
 }
 
 /* The detokenizer: a file of its own, or what an older vocoder holds of it. */
@@ -211,7 +217,7 @@ static rnl_status read_detokenizer(source *s, const char *path, const gguf *toke
     if (tokenizer != NULL || merged) s->config.codec = CODEC_LFM;
     if (merged) return source_merged_config(c, s->w, gguf_path(vocoder), error);
     if (tokenizer == NULL) {
-        if (vocoder != NULL)
+        if (vocoder != NULL && s->sound_remark[0] == '\0')
             source_log(s, RNL_LOG_WARNING,
                        "%s: no tokenizer-*.gguf beside it: codes are made, but no sound", path);
         return RNL_OK;
@@ -220,16 +226,33 @@ static rnl_status read_detokenizer(source *s, const char *path, const gguf *toke
     return status == RNL_OK ? config_read_lfm2(c, tokenizer, "", error) : status;
 }
 
+/* Without a vocoder: that of the first LFM2-Audio, which is no use, may lie there. */
+static void look_for_v1(source *s, const char *path) {
+    source_part part;
+    source_find_part(path, ROLE_NAMES("audiodecoder"), &part);
+    if (part.path[0] == '\0' && part.rivals[0] == '\0') return;
+    (void)snprintf(
+        s->sound_remark, sizeof s->sound_remark,
+        "the sound: what lies beside it (audiodecoder-) is of LFM2-Audio v1, whose sound "
+        "is read from its Hugging Face directory only");
+    source_log(s, RNL_LOG_WARNING, "%s: %s", path, s->sound_remark);
+}
+
 static rnl_status read_set(source *s, const char *path, const rnl_model_config *files,
                            rnl_error *error) {
+    const role encoder = {"the encoder", "mmproj", ROLE_NAMES("mmproj", "mmproj-audioencoder"),
+                          s->encoder_remark};
+    const role depth = {"the depthformer", "vocoder", ROLE_NAMES("vocoder"), s->sound_remark};
+    const role sound = {"the detokenizer", "tokenizer", ROLE_NAMES("tokenizer"), s->sound_remark};
     gguf *mmproj, *vocoder, *tokenizer;
-    rnl_status status = open_sibling(s, path, files->mmproj_path, "mmproj", &mmproj, error);
+    rnl_status status = open_sibling(s, path, files->mmproj_path, &encoder, &mmproj, error);
     if (status == RNL_OK && mmproj != NULL) status = add_tensors(s, mmproj, "", error);
     if (status == RNL_OK && mmproj != NULL) status = read_encoder(s, mmproj, error);
     if (status == RNL_OK)
-        status = open_sibling(s, path, files->vocoder_path, "vocoder", &vocoder, error);
+        status = open_sibling(s, path, files->vocoder_path, &depth, &vocoder, error);
+    if (status == RNL_OK && vocoder == NULL) look_for_v1(s, path);
     if (status == RNL_OK)
-        status = open_sibling(s, path, files->tokenizer_path, "tokenizer", &tokenizer, error);
+        status = open_sibling(s, path, files->tokenizer_path, &sound, &tokenizer, error);
     if (status == RNL_OK && vocoder != NULL)
         status = add_vocoder(s, vocoder, tokenizer == NULL, error);
     if (status == RNL_OK && vocoder != NULL) status = read_depthformer(s, vocoder, error);

@@ -57,11 +57,81 @@ for folder in x-JPEG/tiny/ y-JP/tiny// y-JP/tiny; do
     rm -f bundle.gguf
 done
 
-# --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
+# --- Split, joined, and split into one part ---
 answer() { # answer MODEL NAME: greedy; its frames and its sound
     "$runnel" reply --exact --json -q -m "$1" --audio-temp 0 --max-tokens 60 "$question" \
         -o "$2.wav" 2> err | sed 's/.*"text_tokens"/"text_tokens"/; s/"times".*//' > "$2.frames"
 }
+frames_of() { # frames_of NAME MODEL: those of the F16 set
+    answer "$2" other
+    check "$1: frames" cmp -s set.frames other.frames
+    check "$1: sound" cmp -s set.wav other.wav
+    check "$1: not one word" [ ! -s err ]
+}
+answer "$tiny" set
+for count in 0 1; do
+    layouts splitkeys "$tiny" whole$count.gguf $count
+    set_of whole$count whole$count.gguf
+    frames_of "split.count $count" whole$count/whole$count.gguf
+done
+mkdir split bare one
+for role in mmproj vocoder tokenizer; do
+    ln -s "$data/gguf/$role-tiny-F16.gguf" split/$role-x-F16.gguf
+    layouts split "$data/gguf/$role-tiny-F16.gguf" bare/$role-x-F16 2 bare
+done
+layouts split "$tiny" split/x-F16 3
+layouts split "$tiny" bare/x-F16 4 bare
+for part in 1 2 3; do frames_of "part $part" split/x-F16-0000$part-of-00003.gguf; done
+frames_of "every file is split" bare/x-F16-00003-of-00004.gguf
+expect 0 "bundle" "$runnel" convert -q "$tiny" -o one.gguf
+layouts split one.gguf one/one 2
+frames_of "a split bundle" one/one-00002-of-00002.gguf
+mv split/x-F16-00002-of-00003.gguf second.gguf
+refuse 3 "a part is missing" "x-F16-00002-of-00003.gguf.*is missing" "$runnel" info \
+    split/x-F16-00003-of-00003.gguf
+refuse 3 "a part that lost its name" "names back" "$runnel" info second.gguf
+cp bare/x-F16-00002-of-00004.gguf split/x-F16-00002-of-00003.gguf
+refuse 3 "a part of another split" "do not belong together" "$runnel" info \
+    split/x-F16-00001-of-00003.gguf
+
+# --- Parts of another quantisation, or behind a prefix ---
+names() { # names FOLDER MAIN MMPROJ VOCODER TOKENIZER: the F16 set under these names
+    mkdir -p "$1"
+    cp "$tiny" "$1/$2"
+    for role in mmproj vocoder tokenizer; do
+        [ -z "$3" ] || ln -s "$data/gguf/$role-tiny-F16.gguf" "$1/$3"
+        set -- "$1" "$2" "${4:-}" "${5:-}"
+    done
+}
+all() { # all NAME FILE: it can do everything
+    expect 0 "$1" "$runnel" info "$2"
+    holds "$1" "can do: spoken conversation, transcription, speaking, text"
+}
+names mixed m-Q4_0.gguf mmproj-m-F16.gguf vocoder-m-Q8_0.gguf tokenizer-m.gguf
+all "other quantisations" mixed/m-Q4_0.gguf
+names plain m.gguf mmproj-m-bf16.gguf vocoder-m.Q4_K_M.gguf tokenizer-m-IQ4_NL.gguf
+all "the main file has no quantisation in its name" plain/m.gguf
+names prefix a_b_m-F16.gguf a_b_mmproj-m-F16.gguf a_b_vocoder-m-F16.gguf a_b_tokenizer-m-Q8_0.gguf
+all "behind a prefix" prefix/a_b_m-F16.gguf
+cd mixed || exit 1
+all "in the working folder" m-Q4_0.gguf
+cd "$work" || exit 1
+names v1 LFM2-Audio-1.5B-Q8_0.gguf mmproj-audioencoder-LFM2-Audio-1.5B-Q8_0.gguf \
+    audiodecoder-LFM2-Audio-1.5B-Q8_0.gguf
+expect 0 "v1" "$runnel" info v1/LFM2-Audio-1.5B-Q8_0.gguf
+holds "v1: the encoder" "can do: transcription, text"
+holds "v1: the sound" "missing: .*audiodecoder-.*Hugging Face"
+names rivals m-Q4_0.gguf mmproj-m-F16.gguf vocoder-m-F16.gguf tokenizer-m-F16.gguf
+cp rivals/mmproj-m-F16.gguf rivals/mmproj-m-Q8_0.gguf
+expect 0 "rivals" "$runnel" info rivals/m-Q4_0.gguf
+holds "rivals are named" "missing: the encoder: mmproj-m-F16.gguf, mmproj-m-Q8_0.gguf"
+expect 0 "rivals: one is named" "$runnel" info --mmproj rivals/mmproj-m-F16.gguf rivals/m-Q4_0.gguf
+holds "rivals: one is named" "spoken conversation, transcription"
+names others m-Q4_0.gguf mmproj-m-JP-F16.gguf vocoder-mm-F16.gguf tokenizer-m-2-F16.gguf
+expect 0 "parts of other models" "$runnel" info others/m-Q4_0.gguf
+holds "parts of other models" "can do: text"
+
+# --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 tensors() { # tensors NAME COUNT MODEL: of the bundle made of it
     expect 0 "$1: converted" "$runnel" convert -q "$3" -o bundle.gguf
     check "$1: tensors" [ "$(layouts tensors bundle.gguf)" = "$2" ]

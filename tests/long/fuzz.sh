@@ -7,7 +7,7 @@ set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
-all="gguf safetensors tokenizer text sound stream inputs script manifest refs"
+all="gguf split safetensors tokenizer text sound stream inputs script manifest refs"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
@@ -18,6 +18,19 @@ mkdir -p "$build/findings"
 for name in $all; do mkdir "$work/$name"; done
 head -c 60000 tests/data/gguf/tiny-Q4_0.gguf > "$work/gguf/a"
 cp tests/data/gguf/mmproj-tiny-F16.gguf "$work/gguf/b"
+python3 - "$work/split" << 'PYTHON'
+import os, struct, sys
+sys.path.insert(0, "tests/support")
+from layouts import split_keys, write_gguf
+parts = []
+for i in range(2):
+    path = "%s/part" % sys.argv[1]
+    tensors = [(b"t%d" % k, (8,), 0, bytes(32)) for k in range(i, 2 * i + 1)]
+    write_gguf(path, split_keys(i, 2, 3), tensors)
+    parts.append(open(path, "rb").read())
+os.remove(path)
+open(sys.argv[1] + "/a", "wb").write(struct.pack("<H", len(parts[0])) + parts[0] + parts[1])
+PYTHON
 cp tests/data/tiny/variant-tts.safetensors "$work/safetensors/a"
 cp tests/data/tiny/tokenizer.json "$work/tokenizer/a"
 cp tests/data/text/cases.json "$work/text/a"
