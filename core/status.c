@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "core/utf8.h"
 
 const char *rnl_status_name(rnl_status status) {
     switch (status) {
@@ -34,5 +37,24 @@ rnl_status status_fail(rnl_error *error, rnl_status status, const char *format, 
     va_start(arguments, format);
     (void)vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
+    status_clean(error->text);
     return status;
+}
+
+void status_clean(char *text) {
+    const size_t size = strlen(text);
+    size_t used = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t c;
+        length = utf8_next(text + at, size - at, &c);
+        const unsigned char first = (unsigned char)text[at];
+        const bool stray = c == UTF8_REPLACEMENT && first >= 0x80 && first < 0xA0;
+        if (c < 0x20 || (c >= 0x7F && c < 0xA0) || stray) {
+            text[used++] = '?';
+            continue;
+        }
+        memmove(text + used, text + at, length);
+        used += length;
+    }
+    text[used] = '\0';
 }

@@ -20,7 +20,7 @@ typedef struct mode_config {
 } mode_config;
 
 typedef struct model_config {
-    char name[CONFIG_NAME_CAP]; /* "" when the files give none */
+    char name[CONFIG_NAME_CAP]; /* "" when the files give none; clean (core/status.h) */
     bool japanese;              /* one of its names says so (config_says_japanese) */
     stack_config backbone;
     int vocab_count;

@@ -167,6 +167,7 @@ static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
     if (gguf_string(g, "general.name", &name, &size) && size < sizeof c->name) {
         memcpy(c->name, name, size);
         c->name[size] = '\0';
+        status_clean(c->name);
     }
     c->text_run = 6; /* audio.md 10.3 */
     c->japanese = is_japanese(g);

@@ -23,6 +23,7 @@ void source_log(const source *s, rnl_log_level level, const char *format, ...) {
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    status_clean(text);
     s->log(s->log_context, level, text);
 }
 
@@ -159,6 +160,7 @@ rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : path;
     if (strlen(name) < sizeof s->config.name) (void)strcpy(s->config.name, name);
+    status_clean(s->config.name);
     s->config.japanese = config_says_japanese(name, strlen(name));
     config_defaults(&s->config);
     return RNL_OK;

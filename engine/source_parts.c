@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "core/status.h"
 #include "engine/source.h"
 
 enum { BASE_CAP = 256 };
@@ -85,6 +86,7 @@ static void list_rivals(source_part *p, char (*names)[BASE_CAP], size_t count) {
     for (size_t i = 0; i < count && used < sizeof p->rivals; i++)
         used += (size_t)snprintf(p->rivals + used, sizeof p->rivals - used, "%s%s",
                                  i > 0 ? ", " : "", names[i]);
+    status_clean(p->rivals);
 }
 
 void source_find_part(const char *main_path, const char *const *roles, source_part *p) {

@@ -131,6 +131,34 @@ names others m-Q4_0.gguf mmproj-m-JP-F16.gguf vocoder-mm-F16.gguf tokenizer-m-2-
 expect 0 "parts of other models" "$runnel" info others/m-Q4_0.gguf
 holds "parts of other models" "can do: text"
 
+# --- What a file says steers no terminal: its name, its keys, the names of its tensors ---
+steers() { # steers NAME: nothing that a terminal obeys in what was shown
+    if LC_ALL=C grep -q $'[\x01-\x09\x0b-\x1f\x7f]\|\xc2[\x80-\x9f]' out err; then
+        fail "$1: a control character was shown"
+    else
+        pass
+    fi
+}
+title=$'\e]0;owned\a\e[2J\xc2\x9b31m'
+layouts key "$tiny" hostile.gguf general.name "$title"
+expect 0 "hostile name" "$runnel" info hostile.gguf
+holds "hostile name" "^?\]0;owned??\[2J?31m: GGUF set"
+steers "hostile name"
+layouts key "$tiny" hostile.gguf general.architecture "$title"
+refuse 3 "hostile architecture" "architecture '?]0;owned" "$runnel" info hostile.gguf
+steers "hostile architecture"
+mkdir hostile
+cp -r "$data/tiny/"*.json "$data/tiny/audio_detokenizer" hostile
+layouts foreign "$data/tiny/model.safetensors" hostile/model.safetensors X99 "$title"
+expect 3 "hostile tensor" "$runnel" info hostile
+steers "hostile tensor"
+cp "$tiny" "$title.gguf"
+cp "$data/gguf/mmproj-tiny-F16.gguf" "mmproj-$title-F16.gguf"
+cp "$data/gguf/mmproj-tiny-F16.gguf" "mmproj-$title-Q4_0.gguf"
+expect 0 "hostile file names" "$runnel" info "$title.gguf"
+steers "hostile file names"
+rm -f "$title.gguf" mmproj-*
+
 # --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 tensors() { # tensors NAME COUNT MODEL: of the bundle made of it
     expect 0 "$1: converted" "$runnel" convert -q "$3" -o bundle.gguf

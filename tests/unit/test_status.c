@@ -39,10 +39,44 @@ static void a_sentence_is_cut_not_spilled(void **state) {
     assert_int_equal(status_fail(NULL, RNL_ERR_DATA, "%s", "nobody listens"), RNL_ERR_DATA);
 }
 
+static void what_steers_a_terminal_is_replaced(void **state) {
+    (void)state;
+    const struct {
+        const char *from, *to;
+    } rows[] = {
+        {"", ""},
+        {"plain, \xC3\xBC\xE6\x97\xA5\xF0\x9F\x98\x80",
+         "plain, \xC3\xBC\xE6\x97\xA5\xF0\x9F\x98\x80"},
+        {"\x1B]0;title\x07", "?]0;title?"},
+        {"\x1B[2J\r\n\t\x01\x1F\x7F", "?[2J??????"},
+        {"\xC2\x9B"
+         "2J\xC2\x80\xC2\x9F\xC2\xA0",
+         "?2J??\xC2\xA0"}, /* C1, and no break space */
+        {"\x9B"
+         "2J",
+         "?2J"}, /* C1 as a single byte */
+        {"\xE6\x97"
+         "a\xFF\xE4",
+         "\xE6\x97"
+         "a\xFF\xE4"}, /* no UTF-8, and harmless */
+        {"\xE6\x97\x1B[m", "\xE6\x97?[m"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[64];
+        (void)strcpy(text, rows[i].from);
+        status_clean(text);
+        assert_string_equal(text, rows[i].to);
+        rnl_error error;
+        (void)status_fail(&error, RNL_ERR_FORMAT, "%s", rows[i].from);
+        assert_string_equal(error.text, rows[i].to);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status_has_a_name_and_a_sentence),
         cmocka_unit_test(a_sentence_is_cut_not_spilled),
+        cmocka_unit_test(what_steers_a_terminal_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
