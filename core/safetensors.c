@@ -25,11 +25,20 @@ struct safetensors {
     size_t count;
 };
 
+/* Of those that are foreign only the size counts. */
 static const struct {
     const char *name;
+    size_t size;
     quant_type type;
-} dtypes[] = {{"F32", QUANT_F32}, {"F16", QUANT_F16}, {"BF16", QUANT_BF16}, {"F64", QUANT_F64},
-              {"I64", QUANT_I64}, {"I32", QUANT_I32}, {"I16", QUANT_I16},   {"I8", QUANT_I8}};
+    bool foreign;
+} dtypes[] = {
+    {"F32", 4, QUANT_F32, false},   {"F16", 2, QUANT_F16, false},   {"BF16", 2, QUANT_BF16, false},
+    {"F64", 8, QUANT_F64, false},   {"I64", 8, QUANT_I64, false},   {"I32", 4, QUANT_I32, false},
+    {"I16", 2, QUANT_I16, false},   {"I8", 1, QUANT_I8, false},     {"U8", 1, QUANT_I8, true},
+    {"BOOL", 1, QUANT_I8, true},    {"U16", 2, QUANT_I8, true},     {"U32", 4, QUANT_I8, true},
+    {"U64", 8, QUANT_I8, true},     {"C64", 8, QUANT_I8, true},     {"F8_E4M3", 1, QUANT_I8, true},
+    {"F8_E5M2", 1, QUANT_I8, true}, {"F8_E8M0", 1, QUANT_I8, true},
+};
 
 typedef struct builder {
     safetensors *s;
@@ -47,33 +56,35 @@ static bool refuse(builder *b, const char *name, const char *what) {
     return false;
 }
 
-static bool read_shape(builder *b, const char *name, const json *shape, tensor *t) {
+/* Shape and size; element_size 0: unknown, as the size then stays. */
+static bool read_shape(builder *b, const char *name, const json *shape, size_t element_size,
+                       tensor *t) {
     const size_t rank = json_count(shape);
-    if (!json_is_array(shape) || rank > TENSOR_RANK_CAP)
-        return refuse(b, name, "has a shape that is no list of up to 4 numbers");
-    t->rank = (int)rank;
+    if (!json_is_array(shape)) return refuse(b, name, "has a shape that is no list of numbers");
     for (size_t i = 0; i < TENSOR_RANK_CAP; i++) t->shape[i] = 1;
-    t->size = quant_describe((uint32_t)t->type)->block_size;
+    t->rank = rank <= TENSOR_RANK_CAP ? (int)rank : 0;
+    if (rank > TENSOR_RANK_CAP) t->foreign = "an array of more than four dimensions";
+    t->size = element_size;
     for (size_t i = 0; i < rank; i++) {
-        if (!json_int(json_at(shape, i), 1, (int64_t)1 << 40, &t->shape[i]))
-            return refuse(b, name, "has a dimension that is no positive number");
-        if (!checked_mul(t->size, (size_t)t->shape[i], &t->size))
+        int64_t n;
+        if (!json_int(json_at(shape, i), 0, (int64_t)1 << 40, &n))
+            return refuse(b, name, "has a dimension that is no whole number");
+        if (n == 0) t->foreign = "an empty array";
+        if (i < TENSOR_RANK_CAP && n > 0) t->shape[i] = n;
+        if (!checked_mul(t->size, (size_t)n, &t->size))
             return refuse(b, name, "is larger than memory");
     }
     return true;
 }
 
-static bool read_extent(builder *b, const char *name, const json *offsets, size_t size,
-                        extent *out) {
+static bool read_extent(builder *b, const char *name, const json *offsets, extent *out) {
     int64_t begin, end;
     const int64_t limit = (int64_t)b->data_size;
     if (json_count(offsets) != 2 || !json_int(json_at(offsets, 0), 0, limit, &begin) ||
         !json_int(json_at(offsets, 1), 0, limit, &end))
         return refuse(b, name, "lies outside the file (it may be cut off)");
     *out = (extent){(size_t)begin, (size_t)end};
-    if (end < begin || (size_t)(end - begin) != size)
-        return refuse(b, name, "has offsets that do not fit its shape");
-    return true;
+    return end >= begin || refuse(b, name, "has offsets that do not fit its shape");
 }
 
 static bool add_member(void *context, const char *key, size_t key_size, const json *value) {
@@ -83,16 +94,21 @@ static bool add_member(void *context, const char *key, size_t key_size, const js
     const char *dtype = json_chars(json_get(value, "dtype"), NULL);
     if (dtype == NULL) return refuse(b, key, "has no dtype");
     tensor *t = &b->s->tensors[b->s->count];
-    *t = (tensor){.name = key};
-    size_t at = 0;
+    *t = (tensor){.name = key, .type = QUANT_I8};
+    size_t at = 0, element_size = 0;
     while (at < sizeof dtypes / sizeof *dtypes && strcmp(dtypes[at].name, dtype) != 0) at++;
-    if (at == sizeof dtypes / sizeof *dtypes)
-        return refuse(b, key, "has a dtype that Runnel cannot read");
-    t->type = dtypes[at].type;
+    if (at < sizeof dtypes / sizeof *dtypes) {
+        t->type = dtypes[at].type;
+        element_size = dtypes[at].size;
+    }
+    if (element_size == 0 || dtypes[at].foreign) t->foreign = dtype;
     extent *e = &b->extents[b->s->count];
-    if (!read_shape(b, key, json_get(value, "shape"), t) ||
-        !read_extent(b, key, json_get(value, "data_offsets"), t->size, e))
+    if (!read_shape(b, key, json_get(value, "shape"), element_size, t) ||
+        !read_extent(b, key, json_get(value, "data_offsets"), e))
         return false;
+    if (element_size == 0) t->size = e->end - e->begin;
+    if (e->end - e->begin != t->size)
+        return refuse(b, key, "has offsets that do not fit its shape");
     t->data = b->data + e->begin;
     b->s->count++;
     return true;
@@ -100,7 +116,8 @@ static bool add_member(void *context, const char *key, size_t key_size, const js
 
 static int by_begin(const void *a, const void *b) {
     const extent *x = a, *y = b;
-    return x->begin < y->begin ? -1 : x->begin > y->begin;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end; /* what is empty goes first */
 }
 
 /* The extents must tile the data: no hole, no overlap, nothing behind the last. */

@@ -9,8 +9,8 @@
 typedef struct safetensors safetensors;
 
 /* Maps and checks one file: header size, JSON, names unique, extents tile the data exactly.
- * dtypes F32 F16 BF16 F64 I64 I32 I16 I8 are given as tensors; others are listed as unreadable and
- * refused only when asked for. */
+ * dtypes F32 F16 BF16 F64 I64 I32 I16 I8 are given as tensors; others, empty tensors and those of
+ * more dimensions than TENSOR_RANK_CAP are listed as foreign. */
 RNL_MUST_USE rnl_status safetensors_open(const char *path, safetensors **out, rnl_error *error);
 void safetensors_close(safetensors **s);
 const char *safetensors_path(const safetensors *s);

@@ -21,6 +21,8 @@ typedef struct tensor {
     int64_t shape[TENSOR_RANK_CAP]; /* outermost first, as PyTorch prints it; unused entries 1 */
     size_t size;                    /* bytes */
     const unsigned char *slabs;     /* a packed matrix instead of data; else NULL */
+    const char *foreign;            /* what it is that no weights are read from ("F8_E4M3"), owned
+                                     * as the name is; type and rank then say nothing. Else NULL */
 } tensor;
 
 /* A weight matrix y = W x: what linear() multiplies by. Rows may be any stored type. */

@@ -158,8 +158,16 @@ static int64_t element_count(const tensor *t) {
 }
 
 static bool is_readable(loader *l, const tensor *t) {
+    char what[192];
+    if (t->foreign != NULL) {
+        (void)snprintf(what, sizeof what,
+                       "is %.96s, which Runnel reads no weights from; take the model in BF16, F16 "
+                       "or F32",
+                       t->foreign);
+        fail(l, RNL_ERR_UNSUPPORTED, t->name, what);
+        return false;
+    }
     if (quant_describe((uint32_t)t->type)->is_weight) return true;
-    char what[128];
     (void)snprintf(what, sizeof what, "is of type %s, which holds no weights; the file is damaged",
                    quant_describe((uint32_t)t->type)->name);
     fail(l, RNL_ERR_FORMAT, t->name, what);

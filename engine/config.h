@@ -22,6 +22,7 @@ typedef struct mode_config {
 typedef struct model_config {
     char name[CONFIG_NAME_CAP]; /* "" when the files give none; clean (core/status.h) */
     bool japanese;              /* one of its names says so (config_says_japanese) */
+    char quantised_by[64];      /* of a Hugging Face checkpoint that says so: "MLX, 4 bits" */
     stack_config backbone;
     int vocab_count;
     int context_trained;

@@ -75,7 +75,9 @@ static bool is_written(const rnl_model *m, const tensor *t) {
     if (m->source.config.depth_tied && starts(t->name, "depth_embeddings.") &&
         ends(t->name, ".to_logits.weight"))
         return false;
-    return !starts(t->name, "raw.");
+    /* What could not be read, no stage has asked for. */
+    return !starts(t->name, "raw.") && t->foreign == NULL &&
+           quant_describe((uint32_t)t->type)->is_weight;
 }
 
 /* The shape in GGUF: dimensions of one element vanish, but for the 2-D convolutions and their

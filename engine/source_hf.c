@@ -73,6 +73,22 @@ static rnl_status add_main(source *s, const char *directory, rnl_error *error) {
     return add_file(s, path, HF_MAIN, error);
 }
 
+/* A checkpoint that says that it is quantised, and holds what no weights are read from: better said
+ * at once than of the first such tensor. */
+static rnl_status refuse_quantised(const source *s, const char *path, rnl_error *error) {
+    if (s->config.quantised_by[0] == '\0') return RNL_OK;
+    for (size_t i = 0; i < weights_count(s->w); i++) {
+        const tensor *t = weights_at(s->w, i);
+        if (t->foreign == NULL && t->type != QUANT_I8) continue;
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: this checkpoint is quantised (%s), which Runnel does not read "
+                           "(tensor '%s' is %s); take the original model",
+                           path, s->config.quantised_by, t->name,
+                           t->foreign != NULL ? t->foreign : "I8");
+    }
+    return RNL_OK;
+}
+
 /* The name of the Mimi file: tokenizer-*.safetensors (audio.md 2.3). False when there is none. */
 static bool find_mimi(const char *directory, char *path, size_t cap) {
     DIR *d = opendir(directory);
@@ -152,6 +168,7 @@ rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
     s->kind = "Hugging Face directory";
     rnl_status status = source_hf_config(&s->config, path, error);
     if (status == RNL_OK) status = add_main(s, path, error);
+    if (status == RNL_OK) status = refuse_quantised(s, path, error);
     if (status == RNL_OK && s->config.codebook_count > 0) status = add_codec(s, path, error);
     for (int i = 0; i < s->config.encoder_layer_count && status == RNL_OK; i++)
         status = fold_batch_norm(s, path, i, error);

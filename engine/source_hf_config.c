@@ -192,6 +192,20 @@ static void read_audio(reader *top, model_config *c) {
     top->status = depth.status;
 }
 
+/* What re-uploads say of themselves: MLX has a section "quantization", others one with a method. */
+static void read_quantisation(model_config *c, const json *object) {
+    const char *method =
+        json_chars(json_get(json_get(object, "quantization_config"), "quant_method"), NULL);
+    const json *mlx = json_get(object, "quantization");
+    int64_t bits = 0;
+    if (method != NULL)
+        (void)snprintf(c->quantised_by, sizeof c->quantised_by, "%s", method);
+    else if (json_is_object(mlx) && json_int(json_get(mlx, "bits"), 1, 64, &bits))
+        (void)snprintf(c->quantised_by, sizeof c->quantised_by, "MLX, %d bits", (int)bits);
+    else if (json_is_object(mlx))
+        (void)snprintf(c->quantised_by, sizeof c->quantised_by, "MLX");
+}
+
 static rnl_status read_main(model_config *c, const json *root, const char *path, rnl_error *error) {
     rnl_status status = refuse_others(root, path, error);
     if (status != RNL_OK) return status;
@@ -203,6 +217,8 @@ static rnl_status read_main(model_config *c, const json *root, const char *path,
     const json *inner = json_get(root, "lfm");
     reader text = top;
     if (inner != NULL) text.object = inner, text.section = "lfm.";
+    read_quantisation(c, text.object);
+    if (c->quantised_by[0] == '\0') read_quantisation(c, root);
     read_stack(&text, &c->backbone, false);
     c->vocab_count = read_int(&text, KEYS("vocab_size"), 1, 1 << 24, -1);
     c->context_trained = read_int(&text, KEYS("max_position_embeddings"), 1, INT32_MAX, 128000);

@@ -58,8 +58,13 @@ for folder in x-JPEG/tiny/ y-JP/tiny// y-JP/tiny; do
 done
 
 # --- Split, joined, and split into one part ---
+tensors() { # tensors NAME COUNT MODEL: of the bundle made of it
+    expect 0 "$1: converted" "$runnel" convert -q "$3" -o bundle.gguf
+    check "$1: tensors" [ "$(layouts tensors bundle.gguf)" = "$2" ]
+    rm -f bundle.gguf
+}
 answer() { # answer MODEL NAME: greedy; its frames and its sound
-    "$runnel" reply --exact --json -q -m "$1" --audio-temp 0 --max-tokens 60 "$question" \
+    "$runnel" reply --exact --json -q -m "$1" --audio-temp 0 --max-tokens 24 "$question" \
         -o "$2.wav" 2> err | sed 's/.*"text_tokens"/"text_tokens"/; s/"times".*//' > "$2.frames"
 }
 frames_of() { # frames_of NAME MODEL: those of the F16 set
@@ -149,9 +154,10 @@ refuse 3 "hostile architecture" "architecture '?]0;owned" "$runnel" info hostile
 steers "hostile architecture"
 mkdir hostile
 cp -r "$data/tiny/"*.json "$data/tiny/audio_detokenizer" hostile
-layouts foreign "$data/tiny/model.safetensors" hostile/model.safetensors X99 "$title"
-expect 3 "hostile tensor" "$runnel" info hostile
-steers "hostile tensor"
+layouts foreign "$data/tiny/model.safetensors" hostile/model.safetensors "$title" \
+    lfm.layers.1.feed_forward.w1.weight lfm.layers.1.feed_forward.w1.weight
+refuse 3 "hostile dtype" "is ?]0;owned" "$runnel" info hostile
+steers "hostile dtype"
 cp "$tiny" "$title.gguf"
 cp "$data/gguf/mmproj-tiny-F16.gguf" "mmproj-$title-F16.gguf"
 cp "$data/gguf/mmproj-tiny-F16.gguf" "mmproj-$title-Q4_0.gguf"
@@ -159,12 +165,34 @@ expect 0 "hostile file names" "$runnel" info "$title.gguf"
 steers "hostile file names"
 rm -f "$title.gguf" mmproj-*
 
-# --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
-tensors() { # tensors NAME COUNT MODEL: of the bundle made of it
-    expect 0 "$1: converted" "$runnel" convert -q "$3" -o bundle.gguf
-    check "$1: tensors" [ "$(layouts tensors bundle.gguf)" = "$2" ]
-    rm -f bundle.gguf
+# --- Tensors of a kind that Runnel does not read ---
+folder_of() { # folder_of NAME: tiny, but for its weights
+    mkdir "$1"
+    cp "$data/tiny/"*.json "$1"
+    chmod u+w "$1"/*
+    ln -s "$data/tiny/audio_detokenizer" "$1/audio_detokenizer"
 }
+answer "$data/tiny" folder
+for kind in U8 BOOL F8_E4M3 U32 F6_OF_TOMORROW empty; do
+    folder_of $kind
+    layouts foreign "$data/tiny/model.safetensors" $kind/model.safetensors $kind \
+        depth_embeddings.0.to_logits.weight
+    answer $kind $kind
+    check "a needless $kind: sound" cmp -s folder.wav $kind.wav
+done
+tensors "a needless U32" 281 U32
+folder_of needed
+layouts foreign "$data/tiny/model.safetensors" needed/model.safetensors F8_E4M3 \
+    lfm.layers.1.feed_forward.w1.weight lfm.layers.1.feed_forward.w1.weight
+refuse 3 "a needed F8" "blk.1.ffn_gate.weight' is F8_E4M3.*BF16" "$runnel" info needed
+quantised() { # quantised NAME SECTION PATTERN: a needed tensor, and a config that says why
+    sed "1s/^{/{ $2,/" "$data/tiny/config.json" > needed/config.json
+    refuse 3 "$1" "$3" "$runnel" info needed
+}
+quantised "MLX" '"quantization": {"group_size": 64, "bits": 4}' "quantised (MLX, 4 bits).*original"
+quantised "FP8" '"quantization_config": {"quant_method": "fp8"}' "quantised (fp8).*original"
+
+# --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 mkdir merged half both
 expect 0 "set of tiny" "$runnel" convert -q "$data/tiny" -o merged/x.gguf --format set
 mv merged/vocoder-x.gguf merged/tokenizer-x.gguf .
@@ -173,7 +201,6 @@ layouts merged vocoder-x.gguf "$detokenizer" merged/vocoder-x.gguf
 layouts merged vocoder-x.gguf "$detokenizer" half/vocoder-x.gguf f16
 cp merged/vocoder-x.gguf tokenizer-x.gguf both
 for folder in half both; do cp merged/x.gguf merged/mmproj-x.gguf $folder; done
-answer "$data/tiny" folder
 for folder in merged half both; do
     answer $folder/x.gguf $folder
     check "$folder: frames" cmp -s folder.frames $folder.frames

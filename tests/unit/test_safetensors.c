@@ -89,13 +89,14 @@ static void each_lie_is_refused(void **state) {
         {"{\"a\":1}", 0, "no dtype"},
         {"{\"a\":", 0, "JSON"},
         {"{" FIRST "," FIRST "}", 16, "JSON"}, /* twice */
-        {"{\"a\":{\"dtype\":\"F8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4, "dtype"},
+        {"{\"a\":{\"dtype\":\"U32\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4, "offsets"},
+        {"{\"a\":{\"dtype\":\"F8\",\"shape\":[4],\"data_offsets\":[0,5]}}", 4, "outside"},
         {"{\"a\":{\"dtype\":7,\"shape\":[4],\"data_offsets\":[0,16]}}", 16, "dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,2,2],\"data_offsets\":[0,16]}}", 16,
-         "4 numbers"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":4,\"data_offsets\":[0,16]}}", 16, "4 numbers"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,2,2],\"data_offsets\":[0,12]}}", 12,
+         "offsets"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":4,\"data_offsets\":[0,16]}}", 16, "list of numbers"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-4],\"data_offsets\":[0,16]}}", 16, "dimension"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, "dimension"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,4]}}", 4, "offsets"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4.0],\"data_offsets\":[0,16]}}", 16, "dimension"},
         /* 2^40 * 2^40 * 4 wraps; 2^33 * 2^29 * 4 wraps to 0. */
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1099511627776,1099511627776],"
@@ -119,6 +120,48 @@ static void each_lie_is_refused(void **state) {
         write_file(strlen(lies[i].header), lies[i].header, lies[i].data_size);
         refuse(lies[i].header, lies[i].part);
     }
+}
+
+/* What Runnel cannot read does not make a file of others unreadable. */
+static void foreign_tensors_are_listed_as_such(void **state) {
+    (void)state;
+    const struct {
+        const char *dtype, *shape, *foreign;
+        size_t size;
+    } rows[] = {
+        {"U8", "[3]", "U8", 3},
+        {"BOOL", "[]", "BOOL", 1},
+        {"U16", "[3,1]", "U16", 6},
+        {"U32", "[2,2]", "U32", 16},
+        {"F8_E4M3", "[5]", "F8_E4M3", 5},
+        {"F8_E5M2", "[5]", "F8_E5M2", 5},
+        {"F4_OF_TOMORROW", "[5]", "F4_OF_TOMORROW", 3}, /* as large as its extent */
+        {"F32", "[0,7]", "an empty array", 0},
+        {"U32", "[7,0]", "an empty array", 0},
+        {"F32", "[1,2,1,2,1]", "an array of more than four dimensions", 16},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int place = 0; place < 3; place++) { /* before, within, behind what is read */
+            const size_t at = place == 0 ? 0 : place == 1 ? 16 : 24, size = rows[i].size;
+            const size_t a = at > 0 ? 0 : size, b = at > 16 ? 16 : 16 + size;
+            char header[512];
+            (void)snprintf(header, sizeof header,
+                           "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[%zu,%zu]},"
+                           "\"b\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[%zu,%zu]},"
+                           "\"f\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}}",
+                           a, a + 16, b, b + 8, rows[i].dtype, rows[i].shape, at, at + size);
+            safetensors *s = NULL;
+            rnl_error error = {0};
+            if (open_text(header, 24 + size, &s, &error) != RNL_OK)
+                fail_msg("%s: %s", header, error.text);
+            assert_int_equal(safetensors_tensor_count(s), 3);
+            assert_null(safetensors_tensor(s, 0)->foreign);
+            assert_int_equal(safetensors_tensor(s, 0)->data[0], a);
+            assert_null(safetensors_tensor(s, 1)->foreign);
+            assert_string_equal(safetensors_tensor(s, 2)->foreign, rows[i].foreign);
+            assert_int_equal(safetensors_tensor(s, 2)->size, size);
+            safetensors_close(&s);
+        }
 }
 
 static void header_sizes_are_checked(void **state) {
@@ -201,8 +244,11 @@ static void shards_elsewhere_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_honest_file_is_read),       cmocka_unit_test(each_lie_is_refused),
-        cmocka_unit_test(header_sizes_are_checked),     cmocka_unit_test(each_shard_is_named_once),
+        cmocka_unit_test(an_honest_file_is_read),
+        cmocka_unit_test(each_lie_is_refused),
+        cmocka_unit_test(foreign_tensors_are_listed_as_such),
+        cmocka_unit_test(header_sizes_are_checked),
+        cmocka_unit_test(each_shard_is_named_once),
         cmocka_unit_test(shards_elsewhere_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
