@@ -49,7 +49,7 @@ void source_find_part(const char *main_path, const char *const *roles, source_pa
 
 /* source_merged.c: the detokenizer's stack as its tensors ("detok.blk.*") have it, with the
  * literals of audio.md 2.2 where shapes say nothing. */
-RNL_MUST_USE rnl_status source_merged_config(lfm2_config *c, const weights *w, const char *file,
+RNL_MUST_USE rnl_status source_merged_config(stack_config *c, const weights *w, const char *file,
                                              rnl_error *error);
 
 /* source_hf_config.c: config.json (and audio_detokenizer/config.json, when there) to a

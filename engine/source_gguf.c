@@ -213,7 +213,7 @@ static rnl_status open_sibling(source *s, const char *main_path, const char *nam
 /* The detokenizer: a file of its own, or what an older vocoder holds of it. */
 static rnl_status read_detokenizer(source *s, const char *path, const gguf *tokenizer,
                                    const gguf *vocoder, rnl_error *error) {
-    lfm2_config *c = &s->config.detokenizer;
+    stack_config *c = &s->config.detokenizer;
     const bool merged = tokenizer == NULL && weights_find(s->w, "detok.dense_2.weight") != NULL;
     if (tokenizer != NULL || merged) s->config.codec = CODEC_LFM;
     if (merged) return source_merged_config(c, s->w, gguf_path(vocoder), error);

@@ -1,9 +1,11 @@
 /* The older converter of the vocoder wrote the whole detokenizer into it, under PyTorch's names,
  * and none of its keys: the stack is told by its tensors, the rest by literals. audio.md 10.3. */
 #include <stdio.h>
+#include <string.h>
 
 #include "core/status.h"
 #include "engine/source.h"
+#include "stack/kind.h"
 
 /* Elements along the first dimension, and in each of them; 0, 0 when there is no such tensor. */
 typedef struct extent {
@@ -21,19 +23,23 @@ static extent extent_of(const weights *w, int layer, const char *name) {
     return e;
 }
 
-/* A number of a file's shapes, for lfm2_check to refuse when it is none of a stack. */
+/* A number of a file's shapes, for stack_check to refuse when it is none of a stack. */
 static int number(int64_t value) {
     return value >= 0 && value <= 1 << 20 ? (int)value : 0;
 }
 
-static void read_layer(lfm2_config *c, const weights *w, int layer) {
+static void read_layer(stack_layer_config *l, const weights *w, int layer) {
     const int64_t head_width = extent_of(w, layer, "attn_q_norm").rows;
-    const extent taps = extent_of(w, layer, "shortconv.conv");
-    if (taps.rows > 0) c->conv_taps = number(taps.cols);
-    if (head_width == 0) return; /* a convolution */
-    c->head_width = number(head_width);
-    c->head_count = number(extent_of(w, layer, "attn_q").rows / head_width);
-    c->kv_head_count[layer] = number(extent_of(w, layer, "attn_k").rows / head_width);
+    if (head_width == 0) {
+        l->kinds[STACK_OPERATOR] = &stack_convolution;
+        l->taps = number(extent_of(w, layer, "shortconv.conv").cols);
+        return;
+    }
+    l->kinds[STACK_OPERATOR] = &stack_attention;
+    l->head_width = number(head_width);
+    l->head_count = number(extent_of(w, layer, "attn_q").rows / head_width);
+    l->kv_head_count = number(extent_of(w, layer, "attn_k").rows / head_width);
+    l->rotary.pair_count = l->head_width / 2;
 }
 
 /* By the highest number, so that a layer that is missing is missed when it is loaded. */
@@ -45,16 +51,18 @@ static int count_layers(const weights *w) {
     return count;
 }
 
-rnl_status source_merged_config(lfm2_config *c, const weights *w, const char *file,
+rnl_status source_merged_config(stack_config *c, const weights *w, const char *file,
                                 rnl_error *error) {
-    *c = (lfm2_config){.head_count = 1,
-                       .head_width = 2,
-                       .conv_taps = 3,
-                       .window = 30,
-                       .eps = 1e-5f,
-                       .rope_base = 1e6}; /* audio.md 2.2 */
+    /* audio.md 2.2 */
+    const stack_layer_config literals = {
+        .kinds = {NULL, &stack_dense}, .window = 30, .rotary = {.base = 1e6}};
+    memset(c, 0, sizeof *c);
+    c->eps = 1e-5f;
     c->width = number(extent_of(w, 0, "attn_norm").rows);
     c->layer_count = count_layers(w);
-    for (int i = 0; i < c->layer_count && i < LFM2_LAYER_CAP; i++) read_layer(c, w, i);
-    return lfm2_check(c, file, error);
+    for (int i = 0; i < c->layer_count && i < STACK_LAYER_CAP; i++) {
+        c->layers[i] = literals;
+        read_layer(&c->layers[i], w, i);
+    }
+    return stack_check(c, file, error);
 }
