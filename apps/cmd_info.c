@@ -50,15 +50,25 @@ static void print_kinds(const stack_config *c) {
     printf(")");
 }
 
+/* The first layer with that operator, for the rest: every file of today has them alike. NULL: there
+ * is none. */
+static const stack_layer_config *layer_of(const stack_config *c, const stack_kind *kind) {
+    for (int i = 0; i < c->layer_count; i++)
+        if (c->layers[i].kinds[STACK_OPERATOR] == kind) return &c->layers[i];
+    return NULL;
+}
+
 static void print_stack(const char *name, const stack_weights *w) {
     const stack_config *c = &w->config;
-    const stack_layer_config *all = &c->layers[0]; /* as every file of today has them */
+    const stack_layer_config *attention = layer_of(c, &stack_attention);
+    const stack_layer_config *convolution = layer_of(c, &stack_convolution);
     printf("%-12s ", name);
     print_kinds(c);
-    printf(", width %d, %d heads of %d, feed-forward %lld", c->width, all->head_count,
-           all->head_width, (long long)stack_ff_width_max(c));
-    if (stack_layers_of(c, &stack_convolution) > 0) printf(", %d taps", all->taps);
-    if (all->window > 0) printf(", window %d", all->window);
+    printf(", width %d", c->width);
+    if (attention != NULL) printf(", %d heads of %d", attention->head_count, attention->head_width);
+    printf(", feed-forward %lld", (long long)stack_ff_width_max(c));
+    if (convolution != NULL) printf(", %d taps", convolution->taps);
+    if (attention != NULL && attention->window > 0) printf(", window %d", attention->window);
     printf("\n");
 }
 

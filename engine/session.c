@@ -38,12 +38,12 @@ static kernels_cache cache_of(const rnl_session *s) {
 }
 
 static rnl_status check_cache(const rnl_session *s, rnl_error *error) {
-    const stack_config *c = &s->model->backbone.stack.config;
-    if (stack_caches(c, cache_of(s))) return RNL_OK;
+    const int head = stack_head_not_kept(&s->model->backbone.stack.config, cache_of(s));
+    if (head == 0) return RNL_OK;
     return status_fail(error, RNL_ERR_UNSUPPORTED,
-                       "kv_cache: heads of this model are not multiples of %d wide, as Q8_0 keeps "
-                       "them; choose F16",
-                       KERNELS_CACHE_BLOCK);
+                       "kv_cache: a head of this model has %d values, and Q8_0 keeps multiples of "
+                       "%d; choose F16",
+                       head, KERNELS_CACHE_BLOCK);
 }
 
 /* Places the parts of the live state; live is NULL while measuring. */

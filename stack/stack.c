@@ -14,13 +14,13 @@
 #include "core/checked.h"
 #include "stack/kind.h"
 
-bool stack_caches(const stack_config *c, kernels_cache cache) {
-    if (cache != KERNELS_CACHE_Q8_0) return true;
+int stack_head_not_kept(const stack_config *c, kernels_cache cache) {
+    if (cache != KERNELS_CACHE_Q8_0) return 0;
     for (int i = 0; i < c->layer_count; i++)
         if (c->layers[i].kinds[STACK_OPERATOR] == &stack_attention &&
             c->layers[i].head_width % KERNELS_CACHE_BLOCK != 0)
-            return false;
-    return true;
+            return c->layers[i].head_width;
+    return 0;
 }
 
 /* ---- State ---- */
@@ -37,7 +37,7 @@ static size_t part_size(const stack_state *s, int layer, stack_place place, bool
 void stack_state_layout(stack_state *s, const stack_weights *w, kernels_cache cache,
                         int position_cap, int step_cap, arena *kept, arena *appended) {
     const size_t parts = (size_t)w->config.layer_count * STACK_PLACE_COUNT;
-    assert(stack_caches(&w->config, cache));
+    assert(stack_head_not_kept(&w->config, cache) == 0);
     *s = (stack_state){.w = w, .cache = cache, .position_cap = position_cap, .step_cap = step_cap};
     for (size_t i = 0; i < parts; i++) {
         const size_t size =

@@ -112,11 +112,11 @@ typedef struct stack_state {
 } stack_state;
 
 /* Places a state. kept: what a snapshot must copy; appended: append-only, needing no snapshot.
- * cache: w->cache, or another one that stack_caches() allows. */
+ * cache: w->cache, or another one that all heads can be kept in (stack_head_not_kept). */
 void stack_state_layout(stack_state *s, const stack_weights *w, kernels_cache cache,
                         int position_cap, int step_cap, arena *kept, arena *appended);
-/* Whether all heads can be kept so. */
-bool stack_caches(const stack_config *c, kernels_cache cache);
+/* The width of a head whose keys and values cannot be kept so; 0: all can. */
+int stack_head_not_kept(const stack_config *c, kernels_cache cache);
 /* Fresh: position 0, all fixed bytes 0. */
 void stack_reset(stack_state *s);
 

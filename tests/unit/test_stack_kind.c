@@ -1,6 +1,6 @@
-/* A kind of layer that nobody else knows: a decaying sum. It goes through the laws of the stack, and
- * as a layer of a whole model through snapshots, rewinds and turns of a session, with no line for it
- * outside this file. */
+/* A kind of layer that nobody else knows: a decaying sum. It goes through the laws of the stack,
+ * and as a layer of a whole model through snapshots, rewinds and turns of a session, with no line
+ * for it outside this file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
