@@ -67,6 +67,9 @@ INLINE ints down(ints v, int bits) {
 INLINE ints up_dwords(ints v, int bits) {
     return _mm512_slli_epi32(v, (unsigned)bits);
 }
+INLINE ints down_dwords(ints v, int bits) { /* signed */
+    return _mm512_srai_epi32(v, (unsigned)bits);
+}
 INLINE ints plus(ints a, ints b) {
     return _mm512_add_epi32(a, b);
 }
@@ -148,6 +151,9 @@ INLINE ints down(ints v, int bits) {
 }
 INLINE ints up_dwords(ints v, int bits) {
     return _mm256_slli_epi32(v, bits);
+}
+INLINE ints down_dwords(ints v, int bits) {
+    return _mm256_srai_epi32(v, bits);
 }
 INLINE ints plus(ints a, ints b) {
     return _mm256_add_epi32(a, b);
@@ -252,6 +258,7 @@ INLINE floats min_of(const packed_info p, const unsigned char *d) {
 typedef struct block_rows {
     ints lines[PACKED_GROUPS];
     ints odd[PACKED_GROUPS]; /* Q8_0: the lines' columns 1 and 3; lines: 0 and 2 */
+    bool raised;             /* lines 4 .. 7 hold 16 times their codes */
     floats scales[2];
     ints mins[2]; /* 16 bits */
 } block_rows;
@@ -269,10 +276,18 @@ INLINE void read_mins(const packed_info p, const unsigned char *meta, int index,
     }
 }
 
-INLINE void read_block(const packed_info p, const unsigned char *block, const unsigned char *meta,
-                       int index, block_rows *w) {
+/* Codes that are nibbles: for few inputs it is cheaper to leave the high ones where they are, and
+ * to shift the sum of each input, which is exact, than to shift the four lines. */
+INLINE bool raises(const packed_info p, int count) {
+    return count <= 2 && p.low_bits == 4 && p.high_bits == 0 && !p.is_table && p.sub_len == 32;
+}
+
+INLINE void read_block(const packed_info p, int count, const unsigned char *block,
+                       const unsigned char *meta, int index, block_rows *w) {
+    w->raised = raises(p, count);
     UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
-        w->lines[g] = read_line(p, block, g);
+        w->lines[g] = w->raised && g >= 4 ? both(load(block + PACKED_LINE * (g - 4)), bytes(0xf0))
+                                          : read_line(p, block, g);
         if (!is_wide(p)) continue;
         w->odd[g] = odd_bytes(w->lines[g]);
         w->lines[g] = even_bytes(w->lines[g]);
@@ -312,7 +327,7 @@ INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *
                         const int32_t *offset) {
     ints a[2] = {begin_block(p, offset), dwords(0)};
     dot_halves(w, x, a);
-    const floats sum = to_floats(plus(a[0], a[1]));
+    const floats sum = to_floats(plus(a[0], w->raised ? down_dwords(a[1], 4) : a[1]));
     return p.has_scale ? times(sum, w->scales[0]) : sum;
 }
 
@@ -358,7 +373,7 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
         for (int j = 0; j < of_super; j++, codes += packed_code_size(&p)) {
             block_rows w;
             fetch_blocks(&fetch, 1);
-            read_block(p, codes, meta, j, &w);
+            read_block(p, count, codes, meta, j, &w);
             UNROLL for (int i = 0; i < count; i++) {
                 const int64_t at = (t + i) * blocks + b + j;
                 const int16_t *sums = x->sums + 4 * at;
