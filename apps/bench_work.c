@@ -152,7 +152,7 @@ void bench_frame(bench *b) {
     session_live *live = s->live;
     const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
     int32_t codes[RNL_CODEBOOK_CAP] = {0};
-    const depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
+    depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_frame_passes(b, passes);
     if (b->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);

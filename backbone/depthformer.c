@@ -140,7 +140,7 @@ void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread
 }
 
 /* Codebook b of all rows. */
-static void step(depth_work *k, const compute *c, const depth_row *rows, int count, int b) {
+static void step(depth_work *k, const compute *c, depth_row *rows, int count, int b) {
     const depth_weights *w = k->w;
     const size_t dim = (size_t)w->stack.config.width, codes = (size_t)w->code_count;
     const size_t books = (size_t)w->codebook_count, at = (size_t)b * (size_t)k->row_cap;
@@ -155,18 +155,23 @@ static void step(depth_work *k, const compute *c, const depth_row *rows, int cou
     float *logits = k->logits + at * codes;
     linear(c, &w->head[b], NULL, k->x, dim, logits, codes, count);
     for (size_t r = 0; r < (size_t)count; r++) {
-        rows[r].codes[b] =
+        const int code =
             sample_index(logits + r * codes, w->code_count, rows[r].how, rows[r].random, k->draw);
+        if (code < 0) rows[r].failed = true;
+        rows[r].codes[b] = code < 0 ? 0 : code;
         matrix_row(c, &w->embedding[b], rows[r].codes[b], k->previous + r * dim);
     }
 }
 
-void depth_frames(depth_work *k, const compute *c, const float *hidden, const depth_row *rows,
+void depth_frames(depth_work *k, const compute *c, const float *hidden, depth_row *rows,
                   int count) {
     const depth_weights *w = k->w;
     const size_t dim = (size_t)w->stack.config.width;
     assert(count > 0 && count <= k->row_cap);
-    for (int r = 0; r < count; r++) stack_reset(&k->states[r]);
+    for (int r = 0; r < count; r++) {
+        stack_reset(&k->states[r]);
+        rows[r].failed = false;
+    }
     linear(c, &w->split, w->split_bias, hidden, (size_t)w->split.col_count, k->slices,
            (size_t)w->split.row_count, count);
     memset(k->previous, 0, (size_t)count * dim * sizeof *k->previous);

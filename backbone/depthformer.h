@@ -46,11 +46,11 @@ typedef struct depth_row {
     rnl_sampling how;
     random_state *random; /* of the conversation */
     int32_t *codes;       /* [codebook_count] what was decided */
+    bool failed;          /* logits of a book are no numbers: the codes are of no use */
 } depth_row;
 
 /* hidden [count, backbone width], count <= row_cap: a row a frame, whose codes depend on no other
  * row. All steps are run, also after an end code in codebook 0. */
-void depth_frames(depth_work *k, const compute *c, const float *hidden, const depth_row *rows,
-                  int count);
+void depth_frames(depth_work *k, const compute *c, const float *hidden, depth_row *rows, int count);
 
 #endif

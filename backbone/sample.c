@@ -1,6 +1,7 @@
 #include "backbone/sample.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -71,9 +72,21 @@ void sample_probabilities(const float *logits, int count, rnl_sampling how, floa
     for (int i = 0; i < count; i++) probabilities[i] = (float)((double)probabilities[i] / sum);
 }
 
+/* The index of the largest; -1: NaN or plus infinity is among them, or only minus infinity. */
+static int largest_number(const float *x, int count) {
+    bool bad = false;
+    int best = 0;
+    for (int i = 0; i < count; i++) {
+        bad |= !(x[i] <= FLT_MAX);
+        if (x[i] > x[best]) best = i;
+    }
+    return bad || !isfinite(x[best]) ? -1 : best;
+}
+
 int sample_index(const float *logits, int count, rnl_sampling how, random_state *random,
                  float *scratch) {
-    if (is_greedy(how)) return largest(logits, count);
+    const int best = largest_number(logits, count);
+    if (best < 0 || is_greedy(how)) return best;
     float *probabilities = scratch;
     sample_probabilities(logits, count, how, probabilities, scratch + count);
     const double target = random_unit(random);

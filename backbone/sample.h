@@ -16,8 +16,8 @@ void sample_probabilities(const float *logits, int count, rnl_sampling how, floa
 /* Random numbers that one decision draws: 0 or 1. */
 int sample_draw_count(rnl_sampling how);
 
-/* One index in [0, count). Greedy decisions draw no random number, others exactly one.
- * scratch: [2 * count]. */
+/* One index in [0, count); -1: the logits are no numbers (NaN, plus infinity, only minus infinity).
+ * Greedy decisions draw no random number, others exactly one. scratch: [2 * count]. */
 int sample_index(const float *logits, int count, rnl_sampling how, random_state *random,
                  float *scratch);
 

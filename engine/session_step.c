@@ -2,7 +2,6 @@
  * reply with its sound. Order: the encoder fills its rows, then every waiting position goes
  * through the backbone, then the reply is continued from the last hidden state. */
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 #include "core/status.h"
@@ -70,7 +69,7 @@ static rnl_status decide_text(rnl_session *s, const float *hidden, bool *stop, r
     const int vocab = backbone_vocab_count(&s->model->backbone);
     backbone_logits(&s->model->backbone, &s->compute, hidden, s->logits, 1);
     const int id = sample_index(s->logits, vocab, live->turn.text, &live->random, s->draw);
-    if (!isfinite(s->logits[id])) return not_finite(s, error);
+    if (id < 0) return not_finite(s, error);
     const generate_result result = generate_text(&live->loop, id);
     *stop = result.stop;
     if (result.stop) live->finish = RNL_FINISH_END;
@@ -88,9 +87,9 @@ static rnl_status decide_frame(rnl_session *s, const float *hidden, rnl_error *e
     session_live *live = s->live;
     const size_t books = (size_t)s->model->backbone.codebook_count;
     int32_t *codes = s->frames + (size_t)live->frame_count * books;
-    const depth_row row = {.how = live->turn.audio, .random = &live->random, .codes = codes};
+    depth_row row = {.how = live->turn.audio, .random = &live->random, .codes = codes};
     depth_frames(&s->depth, &s->compute, hidden, &row, 1);
-    if (!isfinite(s->depth.logits[codes[0]])) return not_finite(s, error);
+    if (row.failed) return not_finite(s, error);
     generate_frame(&live->loop, codes);
     emit(live, s->modality, 'a');
     live->frame_count++;

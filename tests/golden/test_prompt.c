@@ -69,7 +69,7 @@ static void check_prompt(rnl_session *s, const char *dir, const char *prompt, bo
     golden_check(dir, file, s->logits, (size_t)backbone_vocab_count(w));
     int32_t codes[8];
     const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
-    const depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
+    depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
     depth_frames(&s->depth, &s->compute, last, &row, 1);
     const size_t dim = (size_t)s->model->depth.stack.config.width;
     if (with_layers) {

@@ -90,8 +90,9 @@ static void begin_depth(depth_work *k) {
 
 static void decide(depth_work *k, const float *hidden, rnl_sampling how, random_state *random,
                    int32_t *codes) {
-    const depth_row row = {.how = how, .random = random, .codes = codes};
+    depth_row row = {.how = how, .random = random, .codes = codes};
     depth_frames(k, &work.c, hidden, &row, 1);
+    assert_false(row.failed);
 }
 
 static void a_frame_leaves_nothing_to_the_next(void **state) {
@@ -188,8 +189,8 @@ static void logits_of_several_rows_are_those_of_each(void **state) {
     }
 }
 
-/* A damaged model may give anything: an index in range comes out, and soon. */
-static void logits_that_are_no_numbers_end_the_draw(void **state) {
+/* A damaged model may give anything: an index of a number comes out, or that there is none. */
+static void logits_that_are_no_numbers_are_told(void **state) {
     (void)state;
     enum { COUNT = 2049 };
     static float logits[COUNT], scratch[2 * COUNT];
@@ -203,8 +204,60 @@ static void logits_that_are_no_numbers_end_the_draw(void **state) {
             for (int i = 0; i < COUNT; i++) logits[i] = odd[round % 5];
         const rnl_sampling how = {.temperature = round % 2 == 0 ? 0.8f : 2.0f,
                                   .top_k = 1 + round % 70};
-        assert_in_range(sample_index(logits, COUNT, how, &random, scratch), 0, COUNT - 1);
+        const int index = sample_index(logits, COUNT, how, &random, scratch);
+        const bool none = round % 5 < 2 || (round % 5 == 2 && round % 7 == 0);
+        assert_int_equal(index == -1, none);
+        assert_true(index >= -1 && index < COUNT);
+        if (!none) assert_true(isfinite(logits[index]));
     }
+    /* A single one, wherever it stands, for every way to choose. */
+    const rnl_sampling ways[] = {{0, 1}, {1, 1}, {1.0f, 4}, {0.3f, INT32_MAX}};
+    for (int i = 0; i < 4 * COUNT; i += 37) {
+        for (int k = 0; k < COUNT; k++) logits[k] = sinf((float)k);
+        assert_true(sample_index(logits, COUNT, ways[i % 4], &random, scratch) >= 0);
+        logits[i / 4] = odd[i % 2];
+        assert_int_equal(sample_index(logits, COUNT, ways[i % 4], &random, scratch), -1);
+    }
+}
+
+/* Any book of a frame, not the first alone. */
+static void a_frame_without_numbers_is_told(void **state) {
+    (void)state;
+    enum { ROWS = 2, DIM = 64, BOOKS = 8 };
+    depth_work d;
+    stage_clear(&work);
+    depth_layout(&d, &model->depth, ROWS, 2, &work.scratch);
+    float hidden[ROWS * DIM];
+    int32_t codes[ROWS][BOOKS], alone[BOOKS];
+    random_state random;
+    random_seed(&random, 1);
+    for (int i = 0; i < ROWS * DIM; i++) hidden[i] = sinf((float)i);
+    decide(&d, hidden, greedy, &random, alone);
+    /* The sixth slice of the split is spoilt by its bias alone. */
+    depth_weights spoilt = model->depth;
+    const int64_t dim = spoilt.stack.config.width, size = spoilt.split.row_count;
+    float *bias = malloc((size_t)size * sizeof *bias);
+    assert_non_null(bias);
+    memcpy(bias, spoilt.split_bias, (size_t)size * sizeof *bias);
+    bias[5 * dim] = NAN;
+    spoilt.split_bias = bias;
+    d.w = &spoilt;
+    const rnl_sampling ways[] = {greedy, {.temperature = 1.0f, .top_k = 64}};
+    for (int i = 0; i < 2; i++) {
+        depth_row row = {.how = ways[i], .random = &random, .codes = codes[0]};
+        depth_frames(&d, &work.c, hidden, &row, 1);
+        assert_true(row.failed);
+    }
+    free(bias);
+    /* One conversation fails alone. */
+    d.w = &model->depth;
+    hidden[DIM] = NAN;
+    depth_row rows[ROWS] = {{.how = greedy, .random = &random, .codes = codes[0]},
+                            {.how = greedy, .random = &random, .codes = codes[1]}};
+    depth_frames(&d, &work.c, hidden, rows, ROWS);
+    assert_false(rows[0].failed);
+    assert_true(rows[1].failed);
+    assert_memory_equal(codes[0], alone, sizeof alone);
 }
 
 int main(void) {
@@ -216,7 +269,8 @@ int main(void) {
         cmocka_unit_test(one_seed_gives_one_frame),
         cmocka_unit_test(frames_of_one_pass_do_not_see_each_other),
         cmocka_unit_test(logits_of_several_rows_are_those_of_each),
-        cmocka_unit_test(logits_that_are_no_numbers_end_the_draw),
+        cmocka_unit_test(logits_that_are_no_numbers_are_told),
+        cmocka_unit_test(a_frame_without_numbers_is_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
