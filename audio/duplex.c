@@ -502,19 +502,22 @@ static bool is_lost(const duplex *d, int64_t last_us, int64_t now_us) {
     return now_us - last_us > (young ? YOUNG_LOST_AFTER_US : LOST_AFTER_US);
 }
 
-/* A card that is gone calls no more, and says nothing. */
-static rnl_status watch(duplex *d, rnl_error *error) {
-    const int64_t now = duplex_now_us(d);
+static void note_calls(duplex *d, int64_t now) {
     const int64_t in = atomic_load(&d->side.in_calls), out = atomic_load(&d->side.out_calls);
     if (in != d->calls_in) d->calls_in_us = now;
     if (out != d->calls_out) d->calls_out_us = now;
     d->calls_in = in;
     d->calls_out = out;
+}
+
+/* A card that is gone calls no more, and says nothing. */
+static rnl_status watch(duplex *d, rnl_error *error) {
+    const int64_t now = duplex_now_us(d);
+    note_calls(d, now);
     const bool in_lost = is_lost(d, d->calls_in_us, now);
     const bool out_lost = is_lost(d, d->calls_out_us, now);
     if (!in_lost && !out_lost) return RNL_OK;
     const device_facts *f = &d->device->facts;
-    if (d->lost_us == 0) d->lost_us = now;
     return status_fail(
         error, RNL_ERR_IO, "%s: the sound device has stopped %s; is it still plugged in?",
         in_lost ? f->name_in : f->name_out, in_lost ? "giving sound" : "taking sound");
@@ -539,12 +542,16 @@ rnl_status duplex_charge(duplex *d, int64_t us, rnl_error *error) {
 
 rnl_status duplex_reopen(duplex *d) {
     device *const v = d->device;
+    if (!d->searching) {
+        /* The microphone is missing since its last callback, whenever that was noticed. */
+        note_calls(d, duplex_now_us(d));
+        d->lost_us = d->calls_in_us > d->start_us ? d->calls_in_us : d->start_us;
+    }
     v->verbs->stop(v);
     if (!d->searching) duplex_cut(d);
     d->searching = true;
     if (v->verbs->find(v, NULL) != RNL_OK || start(d, NULL) != RNL_OK) return RNL_AGAIN;
     d->lost_count += (duplex_now_us(d) - d->lost_us) * DUPLEX_RATE_MIC / 1000000;
-    d->lost_us = 0;
     d->searching = false;
     d->reopen_count++;
     return RNL_OK;

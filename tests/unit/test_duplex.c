@@ -25,6 +25,7 @@ typedef struct driver {
     float in[2048], out[2048];
     float *said; /* [OUT_CAP] everything the loudspeaker was given */
     size_t said_count;
+    bool fails; /* waiting does */
 } driver;
 
 static rnl_status driver_start(device *d, device_fn fn, void *context, rnl_error *error) {
@@ -47,7 +48,7 @@ static int64_t driver_now(const device *d) {
 static rnl_status driver_wait(device *d, int64_t us, rnl_error *error) {
     (void)error;
     ((driver *)d)->now_us += us;
-    return RNL_OK;
+    return ((driver *)d)->fails ? RNL_ERR_IO : RNL_OK;
 }
 static bool driver_over(const device *d) {
     (void)d;
@@ -341,6 +342,36 @@ static void test_overflow(void **state) {
     close_it(d);
 }
 
+/* What is missing after a loss begins at the last callback: when it is noticed, a second later or
+ * five, and by what, is another matter. */
+static void test_loss(void **state) {
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        const int periods = k % 2 == 0 ? 50 : 600; /* young streams are given longer */
+        duplex *d = NULL;
+        driver *v = open_driver(16000, 16000, true, &d);
+        duplex_block block;
+        for (int i = 0; i < periods; i++) {
+            period(v, 0.0, 0.5);
+            while (duplex_pull(d, &block) == RNL_OK) continue;
+            assert_int_equal(duplex_wait(d, NULL), RNL_OK);
+            v->now_us = (i + 1) * PERIOD_US;
+        }
+        v->now_us += 250000;
+        v->fails = k >= 2;
+        while (duplex_wait(d, NULL) == RNL_OK) continue;
+        assert_int_equal(duplex_reopen(d), RNL_OK);
+        const int64_t back_us = v->now_us;
+        v->fails = false;
+        period(v, 0.0, 0.7);
+        assert_int_equal(duplex_pull(d, &block), RNL_OK);
+        const int64_t gone_us = back_us - periods * PERIOD_US;
+        /* A callback is noticed by the wait behind it, 10 ms later. */
+        assert_in_range(block.lost_count, (gone_us - 10000) * 16 / 1000, gone_us * 16 / 1000);
+        close_it(d);
+    }
+}
+
 /* ---- Two clocks ---- */
 
 typedef struct world {
@@ -480,7 +511,8 @@ int main(void) {
         cmocka_unit_test(test_rates), cmocka_unit_test(test_lockstep),
         cmocka_unit_test(test_cut),   cmocka_unit_test(test_duck),
         cmocka_unit_test(test_late),  cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_drift), cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_loss),  cmocka_unit_test(test_drift),
+        cmocka_unit_test(test_jump),
     };
     return cmocka_run_group_tests_name("duplex", tests, NULL, NULL);
 }
