@@ -205,11 +205,9 @@ size_t rnl_transcript_memory_size(const rnl_transcript *t) {
 void rnl_transcript_reset(rnl_transcript *t, int rate) {
     assert(rate >= 4000 && rate <= 768000);
     (void)pthread_mutex_lock(&t->lock);
-    /* Nothing new is begun; what runs is waited for. */
-    for (int64_t i = t->head; i < t->tail_index; i++) {
-        slot *s = &t->slots[i % t->slot_count];
-        if (s->state == SLOT_CLIP || s->state == SLOT_ENCODED) s->state = SLOT_DONE;
-    }
+    /* Nothing new is begun, not even the decoding of what is being encoded; what runs is waited
+     * for. */
+    t->resetting = true;
     while (t->encoding_count + t->decoding_count > 0) (void)pthread_cond_wait(&t->moved, &t->lock);
     for (int i = 0; i < t->slot_count; i++) {
         slot *s = &t->slots[i];
@@ -221,6 +219,7 @@ void rnl_transcript_reset(rnl_transcript *t, int rate) {
     }
     t->head = t->tail_index = 0;
     t->failure = RNL_OK;
+    t->resetting = false;
     transcript_count(t); /* what is counted begins now */
     t->stats = (rnl_transcript_stats){0};
     (void)pthread_mutex_unlock(&t->lock);

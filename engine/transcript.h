@@ -97,6 +97,7 @@ struct rnl_transcript {
     pthread_mutex_t lock;
     pthread_cond_t moved; /* a slot changed its state */
     bool lock_made, stopping;
+    bool resetting; /* no work is begun */
     slot *slots;
     int slot_count;
     int64_t head, tail_index; /* pieces since reset */

@@ -195,7 +195,7 @@ static slot *choose(const rnl_transcript *t) {
 }
 
 bool transcript_work(rnl_transcript *t) {
-    if (t->failure != RNL_OK) return false;
+    if (t->failure != RNL_OK || t->resetting) return false;
     slot *s = choose(t);
     if (s == NULL) return false;
     const bool is_encode = s->state == SLOT_CLIP;

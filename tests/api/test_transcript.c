@@ -13,6 +13,7 @@
 
 #include <runnel/runnel_transcript.h>
 
+#include "engine/transcript.h"
 #include "tests/support/rig.h"
 
 #define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
@@ -200,6 +201,42 @@ static float music(int i, float noise) {
     return y + (note % 2 == 0 ? 0.3f * noise * expf(-40.0f * since) : 0.0f);
 }
 
+/* A piece that is being encoded while reset waits is not decoded any more. */
+static void reset_begins_no_work(void **state) {
+    const recording *r = *state;
+    rnl_transcript_config c = rnl_transcript_config_default(r->model);
+    c.thread_count = 2;
+    c.piece_min = 0;
+    c.piece_max = 10;
+    rnl_transcript *t;
+    assert_int_equal(rnl_transcript_create(r->model, &c, &t, NULL), RNL_OK);
+    int met = 0;
+    for (int i = 0; i < 5 * rig_rounds(3) && met < rig_rounds(3); i++) {
+        size_t taken;
+        assert_int_equal(rnl_transcript_push(t, r->samples, r->count, &taken, NULL), RNL_OK);
+        slot *encoding = NULL;
+        for (int looks = 0; encoding == NULL && looks < 1000000; looks++) {
+            (void)pthread_mutex_lock(&t->lock);
+            for (int k = 0; k < t->slot_count && t->decoding_count == 0; k++)
+                if (t->slots[k].state == SLOT_ENCODING) encoding = &t->slots[k];
+            if (encoding != NULL) encoding->decoded = -1;
+            (void)pthread_mutex_unlock(&t->lock);
+        }
+        /* The helper may have begun to decode in between; that is waited for. */
+        (void)pthread_mutex_lock(&t->lock);
+        const bool meets = encoding != NULL && encoding->state == SLOT_ENCODING;
+        (void)pthread_mutex_unlock(&t->lock);
+        rnl_transcript_reset(t, RATE);
+        met += meets;
+        if (meets) assert_true(encoding->decoded == -1);
+    }
+    assert_true(met > 0);
+    heard h;
+    hear(t, r->samples, r->count, 40000, &h);
+    assert_true(h.piece_count > 0);
+    rnl_transcript_destroy(&t);
+}
+
 static void silence_noise_and_music_give_nothing(void **state) {
     const recording *r = *state;
     float *sound = calloc(20 * RATE, sizeof *sound);
@@ -367,6 +404,7 @@ int main(void) {
         cmocka_unit_test(clips_are_found_and_understood),
         cmocka_unit_test(any_cut_and_any_threads_give_the_same),
         cmocka_unit_test(reset_in_the_middle_forgets),
+        cmocka_unit_test(reset_begins_no_work),
         cmocka_unit_test(silence_noise_and_music_give_nothing),
         cmocka_unit_test(forced_cuts_are_between_sentences),
         cmocka_unit_test(whole_is_one_piece),
