@@ -40,6 +40,7 @@ rnl_model *open_model(const options *o, int *code) {
     config.tokenizer_path = o->tokenizer;
     config.exact = o->exact;
     config.cpu = o->cpu;
+    if (o->threads > 0) config.thread_count = o->threads;
     rnl_tuning tuning;
     if (tuning_read(&tuning, o->quiet)) config.tuning = &tuning;
     config.log = log_to_stderr;

@@ -6,10 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/range.h"
 #include "core/status.h"
 
 rnl_model_config rnl_model_config_default(void) {
-    return (rnl_model_config){0};
+    return (rnl_model_config){.thread_count = rnl_thread_count_default()};
 }
 
 const char *rnl_version(void) {
@@ -66,9 +67,8 @@ static rnl_status open_files(rnl_model *m, const char *path, const rnl_model_con
     struct stat info;
     if (stat(path, &info) != 0)
         return status_fail(error, RNL_ERR_IO, "%s: there is no such model file or folder", path);
-    const rnl_model_config defaults = rnl_model_config_default();
     if (S_ISDIR(info.st_mode)) return source_open_hf(&m->source, path, error);
-    return source_open_gguf(&m->source, path, config != NULL ? config : &defaults, error);
+    return source_open_gguf(&m->source, path, config, error);
 }
 
 static rnl_status refuse_level(const char *name, unsigned available, rnl_error *error) {
@@ -87,12 +87,11 @@ static rnl_status refuse_level(const char *name, unsigned available, rnl_error *
 
 static rnl_status select_level(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
     const unsigned available = kernels_cpu_features();
-    const bool exact = config != NULL && config->exact;
     /* What rounds floats is only taken by name, and never by a model that is to be exact. */
     unsigned features = available & ~(unsigned)KERNELS_CPU_ROUNDS;
-    if (config != NULL && config->cpu != NULL && !kernels_level(config->cpu, available, &features))
+    if (config->cpu != NULL && !kernels_level(config->cpu, available, &features))
         return refuse_level(config->cpu, available, error);
-    if (exact) features &= ~(unsigned)KERNELS_CPU_ROUNDS;
+    if (config->exact) features &= ~(unsigned)KERNELS_CPU_ROUNDS;
     if (kernels_allowed(features) != features)
         return status_fail(
             error, RNL_ERR_ARGUMENT,
@@ -117,7 +116,7 @@ rnl_tuning rnl_tuning_default(void) {
 }
 
 static rnl_status take_tuning(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
-    m->tuning = config != NULL && config->tuning != NULL ? *config->tuning : rnl_tuning_default();
+    m->tuning = config->tuning != NULL ? *config->tuning : rnl_tuning_default();
     if ((unsigned)m->tuning.prefetch >= RNL_PREFETCH_COUNT)
         return status_fail(error, RNL_ERR_ARGUMENT, "tuning.prefetch is %d, none of rnl_prefetch",
                            (int)m->tuning.prefetch);
@@ -126,9 +125,9 @@ static rnl_status take_tuning(rnl_model *m, const rnl_model_config *config, rnl_
                        m->tuning.block_kib);
 }
 
-static rnl_status pack(rnl_model *m, rnl_error *error) {
+static rnl_status pack(rnl_model *m, int thread_count, rnl_error *error) {
     pool *p;
-    rnl_status status = pool_create(rnl_thread_count_default(), &p);
+    rnl_status status = pool_create(thread_count, &p);
     if (status == RNL_OK) status = weights_pack(m->source.w, p, m->tuning.huge_pages);
     pool_destroy(&p);
     if (status == RNL_OK) return RNL_OK;
@@ -142,24 +141,31 @@ static char *without_slashes(const char *path) {
     return strndup(path, size);
 }
 
+static rnl_status check_config(const rnl_model_config *c, rnl_error *error) {
+    const range ranges[] = {{"thread_count", c->thread_count, 1, RNL_THREAD_CAP}};
+    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
+}
+
 static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_config *config,
                              rnl_error *error) {
     m->path = without_slashes(name);
     if (m->path == NULL || weights_create(&m->source.w) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
     const char *path = m->path;
-    if (config != NULL) m->source.log = config->log, m->source.log_context = config->log_context;
-    rnl_status status = open_files(m, path, config, error);
+    m->source.log = config->log;
+    m->source.log_context = config->log_context;
+    rnl_status status = check_config(config, error);
+    if (status == RNL_OK) status = open_files(m, path, config, error);
     if (status != RNL_OK) return status;
     status = select_level(m, config, error);
     if (status == RNL_OK) status = take_tuning(m, config, error);
     if (status != RNL_OK) return status;
-    m->exact = config != NULL && config->exact;
+    m->exact = config->exact;
     loader l = {.w = m->source.w, .prefix = "", .file = m->path, .error = error, .pack = !m->exact};
     load_stages(m, &l);
     if (l.status != RNL_OK) return l.status;
     status = check_fit(m, error);
-    if (status == RNL_OK && !m->exact) status = pack(m, error);
+    if (status == RNL_OK && !m->exact) status = pack(m, config->thread_count, error);
     if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
     if (status == RNL_OK) measure(m);
     return status;
@@ -172,7 +178,8 @@ rnl_status rnl_model_open(const char *path, const rnl_model_config *config, rnl_
     *model = NULL;
     rnl_model *m = calloc(1, sizeof *m);
     if (m == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    const rnl_status status = open_model(m, path, config, error);
+    const rnl_model_config defaults = rnl_model_config_default();
+    const rnl_status status = open_model(m, path, config != NULL ? config : &defaults, error);
     if (status != RNL_OK) rnl_model_close(&m);
     *model = m;
     return status;

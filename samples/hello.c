@@ -30,7 +30,6 @@ int main(int argc, char **argv) {
     const size_t count = fread(pcm, 2, 60 * 48000, f);
     for (size_t i = 0; i < count; i++) samples[i] = (float)pcm[i] / 32768.0f;
     (void)fclose(f);
-
     rnl_error error;
     rnl_model *model;
     rnl_session *s;
@@ -38,7 +37,8 @@ int main(int argc, char **argv) {
     if (rnl_session_create(model, NULL, &s, &error) != RNL_OK) return fail(error.text);
     const char *system = rnl_model_system_prompt(model, RNL_MODE_INTERLEAVED);
     const rnl_turn_config turn = rnl_turn_config_default(model, RNL_MODE_INTERLEAVED);
-    if (rnl_session_add_text(s, RNL_ROLE_SYSTEM, system, strlen(system), &error) != RNL_OK ||
+    if ((system != NULL && /* a text model has none */
+         rnl_session_add_text(s, RNL_ROLE_SYSTEM, system, strlen(system), &error) != RNL_OK) ||
         rnl_session_add_audio(s, samples, count, (int)head[6], &error) != RNL_OK ||
         rnl_session_begin(s, &turn, &error) != RNL_OK)
         return fail(error.text);

@@ -72,7 +72,7 @@ enum {
     RNL_THREAD_CAP = 64
 };
 
-/* Threads that a session computes with when nobody says: the physical cores this process may use,
+/* Threads that models and sessions take when nobody says: the physical cores this process may use,
  * no more than its control group's quota; in [1, RNL_THREAD_CAP]. Looks it up each time. */
 RNL_API int rnl_thread_count_default(void);
 
@@ -116,6 +116,8 @@ typedef struct rnl_model_config {
                                  * (default): the best here, but neither "avx512_bf16" nor "amx",
                                  * whose long batches have other bits */
     const rnl_tuning *tuning;   /* copied; NULL: defaults */
+    int thread_count;           /* that open it, [1, RNL_THREAD_CAP]; default:
+                                 * rnl_thread_count_default(). They are gone when it is open */
     rnl_log_fn log;             /* NULL (default): nothing is logged. Called while opening only */
     void *log_context;
 } rnl_model_config;
@@ -126,7 +128,7 @@ RNL_API rnl_model_config rnl_model_config_default(void);
  * directory. Weights are mapped, not read; the files must not shrink while the model lives
  * (touching what is gone raises SIGBUS). config may be NULL (defaults).
  * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (mixture of experts, vision), RNL_ERR_MEMORY,
- * RNL_ERR_ARGUMENT: this machine has no such level; a tuning out of its range. */
+ * RNL_ERR_ARGUMENT: this machine has no such level; a tuning or thread_count out of its range. */
 RNL_API RNL_MUST_USE rnl_status rnl_model_open(const char *path, const rnl_model_config *config,
                                                rnl_model **model, rnl_error *error);
 /* Closes it; all its sessions must be gone. NULL is fine; sets NULL. */
