@@ -175,14 +175,14 @@ static void tell_times(const running *r, const rnl_reply *reply) {
                       rnl_finish_name(reply->finish));
 }
 
-static void set_time(json *object, const char *key, double value) {
+static void set_time(json_draft *object, const char *key, double value) {
     if (value >= 0) json_set(object, key, json_new_number(value));
 }
 
-static json *frames_of(const rnl_reply *reply) {
-    json *frames = json_new_array();
+static json_draft *frames_of(const rnl_reply *reply) {
+    json_draft *frames = json_new_array();
     for (size_t i = 0; i < reply->frame_count; i++) {
-        json *codes = json_new_array();
+        json_draft *codes = json_new_array();
         for (int k = 0; k < reply->codebook_count; k++)
             json_append(codes,
                         json_new_int(reply->frames[i * (size_t)reply->codebook_count + (size_t)k]));
@@ -192,7 +192,7 @@ static json *frames_of(const rnl_reply *reply) {
 }
 
 static int json_reply(const running *r, const rnl_reply *reply) {
-    json *o = json_new_object(), *ids = json_new_array(), *times = json_new_object();
+    json_draft *o = json_new_object(), *ids = json_new_array(), *times = json_new_object();
     if (r->a->input != NULL)
         json_set(o, "input", json_new_string(r->a->input, strlen(r->a->input)));
     json_set(o, "text", json_new_string(r->text != NULL ? r->text : "", r->text_size));

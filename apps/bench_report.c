@@ -28,12 +28,12 @@ const char *bench_type(const rnl_model *m) {
     return quant_describe((uint32_t)stack_first_matrix(&m->backbone.stack)->type)->name;
 }
 
-static void set_text(json *o, const char *key, const char *text) {
+static void set_text(json_draft *o, const char *key, const char *text) {
     json_set(o, key, json_new_string(text, strlen(text)));
 }
 
 static void json_row(const bench *b, const bench_row *row, double median, double limit) {
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     set_text(o, "work", row->work);
     set_text(o, "type", row->type);
     set_text(o, "level", row->level);
@@ -48,7 +48,7 @@ static void json_row(const bench *b, const bench_row *row, double median, double
     json_set(o, "limit", json_new_number(limit > 0 ? limit : NAN));
     json_set(o, "memory", json_new_int(bench_high_water(b)));
     char *line = json_text(o);
-    json_destroy(&o);
+    json_drop(&o);
     if (line != NULL) puts(line);
     free(line);
     (void)fflush(stdout);

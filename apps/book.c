@@ -64,7 +64,7 @@ static char *settings_line(const book *b) {
     rnl_model_get_info(b->model, &info);
     const rnl_turn_config t = answer_config(b->o, b->model, RNL_MODE_SPEAK);
     const char *cpu = b->o->cpu != NULL ? b->o->cpu : "";
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "runnel", json_new_string("say", 3));
     json_set(o, "format", json_new_int(1));
     json_set(o, "model", json_new_string(info.name, strlen(info.name)));
@@ -86,7 +86,7 @@ static char *settings_line(const book *b) {
     json_set(o, "sentence_max", json_new_int(char_max(b->o)));
     json_set(o, "plain", json_new_bool(b->o->plain));
     char *line = json_text(o);
-    json_destroy(&o);
+    json_drop(&o);
     return line;
 }
 
@@ -94,7 +94,7 @@ static char *settings_line(const book *b) {
 
 static int print_part(const book *b, const part *p) {
     if (!b->o->json) return EXIT_OK;
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "index", json_new_int(parts_piece_count(b->parts)));
     json_set(o, "start", json_new_number((double)p->begin / RNL_RATE_OUT));
     json_set(o, "end", json_new_number((double)p->end / RNL_RATE_OUT));

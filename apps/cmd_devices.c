@@ -9,7 +9,7 @@
 #include "core/json.h"
 
 static int json_row(const device_row *r) {
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "index", json_new_int(r->index));
     json_set(o, "name", json_new_string(r->name, strlen(r->name)));
     json_set(o, "host", json_new_string(r->host, strlen(r->host)));

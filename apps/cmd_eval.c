@@ -85,8 +85,8 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
 
 /* ---- Reports ---- */
 
-static json *counts_of(const edit_counts *c) {
-    json *o = json_new_object();
+static json_draft *counts_of(const edit_counts *c) {
+    json_draft *o = json_new_object();
     json_set(o, "rate", json_new_number(wer_rate(c)));
     json_set(o, "reference", json_new_int(c->reference));
     json_set(o, "correct", json_new_int(c->correct));
@@ -98,7 +98,7 @@ static json *counts_of(const edit_counts *c) {
 
 static int json_one(const eval *e, size_t i) {
     const result *r = &e->results[i];
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "audio_filepath", json_new_string(e->refs.paths[i], strlen(e->refs.paths[i])));
     json_set(o, "text", json_new_string(e->refs.texts[i], strlen(e->refs.texts[i])));
     json_set(o, "pred_text", json_new_string(r->text, r->size));
@@ -112,7 +112,7 @@ static int json_one(const eval *e, size_t i) {
 
 static int json_total(const eval *e, const wer_counts *total) {
     const recordings *r = &e->all;
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "files", json_new_int((int64_t)r->done_count));
     json_set(o, "failed", json_new_int((int64_t)r->failed_count));
     json_set(o, "words", counts_of(&total->words));
@@ -129,7 +129,7 @@ static int json_total(const eval *e, const wer_counts *total) {
     json_set(o, "skipped", json_new_int(r->stats.skipped_count));
     json_set(o, "again", json_new_int(r->stats.again_count));
     json_set(o, "joined", json_new_int(r->stats.joined_count));
-    json *all = json_new_object();
+    json_draft *all = json_new_object();
     json_set(all, "total", o);
     return print_json(all);
 }

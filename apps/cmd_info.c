@@ -156,21 +156,21 @@ static void print_remarks(const rnl_model *m) {
 
 /* ---- The same for programs ---- */
 
-static void set_text(json *object, const char *key, const char *text) {
+static void set_text(json_draft *object, const char *key, const char *text) {
     json_set(object, key, json_new_string(text, strlen(text)));
 }
 
-static void set_size(json *object, const char *key, size_t size) {
+static void set_size(json_draft *object, const char *key, size_t size) {
     json_set(object, key, json_new_int((int64_t)size));
 }
 
-static json *parts_of(const rnl_model *m) {
+static json_draft *parts_of(const rnl_model *m) {
     part parts[PART_COUNT];
-    json *all = json_new_object();
+    json_draft *all = json_new_object();
     gather(m, parts);
     for (int i = 0; i < PART_COUNT; i++) {
         if (parts[i].count == 0) continue;
-        json *one = json_new_object(), *types = json_new_object();
+        json_draft *one = json_new_object(), *types = json_new_object();
         set_size(one, "bytes", parts[i].size);
         set_size(one, "tensors", parts[i].count);
         for (int t = 0; t < QUANT_TYPE_CAP; t++)
@@ -182,9 +182,9 @@ static json *parts_of(const rnl_model *m) {
     return all;
 }
 
-static json *modes_of(const rnl_model *m) {
+static json_draft *modes_of(const rnl_model *m) {
     const char *const names[] = {"interleaved", "transcribe", "speak", "text"};
-    json *modes = json_new_array();
+    json_draft *modes = json_new_array();
     for (int i = 0; i < RNL_MODE_COUNT; i++)
         if (rnl_model_can(m, (rnl_mode)i))
             json_append(modes, json_new_string(names[i], strlen(names[i])));
@@ -198,7 +198,7 @@ static int json_all(const options *o, const rnl_model *m) {
     const int code = plan_session(o, m, &config, &p);
     if (code != EXIT_OK) return code;
     rnl_model_get_info(m, &info);
-    json *object = json_new_object(), *session = json_new_object();
+    json_draft *object = json_new_object(), *session = json_new_object();
     set_text(object, "path", m->path);
     set_text(object, "name", info.name);
     set_text(object, "kind", m->source.kind);

@@ -61,19 +61,19 @@ static double rounded(double seconds) {
     return round(1e3 * seconds) / 1e3;
 }
 
-static json *text_of(const rnl_piece *p, size_t at, size_t size) {
+static json_draft *text_of(const rnl_piece *p, size_t at, size_t size) {
     return json_new_string(p->text + at, size);
 }
 
-static json *confidence_of(float value) {
+static json_draft *confidence_of(float value) {
     return json_new_number(round(1e4 * (double)value) / 1e4);
 }
 
-static json *words_of(const rnl_piece *p, size_t at, size_t count) {
-    json *words = json_new_array();
+static json_draft *words_of(const rnl_piece *p, size_t at, size_t count) {
+    json_draft *words = json_new_array();
     for (size_t i = at; i < at + count; i++) {
         const rnl_word *w = &p->words[i];
-        json *word = json_new_object();
+        json_draft *word = json_new_object();
         json_set(word, "start", json_new_number(rounded(w->begin)));
         json_set(word, "end", json_new_number(rounded(w->end)));
         json_set(word, "word", text_of(p, w->text_at, w->text_size));
@@ -83,14 +83,14 @@ static json *words_of(const rnl_piece *p, size_t at, size_t count) {
     return words;
 }
 
-static json *tokens_of(const rnl_piece *p, size_t at, size_t count) {
-    json *tokens = json_new_array();
+static json_draft *tokens_of(const rnl_piece *p, size_t at, size_t count) {
+    json_draft *tokens = json_new_array();
     for (size_t i = at; i < at + count; i++) json_append(tokens, json_new_int(p->tokens[i]));
     return tokens;
 }
 
-static json *segment_of(const rnl_piece *p, const rnl_segment *s) {
-    json *o = json_new_object();
+static json_draft *segment_of(const rnl_piece *p, const rnl_segment *s) {
+    json_draft *o = json_new_object();
     json_set(o, "start", json_new_number(rounded(s->begin)));
     json_set(o, "end", json_new_number(rounded(s->end)));
     json_set(o, "text", text_of(p, s->text_at, s->text_size));
@@ -100,17 +100,17 @@ static json *segment_of(const rnl_piece *p, const rnl_segment *s) {
     return o;
 }
 
-static json *string(const char *text) {
+static json_draft *string(const char *text) {
     return json_new_string(text, strlen(text));
 }
 
-static void set_ms(json *object, const char *key, double seconds) {
+static void set_ms(json_draft *object, const char *key, double seconds) {
     if (seconds > 0) json_set(object, key, json_new_number(1e3 * seconds));
 }
 
 /* What --json tells of every answer (apps/answer.c); a transcript is text throughout. */
-static bool set_turn(json *o, const rnl_piece *p) {
-    json *ids = json_new_array(), *times = json_new_object();
+static bool set_turn(json_draft *o, const rnl_piece *p) {
+    json_draft *ids = json_new_array(), *times = json_new_object();
     for (size_t i = 0; i < p->emitted_count; i++) json_append(ids, json_new_int(p->emitted[i]));
     json_set(o, "text_tokens", ids);
     char *modality = malloc(p->emitted_count + 1);
@@ -130,7 +130,7 @@ static bool set_turn(json *o, const rnl_piece *p) {
 }
 
 char *format_piece_json(const format_head *head, const rnl_piece *p) {
-    json *o = json_new_object(), *segments = json_new_array();
+    json_draft *o = json_new_object(), *segments = json_new_array();
     json_set(o, "input", string(head->input));
     if (head->channel > 0) json_set(o, "channel", json_new_int(head->channel));
     json_set(o, "piece", json_new_int(p->index));
@@ -144,13 +144,13 @@ char *format_piece_json(const format_head *head, const rnl_piece *p) {
         json_append(segments, segment_of(p, &p->segments[i]));
     json_set(o, "segments", segments);
     char *line = done ? json_text(o) : NULL;
-    json_destroy(&o);
+    json_drop(&o);
     return line;
 }
 
-static bool write_json(FILE *out, const char *before, json *o, const char *after) {
+static bool write_json(FILE *out, const char *before, json_draft *o, const char *after) {
     char *line = json_text(o);
-    json_destroy(&o);
+    json_drop(&o);
     if (line == NULL) return false;
     (void)fprintf(out, "%s%s%s", before, line, after);
     free(line);
@@ -158,7 +158,7 @@ static bool write_json(FILE *out, const char *before, json *o, const char *after
 }
 
 static bool json_head(format_writer *w, const format_head *head) {
-    json *settings = json_new_object();
+    json_draft *settings = json_new_object();
     if (head->system != NULL) json_set(settings, "system", string(head->system));
     json_set(settings, "piece_min", json_new_number(head->piece_min));
     json_set(settings, "piece_max", json_new_number(head->piece_max));
@@ -230,7 +230,7 @@ static void put_row(const format_writer *w, const rnl_piece *p, const rnl_segmen
 }
 
 static bool put_jsonl(const format_writer *w, const rnl_piece *p, const rnl_segment *s) {
-    json *o = segment_of(p, s);
+    json_draft *o = segment_of(p, s);
     json_set(o, "input", string(w->input));
     if (w->channel > 0) json_set(o, "channel", json_new_int(w->channel));
     return write_json(w->out, "", o, "\n");

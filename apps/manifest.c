@@ -226,14 +226,14 @@ bool manifest_is_done(const manifest *m, const manifest_input *input) {
 }
 
 bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error) {
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "input", json_new_string(input->path, strlen(input->path)));
     json_set(o, "size", json_new_int(input->size));
     json_set(o, "changed", json_new_int(input->changed));
     json_set(o, "settings", json_new_string(m->settings, strlen(m->settings)));
     json_set(o, "seconds", json_new_number(seconds));
     char *line = json_text(o);
-    json_destroy(&o);
+    json_drop(&o);
     if (line == NULL) {
         (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
         return false;

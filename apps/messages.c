@@ -64,9 +64,9 @@ char *read_to_end(FILE *stream, size_t size_max, size_t *size) {
     return NULL;
 }
 
-int print_json(json *object) {
+int print_json(json_draft *object) {
     char *line = json_text(object);
-    json_destroy(&object);
+    json_drop(&object);
     if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     (void)puts(line);
     free(line);

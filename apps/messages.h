@@ -34,7 +34,7 @@ int flush_output(void);
 char *read_to_end(FILE *stream, size_t size_max, size_t *size);
 /* Prints a JSON object as a line of standard output, flushes it, and frees the object. EXIT_OK, or
  * the code of a complaint about memory or the output. */
-int print_json(json *object);
+int print_json(json_draft *object);
 
 /* Whether colours may be written to fd: a terminal, and NO_COLOR is not set or empty
  * (no-color.org). */

@@ -218,13 +218,13 @@ int parts_pause(parts *p, double seconds) {
 
 int parts_end(parts *p, const char *text, const char *finish, part *done) {
     *done = (part){.text = text, .finish = finish, .begin = p->begin, .end = p->sample_count};
-    json *record = json_new_object();
+    json_draft *record = json_new_object();
     json_set(record, "begin", json_new_int(done->begin));
     json_set(record, "end", json_new_int(done->end));
     json_set(record, "finish", json_new_string(finish, strlen(finish)));
     json_set(record, "text", json_new_string(text, strlen(text)));
     char *line = json_text(record);
-    json_destroy(&record);
+    json_drop(&record);
     if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     int code = EXIT_OK;
     if (!on_disk(p->samples))

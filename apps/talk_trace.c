@@ -83,7 +83,7 @@ talk_trace *trace_open(const options *o, rnl_model *model, talk_view *view, int 
 
 /* ---- The line ---- */
 
-static json *mark_of(const rnl_live_turn *turn, int mark) {
+static json_draft *mark_of(const rnl_live_turn *turn, int mark) {
     const int64_t us = turn->mark_us[mark];
     return us >= 0 ? json_new_int(us) : json_new_number((double)NAN); /* null */
 }
@@ -93,7 +93,7 @@ static int write_line(talk_trace *t) {
     const size_t user_size = t->user_size;
     t->user_size = t->user_shown = 0;
     if (t->file == NULL) return EXIT_OK;
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "turn", json_new_int(t->turn.index));
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++) {
         char name[16];
@@ -105,7 +105,7 @@ static int write_line(talk_trace *t) {
     if (t->session != NULL) json_set(o, "user_text", json_new_string(t->user, user_size));
     json_set(o, "barged_in", json_new_bool(t->turn.barged_in));
     char *line = json_text(o);
-    json_destroy(&o);
+    json_drop(&o);
     if (line == NULL) return out_of_memory();
     errno = 0;
     const bool good = fprintf(t->file, "%s\n", line) > 0 && fflush(t->file) == 0;

@@ -46,10 +46,10 @@ static void name_processor(char name[NAME_CAP]) {
     (void)fclose(f);
 }
 
-json *tuning_json(const rnl_tuning *t) {
+json_draft *tuning_json(const rnl_tuning *t) {
     char name[NAME_CAP];
     name_processor(name);
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "cpu", json_new_string(name, strlen(name)));
     const char *prefetch = tuning_prefetch_names[t->prefetch];
     json_set(o, "prefetch", json_new_string(prefetch, strlen(prefetch)));
@@ -132,9 +132,9 @@ int tuning_prepare(char path[TUNING_PATH_CAP]) {
 }
 
 int tuning_write(const char *path, const rnl_tuning *t) {
-    json *o = tuning_json(t);
+    json_draft *o = tuning_json(t);
     char *text = json_text(o);
-    json_destroy(&o);
+    json_drop(&o);
     int code = EXIT_OK;
     rnl_error error = {0};
     if (text == NULL)

@@ -25,6 +25,6 @@ int tuning_prepare(char path[TUNING_PATH_CAP]);
 /* Keeps it there. EXIT_OK or the code of a complaint. */
 int tuning_write(const char *path, const rnl_tuning *t);
 /* As one object of JSON. */
-json *tuning_json(const rnl_tuning *t);
+json_draft *tuning_json(const rnl_tuning *t);
 
 #endif

@@ -1,4 +1,4 @@
-/* The only file that knows Jansson. A json is a json_t under another name. */
+/* The only file that knows Jansson. A json, which only reads, is a json_t under another name. */
 #include "core/json.h"
 
 #include <errno.h>
@@ -148,58 +148,116 @@ bool json_each(const json *object, json_member_fn fn, void *context) {
 
 /* ---- Building ---- */
 
-json *json_new_object(void) {
-    return (json *)json_object();
+struct json_draft {
+    json_t *value;
+    bool failed; /* an allocation, somewhere below */
+};
+
+/* Takes the value over; NULL is passed on. */
+static json_draft *draft_of(json_t *value) {
+    json_draft *d = value != NULL ? malloc(sizeof *d) : NULL;
+    if (d == NULL)
+        json_decref(value);
+    else
+        *d = (json_draft){.value = value};
+    return d;
 }
 
-json *json_new_array(void) {
-    return (json *)json_array();
+json_draft *json_new_object(void) {
+    return draft_of(json_object());
+}
+
+json_draft *json_new_array(void) {
+    return draft_of(json_array());
 }
 
 /* Bytes with every invalid sequence as U+FFFD: Jansson refuses anything that is not UTF-8. */
-json *json_new_string(const char *text, size_t size) {
+json_draft *json_new_string(const char *text, size_t size) {
     char *clean = malloc(3 * size + UTF8_PENDING_CAP * 3 + 1);
     if (clean == NULL) return NULL;
     utf8_decoder decoder;
     utf8_decoder_reset(&decoder);
     size_t used = utf8_decoder_push(&decoder, text, size, clean, 3 * size);
     used += utf8_decoder_flush(&decoder, clean + used, UTF8_PENDING_CAP * 3);
-    json *v = (json *)json_stringn(clean, used);
+    json_t *v = json_stringn(clean, used);
     free(clean);
-    return v;
+    return draft_of(v);
 }
 
-json *json_new_int(int64_t value) {
-    return (json *)json_integer(value);
+json_draft *json_new_int(int64_t value) {
+    return draft_of(json_integer(value));
 }
 
-json *json_new_number(double value) {
-    return (json *)(isfinite(value) ? json_real(value) : json_null());
+json_draft *json_new_number(double value) {
+    return draft_of(isfinite(value) ? json_real(value) : json_null());
 }
 
-json *json_new_bool(bool value) {
-    return (json *)json_boolean(value);
+json_draft *json_new_bool(bool value) {
+    return draft_of(json_boolean(value));
 }
 
-/* A failed allocation anywhere leaves this mark, which json_text finds. */
-static const char *const failed_key = "\1failed";
-
-static void mark_failed(json_t *container) {
-    if (json_is_object((json *)container))
-        (void)json_object_set_new(container, failed_key, json_null());
+/* The value of a child, NULL when there is none, and whether it is whole; the child is gone. */
+static json_t *take(json_draft *child, bool *failed) {
+    json_t *value = child != NULL ? child->value : NULL;
+    *failed = child == NULL || child->failed;
+    free(child);
+    return value;
 }
 
-void json_set(json *object, const char *key, json *child) {
-    if (child == NULL || json_object_set_new((json_t *)object, key, (json_t *)child) != 0)
-        mark_failed((json_t *)object);
+void json_set(json_draft *object, const char *key, json_draft *child) {
+    bool failed;
+    json_t *value = take(child, &failed);
+    if (object == NULL) json_decref(value);
+    if (object == NULL) return;
+    failed = json_object_set_new(object->value, key, value) != 0 || failed;
+    object->failed = object->failed || failed;
 }
 
-void json_append(json *array, json *child) {
-    (void)json_array_append_new((json_t *)array, (json_t *)child);
+void json_append(json_draft *array, json_draft *child) {
+    bool failed;
+    json_t *value = take(child, &failed);
+    if (array == NULL) json_decref(value);
+    if (array == NULL) return;
+    failed = json_array_append_new(array->value, value) != 0 || failed;
+    array->failed = array->failed || failed;
 }
 
-char *json_text(const json *root) {
-    if (json_get(root, failed_key) != NULL) return NULL;
+typedef struct line {
+    char *text;
+    size_t size, cap;
+    bool failed;
+} line;
+
+/* Jansson does not look at every failure of what it calls, so the line keeps it in mind. */
+static int put(const char *text, size_t size, void *context) {
+    line *l = context;
+    if (!l->failed && size >= l->cap - l->size) {
+        const size_t cap = 2 * l->cap + size + 64;
+        char *grown = realloc(l->text, cap);
+        l->failed = grown == NULL;
+        if (grown != NULL) l->text = grown, l->cap = cap;
+    }
+    if (l->failed) return -1;
+    memcpy(l->text + l->size, text, size);
+    l->size += size;
+    l->text[l->size] = '\0';
+    return 0;
+}
+
+char *json_text(const json_draft *root) {
+    if (root == NULL || root->failed) return NULL;
+    line l = {0};
     /* 15 digits: as many as a double always keeps, so that 0.1 is not 0.10000000000000001. */
-    return json_dumps(in(root), JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+    if (json_dump_callback(root->value, put, &l, flags) == 0 && !l.failed) return l.text;
+    free(l.text);
+    return NULL;
+}
+
+void json_drop(json_draft **root) {
+    json_draft *d = *root;
+    *root = NULL;
+    if (d == NULL) return;
+    json_decref(d->value);
+    free(d);
 }

@@ -33,17 +33,21 @@ bool json_number(const json *v, double *out);
 typedef bool (*json_member_fn)(void *context, const char *key, size_t key_size, const json *value);
 bool json_each(const json *object, json_member_fn fn, void *context);
 
-/* Building (for --json output). Every function takes ownership of child; a failed allocation is
- * sticky in the object and makes json_text return NULL. */
-json *json_new_object(void);
-json *json_new_array(void);
-json *json_new_string(const char *text, size_t size); /* invalid UTF-8 becomes U+FFFD */
-json *json_new_int(int64_t value);
-json *json_new_number(double value); /* NaN and infinities become null */
-json *json_new_bool(bool value);
-void json_set(json *object, const char *key, json *child);
-void json_append(json *array, json *child);
+/* Building (for --json output), from the leaves up. Each value is the caller's until it is given to
+ * set or append, which take it over, whatever becomes of it, and are the last that may touch it.
+ * An allocation that fails anywhere below a value makes json_text of it NULL. */
+typedef struct json_draft json_draft; /* NULL stands for one that failed */
+
+json_draft *json_new_object(void);
+json_draft *json_new_array(void);
+json_draft *json_new_string(const char *text, size_t size); /* invalid UTF-8 becomes U+FFFD */
+json_draft *json_new_int(int64_t value);
+json_draft *json_new_number(double value); /* NaN and infinities become null */
+json_draft *json_new_bool(bool value);
+void json_set(json_draft *object, const char *key, json_draft *child);
+void json_append(json_draft *array, json_draft *child);
 /* One line of text, allocated: free() it. Key order as set. */
-char *json_text(const json *root);
+char *json_text(const json_draft *root);
+void json_drop(json_draft **root); /* NULL is fine; sets NULL */
 
 #endif

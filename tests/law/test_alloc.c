@@ -15,6 +15,7 @@
 
 #include <runnel/runnel_live.h>
 
+#include "core/json.h"
 #include "tests/support/rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -239,11 +240,49 @@ static void any_allocation_may_fail(void **state) {
     assert_int_equal(rmdir(alone), 0);
 }
 
+/* A line as `--json` writes them. */
+static char *build_line(void) {
+    json_draft *o = json_new_object(), *words = json_new_array();
+    for (int i = 0; i < 20; i++) {
+        json_draft *word = json_new_object();
+        json_set(word, "word", json_new_string("hello", 5));
+        json_set(word, "start", json_new_number(0.5 * i));
+        json_append(words, word);
+    }
+    json_set(o, "words", words);
+    json_set(o, "tokens", json_new_int(20));
+    char *line = json_text(o);
+    json_drop(&o);
+    return line;
+}
+
+/* An allocation that fails while a line is built leaves no line, never one without its words. */
+static void a_line_of_json_is_whole_or_none(void **state) {
+    (void)state;
+    skip_unguarded();
+    char *whole = build_line();
+    assert_non_null(whole);
+    long n = 1;
+    for (bool refused_one = true; refused_one; n++) {
+        begin_counting(n);
+        char *line = build_line();
+        refused_one = atomic_load(&allocated) >= n;
+        end_counting();
+        if (refused_one && line != NULL) fail_msg("allocation %ld: %s", n, line);
+        if (!refused_one) assert_string_equal(line, whole);
+        free(line);
+        assert_int_equal(atomic_load(&live), refused_one ? 0 : 1); /* nothing but the line */
+    }
+    assert_true(n > 100);
+    free(whole);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_after_create),
         cmocka_unit_test(nothing_is_allocated_while_talking),
         cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(a_line_of_json_is_whole_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

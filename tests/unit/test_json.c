@@ -166,7 +166,7 @@ static void files_are_bounded(void **state) {
 
 static void what_is_built_reads_back(void **state) {
     (void)state;
-    json *o = json_new_object(), *list = json_new_array();
+    json_draft *o = json_new_object(), *list = json_new_array();
     json_append(list, json_new_int(INT64_MIN));
     json_append(list, json_new_number(0.1));
     json_append(list, json_new_number(NAN));
@@ -178,22 +178,37 @@ static void what_is_built_reads_back(void **state) {
     char *text = json_text(o);
     assert_string_equal(text, "{\"list\":[-9223372036854775808,0.1,null,null,true],"
                               "\"bad\":\"a\xef\xbf\xbd\xef\xbf\xbd\",\"nul\":\"x\\u0000\\\"\\n\"}");
-    json_destroy(&o);
-    o = parse(text);
+    json_drop(&o);
+    assert_null(o);
+    json *read = parse(text);
     free(text);
     double r;
-    assert_true(json_number(json_at(json_get(o, "list"), 1), &r) && r == 0.1);
-    json_destroy(&o);
+    assert_true(json_number(json_at(json_get(read, "list"), 1), &r) && r == 0.1);
+    json_destroy(&read);
 }
 
 /* An allocation that failed while building must not become a line that looks whole. */
 static void a_failed_child_shows_in_the_text(void **state) {
     (void)state;
-    json *o = json_new_object();
+    json_draft *o = json_new_object();
     json_set(o, "a", json_new_int(1));
     json_set(o, "b", NULL);
     assert_null(json_text(o));
-    json_destroy(&o);
+    json_drop(&o);
+    /* However deep, in lists too, and whatever comes after it. */
+    json_draft *words = json_new_array(), *word = json_new_object();
+    json_set(word, "word", NULL);
+    json_append(words, word);
+    json_append(words, json_new_int(1));
+    o = json_new_object();
+    json_set(o, "words", words);
+    json_set(o, "text", json_new_string("x", 1));
+    assert_null(json_text(o));
+    json_drop(&o);
+    json_set(NULL, "a", json_new_int(1)); /* a container that failed takes its children with it */
+    json_append(NULL, json_new_object());
+    assert_null(json_text(NULL));
+    json_drop(&o);
 }
 
 int main(void) {
