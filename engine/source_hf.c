@@ -32,8 +32,21 @@ static void close_file(void *file) {
     safetensors_close(&f);
 }
 
-/* Adds every tensor of one file that has a canonical name. */
-static rnl_status add_file(source *s, const char *path, hf_part part, rnl_error *error) {
+/* Tensors of a checkpoint that have no canonical name. */
+typedef struct strangers {
+    size_t count;
+    char longest[128]; /* the most telling of their names */
+} strangers;
+
+static void note_stranger(strangers *others, const char *name) {
+    others->count++;
+    if (strlen(name) > strlen(others->longest))
+        (void)snprintf(others->longest, sizeof others->longest, "%s", name);
+}
+
+/* Adds every tensor of one file that has a canonical name; counts the others when asked. */
+static rnl_status add_file(source *s, const char *path, hf_part part, strangers *others,
+                           rnl_error *error) {
     safetensors *file = NULL;
     rnl_status status = safetensors_open(path, &file, error);
     if (status != RNL_OK) return status;
@@ -42,7 +55,10 @@ static rnl_status add_file(source *s, const char *path, hf_part part, rnl_error 
     for (size_t i = 0; i < safetensors_tensor_count(file); i++) {
         tensor t = *safetensors_tensor(file, i);
         char name[NAME_CAP];
-        if (!source_hf_name(part, t.name, name, sizeof name)) continue;
+        if (!source_hf_name(part, t.name, name, sizeof name)) {
+            if (others != NULL) note_stranger(others, t.name);
+            continue;
+        }
         t.name = name;
         status = weights_add(s->w, &t, path, error);
         if (status != RNL_OK) return status;
@@ -53,24 +69,44 @@ static rnl_status add_file(source *s, const char *path, hf_part part, rnl_error 
 typedef struct shard_job {
     source *s;
     const char *directory;
+    strangers *others;
 } shard_job;
 
 static rnl_status add_shard(void *context, const char *name, rnl_error *error) {
     const shard_job *job = context;
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/%s", job->directory, name);
-    return add_file(job->s, path, HF_MAIN, error);
+    return add_file(job->s, path, HF_MAIN, job->others, error);
 }
 
-static rnl_status add_main(source *s, const char *directory, rnl_error *error) {
+static rnl_status add_shards(source *s, const char *directory, strangers *others,
+                             rnl_error *error) {
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
     if (access(path, F_OK) == 0) {
-        shard_job job = {.s = s, .directory = directory};
+        shard_job job = {.s = s, .directory = directory, .others = others};
         return safetensors_each_shard(path, add_shard, &job, error);
     }
     (void)snprintf(path, sizeof path, "%s/model.safetensors", directory);
-    return add_file(s, path, HF_MAIN, error);
+    return add_file(s, path, HF_MAIN, others, error);
+}
+
+/* The weights of every stage are there under names of the original layout, or all of another are:
+ * said here, because a stage could only miss its first tensor. */
+static rnl_status add_main(source *s, const char *directory, rnl_error *error) {
+    strangers others = {0};
+    const rnl_status status = add_shards(s, directory, &others, error);
+    if (status != RNL_OK || others.count == 0) return status;
+    const bool audio = s->config.codebook_count > 0;
+    if (weights_find(s->w, "token_embd.weight") != NULL &&
+        (!audio || (weights_find(s->w, "a.conv1d.0.weight") != NULL &&
+                    weights_find(s->w, "depth_linear.weight") != NULL)))
+        return RNL_OK;
+    return status_fail(
+        error, RNL_ERR_UNSUPPORTED,
+        "%s: %zu tensors (such as '%s') have other names than in the original layout, "
+        "as when transformers' own class saved them; take the original checkpoint",
+        directory, others.count, others.longest);
 }
 
 /* A checkpoint that says that it is quantised, and holds what no weights are read from: better said
@@ -109,7 +145,7 @@ static rnl_status add_codec(source *s, const char *directory, rnl_error *error) 
     char path[PATH_CAP];
     if (s->config.codec == CODEC_LFM) {
         (void)snprintf(path, sizeof path, "%s/audio_detokenizer/model.safetensors", directory);
-        return add_file(s, path, HF_DETOKENIZER, error);
+        return add_file(s, path, HF_DETOKENIZER, NULL, error);
     }
     if (!find_mimi(directory, path, sizeof path))
         return status_fail(error, RNL_ERR_FORMAT,
@@ -118,7 +154,7 @@ static rnl_status add_codec(source *s, const char *directory, rnl_error *error) 
                            directory);
     s->config.codec = CODEC_MIMI;
     const rnl_status status = source_mimi_config(&s->config, directory, error);
-    return status == RNL_OK ? add_file(s, path, HF_MIMI, error) : status;
+    return status == RNL_OK ? add_file(s, path, HF_MIMI, NULL, error) : status;
 }
 
 /* Batch norm at rest is y = A x + B with A = g / sqrt(v + 1e-5), B = b - m A (audio.md 4.3). */

@@ -170,17 +170,21 @@ static void read_audio(reader *top, model_config *c) {
     reader mel = *top, encoder = *top, depth = *top;
     mel.object = json_get(top->object, "preprocessor");
     mel.section = "preprocessor.";
-    c->feature_count = read_int(&mel, KEYS("features"), 1, 1024, 128);
+    encoder.object = json_get(top->object, "encoder");
+    encoder.section = "encoder.";
+    /* Beside the original spellings those of transformers' own class, which has no preprocessor. */
+    const int bins = read_int(&encoder, KEYS("num_mel_bins"), 1, 1024, 128);
+    mel.status = encoder.status;
+    c->feature_count = read_int(&mel, KEYS("features"), 1, 1024, bins);
     /* The front end is fixed in every released file; another one would be silently wrong. */
     if (read_int(&mel, KEYS("sample_rate"), 1, 1 << 20, 16000) != RNL_RATE_IN)
         fail(&mel, "sample_rate", "16000");
     if (read_int(&mel, KEYS("n_fft"), 1, 1 << 20, 512) != 512) fail(&mel, "n_fft", "512");
-    encoder.object = json_get(top->object, "encoder");
-    encoder.section = "encoder.";
     encoder.status = mel.status;
-    c->encoder_layer_count = read_int(&encoder, KEYS("n_layers"), 1, 1024, -1);
-    c->encoder_head_count = read_int(&encoder, KEYS("n_heads"), 1, 4096, -1);
-    if (read_bool(&encoder, KEYS("xscaling"), false)) fail(&encoder, "xscaling", "false");
+    c->encoder_layer_count = read_int(&encoder, KEYS("n_layers", "num_hidden_layers"), 1, 1024, -1);
+    c->encoder_head_count = read_int(&encoder, KEYS("n_heads", "num_attention_heads"), 1, 4096, -1);
+    if (read_bool(&encoder, KEYS("xscaling", "scale_input"), false))
+        fail(&encoder, "xscaling", "false");
     if (read_int(&encoder, KEYS("subsampling_factor"), 1, 64, 8) != 8)
         fail(&encoder, "subsampling_factor", "8");
     depth.object = json_get(top->object, "depthformer");

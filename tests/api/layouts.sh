@@ -192,6 +192,13 @@ quantised() { # quantised NAME SECTION PATTERN: a needed tensor, and a config th
 quantised "MLX" '"quantization": {"group_size": 64, "bits": 4}' "quantised (MLX, 4 bits).*original"
 quantised "FP8" '"quantization_config": {"quant_method": "fp8"}' "quantised (fp8).*original"
 
+# --- Names of another class: of the whole, or of a part ---
+folder_of foreign
+for names in "lfm. model.language_model." "conformer. model.audio_tower." "depth other.depth"; do
+    layouts renamed "$data/tiny/model.safetensors" foreign/model.safetensors $names
+    refuse 3 "$names" "'${names#* }.*original" "$runnel" info foreign
+done
+
 # --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 mkdir merged half both
 expect 0 "set of tiny" "$runnel" convert -q "$data/tiny" -o merged/x.gguf --format set

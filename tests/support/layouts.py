@@ -13,6 +13,8 @@
     layouts.py fuse IN.gguf OUT.gguf                 q, k and v as one attn_qkv
     layouts.py foreign IN.safetensors OUT.safetensors DTYPE NAME [TENSOR]
                                                      one more tensor of that dtype, or TENSOR in it
+    layouts.py renamed IN.safetensors OUT.safetensors FROM TO
+                                                     the tensors whose names begin with FROM
     layouts.py shards IN.safetensors FOLDER COUNT    model-0000i-of-0000N.safetensors
 """
 import json
@@ -224,6 +226,12 @@ def foreign(source, out, dtype, name, tensor=None):
             count *= n
         tensors[name] = (dtype, shape, b"\1" * (count * BYTES.get(dtype, 1)))
     write_safetensors(out, tensors)
+
+
+def renamed(source, out, old, new):
+    tensors = read_safetensors(source)
+    write_safetensors(out, {new + name[len(old):] if name.startswith(old) else name: t
+                            for name, t in tensors.items()})
 
 
 def shards(source, folder, count):

@@ -153,6 +153,42 @@ static void the_config_is_read(void **state) {
     assert_pattern(&c.backbone, "caccca");
 }
 
+/* The encoder as transformers' own class writes it, without a preprocessor. */
+static void other_spellings_of_the_encoder_are_read(void **state) {
+    (void)state;
+    static model_config c;
+    rnl_error error = {0};
+    const struct {
+        const char *from, *to;
+    } renamed[] = {{"\"n_layers\": 3", "\"num_hidden_layers\": 3, \"num_mel_bins\": 80"},
+                   {"\"n_heads\": 4", "\"num_attention_heads\": 4"},
+                   {"\"xscaling\": false", "\"scale_input\": false"},
+                   {"\"preprocessor\"", "\"ignored\""}};
+    char *text = read_text(TEST_DATA "/tiny/config.json");
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++) {
+        char *changed = calloc(1, 1 << 17);
+        assert_non_null(changed);
+        const char *at = strstr(text, renamed[i].from);
+        if (at == NULL) fail_msg("the config has no %s", renamed[i].from);
+        (void)snprintf(changed, 1 << 17, "%.*s%s%s", (int)(at - text), text, renamed[i].to,
+                       at + strlen(renamed[i].from));
+        free(text);
+        text = changed;
+    }
+    write_text("config.json", text);
+    memset(&c, 0, sizeof c);
+    if (source_hf_config(&c, folder, &error) != RNL_OK) fail_msg("%s", error.text);
+    assert_int_equal(c.encoder_layer_count, 3);
+    assert_int_equal(c.encoder_head_count, 4);
+    assert_int_equal(c.feature_count, 80);
+    char *at = strstr(text, "\"scale_input\": false");
+    memcpy(at, "\"scale_input\": true ", 20);
+    write_text("config.json", text);
+    assert_int_equal(source_hf_config(&c, folder, &error), RNL_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "xscaling"));
+    free(text);
+}
+
 static void each_lie_of_a_config_is_refused(void **state) {
     (void)state;
     const struct {
@@ -309,6 +345,7 @@ int main(void) {
         cmocka_unit_test(names_become_canonical),
         cmocka_unit_test(a_name_without_room_is_left_out),
         cmocka_unit_test(the_config_is_read),
+        cmocka_unit_test(other_spellings_of_the_encoder_are_read),
         cmocka_unit_test(each_lie_of_a_config_is_refused),
         cmocka_unit_test(other_kinds_of_model_are_named),
         cmocka_unit_test(two_shards_are_one_model),
