@@ -81,7 +81,10 @@ static int show_text(running *r, const char *text, size_t size) {
     if (r->first_text == 0) r->first_text = clock_seconds();
     if (r->a->options->json) return EXIT_OK;
     progress_clear(&r->progress);
-    if (!r->wrote_text && r->a->label != NULL) printf("%s: ", r->a->label);
+    if (!r->wrote_text && r->a->label != NULL) {
+        put_name(stdout, r->a->label);
+        (void)fputs(": ", stdout);
+    }
     r->wrote_text = true;
     (void)fwrite(text, 1, size, stdout);
     return flush_output();

@@ -135,10 +135,12 @@ static int json_total(const eval *e, const wer_counts *total) {
 }
 
 static void print_one(const char *name, const wer_counts *c) {
-    printf("%6.2f %6.2f %7lld %5lld %5lld %5lld  %s\n", 100 * wer_rate(&c->words),
+    printf("%6.2f %6.2f %7lld %5lld %5lld %5lld  ", 100 * wer_rate(&c->words),
            100 * wer_rate(&c->characters), (long long)c->words.reference,
            (long long)c->words.substituted, (long long)c->words.deleted,
-           (long long)c->words.inserted, name);
+           (long long)c->words.inserted);
+    put_name(stdout, name);
+    (void)putchar('\n');
 }
 
 static int report(const eval *e) {

@@ -7,12 +7,9 @@
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "core/json.h"
-#include "core/status.h"
 #include "engine/model.h"
 #include "engine/model_part.h"
 #include "stack/kind.h"
-
-enum { PATH_SHOWN_CAP = 4096 };
 
 typedef struct part {
     const char *name;
@@ -220,10 +217,8 @@ static int json_all(const options *o, const rnl_model *m) {
 
 static int print_all(const options *o, const rnl_model *m) {
     const char *name = m->source.config.name;
-    char path[PATH_SHOWN_CAP];
-    (void)snprintf(path, sizeof path, "%s", m->path);
-    status_clean(path);
-    printf("%s\n%s%s%s, kernels %s\n\n", path, name, *name != '\0' ? ": " : "", m->source.kind,
+    put_name(stdout, m->path);
+    printf("\n%s%s%s, kernels %s\n\n", name, *name != '\0' ? ": " : "", m->source.kind,
            m->kernels.name);
     print_shapes(m);
     print_parts(m);

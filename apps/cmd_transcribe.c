@@ -68,7 +68,7 @@ static const char *colour_of(float confidence) {
 }
 
 static void put_text(const one *x, const rnl_piece *p) {
-    if (x->run->all.list.count > 1 || x->channel > 0) (void)printf("%s", x->path);
+    if (x->run->all.list.count > 1 || x->channel > 0) put_name(stdout, x->path);
     if (x->channel > 0) (void)printf(" (channel %d)", x->channel);
     if (x->run->all.list.count > 1 || x->channel > 0) (void)printf(": ");
     if (!x->run->colour) {
@@ -129,7 +129,9 @@ static void tell_stop(const one *x, double seconds) {
     meter_time(at, sizeof at, seconds);
     (void)pthread_mutex_lock(&r->lock);
     meter_clear(&r->meter);
-    (void)fprintf(stderr, "stopped at %s of %s; %s\n", at, x->path,
+    (void)fprintf(stderr, "stopped at %s of ", at);
+    put_name(stderr, x->path);
+    (void)fprintf(stderr, "; %s\n",
                   x->run->manifest != NULL
                       ? "run the same command with --resume: what is finished is not done again"
                       : "with --output-dir such a run can be resumed (--resume)");

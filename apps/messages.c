@@ -7,15 +7,27 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/status.h"
+
+enum { LINE_CAP = 8192 }; /* a path of 4,096 bytes, and what is said of it */
+
 int complain(int code, const char *format, ...) {
+    char line[LINE_CAP];
     va_list arguments;
     va_start(arguments, format);
-    (void)fflush(stdout);
-    (void)fputs("runnel: ", stderr);
-    (void)vfprintf(stderr, format, arguments);
-    (void)fputc('\n', stderr);
+    (void)vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    status_clean(line);
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "runnel: %s\n", line);
     return code;
+}
+
+void put_name(FILE *stream, const char *name) {
+    char shown[LINE_CAP];
+    (void)snprintf(shown, sizeof shown, "%s", name);
+    status_clean(shown);
+    (void)fputs(shown, stream);
 }
 
 int exit_code(const rnl_error *error) {

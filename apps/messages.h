@@ -19,8 +19,10 @@ enum {
     EXIT_STOPPED = 130
 };
 
-/* "runnel: sentence" on stderr; returns code. */
+/* "runnel: sentence" on stderr, clean (core/status.h); returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A file's name as it may be shown: without what steers a terminal. */
+void put_name(FILE *stream, const char *name);
 /* The exit code of a failed call; as is for things that go wrong while working. */
 int exit_code(const rnl_error *error);
 

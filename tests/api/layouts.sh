@@ -164,6 +164,13 @@ cp "$data/gguf/mmproj-tiny-F16.gguf" "mmproj-$title-Q4_0.gguf"
 expect 0 "hostile file names" "$runnel" info "$title.gguf"
 steers "hostile file names"
 rm -f "$title.gguf" mmproj-*
+mkdir scanned
+cp "$question" "scanned/a$title.wav"
+echo "no sound" > "scanned/b$title.wav"
+expect 5 "a scanned folder" "$runnel" transcribe scanned
+holds "a scanned folder" "^scanned/a?]0;owned??\[2J?31m.wav: "
+check "a scanned folder: the other one" grep -q "scanned/b?]0;owned" err
+steers "a scanned folder"
 
 # --- Tensors of a kind that Runnel does not read ---
 folder_of() { # folder_of NAME: tiny, but for its weights
