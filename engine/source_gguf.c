@@ -46,12 +46,51 @@ static rnl_status add_tensor(source *s, const gguf *g, size_t index, const char 
     return weights_add(s->w, &t, gguf_path(g), error);
 }
 
-static rnl_status add_tensors(source *s, const gguf *g, const char *prefix, rnl_error *error) {
+/* The layer of "blk.N.attn_qkv.weight", or -1. */
+static int fused_layer(const char *name) {
+    int layer = -1, used = 0;
+    if (sscanf(name, "blk.%5d.attn_qkv.weight%n", &layer, &used) != 1 || used == 0) return -1;
+    return name[used] == '\0' ? layer : -1;
+}
+
+/* Queries, keys and values in one matrix (llama.cpp's --fuse-qkv): its rows as three. */
+static rnl_status add_fused(source *s, const gguf *g, const tensor *fused, const char *prefix,
+                            const lfm2_config *stack, rnl_error *error) {
+    const char *const names[] = {"attn_q", "attn_k", "attn_v"};
+    const int layer = fused_layer(fused->name);
+    const int heads = layer < stack->layer_count ? stack->kv_head_count[layer] : 0;
+    const int64_t keys = (int64_t)heads * stack->head_width;
+    const int64_t rows[] = {(int64_t)stack->head_count * stack->head_width, keys, keys};
+    if (fused->rank != 2 || heads == 0 || fused->shape[0] != rows[0] + 2 * keys)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: tensor '%s' has not the rows of %d query and %d key/value heads of "
+                           "%d; the file is damaged or of another model",
+                           gguf_path(g), fused->name, stack->head_count, heads, stack->head_width);
+    const size_t row_size = fused->size / (size_t)fused->shape[0];
+    tensor part = *fused;
+    for (int i = 0; i < 3; i++) {
+        char name[NAME_CAP];
+        (void)snprintf(name, sizeof name, "%sblk.%d.%s.weight", prefix, layer, names[i]);
+        part.name = name;
+        part.shape[0] = rows[i];
+        part.size = (size_t)rows[i] * row_size;
+        const rnl_status status = weights_add(s->w, &part, gguf_path(g), error);
+        if (status != RNL_OK) return status;
+        part.data += part.size;
+    }
+    return RNL_OK;
+}
+
+/* stack: of the LFM2 layers in the file; NULL when it has none. */
+static rnl_status add_tensors(source *s, const gguf *g, const char *prefix,
+                              const lfm2_config *stack, rnl_error *error) {
     for (size_t i = 0; i < gguf_tensor_count(g); i++) {
         char name[NAME_CAP];
-        const char *own = gguf_tensor(g, i)->name;
-        if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, own) >= sizeof name) continue;
-        const rnl_status status = add_tensor(s, g, i, name, error);
+        const tensor *t = gguf_tensor(g, i);
+        if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, t->name) >= sizeof name) continue;
+        const rnl_status status = stack != NULL && fused_layer(t->name) >= 0
+                                      ? add_fused(s, g, t, prefix, stack, error)
+                                      : add_tensor(s, g, i, name, error);
         if (status != RNL_OK) return status;
     }
     return RNL_OK;
@@ -151,6 +190,7 @@ static bool is_japanese(const gguf *g) {
 static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
     model_config *c = &s->config;
     rnl_status status = config_read_lfm2(&c->backbone, g, "", error);
+    if (status == RNL_OK) status = add_tensors(s, g, "", &c->backbone, error);
     if (status != RNL_OK) return status;
     const tensor *embedding = weights_find(s->w, "token_embd.weight");
     if (embedding == NULL || embedding->rank != 2 || embedding->shape[0] > 1 << 24)
@@ -223,8 +263,8 @@ static rnl_status read_detokenizer(source *s, const char *path, const gguf *toke
                        "%s: no tokenizer-*.gguf beside it: codes are made, but no sound", path);
         return RNL_OK;
     }
-    const rnl_status status = add_tensors(s, tokenizer, "detok.", error);
-    return status == RNL_OK ? config_read_lfm2(c, tokenizer, "", error) : status;
+    const rnl_status status = config_read_lfm2(c, tokenizer, "", error);
+    return status == RNL_OK ? add_tensors(s, tokenizer, "detok.", c, error) : status;
 }
 
 /* Without a vocoder: that of the first LFM2-Audio, which is no use, may lie there. */
@@ -247,7 +287,7 @@ static rnl_status read_set(source *s, const char *path, const rnl_model_config *
     const role sound = {"the detokenizer", "tokenizer", ROLE_NAMES("tokenizer"), s->sound_remark};
     gguf *mmproj, *vocoder, *tokenizer;
     rnl_status status = open_sibling(s, path, files->mmproj_path, &encoder, &mmproj, error);
-    if (status == RNL_OK && mmproj != NULL) status = add_tensors(s, mmproj, "", error);
+    if (status == RNL_OK && mmproj != NULL) status = add_tensors(s, mmproj, "", NULL, error);
     if (status == RNL_OK && mmproj != NULL) status = read_encoder(s, mmproj, error);
     if (status == RNL_OK)
         status = open_sibling(s, path, files->vocoder_path, &depth, &vocoder, error);
@@ -315,8 +355,7 @@ rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config 
     const bool bundle = gguf_has(g, "runnel.bundle");
     if (!bundle && !key_is(g, "general.architecture", "lfm2")) return refuse_others(g, path, error);
     s->kind = bundle ? "bundle" : "GGUF set";
-    status = add_tensors(s, g, "", error);
-    if (status == RNL_OK) status = read_main(s, g, error);
+    status = read_main(s, g, error);
     if (status == RNL_OK)
         status = bundle ? read_bundle(s, g, error) : read_set(s, path, files, error);
     if (status != RNL_OK) return status;

@@ -172,6 +172,23 @@ holds "a scanned folder" "^scanned/a?]0;owned??\[2J?31m.wav: "
 check "a scanned folder: the other one" grep -q "scanned/b?]0;owned" err
 steers "a scanned folder"
 
+# --- Queries, keys and values in one matrix, of any type ---
+mkdir fused
+for role in "" tokenizer-; do
+    layouts fuse "$data/gguf/${role}tiny-F16.gguf" fused/${role}x-F16.gguf
+done
+for role in mmproj vocoder; do ln -s "$data/gguf/$role-tiny-F16.gguf" fused/$role-x-F16.gguf; done
+frames_of "fused" fused/x-F16.gguf
+tensors "fused" 281 fused/x-F16.gguf
+expect 0 "F16 to Q4_0" "$runnel" convert -q "$tiny" -o one.gguf --type q4_0
+expect 0 "Q4_0, apart" "$runnel" dump hidden -q -m one.gguf "$question" -o apart.npy --max-tokens 8
+layouts fuse one.gguf one.gguf
+expect 0 "Q4_0, fused" "$runnel" dump hidden -q -m one.gguf "$question" -o fused.npy --max-tokens 8
+check "Q4_0: the same numbers" cmp -s apart.npy fused.npy
+layouts halved fused/x-F16.gguf cut.gguf blk.2.attn_qkv.weight
+refuse 3 "fused, rows missing" "attn_qkv.weight' has not the rows of 4 query and 2" "$runnel" \
+    info cut.gguf
+
 # --- Tensors of a kind that Runnel does not read ---
 folder_of() { # folder_of NAME: tiny, but for its weights
     mkdir "$1"

@@ -11,6 +11,7 @@
     layouts.py tensors IN.gguf                       prints how many there are
     layouts.py near A.wav B.wav LIMIT                whether two sounds differ by less, in rms
     layouts.py fuse IN.gguf OUT.gguf                 q, k and v as one attn_qkv
+    layouts.py halved IN.gguf OUT.gguf TENSOR        only half of its rows
     layouts.py foreign IN.safetensors OUT.safetensors DTYPE NAME [TENSOR]
                                                      one more tensor of that dtype, or TENSOR in it
     layouts.py renamed IN.safetensors OUT.safetensors FROM TO
@@ -204,15 +205,25 @@ def fuse(source, out):
     tensors = []
     for name, dims, kind, data in g.tensors:
         stem = name[:-len("q.weight")]
-        if name.endswith(b"attn_k.weight") or name.endswith(b"attn_v.weight"):
+        if not name.startswith(b"blk."):
+            pass
+        elif name.endswith(b"attn_k.weight") or name.endswith(b"attn_v.weight"):
             continue
-        if name.endswith(b"attn_q.weight"):
+        elif name.endswith(b"attn_q.weight"):
             k, v = by_name[stem + b"k.weight"], by_name[stem + b"v.weight"]
             assert kind == k[2] == v[2]
             dims = (dims[0], dims[1] + k[1][1] + v[1][1])
             name, data = stem + b"qkv.weight", data + k[3] + v[3]
         tensors.append((name, dims, kind, data))
     write_gguf(out, g.keys, tensors)
+
+
+def halved(source, out, tensor):
+    g = Gguf(source)
+    for i, (name, dims, kind, data) in enumerate(g.tensors):
+        if name == tensor.encode():
+            g.tensors[i] = (name, (dims[0], dims[1] // 2), kind, data[:len(data) // 2])
+    write_gguf(out, g.keys, g.tensors)
 
 
 def foreign(source, out, dtype, name, tensor=None):
