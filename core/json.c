@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "core/mapped.h"
 #include "core/status.h"
 #include "core/utf8.h"
 
@@ -62,6 +63,7 @@ rnl_status json_read(const char *path, size_t size_cap, json **out, rnl_error *e
     size_t size = 0;
     rnl_status status = read_all(f, path, size_cap, &text, &size, error);
     (void)fclose(f);
+    if (status == RNL_OK) status = mapped_refuse_pointer(path, text, size, error);
     if (status == RNL_OK) status = json_parse(text, size, path, out, error);
     free(text);
     return status;

@@ -24,14 +24,26 @@ static rnl_status map(int fd, const char *path, mapped *out, rnl_error *error) {
     return RNL_OK;
 }
 
+rnl_status mapped_refuse_pointer(const char *path, const void *data, size_t size,
+                                 rnl_error *error) {
+    const char *head = "version https://git-lfs.github.com/spec/";
+    if (size < strlen(head) || size > 4096 || memcmp(data, head, strlen(head)) != 0) return RNL_OK;
+    return status_fail(error, RNL_ERR_FORMAT,
+                       "%s: this is a Git LFS pointer, not the file itself; fetch it with `git lfs "
+                       "pull`",
+                       path);
+}
+
 rnl_status mapped_open(const char *path, mapped *out, rnl_error *error) {
     *out = (mapped){0};
     /* O_NONBLOCK: a pipe of that name must not make us wait for a writer. */
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
-    const rnl_status status = map(fd, path, out, error);
+    rnl_status status = map(fd, path, out, error);
     close(fd);
+    if (status == RNL_OK) status = mapped_refuse_pointer(path, out->data, out->size, error);
+    if (status != RNL_OK) mapped_close(out);
     return status;
 }
 

@@ -9,7 +9,12 @@ typedef struct mapped {
     size_t size;
 } mapped;
 
-/* Maps a regular file. RNL_ERR_IO: missing, no regular file, not readable; RNL_ERR_FORMAT: empty.
+/* RNL_ERR_FORMAT when the bytes of a file are what Git leaves in its place without LFS. */
+RNL_MUST_USE rnl_status mapped_refuse_pointer(const char *path, const void *data, size_t size,
+                                              rnl_error *error);
+
+/* Maps a regular file. RNL_ERR_IO: missing, no regular file, not readable; RNL_ERR_FORMAT: empty,
+ * or a Git LFS pointer.
  * The file must not shrink while mapped: touching what is gone raises SIGBUS (the program installs
  * a handler that says so; an embedding program should do the same). */
 RNL_MUST_USE rnl_status mapped_open(const char *path, mapped *out, rnl_error *error);

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/range.h"
 #include "core/status.h"
@@ -62,12 +61,15 @@ static void measure(rnl_model *m) {
     if (m->source.text != NULL) m->token_size_max = bpe_token_size_max(m->source.text);
 }
 
-static rnl_status open_files(rnl_model *m, const char *path, const rnl_model_config *config,
+static rnl_status open_files(rnl_model *m, const char *name, const rnl_model_config *config,
                              rnl_error *error) {
-    struct stat info;
-    if (stat(path, &info) != 0)
-        return status_fail(error, RNL_ERR_IO, "%s: there is no such model file or folder", path);
-    if (S_ISDIR(info.st_mode)) return source_open_hf(&m->source, path, error);
+    char path[SOURCE_PATH_CAP];
+    bool folder;
+    const rnl_status status = source_resolve(name, path, &folder, error);
+    if (status != RNL_OK) return status;
+    m->path = strdup(path);
+    if (m->path == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    if (folder) return source_open_hf(&m->source, path, error);
     return source_open_gguf(&m->source, path, config, error);
 }
 
@@ -134,13 +136,6 @@ static rnl_status pack(rnl_model *m, int thread_count, rnl_error *error) {
     return status_fail(error, status, "%s: memory for the packed weights is exhausted", m->path);
 }
 
-/* Shells complete folders with a slash, which is no part of the model's name. */
-static char *without_slashes(const char *path) {
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') size--;
-    return strndup(path, size);
-}
-
 static rnl_status check_config(const rnl_model_config *c, rnl_error *error) {
     const range ranges[] = {{"thread_count", c->thread_count, 1, RNL_THREAD_CAP}};
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
@@ -148,14 +143,12 @@ static rnl_status check_config(const rnl_model_config *c, rnl_error *error) {
 
 static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_config *config,
                              rnl_error *error) {
-    m->path = without_slashes(name);
-    if (m->path == NULL || weights_create(&m->source.w) != RNL_OK)
+    if (weights_create(&m->source.w) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
-    const char *path = m->path;
     m->source.log = config->log;
     m->source.log_context = config->log_context;
     rnl_status status = check_config(config, error);
-    if (status == RNL_OK) status = open_files(m, path, config, error);
+    if (status == RNL_OK) status = open_files(m, name, config, error);
     if (status != RNL_OK) return status;
     status = select_level(m, config, error);
     if (status == RNL_OK) status = take_tuning(m, config, error);

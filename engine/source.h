@@ -25,6 +25,14 @@ typedef struct source {
 void source_log(const source *s, rnl_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* source_folder.c: what a path stands for: a file, a Hugging Face directory (*folder), or, through
+ * a folder of Hugging Face's cache or one with a single main GGUF file, what is in it.
+ * RNL_ERR_IO when there is nothing, RNL_ERR_ARGUMENT when there are several to choose from. */
+RNL_MUST_USE rnl_status source_resolve(const char *name, char path[SOURCE_PATH_CAP], bool *folder,
+                                       rnl_error *error);
+/* The model's name by its folder's; "" when it does not fit. */
+void source_folder_name(const char *path, char *name, size_t cap);
+
 /* A GGUF file: a bundle, or the main file of a set whose other files are given or found beside
  * it by name. On failure what was filled is still the caller's to free. */
 RNL_MUST_USE rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config *files,

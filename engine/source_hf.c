@@ -79,15 +79,46 @@ static rnl_status add_shard(void *context, const char *name, rnl_error *error) {
     return add_file(job->s, path, HF_MAIN, job->others, error);
 }
 
+/* Shards that lie there without an index: how many there should be, told by any of their names, 0
+ * for none; of two sets the larger one, which then is incomplete. */
+static int count_loose_shards(const char *directory) {
+    DIR *d = opendir(directory);
+    if (d == NULL) return 0;
+    int total = 0;
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        int number, count, used = 0;
+        if (sscanf(e->d_name, "model-%5d-of-%5d.safetensors%n", &number, &count, &used) == 2 &&
+            used > 0 && e->d_name[used] == '\0' && count > total)
+            total = count;
+    }
+    closedir(d);
+    return total;
+}
+
+static rnl_status add_loose_shards(shard_job *job, int count, rnl_error *error) {
+    for (int i = 1; i <= count; i++) {
+        char name[64], path[PATH_CAP];
+        (void)snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", i, count);
+        (void)snprintf(path, sizeof path, "%s/%s", job->directory, name);
+        if (access(path, F_OK) != 0)
+            return status_fail(error, RNL_ERR_IO,
+                               "%s: this shard of the weights is missing; complete the download",
+                               path);
+        const rnl_status status = add_shard(job, name, error);
+        if (status != RNL_OK) return status;
+    }
+    return RNL_OK;
+}
+
 static rnl_status add_shards(source *s, const char *directory, strangers *others,
                              rnl_error *error) {
+    shard_job job = {.s = s, .directory = directory, .others = others};
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
-    if (access(path, F_OK) == 0) {
-        shard_job job = {.s = s, .directory = directory, .others = others};
-        return safetensors_each_shard(path, add_shard, &job, error);
-    }
+    if (access(path, F_OK) == 0) return safetensors_each_shard(path, add_shard, &job, error);
     (void)snprintf(path, sizeof path, "%s/model.safetensors", directory);
+    const int loose = access(path, F_OK) != 0 ? count_loose_shards(directory) : 0;
+    if (loose > 0) return add_loose_shards(&job, loose, error);
     return add_file(s, path, HF_MAIN, others, error);
 }
 
@@ -210,11 +241,9 @@ rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
         status = fold_batch_norm(s, path, i, error);
     if (status == RNL_OK) status = add_vocabulary(s, path, error);
     if (status != RNL_OK) return status;
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : path;
-    if (strlen(name) < sizeof s->config.name) (void)strcpy(s->config.name, name);
+    source_folder_name(path, s->config.name, sizeof s->config.name);
     status_clean(s->config.name);
-    s->config.japanese = config_says_japanese(name, strlen(name));
+    s->config.japanese = config_says_japanese(s->config.name, strlen(s->config.name));
     config_defaults(&s->config);
     return RNL_OK;
 }

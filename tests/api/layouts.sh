@@ -223,6 +223,66 @@ for names in "lfm. model.language_model." "conformer. model.audio_tower." "depth
     refuse 3 "$names" "'${names#* }.*original" "$runnel" info foreign
 done
 
+# --- Folders: shards without an index, Hugging Face's cache, downloads of a GGUF repository ---
+same() { # same NAME MODEL: the folder's frames and sound
+    answer "$2" other
+    check "$1: frames" cmp -s folder.frames other.frames
+    check "$1: sound" cmp -s folder.wav other.wav
+}
+folder_of loose
+layouts shards "$data/tiny/model.safetensors" loose 3
+same "shards without an index" loose
+mv loose/model-00002-of-00003.safetensors shard
+refuse 3 "a shard is missing" "model-00002-of-00003.safetensors: this shard.*missing" \
+    "$runnel" info loose
+cache=hub/models--LiquidAI--LFM2.5-Audio-1.5B-JP
+revision=0123456789abcdef0123456789abcdef01234567
+mkdir -p $cache/blobs $cache/refs $cache/snapshots
+cp -r "$data/tiny" $cache/snapshots/$revision
+chmod -R u+w $cache
+mv $cache/snapshots/$revision/model.safetensors $cache/blobs/sha
+ln -s ../../blobs/sha $cache/snapshots/$revision/model.safetensors
+printf '%s\n' $revision > $cache/refs/main
+same "cache" $cache
+same "cache with a slash" $cache/
+same "snapshot" $cache/snapshots/$revision
+expect 0 "cache: name" "$runnel" info --json $cache
+holds "cache: name" '"name":"LFM2.5-Audio-1.5B-JP"'
+rm $cache/refs/main
+same "cache without refs/main" $cache
+mkdir $cache/snapshots/other
+refuse 3 "cache of two revisions" "holds 2 revisions" "$runnel" info $cache
+printf ../../.. > $cache/refs/main
+refuse 3 "refs/main leads out" "revisions" "$runnel" info $cache
+printf gone > $cache/refs/main
+refuse 3 "refs/main names what is gone" "snapshot gone .*not there" "$runnel" info $cache
+ggufs=hub/models--LiquidAI--x-GGUF
+mkdir -p $ggufs/refs $ggufs/snapshots
+ln -s "$PWD/split" $ggufs/snapshots/$revision # parts of a split main file, and one of another
+printf $revision > $ggufs/refs/main
+cp second.gguf split/x-F16-00002-of-00003.gguf
+frames_of "GGUF repository in the cache" $ggufs
+frames_of "folder of a GGUF repository" split
+cp "$data/gguf/tiny-Q4_0.gguf" "$tiny" mixed
+refuse 2 "folder with several models" "3 models in it; name one of m-Q4_0.gguf, tiny-F16" \
+    "$runnel" info mixed
+mkdir parts-only
+cp "$data/gguf/mmproj-tiny-F16.gguf" parts-only
+refuse 3 "folder of parts alone" "config.json" "$runnel" info parts-only
+
+# --- Git LFS pointers ---
+pointer="version https://git-lfs.github.com/spec/v1
+oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
+size 12345"
+printf '%s\n' "$pointer" > pointer.gguf
+refuse 3 "pointer as GGUF" "Git LFS pointer.*git lfs pull" "$runnel" info pointer.gguf
+folder_of pointers
+for name in model.safetensors tokenizer.json config.json; do
+    cp pointer.gguf pointers/$name
+    refuse 3 "pointer as $name" "$name: this is a Git LFS pointer" "$runnel" info pointers
+    [ $name = config.json ] || cp "$data/tiny/$name" pointers
+done
+
 # --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 mkdir merged half both
 expect 0 "set of tiny" "$runnel" convert -q "$data/tiny" -o merged/x.gguf --format set
