@@ -17,11 +17,13 @@ typedef struct part {
     size_t by_type[QUANT_TYPE_CAP]; /* bytes */
 } part;
 
-static void gather(const rnl_model *m, part *parts) {
+/* parts [PART_COUNT]: what is computed with. unused: what the files hold besides. */
+static void gather(const rnl_model *m, part *parts, part *unused) {
+    *unused = (part){.name = "not used"};
     for (int i = 0; i < PART_COUNT; i++) parts[i] = (part){.name = part_name((model_part)i)};
     for (size_t i = 0; i < weights_count(m->source.w); i++) {
         const tensor *t = weights_at(m->source.w, i);
-        part *p = &parts[part_of(t->name)];
+        part *p = weights_is_used(m->source.w, i) ? &parts[part_of(t->name)] : unused;
         p->size += t->size;
         p->count++;
         p->by_type[t->type] += t->size;
@@ -88,8 +90,8 @@ static void print_shapes(const rnl_model *m) {
 }
 
 static void print_parts(const rnl_model *m) {
-    part parts[PART_COUNT];
-    gather(m, parts);
+    part parts[PART_COUNT], unused;
+    gather(m, parts, &unused);
     printf("\n%-12s %9s %8s  types\n", "weights", "MiB", "tensors");
     for (int i = 0; i < PART_COUNT; i++) {
         if (parts[i].count == 0) continue;
@@ -100,6 +102,7 @@ static void print_parts(const rnl_model *m) {
         printf("\n");
     }
     printf("%-12s %9.1f\n", "total", mib(m->weight_size));
+    if (unused.count > 0) printf("%-12s %9.1f %8zu\n", unused.name, mib(unused.size), unused.count);
 }
 
 /* The memory of a session as the options would make it; EXIT_OK or the code of a complaint. */
@@ -162,9 +165,9 @@ static void set_size(json_draft *object, const char *key, size_t size) {
 }
 
 static json_draft *parts_of(const rnl_model *m) {
-    part parts[PART_COUNT];
+    part parts[PART_COUNT], unused;
     json_draft *all = json_new_object();
-    gather(m, parts);
+    gather(m, parts, &unused);
     for (int i = 0; i < PART_COUNT; i++) {
         if (parts[i].count == 0) continue;
         json_draft *one = json_new_object(), *types = json_new_object();

@@ -24,6 +24,7 @@ typedef struct entry {
     tensor t;            /* t.name is ours */
     float *vector;       /* converted by load_vector, or NULL */
     packed_rows *packed; /* wanted by load_matrix, filled by weights_pack; or NULL */
+    bool used;           /* a stage has loaded it */
 } entry;
 
 struct weights {
@@ -124,6 +125,10 @@ const tensor *weights_at(const weights *w, size_t index) {
     return &w->entries[index].t;
 }
 
+bool weights_is_used(const weights *w, size_t index) {
+    return w->entries[index].used;
+}
+
 /* ---- Loading ---- */
 
 #define FULL_NAME(l, format, name)                                                                 \
@@ -211,6 +216,7 @@ static const float *as_vector(loader *l, entry *e, int64_t count) {
 static const float *vector(loader *l, int64_t count, const char *name, bool required) {
     if (l->status != RNL_OK) return NULL;
     entry *e = find(l->w, name);
+    if (e != NULL && !l->aside) e->used = true;
     if (e != NULL) return as_vector(l, e, count);
     if (required)
         fail(l, RNL_ERR_FORMAT, name, "is missing; the file is incomplete or of another model");
@@ -277,13 +283,14 @@ static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_
                           bool pack) {
     const matrix none = {0};
     if (l->status != RNL_OK) return none;
-    const entry *e = find(l->w, name);
+    entry *e = find(l->w, name);
     if (e == NULL) {
         fail(l, RNL_ERR_FORMAT, name, "is missing; the file is incomplete or of another model");
         return none;
     }
     const tensor *t = &e->t;
     if (!is_readable(l, t)) return none;
+    e->used = true;
     int64_t rows, cols;
     if (!matrix_shape(t, &rows, &cols) || (row_count > 0 && rows != row_count) ||
         (col_count > 0 && cols != col_count)) {

@@ -31,6 +31,7 @@ const tensor *weights_find(const weights *w, const char *name);
 
 size_t weights_count(const weights *w);
 const tensor *weights_at(const weights *w, size_t index); /* in the order of adding */
+bool weights_is_used(const weights *w, size_t index);     /* a loader has fetched it */
 
 /* Packs the matrices that were loaded with loader.pack, into memory of the set, and gives their
  * pages of the file back. Call once, after loading and before computing. RNL_ERR_MEMORY. */
@@ -45,6 +46,7 @@ typedef struct loader {
     rnl_error *error;
     rnl_status status; /* RNL_OK until the first failure */
     bool pack;         /* matrices are to be packed (weights_pack), not computed with as stored */
+    bool aside;        /* vectors are made into other tensors: fetching them is no use of them */
 } loader;
 
 /* count float32 values; the tensor may have any rank and any readable type. NULL on failure. */

@@ -53,6 +53,7 @@ static void measure(rnl_model *m) {
     m->col_max = 1;
     for (size_t i = 0; i < weights_count(m->source.w); i++) {
         const tensor *t = weights_at(m->source.w, i);
+        if (!weights_is_used(m->source.w, i)) continue;
         m->weight_size += t->size;
         int64_t cols = 1; /* a matrix of [rows, cols, 1...]: everything after the first dimension */
         for (int d = 1; d < t->rank; d++) cols *= t->shape[d];

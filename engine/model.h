@@ -28,7 +28,7 @@ struct rnl_model {
     codec_weights codec; /* kind CODEC_NONE without sound */
     int64_t col_max;     /* widest matrix: the panel scratch of a session */
     int token_size_max;  /* bytes of the longest token */
-    size_t weight_size;  /* bytes of all canonical tensors */
+    size_t weight_size;  /* bytes of the tensors that stages use */
 };
 
 /* Forces a kernel level, for tests and comparison: features as in kernels_select. */

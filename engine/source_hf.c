@@ -190,7 +190,7 @@ static rnl_status add_codec(source *s, const char *directory, rnl_error *error) 
 
 /* Batch norm at rest is y = A x + B with A = g / sqrt(v + 1e-5), B = b - m A (audio.md 4.3). */
 static rnl_status fold_batch_norm(source *s, const char *path, int layer, rnl_error *error) {
-    loader l = {.w = s->w, .prefix = "", .file = path, .error = error};
+    loader l = {.w = s->w, .prefix = "", .file = path, .error = error, .aside = true};
     char name[64];
     (void)snprintf(name, sizeof name, "raw.blk.%d.batch_norm.weight", layer);
     const tensor *gain_tensor = weights_find(s->w, name);

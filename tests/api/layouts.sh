@@ -283,6 +283,28 @@ for name in model.safetensors tokenizer.json config.json; do
     [ $name = config.json ] || cp "$data/tiny/$name" pointers
 done
 
+# --- info counts what is used: no batch norms that were folded, counters, needless heads ---
+counts() { # counts NAME MODEL TENSORS...: of each part, and of what is not used
+    local name=$1
+    expect 0 "$name" "$runnel" info "$2"
+    shift 2
+    check "$name: tensors" [ "$(sed -n '/^weights/,/^$/p' out |
+        sed -n 's/^\([a-z][a-z ]*[a-z]\)  *[0-9.]*  *\([0-9][0-9]*\)\( .*\)*$/\1 \2/p' |
+        tr '\n' ' ')" = "$* " ]
+}
+all4="backbone 56 encoder 129 depthformer 37 codec 59"
+counts "the set" "$tiny" "$all4"
+counts "the folder" "$data/tiny" "$all4 not used 15"
+counts "a head that the table stands for" U32 "$all4 not used 16"
+mkdir silent
+cp "$tiny" "$data/gguf/vocoder-tiny-F16.gguf" silent
+counts "codes without sound" silent/tiny-F16.gguf "backbone 56 depthformer 37 not used 2"
+expect 0 "bytes" "$runnel" info --json "$data/tiny"
+check "bytes are those of the parts" python3 -c '
+import json
+o = json.load(open("out"))
+assert o["bytes"] == sum(p["bytes"] for p in o["parts"].values())'
+
 # --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 mkdir merged half both
 expect 0 "set of tiny" "$runnel" convert -q "$data/tiny" -o merged/x.gguf --format set
