@@ -262,6 +262,10 @@ static rnl_status read_all(gguf *g, rnl_error *error) {
     const uint32_t version = take_u32(&c);
     const uint64_t tensors = take_u64(&c), keys = take_u64(&c);
     if (c.failed) return cut_off(g, error);
+    if (version == 2u << 24 || version == 3u << 24)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: this GGUF file is big-endian; convert it to little-endian",
+                           g->path);
     if (version != 2 && version != 3)
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: GGUF version %u is not 2 or 3; convert the file anew", g->path,

@@ -318,6 +318,12 @@ static rnl_status read_bundle(source *s, const gguf *g, rnl_error *error) {
     return status;
 }
 
+/* The tokenizer file has the keys of a text model, too: without a vocabulary, and with outputs that
+ * are no tokens. */
+static bool is_detokenizer(const gguf *g) {
+    return gguf_has(g, "lfm2.embedding_length_out") || key_is(g, "tokenizer.ggml.model", "none");
+}
+
 /* Files that are known but are not a main file: say which one is. */
 static rnl_status refuse_others(const gguf *g, const char *path, rnl_error *error) {
     const char *slash = strrchr(path, '/');
@@ -333,7 +339,8 @@ static rnl_status refuse_others(const gguf *g, const char *path, rnl_error *erro
             "%s: this is an LFM2 mixture-of-experts model, which Runnel does not run "
             "yet; use a dense one",
             path);
-    if (gguf_has(g, "clip.projector_type") || gguf_has(g, "depthformer_n_layer"))
+    if (gguf_has(g, "clip.projector_type") || gguf_has(g, "depthformer_n_layer") ||
+        is_detokenizer(g))
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: this file holds one part of a model; name the main file (the one "
                            "without mmproj-, vocoder- or tokenizer- before its name)",
@@ -353,7 +360,8 @@ rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config 
     rnl_status status = open_part(s, path, &g, error);
     if (status != RNL_OK) return status;
     const bool bundle = gguf_has(g, "runnel.bundle");
-    if (!bundle && !key_is(g, "general.architecture", "lfm2")) return refuse_others(g, path, error);
+    if (!bundle && (!key_is(g, "general.architecture", "lfm2") || is_detokenizer(g)))
+        return refuse_others(g, path, error);
     s->kind = bundle ? "bundle" : "GGUF set";
     status = read_main(s, g, error);
     if (status == RNL_OK)

@@ -225,7 +225,17 @@ static rnl_status fold_batch_norm(source *s, const char *path, int layer, rnl_er
 static rnl_status add_vocabulary(source *s, const char *directory, rnl_error *error) {
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/tokenizer.json", directory);
-    if (access(path, F_OK) == 0) return bpe_from_json(path, s->config.vocab_count, &s->text, error);
+    if (access(path, F_OK) == 0) {
+        int moved;
+        const rnl_status status =
+            bpe_from_json(path, s->config.vocab_count, &s->text, &moved, error);
+        if (status == RNL_OK && moved > 0)
+            source_log(s, RNL_LOG_WARNING,
+                       "%s: %d added tokens have ids that model.vocab gives to other text, or that "
+                       "the model has not: they got other ids, or were left out",
+                       path, moved);
+        return status;
+    }
     source_log(s, RNL_LOG_WARNING, "%s: no tokenizer.json: text cannot be read or written",
                directory);
     return RNL_OK;

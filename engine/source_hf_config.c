@@ -38,11 +38,20 @@ static const json *find(const reader *r, const char *const *keys) {
 
 #define KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* A whole number, which some programs write as 6.0. */
+static bool whole(const json *v, int64_t min, int64_t max, int64_t *out) {
+    double real;
+    if (json_int(v, min, max, out)) return true;
+    if (!json_number(v, &real) || !(real >= (double)min && real <= (double)max)) return false;
+    *out = (int64_t)real;
+    return (double)*out == real;
+}
+
 static int read_int(reader *r, const char *const *keys, int64_t min, int64_t max, int fallback) {
     const json *v = find(r, keys);
     int64_t value = fallback;
     if (v == NULL && fallback >= min) return fallback;
-    if (v == NULL || !json_int(v, min, max, &value)) {
+    if (v == NULL || !whole(v, min, max, &value)) {
         char expected[96];
         (void)snprintf(expected, sizeof expected, "a whole number from %lld to %lld",
                        (long long)min, (long long)max);
@@ -84,8 +93,8 @@ static bool string_has(const json *v, const char *part) {
 
 /* layer_types, or the older full_attn_idxs, or attention everywhere (backbone.md 1.6). */
 static void read_pattern(reader *r, stack_config *c) {
-    const json *types = json_get(r->object, "layer_types");
-    const json *indices = json_get(r->object, "full_attn_idxs");
+    const json *types = find(r, KEYS("layer_types"));
+    const json *indices = find(r, KEYS("full_attn_idxs"));
     const stack_kind *others =
         types == NULL && indices == NULL ? &stack_attention : &stack_convolution;
     for (int i = 0; i < c->layer_count; i++) c->layers[i].kinds[STACK_OPERATOR] = others;
@@ -103,7 +112,7 @@ static void read_pattern(reader *r, stack_config *c) {
     }
     for (size_t i = 0; i < json_count(indices); i++) {
         int64_t index;
-        if (!json_int(json_at(indices, i), 0, c->layer_count - 1, &index)) {
+        if (!whole(json_at(indices, i), 0, c->layer_count - 1, &index)) {
             fail(r, "full_attn_idxs", "a list of layer numbers");
             return;
         }

@@ -13,6 +13,11 @@ typedef struct filling {
     bpe *b;
     const char *path;
     int vocab_count;
+    const json *added; /* tokenizer.json: added_tokens */
+    uint32_t *claims;  /* [vocab_count] index + 1 in added of the token that is to have the id */
+    size_t *homeless;  /* [count of added] those that are to get another id, in order */
+    size_t homeless_count;
+    int moved_count; /* added tokens that have not the id which the file says */
     rnl_status status;
     rnl_error *error;
 } filling;
@@ -47,32 +52,96 @@ static bool add_merge(filling *f, const char *text, size_t size) {
 
 /* ---- tokenizer.json ---- */
 
-/* Added tokens come first: they also stand in the vocabulary, as plain entries. */
-static bool add_special(filling *f, const json *entry) {
-    int64_t id;
-    size_t size;
-    const char *text = json_chars(json_get(entry, "content"), &size);
-    bool special = false;
-    if (text == NULL || !json_int(json_get(entry, "id"), 0, f->vocab_count - 1, &id))
-        return fail(f, "an entry of added_tokens has no content, or an id beyond the vocabulary");
-    (void)json_bool(json_get(entry, "special"), &special);
-    return take(f, bpe_add_token(f->b, (int32_t)id, text, size, special ? BPE_CONTROL : BPE_USER),
-                "two added_tokens share an id");
+static const char *added_text(const filling *f, size_t index, size_t *size) {
+    return json_chars(json_get(json_at(f->added, index), "content"), size);
 }
 
+/* Which id an added token is to have: as in the reference that of its text in the vocabulary, else
+ * what the file says, if that is free. */
+static bool claim(filling *f, const json *vocabulary, size_t index) {
+    int64_t id, own;
+    size_t size;
+    const char *text = added_text(f, index, &size);
+    if (text == NULL || !json_int(json_get(json_at(f->added, index), "id"), 0, INT64_MAX, &id))
+        return fail(f, "an entry of added_tokens has no content, or no id");
+    const json *entry = strlen(text) == size ? json_get(vocabulary, text) : NULL;
+    const bool known = json_int(entry, 0, f->vocab_count - 1, &own);
+    f->moved_count += known && own != id;
+    if (known) id = own;
+    if (!known && (id >= f->vocab_count || f->claims[id] != 0)) {
+        f->homeless[f->homeless_count++] = index;
+        return true;
+    }
+    if (f->claims[id] != 0) { /* by one that only says so, or the same text once more */
+        size_t other_size;
+        const char *other = added_text(f, f->claims[id] - 1, &other_size);
+        if (other_size != size || memcmp(other, text, size) != 0)
+            f->homeless[f->homeless_count++] = f->claims[id] - 1;
+    }
+    f->claims[id] = (uint32_t)index + 1;
+    return true;
+}
+
+static bool add_special(filling *f, size_t index, int32_t id) {
+    size_t size;
+    bool special = false;
+    const char *text = added_text(f, index, &size);
+    (void)json_bool(json_get(json_at(f->added, index), "special"), &special);
+    return take(f, bpe_add_token(f->b, id, text, size, special ? BPE_CONTROL : BPE_USER),
+                "added_tokens");
+}
+
+/* An entry of the vocabulary, which may be an added token, too. Where their texts differ the
+ * vocabulary keeps the id. */
 static bool add_entry(void *context, const char *key, size_t size, const json *value) {
     filling *f = context;
     int64_t id;
-    size_t known_size;
-    bpe_kind kind;
+    size_t added_size;
     if (!json_int(value, 0, f->vocab_count - 1, &id))
         return fail(f, "a vocabulary entry has an id beyond the rows of the text embedding");
-    const char *known = bpe_token_text(f->b, (int32_t)id, &known_size, &kind);
-    if (known != NULL) {
-        if (kind != BPE_NORMAL && known_size == size && memcmp(known, key, size) == 0) return true;
-        return fail(f, "two vocabulary entries share an id");
+    const uint32_t claimed = f->claims[id];
+    if (claimed != 0) {
+        const size_t index = claimed - 1;
+        const char *text = added_text(f, index, &added_size);
+        f->claims[id] = 0;
+        if (added_size == size && memcmp(text, key, size) == 0)
+            return add_special(f, index, (int32_t)id);
+        f->homeless[f->homeless_count++] = index;
     }
-    return take(f, bpe_add_token(f->b, (int32_t)id, key, size, BPE_NORMAL), "vocabulary");
+    return take(f, bpe_add_token(f->b, (int32_t)id, key, size, BPE_NORMAL),
+                "two vocabulary entries share an id");
+}
+
+static bool is_free(const bpe *b, int32_t id) {
+    size_t size;
+    bpe_kind kind;
+    return bpe_token_text(b, id, &size, &kind) == NULL;
+}
+
+/* Added tokens that the vocabulary does not have: at their own ids, then those without one behind
+ * entry_count others, as the reference does, as long as the text embedding has rows. */
+static bool add_others(filling *f, size_t entry_count) {
+    for (int id = 0; id < f->vocab_count; id++)
+        if (f->claims[id] != 0 && !add_special(f, f->claims[id] - 1, id)) return false;
+    int next = entry_count < (size_t)f->vocab_count ? (int)entry_count : f->vocab_count;
+    for (size_t i = 0; i < f->homeless_count; i++) {
+        f->moved_count++;
+        while (next < f->vocab_count && !is_free(f->b, next)) next++;
+        if (next < f->vocab_count && !add_special(f, f->homeless[i], next)) return false;
+    }
+    return true;
+}
+
+static bool add_tokens(filling *f, const json *vocabulary) {
+    const size_t count = json_count(f->added);
+    f->claims = calloc((size_t)f->vocab_count + 1, sizeof *f->claims);
+    f->homeless = calloc(count + 1, sizeof *f->homeless);
+    bool done = f->claims != NULL && f->homeless != NULL ? true : no_memory(f);
+    for (size_t i = 0; i < count && done; i++) done = claim(f, vocabulary, i);
+    done = done && json_each(vocabulary, add_entry, f) && add_others(f, json_count(vocabulary));
+    free(f->claims);
+    free(f->homeless);
+    return done;
 }
 
 /* "a b", or ["a", "b"] in newer files. */
@@ -89,7 +158,8 @@ static bool add_json_merge(filling *f, const json *merge) {
 
 static void fill_from_json(filling *f, const json *root) {
     const json *model = json_get(root, "model");
-    const json *added = json_get(root, "added_tokens"), *merges = json_get(model, "merges");
+    const json *merges = json_get(model, "merges");
+    f->added = json_get(root, "added_tokens");
     if (!json_is_object(json_get(model, "vocab")) || !json_is_array(merges)) {
         (void)fail(f, "model.vocab or model.merges is missing");
         return;
@@ -105,9 +175,7 @@ static void fill_from_json(filling *f, const json *root) {
         return;
     }
     bpe_set_ignore_merges(f->b, ignore_merges);
-    for (size_t i = 0; i < json_count(added); i++)
-        if (!add_special(f, json_at(added, i))) return;
-    if (!json_each(json_get(model, "vocab"), add_entry, f)) return;
+    if (!add_tokens(f, json_get(model, "vocab"))) return;
     for (size_t i = 0; i < json_count(merges); i++)
         if (!add_json_merge(f, json_at(merges, i))) return;
 }
@@ -120,8 +188,10 @@ static rnl_status finish(filling *f, bpe **out) {
     return f->status;
 }
 
-rnl_status bpe_from_json(const char *path, int vocab_count, bpe **out, rnl_error *error) {
+rnl_status bpe_from_json(const char *path, int vocab_count, bpe **out, int *moved_count,
+                         rnl_error *error) {
     *out = NULL;
+    if (moved_count != NULL) *moved_count = 0;
     json *root = NULL;
     const rnl_status status = json_read(path, JSON_SIZE_CAP, &root, error);
     if (status != RNL_OK) return status;
@@ -131,6 +201,7 @@ rnl_status bpe_from_json(const char *path, int vocab_count, bpe **out, rnl_error
     else
         fill_from_json(&f, root);
     json_destroy(&root);
+    if (moved_count != NULL) *moved_count = f.moved_count;
     return finish(&f, out);
 }
 

@@ -305,6 +305,22 @@ import json
 o = json.load(open("out"))
 assert o["bytes"] == sum(p["bytes"] for p in o["parts"].values())'
 
+# --- The tokenizer file is no model; added tokens in the wrong place are told of ---
+for file in "$data/gguf/tokenizer-tiny-F16.gguf" tokenizer-x.gguf; do
+    [ -e "$file" ] || "$runnel" convert -q "$tiny" -o x.gguf --format set
+    refuse 3 "tokenizer file as main" "one part of a model" "$runnel" info "$file"
+done
+layouts key tokenizer-x.gguf none.gguf tokenizer.ggml.model none
+refuse 3 "a model without a vocabulary" "one part of a model" "$runnel" info none.gguf
+folder_of moved
+ln -s "$data/tiny/model.safetensors" moved
+sed 's/"added_tokens": *\[/&{"id": 70000, "content": "<|far|>", "special": true},/' \
+    "$data/tiny/tokenizer.json" > moved/tokenizer.json
+expect 0 "an added token beyond the rows" "$runnel" info moved
+check "an added token beyond the rows is told of" grep -q "1 added tokens have ids" err
+expect 0 "it has another id" "$runnel" tokenize -m moved "<|far|>"
+holds "it has another id" "1200"
+
 # --- The older vocoder holds the detokenizer, and there is no tokenizer file ---
 mkdir merged half both
 expect 0 "set of tiny" "$runnel" convert -q "$data/tiny" -o merged/x.gguf --format set

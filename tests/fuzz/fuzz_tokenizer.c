@@ -31,7 +31,7 @@ static void encode(const bpe *b, const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bpe *b = NULL;
     rnl_error error;
-    if (bpe_from_json(temp_file(data, size), 4096, &b, &error) != RNL_OK) return 0;
+    if (bpe_from_json(temp_file(data, size), 4096, &b, NULL, &error) != RNL_OK) return 0;
     encode(b, data, size);
     bpe_destroy(&b);
     return 0;

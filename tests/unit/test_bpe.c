@@ -42,7 +42,8 @@ static int setup(void **state) {
     ids = malloc(ID_CAP * sizeof *ids);
     arena placed = {.base = memory, .size_cap = a.size_used};
     bpe_scratch_layout(&scratch, PIECE_CAP, &placed);
-    return bpe_from_json(TEST_DATA "/tiny/tokenizer.json", 1216, &vocabulary, &error) != RNL_OK;
+    return bpe_from_json(TEST_DATA "/tiny/tokenizer.json", 1216, &vocabulary, NULL, &error) !=
+           RNL_OK;
 }
 
 static int teardown(void **state) {
@@ -237,7 +238,7 @@ static void merges_and_added_tokens_are_those_of_the_file(void **state) {
     (void)state;
     bpe *b;
     rnl_error error;
-    if (bpe_from_json(TEST_DATA "/text/merged-tokenizer.json", 1216, &b, &error) != RNL_OK)
+    if (bpe_from_json(TEST_DATA "/text/merged-tokenizer.json", 1216, &b, NULL, &error) != RNL_OK)
         fail_msg("%s", error.text);
     assert_false(bpe_ignores_merges(b));
     assert_true(bpe_ignores_merges(vocabulary));

@@ -21,7 +21,7 @@ enum { TINY_ROWS = 1216, ID_CAP = 2048, PIECE_CAP = 4096, MILLION = 1 << 20 };
 static coder coder_tiny(size_t piece_cap) {
     coder c = {0};
     rnl_error error;
-    if (bpe_from_json(TEST_DATA "/tiny/tokenizer.json", TINY_ROWS, &c.b, &error) != RNL_OK)
+    if (bpe_from_json(TEST_DATA "/tiny/tokenizer.json", TINY_ROWS, &c.b, NULL, &error) != RNL_OK)
         fail_msg("%s", error.text);
     coder_place(&c, piece_cap);
     return c;

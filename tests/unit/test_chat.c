@@ -18,7 +18,8 @@ static void an_audio_model_has_all_five(void **state) {
     (void)state;
     bpe *b = NULL;
     chat_ids ids;
-    assert_int_equal(bpe_from_json(TEST_DATA "/tiny/tokenizer.json", TINY_ROWS, &b, NULL), RNL_OK);
+    assert_int_equal(bpe_from_json(TEST_DATA "/tiny/tokenizer.json", TINY_ROWS, &b, NULL, NULL),
+                     RNL_OK);
     assert_int_equal(chat_find_ids(&ids, b, "tiny", NULL), RNL_OK);
     assert_int_equal(ids.begin, 1); /* audio.md 7.1 */
     assert_int_equal(ids.message_start, 6);

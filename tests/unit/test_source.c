@@ -151,6 +151,38 @@ static void the_config_is_read(void **state) {
         with_change("\"layer_types\": [", "\"full_attn_idxs\": [1, 5], \"old\": [", &c, &error),
         RNL_OK);
     assert_pattern(&c.backbone, "caccca");
+    const char *const named_twice[] = {
+        "\"full_attn_idxs\": [1, 5], \"layer_types\": null, \"old\": [",
+        "\"full_attn_idxs\": [1.0, 5.0], \"old\": ["};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(with_change("\"layer_types\": [", named_twice[i], &c, &error), RNL_OK);
+        assert_pattern(&c.backbone, "caccca");
+    }
+    const char *const none[] = {"\"layer_types\": null, \"full_attn_idxs\": null, \"old\": [",
+                                "\"old\": ["};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(with_change("\"layer_types\": [", none[i], &c, &error), RNL_OK);
+        assert_pattern(&c.backbone, "aaaaaa");
+    }
+}
+
+static void whole_numbers_may_have_a_point(void **state) {
+    (void)state;
+    static model_config c;
+    rnl_error error = {0};
+    const struct {
+        const char *from, *to;
+    } rows[] = {{"\"hidden_size\": 64", "\"hidden_size\": 64.0"},
+                {"\"num_hidden_layers\": 6", "\"num_hidden_layers\": 6e0"},
+                {"\"n_layers\": 3", "\"n_layers\": 3.0"},
+                {"\"vocab_size\": 1216", "\"vocab_size\": 1.216e3"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (with_change(rows[i].from, rows[i].to, &c, &error) != RNL_OK) fail_msg("%s", error.text);
+        assert_int_equal(c.backbone.width, 64);
+        assert_int_equal(c.backbone.layer_count, 6);
+        assert_int_equal(c.encoder_layer_count, 3);
+        assert_int_equal(c.vocab_count, 1216);
+    }
 }
 
 /* The encoder as transformers' own class writes it, without a preprocessor. */
@@ -197,6 +229,8 @@ static void each_lie_of_a_config_is_refused(void **state) {
         {"\"hidden_size\": 64", "\"hidden_size\": -64", "hidden_size"},
         {"\"hidden_size\": 64", "\"hidden_size\": 64.5", "hidden_size"},
         {"\"hidden_size\": 64", "\"hidden_size\": \"64\"", "hidden_size"},
+        {"\"hidden_size\": 64", "\"hidden_size\": 64.0000001", "hidden_size"},
+        {"\"hidden_size\": 64", "\"hidden_size\": 1e300", "hidden_size"},
         {"\"hidden_size\": 64", "\"hidden_size\": 4294967360", "hidden_size"}, /* 2^32 + 64 */
         {"\"hidden_size\": 64", "\"hidden\": 64", "hidden_size"},
         {"\"num_hidden_layers\": 6", "\"num_hidden_layers\": 0", "num_hidden_layers"},
@@ -345,6 +379,7 @@ int main(void) {
         cmocka_unit_test(names_become_canonical),
         cmocka_unit_test(a_name_without_room_is_left_out),
         cmocka_unit_test(the_config_is_read),
+        cmocka_unit_test(whole_numbers_may_have_a_point),
         cmocka_unit_test(other_spellings_of_the_encoder_are_read),
         cmocka_unit_test(each_lie_of_a_config_is_refused),
         cmocka_unit_test(other_kinds_of_model_are_named),
