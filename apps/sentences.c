@@ -1,5 +1,6 @@
 /* One scan over the characters; at each full stop, question or exclamation mark the word before
- * and the character behind decide. */
+ * and the character behind decide. Marks of other scripts than Latin, Greek and Cyrillic are
+ * certain by themselves. */
 #include "apps/sentences.h"
 
 #include <stdint.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "apps/sentence_ends.h"
 #include "core/utf8.h"
 
 /* The text goes on after these, whatever follows. */
@@ -59,21 +61,32 @@ static bool is_space(uint32_t c) {
 static bool is_digit(uint32_t c) {
     return c >= '0' && c <= '9';
 }
-static bool is_wide_stop(uint32_t c) { /* no space follows these */
-    return c == 0x3002 || c == 0xff01 || c == 0xff1f || c == 0xff61;
+static bool ends_sentences(uint32_t c) {
+    return unicode_table_has(unicode_sentence_ends, unicode_sentence_ends_count, c);
 }
 static bool is_stop(uint32_t c) {
-    return c == '.' || c == '!' || c == '?' || c == 0x2026 || c == 0x203d || c == 0x203c ||
-           (c >= 0x2047 && c <= 0x2049) || is_wide_stop(c);
+    return ends_sentences(c) || c == 0x2026 || c == 0x37e; /* … and the Greek question mark */
+}
+/* A full stop of a script that uses it for nothing else: no space need follow, and no capital. */
+static bool is_sure_stop(uint32_t c) {
+    const bool latin = c < 0x100 || (c >= 0x2000 && c <= 0x20ff) || (c >= 0x2e00 && c <= 0x2e7f);
+    return !latin && ends_sentences(c);
+}
+static bool is_point(uint32_t c) { /* wide forms of the full stop: also in numbers */
+    return c == 0xff0e || c == 0xfe52;
 }
 static bool is_closer(uint32_t c) {
     return c == '"' || c == '\'' || c == ')' || c == ']' || c == '}' || c == 0xbb || c == 0x2019 ||
-           c == 0x201d || c == 0x203a || c == 0x201c || c == 0x300d || c == 0x300f || c == 0xff09;
+           c == 0x201d || c == 0x203a || c == 0x201c || c == 0x300d || c == 0x300f || c == 0xff09 ||
+           c == 0x200e || c == 0x200f || c == 0x202c || c == 0x2069; /* marks of direction */
 }
 static bool is_opener(uint32_t c) {
     return c == '"' || c == '\'' || c == '(' || c == '[' || c == '{' || c == 0xab || c == 0xbb ||
            c == 0x2018 || c == 0x201c || c == 0x201e || c == 0x201a || c == 0x2039 || c == '-' ||
            c == 0x2013 || c == 0x2014 || c == 0xbf || c == 0xa1;
+}
+static bool is_any_digit(uint32_t c) {
+    return is_digit(c) || (c >= 0xff10 && c <= 0xff19);
 }
 static bool is_small(uint32_t c) {
     if (c >= 'a' && c <= 'z') return true;
@@ -86,7 +99,7 @@ static bool is_small(uint32_t c) {
 static bool is_word(uint32_t c) {
     if (c < 0x80) return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'z');
     return c >= 0xc0 && c != 0xd7 && c != 0xf7 && !(c >= 0x2000 && c <= 0x2bff) &&
-           !(c >= 0x3000 && c <= 0x303f) && !(c >= 0xff00 && c <= 0xff0f);
+           !(c >= 0x3000 && c <= 0x303f) && !(c >= 0xff00 && c <= 0xff0f) && !ends_sentences(c);
 }
 
 /* The letters, digits and inner dots right before `end`. */
@@ -183,18 +196,26 @@ static bool ends(const char *text, size_t size, size_t stop, size_t after, size_
 }
 
 size_t sentence_next(const char *text, size_t size) {
-    uint32_t c;
     for (size_t at = 0; at < size;) {
+        uint32_t c, following = 0;
         const size_t stop = at;
         at += utf8_next(text + at, size - at, &c);
         if (!is_stop(c)) continue;
-        const bool wide = is_wide_stop(c);
-        const size_t after = skip(text, size, at, is_stop);
+        bool sure = is_sure_stop(c);
+        if (at < size) (void)utf8_next(text + at, size - at, &following);
+        if (is_point(c) && is_any_digit(following)) continue;
+        size_t after = at;
+        while (after < size) {
+            const size_t step = utf8_next(text + after, size - after, &c);
+            if (!is_stop(c)) break;
+            sure = sure || is_sure_stop(c);
+            after += step;
+        }
         const size_t closed = skip(text, size, after, is_closer);
         const size_t next = skip(text, size, closed, is_space);
         at = after;
         if (next == size) return size;
-        if (wide || (next > closed && ends(text, size, stop, after, next))) return next;
+        if (sure || (next > closed && ends(text, size, stop, after, next))) return next;
     }
     return size;
 }
@@ -202,8 +223,8 @@ size_t sentence_next(const char *text, size_t size) {
 /* How welcome a cut behind this character is: the distance in characters that it outweighs. */
 static int cost_of(uint32_t c) {
     enum { NO_CUT = 1 << 20 };
-    if (c == ';' || c == ':' || c == 0x2014 || c == 0x2013 || c == 0xff1b) return 0;
-    if (c == ',' || c == ')' || c == 0x3001 || c == 0xff0c) return 20;
+    if (c == ';' || c == ':' || c == 0x2014 || c == 0x2013 || c == 0xff1b || c == 0x61b) return 0;
+    if (c == ',' || c == ')' || c == 0x3001 || c == 0xff0c || c == 0x60c) return 20;
     return is_space(c) ? 80 : NO_CUT;
 }
 

@@ -1,6 +1,6 @@
 /* Where sentences end in running text, for reading aloud. Rules and tables for the languages of
- * Latin, Greek and Cyrillic script, and for the full stops of Chinese and Japanese; what is not
- * certain stays together, because a wrong pause is heard and a missing one hardly. */
+ * Latin, Greek and Cyrillic script, the full stops of all others; what is not certain stays
+ * together, because a wrong pause is heard and a missing one hardly. */
 #ifndef APPS_SENTENCES_H
 #define APPS_SENTENCES_H
 

@@ -1,6 +1,6 @@
 #include "tokenizer/unicode.h"
 
-static bool contains(const unicode_range *table, size_t count, uint32_t c) {
+bool unicode_table_has(const unicode_range *table, size_t count, uint32_t c) {
     size_t low = 0, high = count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
@@ -15,13 +15,13 @@ static bool contains(const unicode_range *table, size_t count, uint32_t c) {
 }
 
 bool unicode_is_letter(uint32_t c) {
-    return contains(unicode_letters, unicode_letters_count, c);
+    return unicode_table_has(unicode_letters, unicode_letters_count, c);
 }
 
 bool unicode_is_number(uint32_t c) {
-    return contains(unicode_numbers, unicode_numbers_count, c);
+    return unicode_table_has(unicode_numbers, unicode_numbers_count, c);
 }
 
 bool unicode_is_space(uint32_t c) {
-    return contains(unicode_spaces, unicode_spaces_count, c);
+    return unicode_table_has(unicode_spaces, unicode_spaces_count, c);
 }

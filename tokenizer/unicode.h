@@ -18,4 +18,7 @@ typedef struct unicode_range {
 extern const unicode_range unicode_letters[], unicode_numbers[], unicode_spaces[];
 extern const size_t unicode_letters_count, unicode_numbers_count, unicode_spaces_count;
 
+/* Whether a code point is in a table of that kind. */
+bool unicode_table_has(const unicode_range *table, size_t count, uint32_t code_point);
+
 #endif

@@ -1,4 +1,4 @@
-/* Made by tools/make_unicode_tables.py from golden text/classes.json: do not edit. */
+/* Made by tools/make_unicode_tables.py from classes.json: do not edit. */
 /* clang-format off */
 #include "tokenizer/unicode.h"
 

@@ -1,13 +1,20 @@
 #!/usr/bin/env python3
-"""Makes tokenizer/unicode_tables.c from a classes.json (golden text/): the code points of \\p{L},
-\\p{N} and \\s as the reference's regex engine has them (Unicode 16).
+"""Makes a C file of ranges from the classes of code points in a JSON file:
 
-    tools/make_unicode_tables.py tests/data/text/classes.json > tokenizer/unicode_tables.c
+    data=tests/data/text make=tools/make_unicode_tables.py
+    $make $data/classes.json tokenizer/unicode.h > tokenizer/unicode_tables.c
+    $make $data/sentence_ends.json apps/sentence_ends.h > apps/sentence_ends.c
+
+classes.json (golden text/) has \\p{L}, \\p{N} and \\s as the reference's regex engine has them
+(Unicode 16), sentence_ends.json \\p{Sentence_Terminal} (Unicode 17). The second argument is the
+header that declares the tables.
 """
 import json
+import pathlib
 import sys
 
-NAMES = {"\\p{L}": "letters", "\\p{N}": "numbers", "\\s": "spaces"}
+NAMES = {"\\p{L}": "letters", "\\p{N}": "numbers", "\\s": "spaces",
+         "\\p{Sentence_Terminal}": "sentence_ends"}
 
 
 def table(name, ranges):
@@ -24,14 +31,15 @@ def table(name, ranges):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     with open(sys.argv[1], encoding="utf-8") as f:
         classes = {c["class"]: c["ranges"] for c in json.load(f)["classes"]}
-    print("/* Made by tools/make_unicode_tables.py from golden text/classes.json: do not edit. */")
+    name = pathlib.PurePath(sys.argv[1]).name
+    print(f"/* Made by tools/make_unicode_tables.py from {name}: do not edit. */")
     print("/* clang-format off */")
-    print('#include "tokenizer/unicode.h"\n')
-    print("\n\n".join(table(name, classes[key]) for key, name in NAMES.items()))
+    print(f'#include "{sys.argv[2]}"\n')
+    print("\n\n".join(table(name, classes[key]) for key, name in NAMES.items() if key in classes))
     print("/* clang-format on */")
 
 

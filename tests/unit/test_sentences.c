@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/sentence_ends.h"
 #include "apps/sentences.h"
 #include "core/random.h"
 #include "core/utf8.h"
@@ -112,6 +113,64 @@ static void sentences_end_where_the_table_says(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+/* Marks of other scripts: | where a sentence ends, nothing added. */
+static void sentences_of_other_scripts_end(void **state) {
+    (void)state;
+    static const char *const table[] = {
+        "नमस्ते। |आप कैसे हैं। |धन्यवाद।",            /* Hindi */
+        "यह घर है।|वह पेड़ है।|पद॥ |अगला",         /* without spaces; the double danda */
+        "مرحبا؟ |كيف حالك؟ |شكرا۔ |نعم۔",      /* Arabic, Urdu */
+        "ماذا؟! |لا.\u200f |نعم؟\u200f |حسنا", /* with marks of direction */
+        "Բարեւ։ |Ինչպե՞ս ես։ |Լավ։",           /* Armenian */
+        "ሰላም። |እንዴት ነህ፧ |ደህና።",                /* Amharic */
+        "ကောင်းပါတယ်။ |သွားမယ်။ |ပြီ။",             /* Burmese */
+        "សួស្តី។ |លាហើយ។",                        /* Khmer */
+        "ܫܠܡܐ܀ |ܬܘܕܝ܀",                        /* Syriac */
+        "版本2．5です。|次．|はい！|え？",     /* a wide full stop, and a wide point */
+        "τι είναι\u037e |Αυτό.",               /* Greek */
+        "He saw it․ |Then he left․",           /* one dot leader: as the full stop is */
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char text[TEXT_CAP];
+        size_t cuts[64], count = 0, size = 0, k = 0;
+        for (const char *c = table[i]; *c != '\0'; c++) {
+            if (*c == '|')
+                cuts[count++] = size;
+            else
+                text[size++] = *c;
+        }
+        for (size_t at = 0; at < size;) {
+            at += sentence_next(text + at, size - at);
+            if (at == size) break;
+            if (k >= count || cuts[k] != at)
+                fail_msg("'%s': a cut before '%.*s'", table[i], (int)(size - at), text + at);
+            k++;
+        }
+        if (k != count) fail_msg("'%s': %zu cuts, not %zu", table[i], k, count);
+    }
+}
+
+/* Every mark of the table ends a sentence between two words with a space, in any script. */
+static void every_mark_of_unicode_ends_a_sentence(void **state) {
+    (void)state;
+    int marks = 0;
+    for (size_t i = 0; i < unicode_sentence_ends_count; i++) {
+        const unicode_range r = unicode_sentence_ends[i];
+        if (i > 0) assert_true(unicode_sentence_ends[i - 1].last + 1 < r.first);
+        for (uint32_t c = r.first; c <= r.last; c++, marks++) {
+            char text[32] = "Worte";
+            size_t size = 5;
+            size += utf8_put(c, text + size);
+            text[size++] = ' ';
+            const size_t want = size;
+            memcpy(text + size, "Und", 4);
+            if (sentence_next(text, size + 3) != want) fail_msg("U+%04X ends nothing", c);
+            if (sentence_is_speakable(text + 5, size - 6)) fail_msg("U+%04X is spoken", c);
+        }
+    }
+    assert_int_equal(marks, 170);
+}
+
 static void long_sentences_are_cut_at_good_places(void **state) {
     (void)state;
     static const struct {
@@ -194,6 +253,8 @@ static void only_letters_and_digits_are_spoken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sentences_end_where_the_table_says),
+        cmocka_unit_test(sentences_of_other_scripts_end),
+        cmocka_unit_test(every_mark_of_unicode_ends_a_sentence),
         cmocka_unit_test(long_sentences_are_cut_at_good_places),
         cmocka_unit_test(any_text_is_covered),
         cmocka_unit_test(only_letters_and_digits_are_spoken),

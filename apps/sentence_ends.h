@@ -1,0 +1,11 @@
+/* The characters that end a sentence in any script (Unicode's Sentence_Terminal). The table is made
+ * by tools/make_unicode_tables.py. */
+#ifndef APPS_SENTENCE_ENDS_H
+#define APPS_SENTENCE_ENDS_H
+
+#include "tokenizer/unicode.h"
+
+extern const unicode_range unicode_sentence_ends[]; /* ascending, not overlapping */
+extern const size_t unicode_sentence_ends_count;
+
+#endif
