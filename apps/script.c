@@ -33,6 +33,7 @@ struct script {
     bool line_goes_on; /* it is a later part of such a line */
     bool file_ended;
     uint64_t line_count, position; /* lines and bytes read */
+    uint64_t open_line;            /* see script_open_line */
 
     char block[BLOCK_CAP]; /* [block_size] the block being gathered, as written */
     size_t block_size, block_lines;
@@ -68,6 +69,10 @@ void script_destroy(script **s) {
 uint64_t script_position(const script *s) {
     const uint64_t waiting = s->carry_size + s->block_size + (s->text_size - s->text_at);
     return s->position > waiting ? s->position - waiting : 0;
+}
+
+uint64_t script_open_line(const script *s) {
+    return s->open_line;
 }
 
 /* ---- Lines ---- */
@@ -108,6 +113,7 @@ static rnl_status next_line(script *s, rnl_error *error) {
         s->position++;
         whole = c == '\n' || c == '\f'; /* a new page is a new line, too */
         if (!whole) s->line[size++] = (char)c;
+        if (size >= 3 && memcmp(s->line + size - 3, UTF8_MARK, 3) == 0) size -= 3;
     }
     if (ferror(s->file))
         return status_fail(error, RNL_ERR_IO, "%s: cannot be read: %s", s->name, strerror(errno));
@@ -115,8 +121,6 @@ static rnl_status next_line(script *s, rnl_error *error) {
     s->line_part = size == LINE_CAP && !whole;
     s->line_size = s->line_part ? part_end(s->line, size) : size;
     s->carry_size = size - s->line_size;
-    if (s->line_count == 1 && s->line_size >= 3 && memcmp(s->line, "\xef\xbb\xbf", 3) == 0)
-        memset(s->line, ' ', 3); /* the mark that some editors put before UTF-8 */
     return check_line(s, error);
 }
 
@@ -198,7 +202,7 @@ static void take_block(script *s, bool part) {
 static line_kind look_at_line(script *s, const char **text, size_t *size) {
     *text = s->line;
     *size = s->line_size;
-    if (s->line_goes_on) return s->marks.fence != '\0' ? LINE_SKIPPED : LINE_TEXT;
+    if (s->line_goes_on) return markdown_rest(&s->marks, text, size);
     if (!s->plain)
         return markdown_line(&s->marks, text, size, s->block_size > 0 && s->kind == BLOCK_TEXT);
     while (*size > 0 && strchr(" \t\r", (*text)[*size - 1]) != NULL) --*size;
@@ -217,6 +221,10 @@ static bool take_line(script *s) {
     const char *text;
     size_t size;
     const line_kind kind = look_at_line(s, &text, &size);
+    if (s->marks.fence == '\0' && s->marks.html == 0)
+        s->open_line = 0;
+    else if (s->open_line == 0)
+        s->open_line = s->line_count;
     switch (kind) {
     case LINE_TEXT:
         if (!open) s->kind = BLOCK_TEXT;

@@ -35,6 +35,10 @@ void script_destroy(script **s); /* NULL is fine; sets NULL */
  * a line that is not UTF-8 or holds a NUL byte; RNL_ERR_IO. Only destroy after an error. */
 RNL_MUST_USE rnl_status script_next(script *s, script_piece *piece, rnl_error *error);
 
+/* The line whose code block, formula, script or comment was not closed yet, so that what follows it
+ * is passed over; 0: there is none. At the end of a text it is worth a warning. */
+uint64_t script_open_line(const script *s);
+
 /* Bytes of the text that lie behind the pieces given out, about: for progress. */
 uint64_t script_position(const script *s);
 

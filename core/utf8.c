@@ -54,6 +54,12 @@ size_t utf8_next(const char *text, size_t size, uint32_t *code_point) {
     return n;
 }
 
+size_t utf8_mark_size(const char *text, size_t size) {
+    size_t at = 0;
+    while (size - at >= 3 && memcmp(text + at, UTF8_MARK, 3) == 0) at += 3;
+    return at;
+}
+
 bool utf8_is_valid(const char *text, size_t size) {
     for (size_t at = 0; at < size;) {
         size_t need;

@@ -10,6 +10,12 @@
 
 enum { UTF8_PENDING_CAP = 4, UTF8_REPLACEMENT = 0xFFFD };
 
+/* The byte order mark that some editors put before a text, and that stands within it where texts
+ * were joined. Nothing is lost with it. */
+#define UTF8_MARK "\xef\xbb\xbf"
+/* Bytes of the marks that the text begins with: 0, 3, 6, ... */
+size_t utf8_mark_size(const char *text, size_t size);
+
 bool utf8_is_valid(const char *text, size_t size);
 
 /* Reads the character at text (size >= 1). Returns its bytes, at least 1; *code_point is

@@ -69,9 +69,60 @@ static void paragraphs_and_headings_have_their_pauses(void **state) {
     gives("\xef\xbb\xbf# Title", ".:Title");
     gives("CHAPTER IV\n\nText.\n\nChapter 5\n\nMore.\n\nPart of it\n\nEnd.",
           ".:CHAPTER IV|h:Text.|h:Chapter 5|h:More.|p:Part of it|p:End.");
+    gives("One.\n<script>\na;\n\nb;\n</script>\nTwo.", ".:One.|p:Two.");
+    gives("One <style>a</style> two.\n\n<!-- x.\n\ny. --> Three.", ".:One two.|p:Three.");
     gives("...\n\n!!!\n\nReal.", ".:Real.");
     gives("One. ... Two.", ".:One.|s:Two.");
     gives("\n\n \n", "");
+}
+
+#define MARK "\xef\xbb\xbf"
+
+static void byte_order_marks_are_passed_over(void **state) {
+    (void)state;
+    gives(MARK "# Title\n" MARK "# Next\n\nA" MARK "B. C" MARK, ".:Title|h:Next|h:AB.|s:C");
+    gives(MARK MARK "---\nkey: x\n---\nText.", ".:Text.");
+    gives(MARK, "");
+    gives_at(MARK "One.\n\n" MARK "Two.", true, 300, ".:One.|p:Two.");
+}
+
+/* What is never closed takes the rest with it; the line is told. */
+static void what_is_never_closed_is_told(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t line;
+    } table[] = {{"One.\n```\ncode\n```\nTwo.", 0},
+                 {"One.\n\n```\ncode\n\nTwo.", 3},
+                 {"<!-- a\n-->\n<script>\nx", 3},
+                 {"One.\n<!-- a", 2},
+                 {"```\n<!--\n```\n$$\n", 4}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        rnl_error error = {0};
+        script_piece piece;
+        FILE *f = fmemopen((void *)table[i].text, strlen(table[i].text), "rb");
+        script *s = script_create(f, "book.txt", false, 300);
+        assert_non_null(s);
+        rnl_status status;
+        while ((status = script_next(s, &piece, &error)) == RNL_OK) continue;
+        assert_int_equal(status, RNL_DONE);
+        assert_int_equal(script_open_line(s), table[i].line);
+        script_destroy(&s);
+        (void)fclose(f);
+    }
+}
+
+/* A script in one line that is longer than any room, as tools make them. */
+static void a_very_long_script_is_passed_over(void **state) {
+    (void)state;
+    enum { SIZE = 200000 };
+    char *text = malloc(SIZE + 64);
+    assert_non_null(text);
+    memcpy(text, "One.\n<script>", 13);
+    for (size_t i = 13; i < SIZE; i++) text[i] = i % 9 == 0 ? ' ' : 'x';
+    (void)strcpy(text + SIZE, "</script> Two.\nThree.");
+    gives(text, ".:One.|p:Two.|s:Three.");
+    free(text);
 }
 
 static void plain_text_is_left_alone(void **state) {
@@ -163,6 +214,9 @@ static void nothing_is_lost_of_very_long_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paragraphs_and_headings_have_their_pauses),
+        cmocka_unit_test(byte_order_marks_are_passed_over),
+        cmocka_unit_test(what_is_never_closed_is_told),
+        cmocka_unit_test(a_very_long_script_is_passed_over),
         cmocka_unit_test(plain_text_is_left_alone),
         cmocka_unit_test(long_sentences_come_in_pieces),
         cmocka_unit_test(what_is_no_text_is_refused),
