@@ -11,6 +11,7 @@
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/progress.h"
+#include "apps/reply_json.h"
 #include "core/clock.h"
 
 typedef struct running {
@@ -19,8 +20,7 @@ typedef struct running {
     progress progress;
     char *text; /* all of it, for --json */
     size_t text_size, text_cap;
-    size_t sample_count;
-    double begin, encoded, prefilled, first_text, first_sound, end; /* seconds; 0: not yet */
+    reply_times times;
     bool wrote_text;
 } running;
 
@@ -78,7 +78,7 @@ int answer_add_system(const answer *a) {
 }
 
 static int show_text(running *r, const char *text, size_t size) {
-    if (r->first_text == 0) r->first_text = clock_seconds();
+    if (r->times.first_text == 0) r->times.first_text = clock_seconds();
     if (r->a->options->json) return EXIT_OK;
     progress_clear(&r->progress);
     if (!r->wrote_text && r->a->label != NULL) {
@@ -116,8 +116,8 @@ static int pull(running *r) {
         if (!keep_text(r, text, got)) return complain(EXIT_FAILED, "memory is exhausted");
     }
     while (rnl_session_pull_samples(r->a->session, samples, 4096, &got) == RNL_OK) {
-        if (r->first_sound == 0) r->first_sound = clock_seconds();
-        r->sample_count += got;
+        if (r->times.first_sound == 0) r->times.first_sound = clock_seconds();
+        r->times.sample_count += got;
         if (r->writer != NULL && sound_write(r->writer, samples, got, &error) != RNL_OK)
             return complain(EXIT_FAILED, "%s", error.text);
     }
@@ -127,20 +127,11 @@ static int pull(running *r) {
 /* Notes when a stage is left behind, and says on a terminal which one runs. Not once there is text:
  * the word would be drawn over the answer, and removing it would remove the answer. */
 static void watch(running *r) {
-    switch (rnl_session_stage(r->a->session)) {
-    case RNL_STAGE_ENCODE:
-        if (!r->wrote_text) progress_word(&r->progress, "listening");
-        break;
-    case RNL_STAGE_PREFILL:
-        if (r->encoded == 0) r->encoded = clock_seconds();
-        if (!r->wrote_text) progress_word(&r->progress, "reading");
-        break;
-    case RNL_STAGE_GENERATE:
-    case RNL_STAGE_IDLE:
-        if (r->encoded == 0) r->encoded = clock_seconds();
-        if (r->prefilled == 0) r->prefilled = clock_seconds();
-        break;
-    }
+    const rnl_stage stage = rnl_session_stage(r->a->session);
+    reply_times_watch(&r->times, stage);
+    if (r->wrote_text) return;
+    if (stage == RNL_STAGE_ENCODE) progress_word(&r->progress, "listening");
+    if (stage == RNL_STAGE_PREFILL) progress_word(&r->progress, "reading");
 }
 
 static int generate(running *r) {
@@ -156,63 +147,30 @@ static int generate(running *r) {
     }
 }
 
-static double ms(const running *r, double moment) {
-    return moment > 0 ? 1e3 * (moment - r->begin) : -1;
-}
-
 /* One line on stderr: what a person wants to know about this answer. */
 static void tell_times(const running *r, const rnl_reply *reply) {
     if (r->a->options->quiet) return;
-    const double total = r->end - r->begin;
-    const double seconds = (double)r->sample_count / RNL_RATE_OUT;
-    if (r->sample_count > 0)
-        (void)fprintf(stderr,
-                      "first sound %.0f ms, %.2f s of speech in %.2f s (real-time factor %.3f)\n",
-                      ms(r, r->first_sound), seconds, total, total / seconds);
+    const double total = r->times.end - r->times.begin;
+    const double seconds = (double)r->times.sample_count / RNL_RATE_OUT;
+    if (r->times.sample_count > 0)
+        (void)fprintf(
+            stderr, "first sound %.0f ms, %.2f s of speech in %.2f s (real-time factor %.3f)\n",
+            reply_times_ms(&r->times, r->times.first_sound), seconds, total, total / seconds);
     else
         (void)fprintf(stderr, "first text %.0f ms, %zu tokens in %.2f s (%.0f tokens/s)\n",
-                      ms(r, r->first_text), reply->position_count, total,
+                      reply_times_ms(&r->times, r->times.first_text), reply->position_count, total,
                       (double)reply->position_count / total);
     if (reply->finish != RNL_FINISH_END)
         (void)fprintf(stderr, "the answer was cut off: %s reached\n",
                       rnl_finish_name(reply->finish));
 }
 
-static void set_time(json_draft *object, const char *key, double value) {
-    if (value >= 0) json_set(object, key, json_new_number(value));
-}
-
-static json_draft *frames_of(const rnl_reply *reply) {
-    json_draft *frames = json_new_array();
-    for (size_t i = 0; i < reply->frame_count; i++) {
-        json_draft *codes = json_new_array();
-        for (int k = 0; k < reply->codebook_count; k++)
-            json_append(codes,
-                        json_new_int(reply->frames[i * (size_t)reply->codebook_count + (size_t)k]));
-        json_append(frames, codes);
-    }
-    return frames;
-}
-
-static int json_reply(const running *r, const rnl_reply *reply) {
-    json_draft *o = json_new_object(), *ids = json_new_array(), *times = json_new_object();
+static int print_reply(const running *r, const rnl_reply *reply) {
+    json_draft *o = json_new_object();
     if (r->a->input != NULL)
         json_set(o, "input", json_new_string(r->a->input, strlen(r->a->input)));
     json_set(o, "text", json_new_string(r->text != NULL ? r->text : "", r->text_size));
-    for (size_t i = 0; i < reply->text_count; i++)
-        json_append(ids, json_new_int(reply->text_ids[i]));
-    json_set(o, "text_tokens", ids);
-    json_set(o, "modality", json_new_string(reply->modality, reply->position_count));
-    json_set(o, "frames", frames_of(reply));
-    const char *finish = rnl_finish_name(reply->finish);
-    json_set(o, "finish", json_new_string(finish, strlen(finish)));
-    set_time(times, "encode_ms", ms(r, r->encoded));
-    set_time(times, "prefill_ms", ms(r, r->prefilled));
-    set_time(times, "first_text_ms", ms(r, r->first_text));
-    set_time(times, "first_sound_ms", ms(r, r->first_sound));
-    set_time(times, "total_ms", ms(r, r->end));
-    set_time(times, "audio_seconds", (double)r->sample_count / RNL_RATE_OUT);
-    json_set(o, "times", times);
+    reply_json(o, reply, &r->times);
     if (r->writer != NULL || r->a->sound_path != NULL)
         json_set(o, "audio", json_new_string(r->a->sound_path, strlen(r->a->sound_path)));
     return print_json(o);
@@ -222,14 +180,14 @@ static int finish(running *r) {
     rnl_error error = {0};
     rnl_reply reply;
     rnl_session_get_reply(r->a->session, &reply);
-    r->end = clock_seconds();
+    r->times.end = clock_seconds();
     progress_clear(&r->progress);
     if (r->wrote_text) (void)putchar('\n');
     int code = flush_output();
     if (code != EXIT_OK) return code;
     if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)
         return complain(EXIT_FAILED, "%s", error.text);
-    if (r->a->options->json) code = json_reply(r, &reply);
+    if (r->a->options->json) code = print_reply(r, &reply);
     tell_times(r, &reply);
     return code;
 }
@@ -240,7 +198,7 @@ int answer_run(const answer *a) {
     progress_begin(&r.progress, a->options);
     const rnl_turn_config config = answer_config(a->options, a->model, a->mode);
     int code = EXIT_OK;
-    r.begin = clock_seconds();
+    r.times.begin = clock_seconds();
     if (rnl_session_begin(a->session, &config, &error) != RNL_OK) code = failed(&error);
     if (code == EXIT_OK && a->sound_path != NULL &&
         sound_writer_create(a->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)

@@ -11,6 +11,7 @@
 #include "apps/open.h"
 #include "apps/parts.h"
 #include "apps/progress.h"
+#include "apps/reply_json.h"
 #include "apps/script.h"
 #include "audio/file.h"
 #include "core/clock.h"
@@ -34,6 +35,8 @@ typedef struct book {
     int64_t began_samples;
     bool speaking;
     int cut_count, silent_count; /* sentences that hit the limit, that gave no sound */
+    rnl_reply reply;             /* of the sentence spoken last */
+    reply_times times;
 } book;
 
 static double pause_of(const options *o, script_gap gap) {
@@ -58,6 +61,12 @@ const char *book_output(const options *o) {
     return o->output != NULL ? o->output : "say.wav";
 }
 
+/* Where the text is: a file, or "-". NULL: it is the argument itself. */
+static const char *text_path(const options *o) {
+    if (o->text_file != NULL) return o->text_file;
+    return strcmp(o->arguments[0], "-") == 0 ? "-" : NULL;
+}
+
 /* Everything that the samples depend on but the text, as one line. */
 static char *settings_line(const book *b) {
     rnl_model_info info;
@@ -66,7 +75,7 @@ static char *settings_line(const book *b) {
     const char *cpu = b->o->cpu != NULL ? b->o->cpu : "";
     json_draft *o = json_new_object();
     json_set(o, "runnel", json_new_string("say", 3));
-    json_set(o, "format", json_new_int(1));
+    json_set(o, "format", json_new_int(2));
     json_set(o, "model", json_new_string(info.name, strlen(info.name)));
     json_set(o, "weight_bytes", json_new_int((int64_t)info.weight_size));
     json_set(o, "prompt", json_new_string(b->prompt, strlen(b->prompt)));
@@ -92,14 +101,17 @@ static char *settings_line(const book *b) {
 
 /* ---- Telling ---- */
 
-static int print_part(const book *b, const part *p) {
+/* spoken: by this run, so that tokens and times are known. */
+static int print_part(const book *b, const part *p, bool spoken) {
     if (!b->o->json) return EXIT_OK;
     json_draft *o = json_new_object();
     json_set(o, "index", json_new_int(parts_piece_count(b->parts)));
     json_set(o, "start", json_new_number((double)p->begin / RNL_RATE_OUT));
     json_set(o, "end", json_new_number((double)p->end / RNL_RATE_OUT));
-    json_set(o, "finish", json_new_string(p->finish, strlen(p->finish)));
+    if (!spoken) json_set(o, "finish", json_new_string(p->finish, strlen(p->finish)));
     json_set(o, "text", json_new_string(p->text, strlen(p->text)));
+    json_set(o, "audio", json_new_string(book_output(b->o), strlen(book_output(b->o))));
+    if (spoken) reply_json(o, &b->reply, &b->times);
     return print_json(o);
 }
 
@@ -143,9 +155,11 @@ static int failed(const book *b, const rnl_error *error) {
 static int begin_sentence(book *b) {
     rnl_error error = {0};
     const rnl_turn_config config = answer_config(b->o, b->model, RNL_MODE_SPEAK);
+    rnl_status status = RNL_OK;
     rnl_session_reset(b->session);
-    rnl_status status =
-        rnl_session_add_text(b->session, RNL_ROLE_SYSTEM, b->prompt, strlen(b->prompt), &error);
+    if (*b->prompt != '\0')
+        status =
+            rnl_session_add_text(b->session, RNL_ROLE_SYSTEM, b->prompt, strlen(b->prompt), &error);
     if (status == RNL_OK)
         status =
             rnl_session_add_text(b->session, RNL_ROLE_USER, b->piece.text, b->piece.size, &error);
@@ -160,6 +174,8 @@ static int pull(book *b) {
     size_t got;
     while (rnl_session_pull_text(b->session, text, sizeof text, &got) == RNL_OK) continue;
     while (rnl_session_pull_samples(b->session, samples, 4096, &got) == RNL_OK) {
+        if (b->times.first_sound == 0) b->times.first_sound = clock_seconds();
+        b->times.sample_count += got;
         const int code = parts_write(b->parts, samples, got);
         if (code != EXIT_OK) return code;
     }
@@ -169,20 +185,20 @@ static int pull(book *b) {
 static int speak_piece(book *b, part *done) {
     rnl_error error = {0};
     int code = parts_pause(b->parts, pause_of(b->o, b->piece.gap));
-    const int64_t begin = parts_sample_count(b->parts);
+    b->times = (reply_times){.begin = clock_seconds()};
     if (code == EXIT_OK) code = begin_sentence(b);
     for (rnl_status status = RNL_OK; code == EXIT_OK && status != RNL_DONE;) {
         if (interrupted()) return EXIT_STOPPED;
         status = rnl_session_step(b->session, &error);
+        reply_times_watch(&b->times, rnl_session_stage(b->session));
         code = status < 0 ? failed(b, &error) : pull(b);
         show(b);
     }
     if (code != EXIT_OK) return code;
-    rnl_reply reply;
-    rnl_session_get_reply(b->session, &reply);
-    b->cut_count += reply.finish != RNL_FINISH_END;
-    b->silent_count += parts_sample_count(b->parts) == begin;
-    return parts_end(b->parts, b->piece.text, rnl_finish_name(reply.finish), done);
+    b->times.end = clock_seconds();
+    rnl_session_get_reply(b->session, &b->reply);
+    b->cut_count += b->reply.finish != RNL_FINISH_END;
+    return parts_end(b->parts, b->piece.text, rnl_finish_name(b->reply.finish), done);
 }
 
 static int speak_all(book *b) {
@@ -191,22 +207,23 @@ static int speak_all(book *b) {
         if (interrupted()) return EXIT_STOPPED;
         const rnl_status status = script_next(b->script, &b->piece, &error);
         if (status == RNL_DONE) return EXIT_OK;
+        if (status < 0 && interrupted()) return EXIT_STOPPED; /* while it waited for text */
         if (status < 0)
             return complain(error.status == RNL_ERR_DATA ? EXIT_INPUT : EXIT_FAILED, "%s",
                             error.text);
         part done;
         int code;
-        if (!parts_passed(b->parts, b->piece.text, &done, &code)) {
-            if (!b->speaking) {
-                b->speaking = true;
-                b->began = clock_seconds();
-                b->began_at = script_position(b->script);
-                b->began_samples = parts_sample_count(b->parts);
-            }
-            if (code == EXIT_OK) code = speak_piece(b, &done);
+        const bool passed = parts_passed(b->parts, b->piece.text, &done, &code);
+        if (!passed && !b->speaking) {
+            b->speaking = true;
+            b->began = clock_seconds();
+            b->began_at = script_position(b->script);
+            b->began_samples = parts_sample_count(b->parts);
         }
-        if (code == EXIT_OK) code = print_part(b, &done);
+        if (!passed && code == EXIT_OK) code = speak_piece(b, &done);
+        if (code == EXIT_OK) code = print_part(b, &done, !passed);
         if (code != EXIT_OK) return code;
+        b->silent_count += done.begin == done.end;
     }
 }
 
@@ -216,15 +233,22 @@ static void tell(book *b, int code) {
     const int count = parts_piece_count(b->parts);
     put_time(spoken, (double)parts_sample_count(b->parts) / RNL_RATE_OUT);
     progress_clear(&b->progress);
-    if (code == EXIT_STOPPED)
-        (void)complain(code, "stopped after %d sentences; the same command with --resume goes on",
-                       count);
+    if (code == EXIT_STOPPED && count > 0)
+        (void)complain(code, "stopped after %d sentence%s; the same command with --resume goes on",
+                       count, count == 1 ? "" : "s");
     if (code != EXIT_OK || b->o->quiet) return;
-    (void)fprintf(stderr, "%s: %d sentences, %s\n", book_output(b->o), count, spoken);
+    (void)fprintf(stderr, "%s: %d sentence%s, %s\n", book_output(b->o), count,
+                  count == 1 ? "" : "s", spoken);
     if (b->cut_count > 0)
         (void)fprintf(stderr, "%d of them were cut off; --max-tokens gives them more steps\n",
                       b->cut_count);
     if (b->silent_count > 0) (void)fprintf(stderr, "%d of them gave no sound\n", b->silent_count);
+    if (script_open_line(b->script) > 0)
+        (void)fprintf(
+            stderr,
+            "%s: line %llu begins code, a formula, a script or a comment that never ends; "
+            "nothing behind it was spoken (--plain speaks everything)\n",
+            b->name, (unsigned long long)script_open_line(b->script));
 }
 
 static int speak_file(book *b) {
@@ -248,43 +272,54 @@ static int speak_file(book *b) {
     return code;
 }
 
+static FILE *open_text(const char *path, const char *argument) {
+    if (path == NULL) return fmemopen((void *)argument, strlen(argument), "rb");
+    return strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+}
+
 int book_speak(const options *o, rnl_model *model, rnl_session *session, const char *prompt) {
-    const bool from_input = strcmp(o->text_file, "-") == 0;
+    const char *path = text_path(o);
     book *b = calloc(1, sizeof *b);
     if (b == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     *b = (book){.o = o,
                 .model = model,
                 .session = session,
                 .prompt = prompt,
-                .name = from_input ? "standard input" : o->text_file,
-                .file = from_input ? stdin : fopen(o->text_file, "rb")};
+                .name = path == NULL             ? "say: the text"
+                        : strcmp(path, "-") == 0 ? "standard input"
+                                                 : path,
+                .file = open_text(path, o->argument_count > 0 ? o->arguments[0] : NULL)};
     struct stat st;
     int code = EXIT_OK;
     if (b->file == NULL)
         code = complain(EXIT_INPUT, "%s: cannot be opened: %s", b->name, strerror(errno));
+    else if (path == NULL)
+        b->text_size = strlen(o->arguments[0]);
     else if (fstat(fileno(b->file), &st) == 0 && S_ISREG(st.st_mode))
         b->text_size = (uint64_t)st.st_size;
     progress_begin(&b->progress, o);
     if (code == EXIT_OK) code = speak_file(b);
     progress_clear(&b->progress);
     script_destroy(&b->script);
-    if (b->file != NULL && !from_input) (void)fclose(b->file);
+    if (b->file != NULL && b->file != stdin) (void)fclose(b->file);
     free(b);
     return code;
 }
 
 int book_check(const options *o, bool *finished) {
-    const char *output = book_output(o);
+    const char *output = book_output(o), *path = text_path(o);
     struct stat st;
     rnl_error error = {0};
     *finished = false;
     if (sound_writer_check(output, &error) != RNL_OK)
         return complain(exit_code(&error), "%s", error.text);
-    if (strcmp(o->text_file, "-") != 0) {
-        if (stat(o->text_file, &st) != 0)
-            return complain(EXIT_INPUT, "%s: cannot be opened: %s", o->text_file, strerror(errno));
+    if (path == NULL && is_blank(o->arguments[0]))
+        return complain(EXIT_INPUT, "say: there is no text to speak");
+    if (path != NULL && strcmp(path, "-") != 0) {
+        if (stat(path, &st) != 0)
+            return complain(EXIT_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
         if (S_ISDIR(st.st_mode))
-            return complain(EXIT_INPUT, "%s: this is a folder; name a text file", o->text_file);
+            return complain(EXIT_INPUT, "%s: this is a folder; name a text file", path);
     }
     *finished = o->resume && !parts_wait(output) && stat(output, &st) == 0;
     return EXIT_OK;

@@ -9,6 +9,7 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/open.h"
+#include "core/utf8.h"
 
 typedef struct chat {
     answer a;
@@ -22,10 +23,12 @@ static char *find_sound(const char *line, char *p) {
     return NULL;
 }
 
-/* Reads every @FILE of the line before any of it is added: after a slip, such as a wrong name, the
- * turn holds nothing of the line. */
+/* Looks at the text and reads every @FILE of the line before any of it is added: after a slip, such
+ * as a wrong name, the turn holds nothing of the line. */
 static int check_line(const chat *c, char *line) {
     int code = EXIT_OK;
+    if (!utf8_is_valid(line, strlen(line)))
+        return complain(EXIT_INPUT, "chat: the line is not UTF-8; convert it with iconv");
     for (char *p = line; code == EXIT_OK && (p = find_sound(line, p)) != NULL;) {
         char *end = p + strcspn(p, " ");
         const char kept = *end;
@@ -69,24 +72,36 @@ static int answer_line(chat *c, char *line) {
     return answer_run(&c->a);
 }
 
+/* A line of standard input, its end and byte order marks taken off. */
+static int take_line(chat *c, char *line, size_t size) {
+    if (memchr(line, '\0', size) != NULL)
+        return complain(EXIT_INPUT, "chat: the line holds a NUL byte; give plain text");
+    while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
+    line += utf8_mark_size(line, size);
+    return is_blank(line) ? EXIT_OK : answer_line(c, line);
+}
+
 static int converse(chat *c) {
     const bool typed = isatty(STDIN_FILENO) != 0;
     char *line = NULL;
-    size_t cap = 0;
-    int code = EXIT_OK;
+    size_t cap = 0, count = 0;
+    int code = EXIT_OK, slip = EXIT_OK;
     while (code == EXIT_OK && !interrupted()) {
         if (typed) (void)fputs("> ", stderr);
         if (typed && !wait_for_input()) break;
-        ssize_t size = getline(&line, &cap, stdin);
+        const ssize_t size = getline(&line, &cap, stdin);
         if (size < 0) break;
-        while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
-        if (is_blank(line)) continue;
-        code = answer_line(c, line);
-        /* A person at a terminal may try again after a slip such as a wrong file name. */
-        if (typed && (code == EXIT_INPUT || code == EXIT_USAGE)) code = EXIT_OK;
+        count++;
+        code = take_line(c, line, (size_t)size);
+        /* The talk goes on after a slip such as a wrong file name. A person at a terminal sees it
+         * and may try again; for others it shows in the exit code. */
+        if (code != EXIT_INPUT && code != EXIT_USAGE) continue;
+        if (!typed) (void)fprintf(stderr, "line %zu is passed over\n", count);
+        if (!typed && slip == EXIT_OK) slip = code;
+        code = EXIT_OK;
     }
     free(line);
-    return code;
+    return code != EXIT_OK ? code : slip;
 }
 
 /* The mode of --mode, or what the model can do; false after a complaint. */
@@ -139,8 +154,10 @@ const command command_chat = {
     .name = "chat",
     .summary = "talk by keyboard; @FILE adds a sound",
     .synopsis = "[options] [--mode text|interleaved] [MESSAGE]",
-    .about = "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
-             "-o FOLDER the spoken answers are written there.",
+    .about =
+        "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
+        "-o FOLDER the spoken answers are written there. A line that cannot be taken, such as one\n"
+        "with a wrong file name, is told and passed over; the exit code is 5 then.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
                 &options_turns, &options_cache, &own},
     .run = run,

@@ -82,7 +82,7 @@ const command command_reply = {
     .about =
         "A question is a sound file of any common kind, or - for standard input (WAV, Ogg Opus or\n"
         "samples without a header). Text goes to stdout as it comes, the sound to ANSWER, whose\n"
-        "suffix decides: .wav, .flac or .opus (default: NAME.answer.wav in the current folder).\n"
+        "suffix decides: .wav, .flac, .opus, .mp3 (default: NAME.answer.wav in this folder).\n"
         "Several files are the turns of one conversation; -o is a folder then, made if missing; a\n"
         "name that comes twice is numbered: NAME.2.answer.wav.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,

@@ -51,7 +51,8 @@ void doomed_remove(const char *path) {
 /* From a signal handler: async-signal-safe calls only. */
 static void end_at_once(int code) {
     for (int i = 0; i < DOOMED_CAP; i++)
-        if (atomic_load(&doomed[i].complete)) (void)unlink(doomed[i].path);
+        if (atomic_load(&doomed[i].complete) && unlink(doomed[i].path) != 0)
+            (void)rmdir(doomed[i].path);
     keys_end();
     _exit(code);
 }

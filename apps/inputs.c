@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "apps/messages.h"
+#include "core/utf8.h"
 
 enum { DEPTH_CAP = 32, LIST_SIZE_CAP = 256 << 20 };
 
@@ -124,6 +125,9 @@ int inputs_add_list(input_list *list, const char *name, const char *text, size_t
         at += length + 1;
         line++;
         if (length > 0 && begin[length - 1] == '\r') length--;
+        const size_t mark = utf8_mark_size(begin, length); /* also where lists were joined */
+        begin += mark;
+        length -= mark;
         if (length == 0 || begin[0] == '#') continue;
         if (memchr(begin, '\0', length) != NULL)
             fault = "holds a NUL byte";

@@ -27,12 +27,11 @@ enum {
  * A name that is in the list already is passed over, so that a file is worked on once; the order is
  * that of the arguments. list_file (may be NULL) is read first, as "@LIST" is.
  * A list file has one name a line, relative to the current folder; empty lines and lines that begin
- * with # are passed over, a CR before the line's end is dropped. Each name is taken as it stands,
- * or as a folder.
- * EXIT_OK, or the code of a complaint: EXIT_INPUT for a folder or pattern without a sound file, an
- * unreadable folder or list, a NUL byte or a name too long in a list (with its line); EXIT_FAILED
- * for memory. The list is freed then. An empty list is no error: the caller knows what to ask
- * for. */
+ * with # are passed over, byte order marks before a line and a CR at its end are dropped. Each name
+ * is taken as it stands, or as a folder. EXIT_OK, or the code of a complaint: EXIT_INPUT for a
+ * folder or pattern without a sound file, an unreadable folder or list, a NUL byte or a name too
+ * long in a list (with its line); EXIT_FAILED for memory. The list is freed then. An empty list is
+ * no error: the caller knows what to ask for. */
 int inputs_gather(input_list *list, char *const *arguments, int argument_count,
                   const char *list_file);
 void inputs_free(input_list *list); /* an empty list is fine */

@@ -14,7 +14,7 @@
 #include "audio/file.h"
 #include "core/json.h"
 
-enum { PATH_CAP = 4096, LINE_CAP = 65536, BLOCK = 4096, SCALE = 32767 }; /* SCALE: libsndfile's */
+enum { PATH_CAP = 4096, LINE_CAP = 65536, BLOCK = 4096 };
 
 struct parts {
     char output[PATH_CAP], folder[PATH_CAP], samples_path[PATH_CAP], log_path[PATH_CAP];
@@ -23,12 +23,19 @@ struct parts {
     int64_t sample_count, begin; /* samples kept; where the speech of this piece begins */
     int64_t log_size;            /* bytes of the log that hold */
     bool reading;                /* there may be pieces of an earlier run in the log */
+    bool locked;                 /* the folder is ours */
+    bool heard;                  /* a piece has samples */
     json *record;                /* of the piece passed last */
     char line[LINE_CAP];
 };
 
 static int failed(const char *path, const char *what) {
     return complain(EXIT_FAILED, "%s: %s: %s", path, what, strerror(errno));
+}
+
+static int not_written(const char *path) {
+    return complain(EXIT_FAILED, "%s: cannot be written: %s; free some space", path,
+                    strerror(errno));
 }
 
 static bool set_paths(parts *p, const char *output) {
@@ -48,10 +55,25 @@ bool parts_wait(const char *output) {
     return stat(path, &st) == 0;
 }
 
+/* While no piece is finished, a run that is ended at once leaves nothing either. */
+static void doom(const parts *p, void (*each)(const char *path)) {
+    each(p->samples_path);
+    each(p->log_path);
+    each(p->folder);
+}
+
+static void remove_folder(parts *p) {
+    (void)unlink(p->samples_path);
+    (void)unlink(p->log_path);
+    (void)rmdir(p->folder);
+}
+
 void parts_close(parts **out) {
     parts *p = *out;
     if (p == NULL) return;
     *out = NULL;
+    if (p->locked && !p->reading && p->count == 0) remove_folder(p);
+    doom(p, doomed_remove);
     if (p->samples != NULL) (void)fclose(p->samples);
     if (p->log != NULL) (void)fclose(p->log);
     json_destroy(&p->record);
@@ -91,30 +113,42 @@ static int check_settings(parts *p, const char *settings) {
         p->log_size = ftell(p->log);
         return EXIT_OK;
     }
-    rewind(p->log); /* empty, or cut off in its first line */
+    rewind(p->log);
     if (ftruncate(fileno(p->log), 0) != 0 || fprintf(p->log, "%s\n", settings) < 0 ||
         !on_disk(p->log))
-        return failed(p->log_path, "cannot be written");
+        return not_written(p->log_path);
     p->log_size = ftell(p->log);
     p->reading = false;
+    doom(p, doomed_add);
     return EXIT_OK;
 }
 
+/* Whether an earlier run has finished a piece. What else it left is worth nothing. */
+static bool holds_piece(parts *p) {
+    const bool holds = read_line(p) && read_line(p);
+    rewind(p->log);
+    return holds;
+}
+
 static int open_files(parts *p, const char *settings, bool resume) {
-    if (mkdir(p->folder, 0777) != 0) {
-        if (errno != EEXIST) return failed(p->folder, "the folder cannot be created");
-        if (!resume)
-            return complain(EXIT_FAILED,
-                            "%s: an earlier run was stopped here; go on with --resume, or remove "
-                            "this folder to begin anew",
-                            p->folder);
-    }
+    if (mkdir(p->folder, 0777) != 0 && errno != EEXIST)
+        return failed(p->folder, "the folder cannot be created");
     p->log = open_kept(p->log_path);
     if (p->log == NULL) return failed(p->log_path, "cannot be opened");
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(fileno(p->log), F_SETLK, &lock) != 0)
         return complain(EXIT_FAILED, "%s: another run is at work on it; wait for its end",
                         p->output);
+    p->locked = true;
+    if (!holds_piece(p)) {
+        p->reading = false;
+        if (ftruncate(fileno(p->log), 0) != 0) return not_written(p->log_path);
+    } else if (!resume) {
+        return complain(EXIT_FAILED,
+                        "%s: an earlier run was stopped here; go on with --resume, or remove "
+                        "this folder to begin anew",
+                        p->folder);
+    }
     p->samples = open_kept(p->samples_path);
     if (p->samples == NULL) return failed(p->samples_path, "cannot be opened");
     return check_settings(p, settings);
@@ -143,7 +177,7 @@ static bool read_record(parts *p, part *done) {
     if (json_parse(p->line, strlen(p->line), p->log_path, &p->record, NULL) != RNL_OK) return false;
     done->text = json_chars(json_get(p->record, "text"), &size);
     done->finish = json_chars(json_get(p->record, "finish"), &size);
-    const int64_t end_max = st.st_size / 2;
+    const int64_t end_max = st.st_size / (int64_t)sizeof(float);
     return done->text != NULL && done->finish != NULL &&
            json_int(json_get(p->record, "end"), p->sample_count, end_max, &done->end) &&
            json_int(json_get(p->record, "begin"), p->sample_count, done->end, &done->begin);
@@ -154,10 +188,10 @@ static int begin_writing(parts *p) {
     p->reading = false;
     if (fseek(p->log, (long)p->log_size, SEEK_SET) != 0 ||
         ftruncate(fileno(p->log), (off_t)p->log_size) != 0)
-        return failed(p->log_path, "cannot be written");
-    const off_t size = (off_t)p->sample_count * 2;
+        return not_written(p->log_path);
+    const off_t size = (off_t)p->sample_count * (off_t)sizeof(float);
     if (fseeko(p->samples, size, SEEK_SET) != 0 || ftruncate(fileno(p->samples), size) != 0)
-        return failed(p->samples_path, "cannot be written");
+        return not_written(p->samples_path);
     p->begin = p->sample_count;
     return EXIT_OK;
 }
@@ -178,29 +212,17 @@ bool parts_passed(parts *p, const char *text, part *done, int *code) {
     }
     p->log_size = ftell(p->log);
     p->sample_count = done->end;
+    p->heard = p->heard || done->end > done->begin;
     p->count++;
     return true;
 }
 
 /* ---- What this run does ---- */
 
-/* Samples at SCALE, as libsndfile writes them: what comes out is what one go would have written. */
 int parts_write(parts *p, const float *samples, size_t count) {
-    unsigned char block[2 * BLOCK];
-    for (size_t at = 0; at < count;) {
-        const size_t take = count - at < BLOCK ? count - at : BLOCK;
-        for (size_t i = 0; i < take; i++) {
-            const float x = samples[at + i];
-            const float clipped = x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x;
-            const int value = (int)lrintf(clipped * SCALE);
-            block[2 * i] = (unsigned char)value;
-            block[2 * i + 1] = (unsigned char)(value >> 8);
-        }
-        if (fwrite(block, 2, take, p->samples) != take)
-            return failed(p->samples_path, "cannot be written");
-        p->sample_count += (int64_t)take;
-        at += take;
-    }
+    if (fwrite(samples, sizeof *samples, count, p->samples) != count)
+        return not_written(p->samples_path);
+    p->sample_count += (int64_t)count;
     return EXIT_OK;
 }
 
@@ -228,11 +250,13 @@ int parts_end(parts *p, const char *text, const char *finish, part *done) {
     if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     int code = EXIT_OK;
     if (!on_disk(p->samples))
-        code = failed(p->samples_path, "cannot be written");
+        code = not_written(p->samples_path);
     else if (fprintf(p->log, "%s\n", line) < 0 || !on_disk(p->log))
-        code = failed(p->log_path, "cannot be written");
+        code = not_written(p->log_path);
     free(line);
-    p->count++;
+    if (code == EXIT_OK) doom(p, doomed_remove);
+    p->heard = p->heard || done->end > done->begin;
+    p->count += code == EXIT_OK;
     p->begin = p->sample_count;
     return code;
 }
@@ -248,7 +272,6 @@ int parts_piece_count(const parts *p) {
 /* ---- The end ---- */
 
 static int copy_samples(parts *p, sound_writer *w, void (*tick)(void *, double), void *context) {
-    unsigned char block[2 * BLOCK];
     float samples[BLOCK];
     rnl_error error = {0};
     if (fseeko(p->samples, 0, SEEK_SET) != 0) return failed(p->samples_path, "cannot be read");
@@ -256,10 +279,8 @@ static int copy_samples(parts *p, sound_writer *w, void (*tick)(void *, double),
         if (interrupted()) return EXIT_STOPPED;
         const int64_t left = p->sample_count - at;
         const size_t take = left < BLOCK ? (size_t)left : BLOCK;
-        if (fread(block, 2, take, p->samples) != take)
+        if (fread(samples, sizeof *samples, take, p->samples) != take)
             return failed(p->samples_path, "cannot be read");
-        for (size_t i = 0; i < take; i++)
-            samples[i] = (float)(int16_t)(block[2 * i] | block[2 * i + 1] << 8) / SCALE;
         if (sound_write(w, samples, take, &error) != RNL_OK)
             return complain(EXIT_FAILED, "%s", error.text);
         at += (int64_t)take;
@@ -275,6 +296,11 @@ int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *c
         const int code = begin_writing(p);
         if (code != EXIT_OK) return code;
     }
+    if (!p->heard) {
+        remove_folder(p);
+        return complain(EXIT_FAILED, "%s: is not written: the model gave no sound for this text",
+                        p->output);
+    }
     if (sound_writer_create(p->output, p->rate, &w, &error) != RNL_OK)
         return complain(exit_code(&error), "%s", error.text);
     doomed_add(sound_writer_temporary(w));
@@ -284,8 +310,6 @@ int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *c
     sound_writer_abort(&w);
     doomed_clear();
     if (code != EXIT_OK) return code;
-    (void)unlink(p->samples_path);
-    (void)unlink(p->log_path);
-    (void)rmdir(p->folder);
+    remove_folder(p);
     return EXIT_OK;
 }

@@ -1,6 +1,6 @@
 /* Speech that grows over hours and survives a crash: what is spoken lies in a folder beside the
  * output, "OUT.parts", until all of it is there.
- *   speech.pcm  samples, signed 16 bits, little end first, mono
+ *   speech.pcm  samples, 32-bit floats of this machine, mono: the output is what one go gives
  *   done.jsonl  one line of settings, then one line for each finished piece, written after its
  *               samples are on the disk
  * A run that goes on reads its text again; pieces that are in done.jsonl are passed over. */
@@ -20,8 +20,8 @@ typedef struct part {
 typedef struct parts parts;
 
 /* Begins or goes on. settings: one line; a run that goes on must have the same. rate: Hz.
- * Refused, with a complaint: without resume when the folder is there; with resume when the settings
- * are others; when another run is at work in it. EXIT_OK, EXIT_FAILED. */
+ * Refused, with a complaint: without resume when there is a finished piece; with resume when the
+ * settings are others; when another run is at work in it. EXIT_OK, EXIT_FAILED. */
 int parts_open(const char *output, const char *settings, int rate, bool resume, parts **out);
 /* Whether there is something to resume for this output. */
 bool parts_wait(const char *output);
@@ -41,8 +41,11 @@ int64_t parts_sample_count(const parts *p); /* spoken so far, pauses included */
 int parts_piece_count(const parts *p);
 
 /* Puts all of it into the output (audio/file.h), calling tick, if not NULL, now and then with how
- * much is done [0, 1]; then removes the folder. EXIT_STOPPED on Ctrl-C: everything stays. */
+ * much is done [0, 1]; then removes the folder. EXIT_STOPPED on Ctrl-C: everything stays.
+ * EXIT_FAILED after a complaint, and no output, when no piece has a sample: the folder goes,
+ * too. */
 int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *context);
-void parts_close(parts **p); /* the folder stays, unless it was finished; NULL is fine */
+/* The folder stays when there is a finished piece. NULL is fine. */
+void parts_close(parts **p);
 
 #endif

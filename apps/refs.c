@@ -8,6 +8,7 @@
 #include "apps/messages.h"
 #include "core/json.h"
 #include "core/status.h"
+#include "core/utf8.h"
 
 static rnl_status no_memory(const char *name, rnl_error *error) {
     return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
@@ -84,7 +85,9 @@ rnl_status refs_parse(const char *name, const char *text, size_t size, const cha
     for (size_t at = 0; at < size; line++) {
         const char *end = memchr(text + at, '\n', size - at);
         const size_t stop = end != NULL ? (size_t)(end - text) : size;
-        const rnl_status status = parse_line(out, name, line, text + at, stop - at, folder, error);
+        const size_t begin = at + utf8_mark_size(text + at, stop - at);
+        const rnl_status status =
+            parse_line(out, name, line, text + begin, stop - begin, folder, error);
         if (status != RNL_OK) {
             refs_free(out);
             return status;

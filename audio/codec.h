@@ -42,8 +42,11 @@ typedef struct sound_encoder {
     void *state;
 } sound_encoder;
 
-rnl_status sndfile_encoder_open(const char *name, int fd, int rate, bool flac, sound_encoder *e,
-                                rnl_error *error);
+typedef enum sndfile_kind { SNDFILE_WAV, SNDFILE_FLAC, SNDFILE_MP3 } sndfile_kind;
+/* Whether this machine's libsndfile writes MP3: since 1.1, and when it was built with LAME. */
+bool sndfile_writes_mp3(void);
+rnl_status sndfile_encoder_open(const char *name, int fd, int rate, sndfile_kind kind,
+                                sound_encoder *e, rnl_error *error);
 rnl_status opus_encoder_open(const char *name, int fd, int rate, sound_encoder *e,
                              rnl_error *error);
 

@@ -3,7 +3,7 @@
  * In: WAV, RF64, W64, AIFF, FLAC, Ogg Vorbis, MP3 and what else libsndfile knows; Ogg Opus; what
  * only ffmpeg knows (m4a, mp4, webm, ...) through a pipe when it is on PATH; WAV, Ogg Opus or
  * samples without a header on standard input. The content decides, not the name.
- * Out: WAV and FLAC of 16 bits, Ogg Opus; the suffix decides.
+ * Out: WAV and FLAC of 16 bits, Ogg Opus, MP3 where libsndfile can; the suffix decides.
  * A reader or writer belongs to one thread at a time; different ones know nothing of each other. */
 #ifndef AUDIO_FILE_H
 #define AUDIO_FILE_H
@@ -87,9 +87,10 @@ bool sound_name_is_known(const char *path);
 
 /* ---- Writing ---- */
 
-/* Whether a sound can be written under this name, without doing it: its suffix is .wav, .flac or
- * .opus (RNL_ERR_ARGUMENT names these), its folder is there, and what stands there, if anything, is
- * a regular file (RNL_ERR_IO). For a complaint before the work, not after it. */
+/* Whether a sound can be written under this name, without doing it: its suffix is .wav, .flac,
+ * .opus or, where libsndfile can, .mp3 (RNL_ERR_ARGUMENT names these), its folder is there, and
+ * what stands there, if anything, is a regular file (RNL_ERR_IO). For a complaint before the work,
+ * not after it. */
 RNL_MUST_USE rnl_status sound_writer_check(const char *path, rnl_error *error);
 
 /* Writes beside the target and renames at the end; abort (or an error of finish) leaves nothing and

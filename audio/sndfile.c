@@ -1,5 +1,5 @@
-/* Everything that libsndfile knows, in; WAV and FLAC of 16 bits, out. Length and content of a file
- * are what the decoder finds, never what the header says. */
+/* Everything that libsndfile knows, in; WAV and FLAC of 16 bits and MP3, out. Length and content of
+ * a file are what the decoder finds, never what the header says. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -85,16 +85,43 @@ static rnl_status finish_file(void *state, rnl_error *error) {
     return status_fail(error, RNL_ERR_IO, "%s: cannot be written; free some space", s->name);
 }
 
-rnl_status sndfile_encoder_open(const char *name, int fd, int rate, bool flac, sound_encoder *e,
-                                rnl_error *error) {
+/* Numbers of libsndfile 1.1: older headers lack the names, and the library says itself whether it
+ * knows them. */
+enum { FORMAT_MPEG = 0x230000, FORMAT_LAYER_III = 0x0082 };
+
+bool sndfile_writes_mp3(void) {
+    int count = 0;
+    (void)sf_command(NULL, SFC_GET_FORMAT_MAJOR_COUNT, &count, sizeof count);
+    for (int i = 0; i < count; i++) {
+        SF_FORMAT_INFO info = {.format = i};
+        if (sf_command(NULL, SFC_GET_FORMAT_MAJOR, &info, sizeof info) == 0 &&
+            info.format == FORMAT_MPEG)
+            return true;
+    }
+    return false;
+}
+
+static int format_of(sndfile_kind kind) {
+    switch (kind) {
+    case SNDFILE_WAV:
+        break;
+    case SNDFILE_FLAC:
+        return SF_FORMAT_FLAC | SF_FORMAT_PCM_16;
+    case SNDFILE_MP3:
+        return FORMAT_MPEG | FORMAT_LAYER_III;
+    }
+    return SF_FORMAT_WAV | SF_FORMAT_PCM_16;
+}
+
+rnl_status sndfile_encoder_open(const char *name, int fd, int rate, sndfile_kind kind,
+                                sound_encoder *e, rnl_error *error) {
     sndfile_state *s = calloc(1, sizeof *s);
     if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
-    SF_INFO info = {.samplerate = rate,
-                    .channels = 1,
-                    .format = (flac ? SF_FORMAT_FLAC : SF_FORMAT_WAV) | SF_FORMAT_PCM_16};
+    SF_INFO info = {.samplerate = rate, .channels = 1, .format = format_of(kind)};
     *s = (sndfile_state){.name = name,
                          .rate = rate,
-                         .frame_max = flac ? INT64_MAX : (INT64_C(0xffffffff) - 4096) / 2,
+                         .frame_max =
+                             kind == SNDFILE_WAV ? (INT64_C(0xffffffff) - 4096) / 2 : INT64_MAX,
                          .file = sf_open_fd(fd, SFM_WRITE, &info, SF_FALSE)};
     if (s->file == NULL) {
         free(s);

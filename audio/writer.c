@@ -10,19 +10,29 @@
 #include "core/staged_file.h"
 #include "core/status.h"
 
-typedef enum kind { KIND_NONE, KIND_WAV, KIND_FLAC, KIND_OPUS } kind;
-
 struct sound_writer {
     sound_encoder encoder;
     staged_file *file;
 };
 
-static kind kind_of(const char *path) {
+typedef enum encoder_kind { ENCODER_SNDFILE, ENCODER_OPUS } encoder_kind;
+
+static const struct {
+    const char *suffix;
+    encoder_kind encoder;
+    sndfile_kind kind; /* of ENCODER_SNDFILE */
+} formats[] = {{".wav", ENCODER_SNDFILE, SNDFILE_WAV},
+               {".flac", ENCODER_SNDFILE, SNDFILE_FLAC},
+               {".opus", ENCODER_OPUS, SNDFILE_WAV},
+               {".mp3", ENCODER_SNDFILE, SNDFILE_MP3}};
+enum { FORMAT_COUNT = sizeof formats / sizeof *formats };
+
+/* The format of the name's suffix; FORMAT_COUNT: none. */
+static int format_of(const char *path) {
     const char *dot = strrchr(path, '.');
-    if (dot == NULL) return KIND_NONE;
-    if (strcasecmp(dot, ".wav") == 0) return KIND_WAV;
-    if (strcasecmp(dot, ".flac") == 0) return KIND_FLAC;
-    return strcasecmp(dot, ".opus") == 0 ? KIND_OPUS : KIND_NONE;
+    int i = 0;
+    while (i < FORMAT_COUNT && (dot == NULL || strcasecmp(dot, formats[i].suffix) != 0)) i++;
+    return i;
 }
 
 rnl_status sound_writer_check(const char *path, rnl_error *error) {
@@ -32,11 +42,19 @@ rnl_status sound_writer_check(const char *path, rnl_error *error) {
         return status_fail(error, RNL_ERR_IO,
                            "%s: cannot be written: this is no regular file; name a .wav file",
                            path);
-    if (kind_of(path) == KIND_NONE)
+    const int format = format_of(path);
+    const bool mp3 = sndfile_writes_mp3();
+    if (format == FORMAT_COUNT)
         return status_fail(error, RNL_ERR_ARGUMENT,
                            "%s: the name ends like no sound that can be written; use .wav, .flac "
-                           "or .opus",
-                           path);
+                           "or .opus%s",
+                           path, mp3 ? "; .mp3 is written, too" : "");
+    if (formats[format].encoder == ENCODER_SNDFILE && formats[format].kind == SNDFILE_MP3 && !mp3)
+        return status_fail(
+            error, RNL_ERR_ARGUMENT,
+            "%s: the libsndfile of this machine writes no MP3 (version 1.1 does); use "
+            ".wav, .flac or .opus",
+            path);
     const char *slash = strrchr(path, '/');
     char *folder = slash == NULL || slash == path ? strdup(slash == NULL ? "." : "/")
                                                   : strndup(path, (size_t)(slash - path));
@@ -56,13 +74,13 @@ rnl_status sound_writer_create(const char *path, int rate, sound_writer **out, r
     sound_writer *w = calloc(1, sizeof *w);
     if (w == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
     status = staged_open(path, &w->file, error);
-    const kind k = kind_of(path);
+    const int format = format_of(path);
     const int fd = status == RNL_OK ? staged_descriptor(w->file) : -1;
     const char *name = status == RNL_OK ? staged_path(w->file) : NULL; /* lives as long as w */
-    if (status == RNL_OK && k == KIND_OPUS)
+    if (status == RNL_OK && formats[format].encoder == ENCODER_OPUS)
         status = opus_encoder_open(name, fd, rate, &w->encoder, error);
     else if (status == RNL_OK)
-        status = sndfile_encoder_open(name, fd, rate, k == KIND_FLAC, &w->encoder, error);
+        status = sndfile_encoder_open(name, fd, rate, formats[format].kind, &w->encoder, error);
     if (status == RNL_OK)
         *out = w;
     else

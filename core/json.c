@@ -25,7 +25,8 @@ rnl_status json_parse(const char *text, size_t size, const char *name, json **ou
     json_error_t fault;
     /* JSON_ALLOW_NUL: vocabularies hold the byte 0. Jansson bounds the nesting at 2048. */
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-    *out = (json *)json_loadb(text, size, flags, &fault);
+    const size_t mark = utf8_mark_size(text, size);
+    *out = (json *)json_loadb(text + mark, size - mark, flags, &fault);
     if (*out != NULL) return RNL_OK;
     return status_fail(error, RNL_ERR_FORMAT,
                        "%s: line %d is not valid JSON (%s); the file is damaged", name, fault.line,

@@ -7,7 +7,8 @@
 
 typedef struct json json; /* any value; the root owns all below it */
 
-/* Parses one document. name is put into error sentences. RNL_ERR_FORMAT names line and fault. */
+/* Parses one document; byte order marks before it are passed over. name is put into error
+ * sentences. RNL_ERR_FORMAT names line and fault. */
 RNL_MUST_USE rnl_status json_parse(const char *text, size_t size, const char *name, json **out,
                                    rnl_error *error);
 /* Reads and parses a file of at most size_cap bytes. RNL_ERR_IO, RNL_ERR_FORMAT. */

@@ -113,6 +113,8 @@ static void a_pattern_is_followed_unless_it_is_a_name(void **state) {
     refuses("nothing*.wav", NULL, EXIT_INPUT);
 }
 
+#define MARK "\xef\xbb\xbf"
+
 static void a_list_file_names_one_a_line(void **state) {
     (void)state;
     static const char text[] =
@@ -124,6 +126,14 @@ static void a_list_file_names_one_a_line(void **state) {
     gives(LIST("@list.txt"), NULL, want);
     const char *const none[] = {NULL};
     gives(none, "list.txt", want);
+    /* byte order marks: at the beginning, and where lists were joined */
+    static const char marked[] = MARK MARK "one.wav\n" MARK "# a note\n" MARK "\r\n" MARK "calls";
+    write_list("list.txt", marked, sizeof marked - 1);
+    const char *const fewer[] = {"one.wav", "calls/a.flac", "calls/b.WAV", "calls/deep/c.m4a",
+                                 NULL};
+    gives(LIST("@list.txt"), NULL, fewer);
+    write_list("list.txt", MARK, 3);
+    gives(none, "list.txt", none);
     write_list("list.txt", "", 0);
     gives(none, "list.txt", none);
 }

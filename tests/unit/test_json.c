@@ -50,6 +50,15 @@ static void damaged_text_is_refused_with_its_line(void **state) {
     assert_non_null(strstr(error.text, "line 3"));
 }
 
+static void a_byte_order_mark_is_passed_over(void **state) {
+    (void)state;
+    int64_t value = 0;
+    json *v = parse("\xef\xbb\xbf{\"a\":7}");
+    assert_true(json_int(json_get(v, "a"), 0, 10, &value));
+    assert_int_equal(value, 7);
+    json_destroy(&v);
+}
+
 static void deep_nesting_is_refused(void **state) {
     (void)state;
     enum { DEPTH = 1000000 };
@@ -214,6 +223,7 @@ static void a_failed_child_shows_in_the_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_text_is_refused_with_its_line),
+        cmocka_unit_test(a_byte_order_mark_is_passed_over),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(a_value_is_taken_only_for_what_it_is),
         cmocka_unit_test(nothing_in_nothing_is_nothing),

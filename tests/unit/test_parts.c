@@ -90,7 +90,7 @@ static void a_stopped_run_goes_on(void **state) {
     assert_int_equal(unlink("out.wav"), 0);
     for (int stop = 0; stop <= PIECE_COUNT; stop++) {
         assert_int_equal(run(false, stop, false), stop);
-        assert_true(parts_wait("out.wav"));
+        assert_int_equal(parts_wait("out.wav"), stop > 0); /* nothing done leaves nothing */
         assert_int_equal(run(true, 99, true), PIECE_COUNT - stop);
         equals(want, size);
     }
@@ -155,6 +155,37 @@ static void other_texts_and_settings_are_refused(void **state) {
     assert_null(p);
 }
 
+/* A crash before the first piece was finished: nobody is asked to go on with nothing. */
+static void remains_without_a_piece_are_begun_anew(void **state) {
+    (void)state;
+    static const char *const logs[] = {"", "{\"a\":", "{\"a\":2}\n", "{\"a\":1}\n{\"begin\":0"};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(mkdir("out.wav.parts", 0777), 0);
+        write_file("out.wav.parts/done.jsonl", logs[i], strlen(logs[i]));
+        write_file("out.wav.parts/speech.pcm", "12345678", 8);
+        assert_int_equal(run(false, 99, true), PIECE_COUNT);
+        assert_int_equal(unlink("out.wav"), 0);
+    }
+}
+
+static void without_a_sample_there_is_no_file(void **state) {
+    part done;
+    int code;
+    for (int resumed = 0; resumed < 2; resumed++) {
+        parts *p;
+        assert_int_equal(parts_open("out.wav", "{\"a\":1}", RATE, resumed != 0, &p), EXIT_OK);
+        assert_int_equal(parts_passed(p, "One.", &done, &code), resumed);
+        for (int i = resumed; i < 2; i++) {
+            assert_int_equal(parts_pause(p, 0.1), EXIT_OK);
+            assert_int_equal(parts_end(p, i == 0 ? "One." : "Two.", "end", &done), EXIT_OK);
+            if (resumed == 0) break;
+        }
+        if (resumed != 0) assert_int_equal(parts_finish(p, NULL, NULL), EXIT_FAILED);
+        parts_close(&p);
+    }
+    assert_int_equal(entry_count(*state), 0);
+}
+
 /* A lock belongs to a process, so another one must try. */
 static void two_runs_at_once_are_refused(void **state) {
     (void)state;
@@ -200,6 +231,8 @@ int main(void) {
         INSIDE(a_stopped_run_goes_on),
         INSIDE(any_remains_are_gone_on_with),
         INSIDE(other_texts_and_settings_are_refused),
+        INSIDE(remains_without_a_piece_are_begun_anew),
+        INSIDE(without_a_sample_there_is_no_file),
         INSIDE(two_runs_at_once_are_refused),
         INSIDE(a_full_disk_is_told_and_can_be_gone_on_with),
     };

@@ -21,7 +21,13 @@
 
 enum { COUNT = 48000 };
 
-static const char *const names[] = {"a.wav", "a.flac", "a.opus"};
+static const char *const names[] = {"a.wav", "a.flac", "a.opus", "a.mp3"};
+
+/* Without a libsndfile that writes MP3 the last name is left out. */
+static int name_count(void) {
+    rnl_error error = {0};
+    return sound_writer_check("a.mp3", &error) == RNL_OK ? 4 : 3;
+}
 
 /* Two seconds of a tone that swells, with something beyond [-1, 1]. */
 static void make_tone(float samples[COUNT]) {
@@ -41,7 +47,7 @@ static void write_cut(const char *path, const float *samples, size_t cut) {
 static void every_format_holds_the_sound(void **state) {
     static float samples[COUNT];
     make_tone(samples);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < name_count(); i++) {
         char path[PATH_CAP];
         name_in(*state, names[i], path);
         write_cut(path, samples, COUNT);
@@ -59,7 +65,7 @@ static void every_format_holds_the_sound(void **state) {
         }
         const double ratio = 10 * log10(power / wrong); /* dB; 16 bits give about 95 */
         print_message("%s: signal to error %.1f dB\n", names[i], ratio);
-        assert_true(ratio > (i == 2 ? 12 : 85));
+        assert_true(ratio > (i >= 2 ? 12 : 85));
         sound_free(&s);
     }
 }
@@ -68,7 +74,7 @@ static void any_cut_gives_the_same_bytes(void **state) {
     static float samples[COUNT];
     make_tone(samples);
     const size_t cuts[] = {1, 17, 4096, 9999};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < name_count(); i++) {
         char path[PATH_CAP];
         size_t size;
         name_in(*state, names[i], path);
@@ -94,7 +100,7 @@ static void a_full_disk_leaves_nothing(void **state) {
     struct rlimit limit, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     (void)signal(SIGXFSZ, SIG_IGN);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < name_count(); i++) {
         char path[PATH_CAP];
         sound_writer *w;
         rnl_error error = {0};
@@ -117,7 +123,7 @@ static void a_full_disk_leaves_nothing(void **state) {
 }
 
 static void other_suffixes_are_refused(void **state) {
-    const char *const wrong[] = {"a.mp3", "a", "wav", "a.wav.txt", "a.", "a.ogg"};
+    const char *const wrong[] = {"a.aac", "a", "wav", "a.wav.txt", "a.", "a.ogg"};
     const char *const right[] = {"A.WAV", "b.Flac", "c.d.OPUS"};
     char path[PATH_CAP];
     sound_writer *w;
