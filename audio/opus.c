@@ -127,7 +127,8 @@ typedef struct encoder_state {
     OggOpusComments *comments;
     const char *name;
     int fd;
-    int fault; /* errno of the first write that failed */
+    int fault;  /* errno of the first write that failed */
+    bool begun; /* a sample was written */
 } encoder_state;
 
 static int write_page(void *context, const unsigned char *data, opus_int32 size) {
@@ -167,6 +168,7 @@ static rnl_status write_samples(void *state, const float *samples, size_t count,
         }
         const int code = ope_encoder_write_float(s->encoder, block, (int)part);
         if (code != OPE_OK || s->fault != 0) return write_fault(s, code, error);
+        s->begun = true;
         at += part;
     }
     return RNL_OK;
@@ -174,7 +176,11 @@ static rnl_status write_samples(void *state, const float *samples, size_t count,
 
 static rnl_status finish_encoder(void *state, rnl_error *error) {
     encoder_state *s = state;
-    const int code = ope_encoder_drain(s->encoder);
+    const float none = 0;
+    int code = OPE_OK;
+    /* libopusenc ends the program when a stream is drained that was never written to. */
+    if (!s->begun) code = ope_encoder_write_float(s->encoder, &none, 0);
+    if (code == OPE_OK) code = ope_encoder_drain(s->encoder);
     return code == OPE_OK && s->fault == 0 ? RNL_OK : write_fault(s, code, error);
 }
 

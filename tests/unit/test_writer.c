@@ -92,6 +92,26 @@ static void any_cut_gives_the_same_bytes(void **state) {
     }
 }
 
+/* A writer that nobody gives a sample is finished like any other. */
+static void no_sample_is_a_file_without_sound(void **state) {
+    for (int i = 0; i < name_count(); i++) {
+        for (int calls = 0; calls < 2; calls++) {
+            char path[PATH_CAP];
+            sound_writer *w;
+            sound s;
+            rnl_error error = {0};
+            name_in(*state, names[i], path);
+            assert_int_equal(sound_writer_create(path, RNL_RATE_OUT, &w, &error), RNL_OK);
+            if (calls > 0) assert_int_equal(sound_write(w, NULL, 0, &error), RNL_OK);
+            assert_int_equal(sound_writer_finish(&w, &error), RNL_OK);
+            const rnl_status status = sound_read(path, 10, NULL, &s, &error);
+            assert_true(status == RNL_ERR_DATA || s.count < 1000); /* a frame of the codec */
+            sound_free(&s);
+            assert_int_equal(unlink(path), 0);
+        }
+    }
+}
+
 static void a_full_disk_leaves_nothing(void **state) {
     static float noise[COUNT];
     random_state r;
@@ -233,11 +253,11 @@ static void a_missing_folder_is_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(every_format_holds_the_sound),     IN_FOLDER(any_cut_gives_the_same_bytes),
-        IN_FOLDER(a_full_disk_leaves_nothing),       IN_FOLDER(other_suffixes_are_refused),
-        IN_FOLDER(two_writers_of_one_name_are_told), IN_FOLDER(what_is_written_is_read_back),
-        IN_FOLDER(abort_leaves_the_older_file),      IN_FOLDER(only_a_regular_file_is_replaced),
-        IN_FOLDER(a_missing_folder_is_told),
+        IN_FOLDER(every_format_holds_the_sound),      IN_FOLDER(any_cut_gives_the_same_bytes),
+        IN_FOLDER(no_sample_is_a_file_without_sound), IN_FOLDER(a_full_disk_leaves_nothing),
+        IN_FOLDER(other_suffixes_are_refused),        IN_FOLDER(two_writers_of_one_name_are_told),
+        IN_FOLDER(what_is_written_is_read_back),      IN_FOLDER(abort_leaves_the_older_file),
+        IN_FOLDER(only_a_regular_file_is_replaced),   IN_FOLDER(a_missing_folder_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
