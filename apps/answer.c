@@ -11,7 +11,9 @@
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/progress.h"
+#include "apps/replace.h"
 #include "apps/reply_json.h"
+#include "apps/sources.h"
 #include "core/clock.h"
 
 typedef struct running {
@@ -35,6 +37,7 @@ static int read_file(const answer *a, const char *path, sound *s) {
     const int code = inputs_sound_config(a->options, &config);
     if (code != EXIT_OK) return code;
     const double limit = a->options->seconds_max > 0 ? a->options->seconds_max : 60.0;
+    source_note(path);
     if (sound_read(path, limit, &config, s, &error) == RNL_OK) return EXIT_OK;
     return complain(EXIT_INPUT, "%s", error.text);
 }
@@ -62,7 +65,8 @@ int answer_add_file(const answer *a, const char *path) {
 
 int answer_check_sound_path(const char *path) {
     rnl_error error = {0};
-    return sound_writer_check(path, &error) == RNL_OK ? EXIT_OK : failed(&error);
+    const bool good = sound_writer_check(path, &error) == RNL_OK && target_is_free(path, &error);
+    return good ? EXIT_OK : failed(&error);
 }
 
 int answer_add_text(const answer *a, rnl_role role, const char *text) {
@@ -201,7 +205,8 @@ int answer_run(const answer *a) {
     r.times.begin = clock_seconds();
     if (rnl_session_begin(a->session, &config, &error) != RNL_OK) code = failed(&error);
     if (code == EXIT_OK && a->sound_path != NULL &&
-        sound_writer_create(a->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK)
+        (!target_is_free(a->sound_path, &error) ||
+         sound_writer_create(a->sound_path, RNL_RATE_OUT, &r.writer, &error) != RNL_OK))
         code = failed(&error);
     if (r.writer != NULL) doomed_add(sound_writer_temporary(r.writer));
     if (code == EXIT_OK) code = generate(&r);

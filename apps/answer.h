@@ -20,8 +20,8 @@ typedef struct answer {
 int answer_add_file(const answer *a, const char *path);
 /* Whether the file can be read as a sound at all; adds nothing. */
 int answer_check_file(const answer *a, const char *path);
-/* Whether a sound can be written under this name: EXIT_OK or the code of a complaint, before the
- * work and not after it. */
+/* Whether a sound can be written under this name, which must not be that of a file that is read:
+ * EXIT_OK or the code of a complaint, before the work and not after it. */
 int answer_check_sound_path(const char *path);
 int answer_add_text(const answer *a, rnl_role role, const char *text);
 /* The system prompt that begins a conversation: --system, else the model's own for the mode. */

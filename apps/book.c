@@ -11,8 +11,10 @@
 #include "apps/open.h"
 #include "apps/parts.h"
 #include "apps/progress.h"
+#include "apps/replace.h"
 #include "apps/reply_json.h"
 #include "apps/script.h"
+#include "apps/sources.h"
 #include "audio/file.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -311,7 +313,8 @@ int book_check(const options *o, bool *finished) {
     struct stat st;
     rnl_error error = {0};
     *finished = false;
-    if (sound_writer_check(output, &error) != RNL_OK)
+    if (path != NULL) source_note(path);
+    if (sound_writer_check(output, &error) != RNL_OK || !target_is_free(output, &error))
         return complain(exit_code(&error), "%s", error.text);
     if (path == NULL && is_blank(o->arguments[0]))
         return complain(EXIT_INPUT, "say: there is no text to speak");

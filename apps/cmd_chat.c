@@ -9,6 +9,7 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/open.h"
+#include "apps/sources.h"
 #include "core/utf8.h"
 
 typedef struct chat {
@@ -66,7 +67,9 @@ static int answer_line(chat *c, char *line) {
     const options *o = c->a.options;
     c->a.sound_path = NULL;
     if (o->output != NULL && c->a.mode == RNL_MODE_INTERLEAVED) {
-        (void)snprintf(path, sizeof path, "%s/turn-%02d.wav", o->output, ++c->turn_count);
+        do /* not over a sound that was listened to */
+            (void)snprintf(path, sizeof path, "%s/turn-%02d.wav", o->output, ++c->turn_count);
+        while (source_is(path));
         c->a.sound_path = path;
     }
     return answer_run(&c->a);

@@ -8,6 +8,7 @@
 #include "apps/open.h"
 #include "apps/progress.h"
 #include "apps/replace.h"
+#include "apps/sources.h"
 #include "engine/convert.h"
 
 typedef struct job {
@@ -18,6 +19,11 @@ static bool show(void *context, size_t done, size_t total) {
     job *j = context;
     progress_bar(&j->progress, "converting", total > 0 ? (double)done / (double)total : 1.0);
     return !interrupted();
+}
+
+static rnl_status may_write(void *context, const char *path, rnl_error *error) {
+    (void)context;
+    return target_is_free(path, error) ? RNL_OK : error->status;
 }
 
 static void begun(void *context, const char *temporary) {
@@ -48,6 +54,7 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     job j;
     progress_begin(&j.progress, o);
     config.progress = show;
+    config.target = may_write;
     config.opened = begun;
     config.progress_context = &j;
     rnl_error error = {0};
@@ -56,7 +63,10 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     progress_clear(&j.progress);
     if (interrupted()) return EXIT_STOPPED;
     if (status != RNL_OK)
-        return complain(status == RNL_ERR_UNSUPPORTED ? EXIT_MODEL : EXIT_FAILED, "%s", error.text);
+        return complain(status == RNL_ERR_UNSUPPORTED ? EXIT_MODEL
+                        : status == RNL_ERR_ARGUMENT  ? EXIT_USAGE
+                                                      : EXIT_FAILED,
+                        "%s", error.text);
     if (!o->quiet) (void)fprintf(stderr, "%s written\n", config.path);
     return EXIT_OK;
 }
@@ -99,6 +109,7 @@ static int run(const options *o) {
     if (config.packs && !is_level(o->pack)) return refuse_level(o->pack);
     if (config.packs && config.as_set)
         return complain(EXIT_USAGE, "--pack: only a bundle can be packed, not a set");
+    source_note(o->arguments[0]);
     int code = check_target(o->output);
     if (code != EXIT_OK) return code;
     options with_path = *o;

@@ -12,6 +12,7 @@
 #include "apps/npy.h"
 #include "apps/open.h"
 #include "apps/replace.h"
+#include "apps/sources.h"
 #include "audio/file.h"
 #include "engine/session.h"
 
@@ -163,7 +164,7 @@ static int dump_stage(const options *o, rnl_model *model, rnl_session *session, 
                         o->arguments[0]);
     rnl_error error = {0};
     if (!npy_write(o->output, d->kept.values, d->kept.rows, d->kept.cols, &error))
-        return complain(EXIT_FAILED, "%s", error.text);
+        return complain(exit_code(&error), "%s", error.text);
     if (!o->quiet) (void)fprintf(stderr, "%s: [%zu, %zu]\n", o->output, d->kept.rows, d->kept.cols);
     return EXIT_OK;
 }
@@ -180,6 +181,7 @@ static int run(const options *o) {
                         "adapter, embeddings, backbone.N, hidden, logits, depth.K, spectrum, "
                         "samples",
                         o->arguments[0]);
+    source_note(o->arguments[1]);
     int code = check_target(o->output);
     if (code != EXIT_OK) return code;
     options exact = *o;

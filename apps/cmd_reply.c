@@ -8,6 +8,7 @@
 #include "apps/inputs.h"
 #include "apps/messages.h"
 #include "apps/open.h"
+#include "apps/sources.h"
 
 /* One question; several files are turns of one conversation. */
 static int answer_one(answer *a, const char *question, const char *sound_path) {
@@ -22,7 +23,9 @@ static bool into_folder(const options *o) {
     return o->output != NULL && (o->argument_count > 1 || is_folder(o->output));
 }
 
+/* Whether the name is that of an earlier answer, or of a file that is read. */
 static bool taken(char *const *paths, int index) {
+    if (source_is(paths[index])) return true;
     for (int i = 0; i < index; i++)
         if (strcmp(paths[i], paths[index]) == 0) return true;
     return false;
@@ -63,6 +66,7 @@ static int run(const options *o) {
     if (o->argument_count == 0)
         return complain(EXIT_USAGE, "reply: no question was named; give a sound file");
     int code = EXIT_OK;
+    for (int i = 0; i < o->argument_count; i++) source_note(o->arguments[i]);
     if (o->output != NULL && !into_folder(o)) code = answer_check_sound_path(o->output);
     if (code != EXIT_OK) return code;
     rnl_model *model = open_model(o, &code);

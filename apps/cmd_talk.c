@@ -14,6 +14,7 @@
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/replace.h"
+#include "apps/sources.h"
 #include "apps/talk.h"
 #include "audio/duplex.h"
 #include "core/clock.h"
@@ -68,6 +69,7 @@ static device_config devices_of(const options *o) {
 static int open_duplex(talk *t) {
     const device_config c = devices_of(t->options);
     rnl_error error = {0};
+    if (c.input != NULL && device_is_file(c.input)) source_note(strchr(c.input, ':') + 1);
     if (c.output != NULL && device_is_file(c.output)) {
         const int code = check_target(strchr(c.output, ':') + 1);
         if (code != EXIT_OK) return code;

@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/messages.h"
 #include "apps/replace.h"
+#include "apps/sources.h"
 #include "core/json.h"
 
 enum { MARKS = 12, LINE_CAP = 1 << 20 };
@@ -243,11 +244,8 @@ static void draw_turn(FILE *f, const row *r, double scale, double y) {
                       (double)(r->mark[11] - r->mark[0]) / 1e3);
 }
 
-static int draw(const rows *all, const char *path) {
-    int code = check_target(path);
-    if (code != EXIT_OK) return code;
-    FILE *f = fopen(path, "w");
-    if (f == NULL) return complain(EXIT_FAILED, "%s: cannot be written: %s", path, strerror(errno));
+static bool write_drawing(FILE *f, const void *context) {
+    const rows *all = context;
     const double height = TOP + (double)all->count * TURN + 10, scale = scale_of(all);
     (void)fprintf(f,
                   "<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%.0f' "
@@ -258,11 +256,13 @@ static int draw(const rows *all, const char *path) {
     draw_axis(f, scale, height - 6);
     for (size_t i = 0; i < all->count; i++)
         draw_turn(f, &all->list[i], scale, TOP + (double)i * TURN);
-    (void)fputs("</svg>\n", f);
-    const bool bad = ferror(f) != 0;
-    if (fclose(f) != 0 || bad)
-        code = complain(EXIT_FAILED, "%s: cannot be written: the disk is full", path);
-    return code;
+    return fputs("</svg>\n", f) >= 0 && ferror(f) == 0;
+}
+
+static int draw(const rows *all, const char *path) {
+    rnl_error error = {0};
+    if (replace_file(path, write_drawing, all, &error)) return EXIT_OK;
+    return complain(exit_code(&error), "%s", error.text);
 }
 
 static int run(const options *o) {
@@ -274,7 +274,9 @@ static int run(const options *o) {
         (void)snprintf(path, sizeof path, "%.4096s", o->output);
     else
         (void)snprintf(path, sizeof path, "%.4096s.svg", o->arguments[0]);
-    int code = read_rows(o->arguments[0], &all);
+    source_note(o->arguments[0]);
+    int code = check_target(path);
+    if (code == EXIT_OK) code = read_rows(o->arguments[0], &all);
     if (code == EXIT_OK) code = print_table(&all);
     if (code == EXIT_OK) code = draw(&all, path);
     if (code == EXIT_OK && !o->quiet) (void)fprintf(stderr, "timeline: %s\n", path);

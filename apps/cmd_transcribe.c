@@ -122,8 +122,9 @@ static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
     return done ? EXIT_OK : EXIT_FAILED;
 }
 
-/* Where the recording was left, and how to go on. With nothing half-written. */
-static void tell_stop(const one *x, double seconds) {
+/* Where the recording was left, and how to go on. With nothing half-written. kept: what an earlier
+ * run has written was not replaced by the part that was heard now. */
+static void tell_stop(const one *x, double seconds, bool kept) {
     recordings *r = &x->run->all;
     char at[32];
     meter_time(at, sizeof at, seconds);
@@ -135,6 +136,7 @@ static void tell_stop(const one *x, double seconds) {
                   x->run->manifest != NULL
                       ? "run the same command with --resume: what is finished is not done again"
                       : "with --output-dir such a run can be resumed (--resume)");
+    if (kept) (void)fprintf(stderr, "its earlier text stays, the part heard now was not written\n");
     (void)pthread_mutex_unlock(&r->lock);
 }
 
@@ -155,10 +157,12 @@ static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
     if (x->channel > 0) how.channel = x->channel;
     const recording_hooks hooks = {.context = x, .begin = on_begin, .piece = on_piece};
     int code = recording_run(x->job->transcript, x->path, &how, &hooks, seconds, error);
-    if ((code == EXIT_OK || code == EXIT_STOPPED) && !outputs_commit(&x->outputs, *seconds, error))
+    const bool kept = code == EXIT_STOPPED && outputs_replace(&x->outputs);
+    if ((code == EXIT_OK || (code == EXIT_STOPPED && !kept)) &&
+        !outputs_commit(&x->outputs, *seconds, error))
         code = EXIT_FAILED;
     outputs_abort(&x->outputs);
-    if (code == EXIT_STOPPED) tell_stop(x, *seconds);
+    if (code == EXIT_STOPPED) tell_stop(x, *seconds, kept);
     return code;
 }
 
@@ -314,6 +318,7 @@ static int run(const options *o) {
     if (code == EXIT_OK)
         code = inputs_gather(&run.all.list, o->arguments, o->argument_count, o->list);
     if (code != EXIT_OK) return code;
+    if (o->output != NULL && run.all.list.count == 1) code = check_target(o->output);
     if (run.all.list.count == 0)
         code = complain(EXIT_USAGE, "transcribe: no recording was named; give a sound file");
     else if (o->output != NULL && run.all.list.count > 1)
@@ -321,7 +326,7 @@ static int run(const options *o) {
                         "-o names one file, but there are %zu recordings; use "
                         "--output-dir",
                         run.all.list.count);
-    else
+    else if (code == EXIT_OK)
         code = transcribe_all(&run, o);
     recordings_free(&run.all);
     return code;

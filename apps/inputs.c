@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "apps/messages.h"
+#include "apps/sources.h"
 #include "core/utf8.h"
 
 enum { DEPTH_CAP = 32, LIST_SIZE_CAP = 256 << 20 };
@@ -51,6 +52,7 @@ static int add(input_list *list, const char *path) {
         return out_of_memory();
     }
     list->paths[list->count++] = copy;
+    source_note(path);
     return EXIT_OK;
 }
 
@@ -162,6 +164,7 @@ static char *read_list(const char *path, size_t *size) {
 
 static int add_list_file(input_list *list, const char *path) {
     size_t size;
+    source_note(path);
     char *text = read_list(path, &size);
     if (text == NULL) return EXIT_INPUT;
     const int code = inputs_add_list(list, path, text, size);

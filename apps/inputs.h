@@ -17,7 +17,7 @@ enum {
     INPUT_PATH_CAP = 4096      /* bytes of a path with its NUL */
 };
 
-/* Adds what an argument stands for:
+/* Adds what an argument stands for, and notes each file as one that is read (sources.h):
  *   "-"          standard input, once
  *   "@LIST"      the names in a list file
  *   a folder     the sound files in it and below, by suffix, sorted by name; hidden ones and

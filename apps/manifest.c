@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "apps/messages.h"
+#include "apps/replace.h"
 #include "core/json.h"
 #include "core/status.h"
 #include "core/hash_table.h"
@@ -190,6 +191,9 @@ int manifest_open(const char *folder, const char *settings, int shard, int shard
                            shard_count);
         else
             (void)snprintf(m->path, cap, "%s/runnel-manifest.jsonl", folder);
+        code = check_target(m->path);
+    }
+    if (code == EXIT_OK) {
         m->out = fopen(m->path, resume ? "ab" : "wb");
         if (m->out == NULL || (resume && !end_last_line(m->path, m->out)))
             code = complain(EXIT_FAILED, "%s: cannot be written: %s", m->path, strerror(errno));

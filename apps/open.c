@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "apps/messages.h"
+#include "apps/sources.h"
 #include "apps/tuning.h"
 
 /* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */
@@ -48,7 +49,13 @@ rnl_model *open_model(const options *o, int *code) {
     rnl_model *model = NULL;
     rnl_error error = {0};
     *code = EXIT_OK;
-    if (rnl_model_open(path, &config, &model, &error) == RNL_OK) return model;
+    const char *const files[] = {path, o->mmproj, o->vocoder, o->tokenizer};
+    for (int i = 0; i < 4; i++)
+        if (files[i] != NULL) source_note(files[i]);
+    if (rnl_model_open(path, &config, &model, &error) == RNL_OK) {
+        sources_note_model(model);
+        return model;
+    }
     *code = EXIT_MODEL;
     if (error.status == RNL_ERR_MEMORY) *code = EXIT_FAILED;
     if (error.status == RNL_ERR_ARGUMENT) *code = EXIT_USAGE;

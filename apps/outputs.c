@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/status.h"
 
@@ -18,13 +18,7 @@ static void drop(output *f) {
 
 static bool open_one(output *f, const char *path, format_kind kind, const format_head *head,
                      rnl_error *error) {
-    struct stat st;
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        (void)status_fail(error, RNL_ERR_IO,
-                          "%s: cannot be written: this is no regular file; name another output",
-                          path);
-        return false;
-    }
+    f->replaces = access(path, F_OK) == 0;
     if (!replacement_open(&f->file, path, error)) return false;
     f->writer = format_begin(kind, f->file.file, head);
     return f->writer != NULL || no_memory(error);
@@ -72,6 +66,12 @@ bool outputs_commit(outputs *o, double seconds, rnl_error *error) {
     for (int i = 0; i < o->count && done; i++) done = replacement_commit(&o->files[i].file, error);
     outputs_abort(o);
     return done;
+}
+
+bool outputs_replace(const outputs *o) {
+    bool any = false;
+    for (int i = 0; i < o->count; i++) any = any || o->files[i].replaces;
+    return any;
 }
 
 void outputs_abort(outputs *o) {

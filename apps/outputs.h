@@ -9,6 +9,7 @@
 typedef struct output {
     replacement file;
     format_writer *writer;
+    bool replaces; /* an older file was there */
 } output;
 
 typedef struct outputs {
@@ -26,6 +27,8 @@ bool outputs_piece(outputs *o, const rnl_piece *piece, rnl_error *error);
 /* Ends the files and gives them their names. False with a sentence (a full disk): then none of them
  * is left and older files are as they were. */
 bool outputs_commit(outputs *o, double seconds, rnl_error *error);
+/* Whether an older file would be replaced by one of them. */
+bool outputs_replace(const outputs *o);
 /* Removes what is not committed. An empty one is fine. */
 void outputs_abort(outputs *o);
 

@@ -11,6 +11,7 @@
 
 #include "apps/ending.h"
 #include "apps/messages.h"
+#include "apps/replace.h"
 #include "audio/file.h"
 #include "core/json.h"
 
@@ -38,21 +39,28 @@ static int not_written(const char *path) {
                     strerror(errno));
 }
 
-static bool set_paths(parts *p, const char *output) {
+static bool set_folder(char folder[PATH_CAP], const char *output) {
     const size_t room = PATH_CAP - 32;
-    if (strlen(output) >= room) return false;
+    char *name = strlen(output) < room ? staged_beside(output, ".parts") : NULL;
+    if (name == NULL) return false;
+    (void)snprintf(folder, PATH_CAP, "%.*s", (int)room, name);
+    free(name);
+    return true;
+}
+
+static bool set_paths(parts *p, const char *output) {
+    const int room = PATH_CAP - 32;
+    if (!set_folder(p->folder, output)) return false;
     (void)snprintf(p->output, PATH_CAP, "%s", output);
-    (void)snprintf(p->folder, PATH_CAP, "%.*s.parts", (int)room, output);
-    (void)snprintf(p->samples_path, PATH_CAP, "%.*s.parts/speech.pcm", (int)room, output);
-    (void)snprintf(p->log_path, PATH_CAP, "%.*s.parts/done.jsonl", (int)room, output);
+    (void)snprintf(p->samples_path, PATH_CAP, "%.*s/speech.pcm", room, p->folder);
+    (void)snprintf(p->log_path, PATH_CAP, "%.*s/done.jsonl", room, p->folder);
     return true;
 }
 
 bool parts_wait(const char *output) {
     char path[PATH_CAP];
     struct stat st;
-    (void)snprintf(path, sizeof path, "%s.parts", output);
-    return stat(path, &st) == 0;
+    return set_folder(path, output) && stat(path, &st) == 0;
 }
 
 /* While no piece is finished, a run that is ended at once leaves nothing either. */
@@ -133,6 +141,8 @@ static bool holds_piece(parts *p) {
 static int open_files(parts *p, const char *settings, bool resume) {
     if (mkdir(p->folder, 0777) != 0 && errno != EEXIST)
         return failed(p->folder, "the folder cannot be created");
+    if (check_target(p->log_path) != EXIT_OK || check_target(p->samples_path) != EXIT_OK)
+        return EXIT_FAILED;
     p->log = open_kept(p->log_path);
     if (p->log == NULL) return failed(p->log_path, "cannot be opened");
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -301,7 +311,8 @@ int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *c
         return complain(EXIT_FAILED, "%s: is not written: the model gave no sound for this text",
                         p->output);
     }
-    if (sound_writer_create(p->output, p->rate, &w, &error) != RNL_OK)
+    if (!target_is_free(p->output, &error) ||
+        sound_writer_create(p->output, p->rate, &w, &error) != RNL_OK)
         return complain(exit_code(&error), "%s", error.text);
     doomed_add(sound_writer_temporary(w));
     int code = copy_samples(p, w, tick, context);

@@ -1,5 +1,6 @@
 /* Speech that grows over hours and survives a crash: what is spoken lies in a folder beside the
- * output, "OUT.parts", until all of it is there.
+ * output, "OUT.parts", until all of it is there (shorter where that name is too long for the
+ * system).
  *   speech.pcm  samples, 32-bit floats of this machine, mono: the output is what one go gives
  *   done.jsonl  one line of settings, then one line for each finished piece, written after its
  *               samples are on the disk

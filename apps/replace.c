@@ -7,18 +7,35 @@
 
 #include "apps/ending.h"
 #include "apps/messages.h"
+#include "apps/sources.h"
 #include "core/status.h"
 
-int check_target(const char *path) {
+bool target_is_free(const char *path, rnl_error *error) {
     struct stat st;
-    if (stat(path, &st) != 0 || S_ISREG(st.st_mode)) return EXIT_OK;
-    return complain(EXIT_FAILED,
-                    "%s: cannot be written: this is no regular file; name a file to write", path);
+    if (stat(path, &st) != 0) return true;
+    if (!S_ISREG(st.st_mode))
+        (void)status_fail(error, RNL_ERR_IO,
+                          "%s: cannot be written: this is no regular file; name a file to write",
+                          path);
+    else if (source_is(path))
+        (void)status_fail(error, RNL_ERR_ARGUMENT,
+                          "%s: cannot be written: the command reads this very file; name another "
+                          "one to write",
+                          path);
+    else
+        return true;
+    return false;
+}
+
+int check_target(const char *path) {
+    rnl_error error = {0};
+    return target_is_free(path, &error) ? EXIT_OK : complain(exit_code(&error), "%s", error.text);
 }
 
 bool replacement_open(replacement *r, const char *path, rnl_error *error) {
     *r = (replacement){0};
-    if (staged_open(path, &r->staged, error) != RNL_OK) return false;
+    if (!target_is_free(path, error) || staged_open(path, &r->staged, error) != RNL_OK)
+        return false;
     r->doomed = strdup(staged_temporary(r->staged));
     r->file = staged_stream(r->staged);
     if (r->doomed != NULL && r->file != NULL) {

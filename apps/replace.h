@@ -14,11 +14,14 @@ typedef struct replacement {
     char *doomed;
 } replacement;
 
-/* EXIT_OK when a file may be put under this name: it is free or a regular file; else the code of a
- * complaint. */
+/* Whether a file may be put under this name: it is free, or a regular file that the command does
+ * not read (apps/sources.h). False with a sentence in error: RNL_ERR_IO, RNL_ERR_ARGUMENT. */
+bool target_is_free(const char *path, rnl_error *error);
+/* The same: EXIT_OK, or the code of a complaint. */
 int check_target(const char *path);
 
-/* Opens a file beside path. False with a sentence in error; nothing is left then. */
+/* Opens a file beside path, when it may be put there. False with a sentence in error; nothing is
+ * left then. */
 bool replacement_open(replacement *r, const char *path, rnl_error *error);
 /* What was written is on the disk. False with a sentence in error: drop it. */
 bool replacement_sync(replacement *r, rnl_error *error);

@@ -2,14 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/hash_table.h"
 #include "core/status.h"
 
+enum { LINK_CAP = 40, SUFFIX_CAP = 64 };
+
 struct staged_file {
-    char *path, *temporary; /* temporary NULL: there is no file of ours */
+    char *path;
+    char *target;    /* what path stands for, symbolic links followed */
+    char *temporary; /* NULL: there is no file of ours */
     int fd;
     FILE *stream; /* over fd; NULL until asked for */
 };
@@ -20,15 +27,88 @@ static rnl_status cannot_write(const staged_file *s, rnl_error *error) {
                        fault == ENOSPC || fault == EDQUOT ? "; free some space" : "");
 }
 
+static size_t folder_size(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? (size_t)(slash + 1 - path) : 0;
+}
+
+char *staged_beside(const char *path, const char *suffix) {
+    const char *name = path + folder_size(path);
+    size_t kept = strlen(name);
+    char tail[SUFFIX_CAP + 16];
+    (void)snprintf(tail, sizeof tail, "%s", suffix);
+    if (kept + strlen(suffix) > NAME_MAX) {
+        const uint64_t hash = hash_bytes(HASH_START, name, kept);
+        (void)snprintf(tail, sizeof tail, "~%08lx%s", (unsigned long)(hash & 0xffffffff), suffix);
+        kept = NAME_MAX - strlen(tail);
+        while (kept > 0 && ((unsigned char)name[kept] & 0xc0) == 0x80)
+            kept--; /* whole characters */
+    }
+    const size_t before = folder_size(path) + kept;
+    char *out = malloc(before + strlen(tail) + 1);
+    if (out == NULL) return NULL;
+    memcpy(out, path, before);
+    (void)strcpy(out + before, tail);
+    return out;
+}
+
+/* What the link at `path` says, from the folder of the link; NULL: no memory, or no link (errno
+ * 0). */
+static char *step_through(const char *path) {
+    struct stat st;
+    errno = 0;
+    if (lstat(path, &st) != 0 || !S_ISLNK(st.st_mode)) {
+        errno = 0;
+        return NULL;
+    }
+    const size_t folder = folder_size(path), cap = folder + PATH_MAX + 1;
+    char *out = malloc(cap);
+    const ssize_t size = out != NULL ? readlink(path, out + folder, PATH_MAX) : -1;
+    if (size <= 0) {
+        free(out);
+        return NULL;
+    }
+    out[folder + (size_t)size] = '\0';
+    if (out[folder] == '/')
+        memmove(out, out + folder, (size_t)size + 1);
+    else
+        memcpy(out, path, folder);
+    return out;
+}
+
+static rnl_status find_target(staged_file *s, rnl_error *error) {
+    s->target = strdup(s->path);
+    for (int i = 0; s->target != NULL && i <= LINK_CAP; i++) {
+        char *next = step_through(s->target);
+        if (next == NULL && errno == 0) return RNL_OK;
+        if (next == NULL && errno != ENOMEM) return cannot_write(s, error);
+        free(s->target);
+        s->target = next;
+    }
+    if (s->target == NULL)
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", s->path);
+    errno = ELOOP;
+    return cannot_write(s, error);
+}
+
+/* As the file that is replaced. What the system refuses is left as it is for new files. */
+static void take_owner_and_mode(int fd, const struct stat *old) {
+    if (fchown(fd, old->st_uid, old->st_gid) != 0) (void)!fchown(fd, (uid_t)-1, old->st_gid);
+    (void)fchmod(fd, old->st_mode & 0777);
+}
+
 static rnl_status open_temporary(staged_file *s, rnl_error *error) {
-    const size_t cap = strlen(s->path) + 32;
-    char *temporary = malloc(cap);
+    char suffix[SUFFIX_CAP];
+    struct stat old;
+    const bool replaces = stat(s->target, &old) == 0 && S_ISREG(old.st_mode);
+    (void)snprintf(suffix, sizeof suffix, ".tmp-%ld", (long)getpid());
+    char *temporary = staged_beside(s->target, suffix);
     if (temporary == NULL)
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", s->path);
-    (void)snprintf(temporary, cap, "%s.tmp-%ld", s->path, (long)getpid());
-    s->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    s->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
     if (s->fd >= 0) {
         s->temporary = temporary; /* ours from now on, and removed with us */
+        if (replaces) take_owner_and_mode(s->fd, &old);
         return RNL_OK;
     }
     const rnl_status status =
@@ -46,9 +126,10 @@ rnl_status staged_open(const char *path, staged_file **out, rnl_error *error) {
     if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
     s->fd = -1;
     s->path = strdup(path);
-    const rnl_status status =
-        s->path != NULL ? open_temporary(s, error)
-                        : status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    rnl_status status = s->path != NULL
+                            ? find_target(s, error)
+                            : status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    if (status == RNL_OK) status = open_temporary(s, error);
     if (status != RNL_OK) staged_abort(out);
     return status;
 }
@@ -81,7 +162,7 @@ rnl_status staged_sync(staged_file *s, rnl_error *error) {
 rnl_status staged_commit(staged_file **out, rnl_error *error) {
     staged_file *s = *out;
     rnl_status status = staged_sync(s, error);
-    if (status == RNL_OK && rename(s->temporary, s->path) != 0) status = cannot_write(s, error);
+    if (status == RNL_OK && rename(s->temporary, s->target) != 0) status = cannot_write(s, error);
     if (status == RNL_OK) {
         free(s->temporary); /* renamed: nothing to remove */
         s->temporary = NULL;
@@ -100,6 +181,7 @@ void staged_abort(staged_file **out) {
         (void)close(s->fd);
     if (s->temporary != NULL) (void)unlink(s->temporary);
     free(s->temporary);
+    free(s->target);
     free(s->path);
     free(s);
 }

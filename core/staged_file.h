@@ -1,6 +1,8 @@
 /* A file that takes its name only when it is complete. What is written goes to a new file beside
  * the target; commit puts it on the disk and renames it, so that no reader, crash or power cut ever
- * meets half of it. */
+ * meets half of it. A symbolic link is written through: what it points to is replaced, not the
+ * link. The new file has the owner and the mode of the one that it replaces, as far as the system
+ * allows; it is no hard link of it. */
 #ifndef CORE_STAGED_FILE_H
 #define CORE_STAGED_FILE_H
 
@@ -10,6 +12,11 @@
 
 typedef struct staged_file staged_file;
 
+/* The name of a file that belongs to `path` and stands beside it: path and the suffix, shortened
+ * where the system would find it too long (then with a hash, so that two long names stay apart).
+ * Allocated; NULL: no memory. */
+char *staged_beside(const char *path, const char *suffix);
+
 /* Makes the temporary file, which must be new: two writers of one name would mix what they write.
  * RNL_ERR_IO, RNL_ERR_MEMORY; *out is then NULL. */
 RNL_MUST_USE rnl_status staged_open(const char *path, staged_file **out, rnl_error *error);
@@ -18,7 +25,7 @@ RNL_MUST_USE rnl_status staged_open(const char *path, staged_file **out, rnl_err
  * commit or abort. The stream is NULL when memory is exhausted. */
 int staged_descriptor(staged_file *s);
 FILE *staged_stream(staged_file *s);
-const char *staged_path(const staged_file *s);
+const char *staged_path(const staged_file *s); /* as it was given */
 /* The temporary's name, for programs that remove it in a signal handler; valid until commit. */
 const char *staged_temporary(const staged_file *s);
 

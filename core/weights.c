@@ -33,6 +33,8 @@ struct weights {
     hash_table names; /* of the entries */
     owned *owns;
     size_t own_count, own_cap;
+    char **files; /* [file_count] see weights_file */
+    size_t file_count;
     mapped slabs; /* of all packed matrices */
 };
 
@@ -51,6 +53,8 @@ void weights_destroy(weights **w) {
         free(q->entries[i].vector);
         free(q->entries[i].packed);
     }
+    for (size_t i = 0; i < q->file_count; i++) free(q->files[i]);
+    free(q->files);
     mapped_close(&q->slabs);
     free(q->entries);
     hash_table_free(&q->names);
@@ -95,13 +99,24 @@ static bool grow(weights *w) {
     return true;
 }
 
+static bool note_file(weights *w, const char *file) {
+    if (w->file_count > 0 && strcmp(w->files[w->file_count - 1], file) == 0) return true;
+    char **grown = realloc(w->files, (w->file_count + 1) * sizeof *grown);
+    if (grown == NULL) return false;
+    w->files = grown;
+    grown[w->file_count] = strdup(file);
+    if (grown[w->file_count] == NULL) return false;
+    w->file_count++;
+    return true;
+}
+
 rnl_status weights_add(weights *w, const tensor *t, const char *file, rnl_error *error) {
     if (find(w, t->name) != NULL)
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: tensor '%s' is there twice; the files do not belong together", file,
                            t->name);
     char *name = strdup(t->name);
-    if (name == NULL || (w->count == w->cap && !grow(w)) ||
+    if (name == NULL || !note_file(w, file) || (w->count == w->cap && !grow(w)) ||
         !hash_table_add(&w->names, hash_of(name), w->count)) {
         free(name);
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", file);
@@ -127,6 +142,14 @@ const tensor *weights_at(const weights *w, size_t index) {
 
 bool weights_is_used(const weights *w, size_t index) {
     return w->entries[index].used;
+}
+
+size_t weights_file_count(const weights *w) {
+    return w->file_count;
+}
+
+const char *weights_file(const weights *w, size_t index) {
+    return w->files[index];
 }
 
 /* ---- Loading ---- */

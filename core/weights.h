@@ -17,7 +17,7 @@ struct pool;
 RNL_MUST_USE rnl_status weights_create(weights **out);
 void weights_destroy(weights **w); /* also runs every closer given to weights_own */
 
-/* Adds a tensor under t->name (copied). file: shown in errors (copied).
+/* Adds a tensor under t->name (copied). file: where it comes from (copied).
  * RNL_ERR_FORMAT for a name that is there already. */
 RNL_MUST_USE rnl_status weights_add(weights *w, const tensor *t, const char *file,
                                     rnl_error *error);
@@ -32,6 +32,10 @@ const tensor *weights_find(const weights *w, const char *name);
 size_t weights_count(const weights *w);
 const tensor *weights_at(const weights *w, size_t index); /* in the order of adding */
 bool weights_is_used(const weights *w, size_t index);     /* a loader has fetched it */
+/* The files that the tensors come from, in the order of their first tensors. A file whose tensors
+ * were added with those of others between them may be there twice. */
+size_t weights_file_count(const weights *w);
+const char *weights_file(const weights *w, size_t index);
 
 /* Packs the matrices that were loaded with loader.pack, into memory of the set, and gives their
  * pages of the file back. Call once, after loading and before computing. RNL_ERR_MEMORY. */

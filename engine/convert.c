@@ -429,7 +429,10 @@ static rnl_status open_files(writing *job, rnl_error *error) {
         if ((size_t)snprintf(full, sizeof full, "%.*s%s%s", folder, path, file_prefixes[p],
                              path + folder) >= sizeof full)
             return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", path);
-        const rnl_status status = gguf_writer_create(full, &job->files[p], error);
+        rnl_status status = RNL_OK;
+        if (job->config->target != NULL)
+            status = job->config->target(job->config->progress_context, full, error);
+        if (status == RNL_OK) status = gguf_writer_create(full, &job->files[p], error);
         if (status != RNL_OK) return status;
         if (job->config->opened != NULL)
             job->config->opened(job->config->progress_context,

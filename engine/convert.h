@@ -16,16 +16,17 @@ typedef struct convert_config {
     /* Called every few milliseconds of work; done of total bytes read. False stops:
      * RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
+    /* Asked before each file that is begun; another answer than RNL_OK ends it. NULL: not asked. */
+    rnl_status (*target)(void *context, const char *path, rnl_error *error);
     /* Called with the temporary name of each file that is begun; for a program that may be ended
      * before it can tidy up. NULL: not called. */
     void (*opened)(void *context, const char *temporary);
-    void *progress_context; /* of both */
+    void *progress_context; /* of all three */
 } convert_config;
 
 /* Files are written beside their targets and renamed when all of them are complete.
  * RNL_ERR_IO: full disk and the like; RNL_ERR_UNSUPPORTED: a Mimi model as a set, a packed set, a
- * model that is packed already;
- * RNL_ERR_MEMORY. */
+ * model that is packed already; RNL_ERR_MEMORY; what target answered. */
 RNL_MUST_USE rnl_status convert_model(const rnl_model *m, const convert_config *config,
                                       rnl_error *error);
 

@@ -38,6 +38,22 @@ static void refused(rig *r, const char *part) {
     r->l.status = RNL_OK;
 }
 
+static void files_are_known_in_their_order(void **state) {
+    (void)state;
+    rig r;
+    begin(&r);
+    static const char *const files[] = {"a.gguf", "a.gguf", "b.gguf", "b.gguf", "c"};
+    for (int i = 0; i < 5; i++) {
+        char name[8] = {(char)('p' + i)};
+        const tensor t = {
+            .name = name, .data = (const void *)values, .type = QUANT_F32, .rank = 1, .shape = {4}};
+        assert_int_equal(weights_add(r.w, &t, files[i], &r.error), RNL_OK);
+    }
+    assert_int_equal(weights_file_count(r.w), 3);
+    for (size_t i = 0; i < 3; i++) assert_string_equal(weights_file(r.w, i), files[2 * i]);
+    weights_destroy(&r.w);
+}
+
 static void thousands_of_names_are_found(void **state) {
     (void)state;
     rig r;
@@ -179,6 +195,7 @@ static void the_first_error_stays(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_known_in_their_order),
         cmocka_unit_test(thousands_of_names_are_found),
         cmocka_unit_test(what_is_owned_is_closed_last_first),
         cmocka_unit_test(vectors_are_borrowed_or_converted_once),
