@@ -174,8 +174,7 @@ void rnl_live_destroy(rnl_live **live) {
 
 /* ---- Steps ---- */
 
-/* What the call before did is done now. */
-static void stamp(rnl_live *l, int64_t now_us) {
+void live_stamp(rnl_live *l, int64_t now_us) {
     if (now_us < l->now_us) now_us = l->now_us;
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++)
         if (l->unstamped & 1u << i) l->turn.mark_us[i] = now_us;
@@ -188,7 +187,7 @@ static void stamp(rnl_live *l, int64_t now_us) {
 rnl_status rnl_live_step(rnl_live *l, int64_t now_us, rnl_error *error) {
     if (l->failed)
         return status_fail(error, RNL_ERR_STATE, "the conversation failed earlier; destroy it");
-    stamp(l, now_us);
+    live_stamp(l, now_us);
     if (l->event_count > 0) return RNL_AGAIN;
     live_output_tick(l);
     live_listen(l);

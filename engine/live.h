@@ -148,7 +148,8 @@ struct rnl_live {
     char *heard_text; /* [LIVE_SAID_CAP] */
     size_t heard_size;
 
-    /* Time: what the last step did is stamped when the next call brings a time. */
+    /* Time: what the last step did is stamped when the next call brings a time: a step, or a pull
+     * that waits for sound. */
     int64_t now_us;
     live_work work;
     int64_t work_begin_us;
@@ -164,6 +165,8 @@ struct rnl_live {
 rnl_live_event *live_tell(rnl_live *l, rnl_live_kind kind);
 /* The piece of work being done reaches this mark; the first time counts. */
 void live_mark(rnl_live *l, int mark);
+/* The clock has come to now_us: what the call before did is done. */
+void live_stamp(rnl_live *l, int64_t now_us);
 
 /* live_input.c */
 /* Takes what was pushed until an event asks something of the session, or all is heard. */
@@ -187,7 +190,7 @@ void live_output_reset(rnl_live *l);          /* no reply; the texts of the last
 bool live_output_has_room(const rnl_live *l); /* for what a step makes */
 void live_output_collect(rnl_live *l);        /* the session's samples and text */
 void live_tell_text(rnl_live *l);             /* as events, as many as there is room for */
-/* The clock has come to l->now_us: reserve, end of holding, running out. */
+/* The clock has come to l->now_us: reserve, running out, end of holding. */
 void live_output_tick(rnl_live *l);
 /* The last step of that kind took so long. */
 void live_output_learn(rnl_live *l, live_work work, int64_t us);

@@ -143,6 +143,14 @@ static void watch_reserve(rnl_live *l) {
     if (l->pace.caution < 8) l->pace.caution *= 2;
 }
 
+/* What is there may begin, or go on. */
+static void release(rnl_live *l) {
+    live_reply *r = &l->reply;
+    if (!r->holding || !is_enough(l, (double)(us_of(r->made) - r->consumed_us))) return;
+    r->holding = false;
+    r->clock_us = l->now_us - r->consumed_us; /* the first pull says it better */
+}
+
 void live_output_tick(rnl_live *l) {
     live_reply *r = &l->reply;
     if (l->phase != LIVE_REPLY) return;
@@ -152,9 +160,7 @@ void live_output_tick(rnl_live *l) {
         (void)live_tell(l, RNL_LIVE_SPEAKING);
     }
     if (r->started && !r->holding && !r->complete) watch_reserve(l);
-    if (!r->holding || !is_enough(l, (double)(us_of(r->made) - r->consumed_us))) return;
-    r->holding = false;
-    r->clock_us = l->now_us - r->consumed_us; /* the first pull says it better */
+    release(l);
 }
 
 /* ---- To the caller ---- */
@@ -221,7 +227,12 @@ rnl_status rnl_live_pull(rnl_live *l, float *samples, size_t cap, int64_t now_us
         l->fade_begin += *count;
         return *count > 0 ? RNL_OK : RNL_AGAIN;
     }
-    if (l->phase != LIVE_REPLY || r->holding || cap == 0) return RNL_AGAIN;
+    if (l->phase != LIVE_REPLY) return RNL_AGAIN;
+    if (r->holding) { /* sound that the step before made goes out now, not behind one step more */
+        live_stamp(l, now_us);
+        release(l);
+    }
+    if (r->holding || cap == 0) return RNL_AGAIN;
     const int64_t begin = l->pulled;
     *count = take(l, samples, cap);
     count_pulled(l, samples, *count);

@@ -98,7 +98,9 @@ RNL_API RNL_MUST_USE rnl_status rnl_live_step(rnl_live *live, int64_t now_us, rn
 
 /* Takes up to cap samples of the reply, to be played right behind those of the call before.
  * now_us: the caller's clock; dac_us: when the first of them will be at the converter, or -1 when
- * that is not known yet (marks T10 and T11 of the turn are then left to the caller).
+ * that is not known yet (marks T10 and T11 of the turn are then left to the caller). While nothing
+ * plays, now_us also stamps what the step before has done, and the first sound is given out by the
+ * first pull behind the step that made it: so pull after every step, also after RNL_OK.
  * RNL_OK: *count > 0. RNL_AGAIN: nothing to play now: silence. RNL_DONE, once for each reply that
  * was not cut, and before the sound of the next: its last sample has been taken. */
 RNL_API RNL_MUST_USE rnl_status rnl_live_pull(rnl_live *live, float *samples, size_t cap,

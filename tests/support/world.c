@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "engine/live.h"
 #include "tests/support/rig.h"
 
 enum { TICK_US = 10000 };
@@ -103,10 +104,12 @@ static void listen(world *w) {
 static void play(world *w) {
     enum { COUNT = RNL_RATE_OUT / 100 };
     float out[COUNT] = {0};
-    size_t done = 0, got;
-    while (done < COUNT &&
-           rnl_live_pull(w->live, out + done, COUNT - done, w->now_us, w->tick_us, &got) == RNL_OK)
+    size_t done = 0, got, room = COUNT;
+    if (w->working && w->made < room) room = w->made;
+    while (done < room &&
+           rnl_live_pull(w->live, out + done, room - done, w->now_us, w->tick_us, &got) == RNL_OK)
         done += got;
+    w->made -= w->working ? done : 0;
     if (done > 0)
         memcpy(grow(&w->reply, &w->reply_cap, w->reply_count + done) + w->reply_count, out,
                done * sizeof *out);
@@ -165,11 +168,25 @@ static void take_events(world *w) {
     }
 }
 
+/* What a callback could take now, were it called, and not before the work that follows is done. */
+static void note_made(world *w) {
+    float none;
+    size_t got;
+    (void)!rnl_live_pull(w->live, &none, 0, w->now_us, -1, &got); /* releases what is held */
+    const rnl_live *l = w->live;
+    const int64_t waiting = l->play_in - l->play_out;
+    w->made = 0;
+    if (l->phase == LIVE_REPLY && !l->reply.holding)
+        w->made = (size_t)(waiting * l->config.rate_out / RNL_RATE_OUT);
+    w->made += l->fade_end - l->fade_begin;
+}
+
 /* One step, and the time it takes. True while more is to do. */
 static void step(world *w) {
     rnl_error error = {0};
     rnl_live_facts before, after;
     rnl_live_get_facts(w->live, &before);
+    note_made(w);
     const rnl_status status = rnl_live_step(w->live, w->now_us, &error);
     if (status < 0) fail_msg("%s", error.text);
     rnl_live_get_facts(w->live, &after);
@@ -177,7 +194,9 @@ static void step(world *w) {
     take_events(w);
     if (after.work_count > before.work_count) {
         const bool sound = after.buffered_seconds > before.buffered_seconds;
+        w->working = true;
         move_clock(w, w->now_us + (sound ? w->frame_cost_us : w->text_cost_us));
+        w->working = false;
     } else if (status == RNL_AGAIN) {
         move_clock(w, w->tick_us);
     }

@@ -1,7 +1,8 @@
 /* A simulated world around a live loop: a microphone that plays a script, a loudspeaker that takes
  * what there is, a clock that moves with the samples and with the work done. Every 10 ms of the
- * clock, sound is pushed and pulled, also while the model works. Nothing is real, everything is
- * exact: the same script gives the same log, every time. */
+ * clock, sound is pushed and pulled, also while the model works: then the loudspeaker gets what had
+ * been made before. Nothing is real, everything is exact: the same script gives the same log, every
+ * time. */
 #ifndef TESTS_SUPPORT_WORLD_H
 #define TESTS_SUPPORT_WORLD_H
 
@@ -39,6 +40,8 @@ typedef struct world {
     uint64_t cut_seed; /* 0: 10 ms at a time; else random pieces up to cut_cap, some late */
     size_t cut_cap;
     bool idle;        /* after the last step */
+    bool working;     /* a piece of work takes its time, */
+    size_t made;      /* and so many samples may be pulled meanwhile */
     size_t held_back; /* samples the microphone has, not yet pushed */
     bool keep_sound;
     float *sound; /* [sound_count] all the loudspeaker gave, silence included */
