@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "engine/packed_file.h"
 #include "engine/source.h"
+#include "stack/kind.h"
 #include "tokenizer/bpe_file.h"
 
 enum { NAME_CAP = 512 };
@@ -55,17 +56,20 @@ static int fused_layer(const char *name) {
 
 /* Queries, keys and values in one matrix (llama.cpp's --fuse-qkv): its rows as three. */
 static rnl_status add_fused(source *s, const gguf *g, const tensor *fused, const char *prefix,
-                            const lfm2_config *stack, rnl_error *error) {
+                            const stack_config *stack, rnl_error *error) {
     const char *const names[] = {"attn_q", "attn_k", "attn_v"};
     const int layer = fused_layer(fused->name);
-    const int heads = layer < stack->layer_count ? stack->kv_head_count[layer] : 0;
-    const int64_t keys = (int64_t)heads * stack->head_width;
-    const int64_t rows[] = {(int64_t)stack->head_count * stack->head_width, keys, keys};
-    if (fused->rank != 2 || heads == 0 || fused->shape[0] != rows[0] + 2 * keys)
+    stack_layer_config l = {0};
+    if (layer < stack->layer_count &&
+        stack->layers[layer].kinds[STACK_OPERATOR] == &stack_attention)
+        l = stack->layers[layer];
+    const int64_t keys = (int64_t)l.kv_head_count * l.head_width;
+    const int64_t rows[] = {(int64_t)l.head_count * l.head_width, keys, keys};
+    if (fused->rank != 2 || keys == 0 || fused->shape[0] != rows[0] + 2 * keys)
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: tensor '%s' has not the rows of %d query and %d key/value heads of "
                            "%d; the file is damaged or of another model",
-                           gguf_path(g), fused->name, stack->head_count, heads, stack->head_width);
+                           gguf_path(g), fused->name, l.head_count, l.kv_head_count, l.head_width);
     const size_t row_size = fused->size / (size_t)fused->shape[0];
     tensor part = *fused;
     for (int i = 0; i < 3; i++) {
@@ -83,7 +87,7 @@ static rnl_status add_fused(source *s, const gguf *g, const tensor *fused, const
 
 /* stack: of the LFM2 layers in the file; NULL when it has none. */
 static rnl_status add_tensors(source *s, const gguf *g, const char *prefix,
-                              const lfm2_config *stack, rnl_error *error) {
+                              const stack_config *stack, rnl_error *error) {
     for (size_t i = 0; i < gguf_tensor_count(g); i++) {
         char name[NAME_CAP];
         const tensor *t = gguf_tensor(g, i);
