@@ -7,7 +7,7 @@ set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
-all="gguf split safetensors tokenizer text sound stream inputs script manifest refs"
+all="gguf split safetensors tokenizer text sound stream inputs script manifest refs session live"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
@@ -50,10 +50,21 @@ printf '%s\n\n%s\n' "$row" "$row" > "$work/refs/a"
 row='{"input":"one.wav","size":32044,"changed":1,"settings":"settings","seconds":1}'
 printf '%s\n%s' "$row" "$row" > "$work/manifest/a"
 printf '3/8' > "$work/manifest/b"
+# Calls (fuzz_session.c, fuzz_live.c): clip, begin, the whole reply, again and again; a question.
+for way in 3 5; do
+    printf "\\00$way" > "$work/session/$way"
+    for _ in 1 2 3 4 5 6 7 8; do
+        printf '\003\310\000\007\012\003\023\000\000' >> "$work/session/$way"
+    done
+done
+printf '\000\005\000\143\000\143\010\143\010\143' > "$work/live/a"
+printf '\200\005\026\377\000\143\000\143\010\143\000\143\010\143' > "$work/live/b"
 
 run_one() {
-    local name=$1 status=0
-    "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=65536 -timeout=30 \
+    local name=$1 status=0 how=(-max_len=65536)
+    # Orders of calls: so many bytes are looked at, and short ones find nothing.
+    case $name in session | live) how=(-max_len=200 -len_control=0) ;; esac
+    "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" "${how[@]}" -timeout=30 \
         -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix="$build/findings/$name-" \
         "$work/$name" > "$work/$name.log" 2>&1 || status=1
     echo "fuzz_$name: $(grep '^Done' "$work/$name.log" || tail -1 "$work/$name.log")," \
