@@ -261,8 +261,8 @@ void live_output_duck(rnl_live *l, bool ducked) {
 }
 
 bool live_output_cut(rnl_live *l) {
+    if (!l->reply.started) return true; /* the fade of the one before may not be pulled yet */
     l->fade_begin = l->fade_end = 0;
-    if (!l->reply.started) return true;
     if (!l->config.volume_inside) return false;
     l->fade_end = l->reply.holding ? 0 : take(l, l->fade, l->fade_cap);
     count_pulled(l, l->fade, l->fade_end);

@@ -59,13 +59,19 @@ static void open_all(void) {
     for (size_t i = 0; i < voice_count; i++) voice[i] = (float)pcm[i] / 32768.0f;
 }
 
+/* Samples that a cut may have taken for its fade, which the caller pulls after its event. */
+static int64_t fade_of(const talk *t) {
+    return t->config.volume_inside ? t->config.rate_out / 200 + 1 : 0;
+}
+
 static void check_turn(const talk *t, const rnl_live_turn *turn) {
     const int64_t *mark = turn->mark_us;
+    const int64_t fade = turn->barged_in ? fade_of(t) : 0;
     CHECK(turn->index == t->turn_count);
     CHECK(turn->clip_begin >= 0 && turn->clip_begin < turn->clip_end);
     CHECK(turn->played_count >= 0 && turn->played_count <= turn->sound_count);
     CHECK(turn->barged_in || turn->played_count == turn->sound_count);
-    CHECK(turn->sound_begin < 0 || turn->sound_begin + turn->sound_count <= t->pulled);
+    CHECK(turn->sound_begin < 0 || turn->sound_begin + turn->sound_count <= t->pulled + fade);
     /* The converter's clock is the count of samples. 10 ms: stamps are of frames. */
     CHECK(mark[RNL_LIVE_T0] >= turn->clip_begin * 1000000 / RNL_RATE_IN - TICK_US);
     CHECK(mark[RNL_LIVE_T0] <= turn->clip_end * 1000000 / RNL_RATE_IN + TICK_US);
@@ -154,7 +160,7 @@ static void look(talk *t, size_t much) {
     rnl_live_clip(t->live, samples, much, &count);
     CHECK(count <= much);
     rnl_live_get_facts(t->live, &facts);
-    CHECK(facts.pulled_count == t->pulled);
+    CHECK(facts.pulled_count >= t->pulled && facts.pulled_count <= t->pulled + fade_of(t));
     CHECK(facts.position_count <= t->config.session.context_cap);
     CHECK(facts.turn_count >= t->turn_count);
 }
@@ -221,8 +227,10 @@ static void come_to_rest(talk *t) {
     }
     CHECK(facts.idle);
     pull(t, PULL_CAP);
+    rnl_live_get_facts(t->live, &facts);
     CHECK(facts.turn_count == t->turn_count);
     CHECK(t->done_owed == 0 && !t->done_early);
+    CHECK(facts.pulled_count == t->pulled);
     look(t, 256);
 }
 
