@@ -66,12 +66,18 @@ def config(vocab):
             "dropout_att": 0.0,
         },
         "lfm": {
+            # What llama.cpp's converter needs to know the text model by.
+            "architectures": ["Lfm2ForCausalLM"],
+            "model_type": "lfm2",
             "hidden_size": 256,
             "num_hidden_layers": 8,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
             "intermediate_size": 768,
+            "block_ff_dim": 768,
             "block_auto_adjust_ff_dim": False,
+            "block_ffn_dim_multiplier": 1.0,
+            "block_multiple_of": 256,
             "conv_L_cache": 3,
             "conv_bias": False,
             "norm_eps": 1e-5,
