@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "apps/commands.h"
 #include "apps/ending.h"
+#include "apps/fingerprint.h"
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/parts.h"
@@ -71,31 +73,12 @@ static const char *text_path(const options *o) {
 
 /* Everything that the samples depend on but the text, as one line. */
 static char *settings_line(const book *b) {
-    rnl_model_info info;
-    rnl_model_get_info(b->model, &info);
-    const rnl_turn_config t = answer_config(b->o, b->model, RNL_MODE_SPEAK);
-    const char *cpu = b->o->cpu != NULL ? b->o->cpu : "";
+    char print[FINGERPRINT_SIZE];
+    fingerprint_of(&command_say, b->o, b->model, RNL_MODE_SPEAK, print);
     json_draft *o = json_new_object();
     json_set(o, "runnel", json_new_string("say", 3));
     json_set(o, "format", json_new_int(2));
-    json_set(o, "model", json_new_string(info.name, strlen(info.name)));
-    json_set(o, "weight_bytes", json_new_int((int64_t)info.weight_size));
-    json_set(o, "prompt", json_new_string(b->prompt, strlen(b->prompt)));
-    json_set(o, "exact", json_new_bool(b->o->exact));
-    json_set(o, "cpu", json_new_string(cpu, strlen(cpu)));
-    json_set(o, "seed", json_new_int((int64_t)b->o->seed));
-    json_set(o, "text_temperature", json_new_number((double)t.text.temperature));
-    json_set(o, "text_top_k", json_new_int(t.text.top_k));
-    json_set(o, "audio_temperature", json_new_number((double)t.audio.temperature));
-    json_set(o, "audio_top_k", json_new_int(t.audio.top_k));
-    json_set(o, "step_max", json_new_int(t.step_max));
-    for (int gap = SCRIPT_GAP_SENTENCE; gap <= SCRIPT_GAP_HEADING; gap++) {
-        static const char *const names[] = {"", "pause_sentence", "pause_paragraph",
-                                            "pause_heading"};
-        json_set(o, names[gap], json_new_number(pause_of(b->o, (script_gap)gap)));
-    }
-    json_set(o, "sentence_max", json_new_int(char_max(b->o)));
-    json_set(o, "plain", json_new_bool(b->o->plain));
+    json_set(o, "settings", json_new_string(print, strlen(print)));
     char *line = json_text(o);
     json_drop(&o);
     return line;

@@ -6,6 +6,7 @@
 
 #include "apps/answer.h"
 #include "apps/commands.h"
+#include "apps/fingerprint.h"
 #include "apps/manifest.h"
 #include "apps/messages.h"
 #include "apps/open.h"
@@ -38,26 +39,57 @@ typedef struct one {
 
 /* ---- Where results go ---- */
 
-static bool open_outputs(one *x, rnl_error *error) {
-    const options *o = x->run->all.options;
+/* What the files of a recording, or of one of its channels, are called. */
+typedef struct output_place {
+    char *folder, *name; /* allocated; NULL: no memory */
+} output_place;
+
+static output_place place_of(const run_state *run, const char *path, int channel) {
     size_t size;
-    const char *stem = input_stem(x->path, &size);
-    char *folder = input_folder(x->path, o->output_folder);
+    const char *stem = input_stem(path, &size);
     const size_t cap = size + 32;
-    char *name = malloc(cap);
-    bool done = folder != NULL && name != NULL;
-    if (done) {
-        (void)snprintf(name, cap, "%.*s", (int)size, stem);
-        if (x->channel > 0)
-            (void)snprintf(name, cap, "%.*s.channel%d", (int)size, stem, x->channel);
-        done = outputs_open(&x->outputs, x->run->formats, folder, name, strlen(name), o->output,
-                            &x->head, error);
-    } else {
+    const output_place p = {.folder = input_folder(path, run->all.options->output_folder),
+                            .name = malloc(cap)};
+    if (p.name != NULL && channel > 0)
+        (void)snprintf(p.name, cap, "%.*s.channel%d", (int)size, stem, channel);
+    else if (p.name != NULL)
+        (void)snprintf(p.name, cap, "%.*s", (int)size, stem);
+    return p;
+}
+
+static void free_place(output_place *p) {
+    free(p->folder);
+    free(p->name);
+}
+
+static bool open_outputs(one *x, rnl_error *error) {
+    const run_state *run = x->run;
+    output_place p = place_of(run, x->path, x->channel);
+    bool done = p.folder != NULL && p.name != NULL;
+    if (done)
+        done = outputs_open(&x->outputs, run->formats, p.folder, p.name, strlen(p.name),
+                            run->all.options->output, &x->head, error);
+    else
         (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-    }
-    free(folder);
-    free(name);
+    free_place(&p);
     return done;
+}
+
+/* Whether an earlier run has done this input, and all that it wrote is still there. */
+static bool is_done(const run_state *run, const char *path) {
+    manifest_input file;
+    if (run->manifest == NULL || !manifest_look(path, &file) ||
+        !manifest_is_done(run->manifest, &file))
+        return false;
+    const int channels = manifest_channels(run->manifest, &file);
+    bool there = true;
+    for (int channel = channels > 0 ? 1 : 0; channel <= channels && there; channel++) {
+        output_place p = place_of(run, path, channel);
+        there = p.folder != NULL && p.name != NULL &&
+                outputs_are_there(run->formats, p.folder, p.name, strlen(p.name));
+        free_place(&p);
+    }
+    return there;
 }
 
 /* ---- Standard output ---- */
@@ -179,6 +211,7 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
     for (x.channel = channels > 0 ? 1 : 0; x.channel <= channels && code == EXIT_OK; x.channel++)
         code = transcribe_channel(&x, seconds, error);
     if (code != EXIT_OK || run->manifest == NULL || !is_file) return code;
+    file.channels = channels;
     (void)pthread_mutex_lock(&job->all->lock);
     if (!manifest_add(run->manifest, &file, *seconds, error)) code = EXIT_FAILED;
     (void)pthread_mutex_unlock(&job->all->lock);
@@ -222,12 +255,10 @@ static void skip_others(run_state *run) {
     recordings *r = &run->all;
     size_t finished = 0;
     for (size_t i = 0; i < r->list.count; i++) {
-        manifest_input file;
         const char *path = r->list.paths[i];
         if (shard_of(path, run->shard_count) != run->shard) {
             skip(r, i);
-        } else if (run->manifest != NULL && r->states[i] == RECORDING_WAITING &&
-                   manifest_look(path, &file) && manifest_is_done(run->manifest, &file)) {
+        } else if (r->states[i] == RECORDING_WAITING && is_done(run, path)) {
             skip(r, i);
             finished++;
         }
@@ -236,20 +267,11 @@ static void skip_others(run_state *run) {
         (void)fprintf(stderr, "%zu recordings are done already\n", finished);
 }
 
-/* What results depend on, for the manifest. */
-static void describe(const run_state *run, char *out, size_t cap) {
+static int open_manifest(run_state *run, const rnl_model *model) {
     const options *o = run->all.options;
-    (void)snprintf(out, cap, "model %s, formats %u, %s%s, system %s, temperature %g, top_k %d",
-                   run->model_name, run->formats, run->sound.per_channel ? "per channel" : "",
-                   o->whole ? "whole" : "", o->system != NULL ? o->system : "", o->temperature,
-                   o->top_k);
-}
-
-static int open_manifest(run_state *run) {
-    const options *o = run->all.options;
-    char settings[1024];
+    char settings[FINGERPRINT_SIZE];
     if (o->output_folder == NULL) return EXIT_OK;
-    describe(run, settings, sizeof settings);
+    fingerprint_of(&command_transcribe, o, model, RNL_MODE_TRANSCRIBE, settings);
     return manifest_open(o->output_folder, settings, run->shard, run->shard_count, o->resume,
                          &run->manifest);
 }
@@ -299,7 +321,7 @@ static int transcribe_all(run_state *run, const options *o) {
     rnl_model_info info;
     rnl_model_get_info(model, &info);
     run->model_name = info.name;
-    code = open_manifest(run);
+    code = open_manifest(run, model);
     if (code == EXIT_OK) {
         skip_others(run);
         r->work = work;

@@ -16,12 +16,14 @@
 #include "core/json.h"
 #include "core/status.h"
 #include "core/hash_table.h"
+#include "core/utf8.h"
 
-enum { LINE_CAP = 1 << 16, FILE_SIZE_CAP = 1 << 30 };
+enum { LINE_CAP = 1 << 16, FILE_SIZE_CAP = 1 << 30, CHANNEL_CAP = 1024 };
 
 /* Finished inputs as numbers: two hashes of 64 bits over path, size, time and settings. */
 typedef struct done_row {
     uint64_t a, b;
+    int channels;
 } done_row;
 
 struct manifest {
@@ -34,7 +36,7 @@ struct manifest {
 
 static done_row row_of(const char *path, size_t path_size, int64_t size, int64_t changed,
                        const char *settings, size_t settings_size) {
-    done_row r;
+    done_row r = {0};
     uint64_t *const halves[] = {&r.a, &r.b};
     for (int i = 0; i < 2; i++) {
         uint64_t hash = hash_bytes(HASH_START, i == 0 ? "a" : "b", 1);
@@ -50,12 +52,14 @@ static bool is_row(const void *rows, size_t index, const void *row) {
     return ((const done_row *)rows)[index].b == ((const done_row *)row)->b;
 }
 
-static bool has_row(const manifest *m, const done_row *r) {
-    return hash_table_find(&m->done, r->a, is_row, m->rows, r) != HASH_NONE;
+static size_t find_row(const manifest *m, const done_row *r) {
+    return hash_table_find(&m->done, r->a, is_row, m->rows, r);
 }
 
 static bool add_row(manifest *m, done_row r) {
-    if (has_row(m, &r)) return true;
+    const size_t at = find_row(m, &r);
+    if (at != HASH_NONE) m->rows[at].channels = r.channels; /* done anew */
+    if (at != HASH_NONE) return true;
     if (m->row_count == m->row_cap) {
         const size_t cap = m->row_cap == 0 ? 64 : 2 * m->row_cap;
         done_row *grown = realloc(m->rows, cap * sizeof *grown);
@@ -68,19 +72,57 @@ static bool add_row(manifest *m, done_row r) {
     return true;
 }
 
+/* The path of a line: JSON holds only UTF-8, so a name that is none stands there in hexadecimal
+ * digits. NULL: there is none. *allocated is to be freed. */
+static const char *path_of(const json *o, size_t *size, char **allocated) {
+    size_t digits = 0;
+    const char *hex = json_chars(json_get(o, "input_hex"), &digits);
+    *allocated = NULL;
+    if (hex == NULL) return json_chars(json_get(o, "input"), size);
+    *size = digits / 2;
+    *allocated = malloc(*size + 1);
+    for (size_t i = 0; *allocated != NULL && i < *size; i++) {
+        const char *const all = "0123456789abcdef";
+        const char *high = strchr(all, hex[2 * i]), *low = strchr(all, hex[2 * i + 1]);
+        if (high == NULL || low == NULL || hex[2 * i] == '\0' || hex[2 * i + 1] == '\0')
+            return NULL;
+        (*allocated)[i] = (char)((high - all) * 16 + (low - all));
+    }
+    if (*allocated != NULL) (*allocated)[*size] = '\0';
+    return *allocated;
+}
+
+static void set_path(json_draft *o, const char *path) {
+    const size_t size = strlen(path);
+    json_set(o, "input", json_new_string(path, size));
+    if (utf8_is_valid(path, size)) return;
+    char *hex = malloc(2 * size + 1);
+    for (size_t i = 0; hex != NULL && i < size; i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)path[i]);
+    json_set(o, "input_hex", hex != NULL ? json_new_string(hex, 2 * size) : NULL);
+    free(hex);
+}
+
 /* One line; false: damaged. */
 static bool take_line(manifest *m, const char *line, size_t size, bool *no_memory) {
     json *o = NULL;
     if (size > LINE_CAP || json_parse(line, size, "manifest", &o, NULL) != RNL_OK) return false;
     size_t path_size = 0, settings_size = 0;
-    const char *path = json_chars(json_get(o, "input"), &path_size);
+    char *allocated;
+    const char *path = path_of(o, &path_size, &allocated);
     const char *settings = json_chars(json_get(o, "settings"), &settings_size);
-    int64_t file_size = 0, changed = 0;
+    int64_t file_size = 0, changed = 0, channels = 0;
+    const json *written = json_get(o, "channels");
     const bool whole = path != NULL && settings != NULL &&
                        json_int(json_get(o, "size"), 0, INT64_MAX, &file_size) &&
-                       json_int(json_get(o, "changed"), INT64_MIN, INT64_MAX, &changed);
-    if (whole && !add_row(m, row_of(path, path_size, file_size, changed, settings, settings_size)))
-        *no_memory = true;
+                       json_int(json_get(o, "changed"), INT64_MIN, INT64_MAX, &changed) &&
+                       (written == NULL || json_int(written, 0, CHANNEL_CAP, &channels));
+    if (whole) {
+        done_row r = row_of(path, path_size, file_size, changed, settings, settings_size);
+        r.channels = (int)channels;
+        if (!add_row(m, r)) *no_memory = true;
+    }
+    free(allocated);
     json_destroy(&o);
     return whole;
 }
@@ -223,18 +265,31 @@ bool manifest_look(const char *path, manifest_input *out) {
     return true;
 }
 
+static done_row row_of_input(const manifest *m, const manifest_input *input) {
+    done_row r = row_of(input->path, strlen(input->path), input->size, input->changed, m->settings,
+                        strlen(m->settings));
+    r.channels = input->channels;
+    return r;
+}
+
 bool manifest_is_done(const manifest *m, const manifest_input *input) {
-    const done_row r = row_of(input->path, strlen(input->path), input->size, input->changed,
-                              m->settings, strlen(m->settings));
-    return has_row(m, &r);
+    const done_row r = row_of_input(m, input);
+    return find_row(m, &r) != HASH_NONE;
+}
+
+int manifest_channels(const manifest *m, const manifest_input *input) {
+    const done_row r = row_of_input(m, input);
+    const size_t at = find_row(m, &r);
+    return at != HASH_NONE ? m->rows[at].channels : 0;
 }
 
 bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error) {
     json_draft *o = json_new_object();
-    json_set(o, "input", json_new_string(input->path, strlen(input->path)));
+    set_path(o, input->path);
     json_set(o, "size", json_new_int(input->size));
     json_set(o, "changed", json_new_int(input->changed));
     json_set(o, "settings", json_new_string(m->settings, strlen(m->settings)));
+    if (input->channels > 0) json_set(o, "channels", json_new_int(input->channels));
     json_set(o, "seconds", json_new_number(seconds));
     char *line = json_text(o);
     json_drop(&o);
@@ -249,8 +304,7 @@ bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_
         (void)status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", m->path, strerror(errno));
         return false;
     }
-    (void)add_row(m, row_of(input->path, strlen(input->path), input->size, input->changed,
-                            m->settings, strlen(m->settings)));
+    (void)add_row(m, row_of_input(m, input));
     return true;
 }
 

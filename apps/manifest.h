@@ -10,6 +10,7 @@
 typedef struct manifest_input {
     const char *path;
     int64_t size, changed; /* bytes; modification time, ns since 1970 */
+    int channels;          /* that were written by themselves; 0: the input as one */
 } manifest_input;
 
 /* The input's size and time; false: it is not there. */
@@ -25,7 +26,10 @@ typedef struct manifest manifest;
 int manifest_open(const char *folder, const char *settings, int shard, int shard_count, bool resume,
                   manifest **out);
 void manifest_close(manifest **m); /* NULL is fine; sets NULL */
+/* Whether the input is in it: the same path, byte for byte, size, time and settings. */
 bool manifest_is_done(const manifest *m, const manifest_input *input);
+/* The channels of an input that is done. */
+int manifest_channels(const manifest *m, const manifest_input *input);
 /* Adds a line and waits until it is on the disk. Any thread, one at a time (the caller locks).
  * False with a sentence in error. */
 bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error);

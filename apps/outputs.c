@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/status.h"
@@ -24,20 +25,37 @@ static bool open_one(output *f, const char *path, format_kind kind, const format
     return f->writer != NULL || no_memory(error);
 }
 
+/* FOLDER/STEM.FORMAT. Allocated; NULL: no memory. */
+static char *name_of(const char *folder, const char *stem, size_t stem_size, int kind) {
+    const size_t folder_size = strlen(folder), cap = folder_size + stem_size + 32;
+    const char *slash = folder_size > 0 && folder[folder_size - 1] != '/' ? "/" : "";
+    char *name = malloc(cap);
+    if (name != NULL)
+        (void)snprintf(name, cap, "%s%s%.*s.%s", folder, slash, (int)stem_size, stem,
+                       format_name((format_kind)kind));
+    return name;
+}
+
+bool outputs_are_there(unsigned formats, const char *folder, const char *stem, size_t stem_size) {
+    bool all = true;
+    for (int kind = 0; kind < FORMAT_COUNT && all; kind++) {
+        struct stat st;
+        if ((formats >> kind & 1) == 0) continue;
+        char *name = name_of(folder, stem, stem_size, kind);
+        all = name != NULL && stat(name, &st) == 0 && S_ISREG(st.st_mode);
+        free(name);
+    }
+    return all;
+}
+
 bool outputs_open(outputs *o, unsigned formats, const char *folder, const char *stem,
                   size_t stem_size, const char *path, const format_head *head, rnl_error *error) {
     *o = (outputs){0};
-    const size_t folder_size = strlen(folder);
-    const char *slash = folder_size > 0 && folder[folder_size - 1] != '/' ? "/" : "";
     for (int kind = 0; kind < FORMAT_COUNT; kind++) {
         if ((formats >> kind & 1) == 0) continue;
         output *f = &o->files[o->count++];
         *f = (output){0};
-        const size_t cap = folder_size + stem_size + 32;
-        char *name = path != NULL ? strdup(path) : malloc(cap);
-        if (name != NULL && path == NULL)
-            (void)snprintf(name, cap, "%s%s%.*s.%s", folder, slash, (int)stem_size, stem,
-                           format_name((format_kind)kind));
+        char *name = path != NULL ? strdup(path) : name_of(folder, stem, stem_size, kind);
         const bool done =
             name != NULL ? open_one(f, name, (format_kind)kind, head, error) : no_memory(error);
         free(name);

@@ -22,6 +22,8 @@ typedef struct outputs {
  * False with a sentence in error; nothing is left then. */
 bool outputs_open(outputs *o, unsigned formats, const char *folder, const char *stem,
                   size_t stem_size, const char *path, const format_head *head, rnl_error *error);
+/* Whether all files of these formats are there, from an earlier run. */
+bool outputs_are_there(unsigned formats, const char *folder, const char *stem, size_t stem_size);
 /* False with a sentence: no memory. */
 bool outputs_piece(outputs *o, const rnl_piece *piece, rnl_error *error);
 /* Ends the files and gives them their names. False with a sentence (a full disk): then none of them

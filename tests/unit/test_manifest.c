@@ -13,7 +13,7 @@
 #include "apps/manifest.h"
 
 static const char settings[] = "minnow srt";
-static const manifest_input a = {"a.wav", 100, 5}, b = {"b \"2\".wav", 200, -6};
+static const manifest_input a = {"a.wav", 100, 5, 0}, b = {"b \"2\".wav", 200, -6, 2};
 
 static void make_folder(char *folder) {
     strcpy(folder, "/tmp/runnel-manifest-XXXXXX");
@@ -44,6 +44,8 @@ static void what_is_added_is_done_in_the_next_run(void **state) {
     manifest_close(&m);
     assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
     assert_true(manifest_is_done(m, &a) && manifest_is_done(m, &b));
+    assert_int_equal(manifest_channels(m, &a), 0);
+    assert_int_equal(manifest_channels(m, &b), 2);
     manifest_close(&m);
     /* Without resume it begins anew. */
     assert_int_equal(manifest_open(folder, settings, 0, 1, false, &m), 0);
@@ -60,12 +62,32 @@ static void changed_files_and_settings_are_not_done(void **state) {
     manifest *m = manifest_from_text(text, sizeof text - 1, settings, &damaged);
     assert_int_equal(damaged, 0);
     assert_true(manifest_is_done(m, &a));
-    const manifest_input others[] = {{"a.wav", 101, 5}, {"a.wav", 100, 6}, {"A.wav", 100, 5}};
+    const manifest_input others[] = {
+        {"a.wav", 101, 5, 0}, {"a.wav", 100, 6, 0}, {"A.wav", 100, 5, 0}};
     for (int i = 0; i < 3; i++) assert_false(manifest_is_done(m, &others[i]));
     manifest_close(&m);
     m = manifest_from_text(text, sizeof text - 1, "minnow vtt", &damaged);
     assert_false(manifest_is_done(m, &a));
     manifest_close(&m);
+}
+
+/* Names are bytes: what is no UTF-8 is told apart, and found again. */
+static void names_that_are_no_text_are_compared_as_bytes(void **state) {
+    (void)state;
+    char folder[64];
+    make_folder(folder);
+    static const manifest_input names[] = {{"\xff.wav", 1, 1, 0},
+                                           {"\xfe.wav", 1, 1, 0},
+                                           {"caf\xe9/\xc3", 1, 1, 0},
+                                           {"\xef\xbf\xbd.wav", 1, 1, 0}};
+    for (int done = 0; done < 4; done++) {
+        manifest *m;
+        assert_int_equal(manifest_open(folder, settings, 0, 1, done > 0, &m), 0);
+        for (int i = 0; i < 4; i++) assert_int_equal(manifest_is_done(m, &names[i]), i < done);
+        assert_true(manifest_add(m, &names[done], 1, NULL));
+        manifest_close(&m);
+    }
+    remove_folder(folder);
 }
 
 static void damaged_lines_are_passed_over(void **state) {
@@ -84,6 +106,10 @@ static void damaged_lines_are_passed_over(void **state) {
         {"{\"input\": 3, \"size\": 1, \"changed\": 1, \"settings\": \"\"}\n", "\n", 1, true},
         {"{\"input\": \"q\", \"size\": -1, \"changed\": 1, \"settings\": \"\"}\n", "\n", 1, true},
         {"", "\n{\"input\": \"b", 1, true},
+        {"{\"input_hex\": \"6x\", \"size\": 1, \"changed\": 1, \"settings\": \"\"}\n", "\n", 1,
+         true},
+        {"{\"input\": \"q\", \"size\": 1, \"changed\": 1, \"settings\": \"\", \"channels\": -1}\n",
+         "\n", 1, true},
         {"\xFF\xFE\n", "\n", 1, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -146,7 +172,7 @@ static void thousands_of_rows(void **state) {
     char name[32];
     for (int i = 0; i < 10000; i++) {
         (void)snprintf(name, sizeof name, "%d.wav", i);
-        assert_int_equal(manifest_is_done(m, &(manifest_input){name, i, 0}), i < 5000);
+        assert_int_equal(manifest_is_done(m, &(manifest_input){name, i, 0, 0}), i < 5000);
     }
     manifest_close(&m);
     free(text);
@@ -194,6 +220,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_added_is_done_in_the_next_run),
         cmocka_unit_test(changed_files_and_settings_are_not_done),
+        cmocka_unit_test(names_that_are_no_text_are_compared_as_bytes),
         cmocka_unit_test(damaged_lines_are_passed_over),
         cmocka_unit_test(a_cut_line_does_not_swallow_the_next),
         cmocka_unit_test(shards_keep_their_own_and_read_all),
