@@ -76,6 +76,18 @@ char *read_to_end(FILE *stream, size_t size_max, size_t *size) {
     return NULL;
 }
 
+void size_text(int64_t size, char text[SIZE_TEXT_CAP]) {
+    const double bytes = (double)size;
+    if (bytes < 1e3)
+        (void)snprintf(text, SIZE_TEXT_CAP, "%.0f B", bytes);
+    else if (bytes < 1e6)
+        (void)snprintf(text, SIZE_TEXT_CAP, "%.1f kB", bytes / 1e3);
+    else if (bytes < 1e9)
+        (void)snprintf(text, SIZE_TEXT_CAP, "%.1f MB", bytes / 1e6);
+    else
+        (void)snprintf(text, SIZE_TEXT_CAP, "%.2f GB", bytes / 1e9);
+}
+
 int print_json(json_draft *object) {
     char *line = json_text(object);
     json_drop(&object);

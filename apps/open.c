@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/hub_cache.h"
 #include "apps/messages.h"
 #include "apps/sources.h"
 #include "apps/tuning.h"
@@ -29,16 +30,62 @@ static void log_to_stderr(void *context, rnl_log_level level, const char *text) 
     if (level == RNL_LOG_WARNING && !o->quiet) (void)fprintf(stderr, "runnel: %s\n", text);
 }
 
-rnl_model *open_model(const options *o, int *code) {
-    char installed[4096];
+/* The parts of a model of the hub that lies in the cache. EXIT_OK, or the code of a complaint. */
+static int find_parts(const hub_name *n, hub_model *out) {
+    char name[HUB_REPO_CAP + HUB_QUANT_CAP + HUB_REVISION_CAP], quants[512];
+    hub_name_text(n, name, sizeof name);
+    const hub_choice_kind kind = hub_cache_find(n, out, quants, sizeof quants);
+    if (kind == HUB_SET || kind == HUB_FOLDER) return EXIT_OK;
+    if (kind == HUB_AMBIGUOUS)
+        return complain(EXIT_MODEL,
+                        "%s: there are several models of this quantisation in the cache; name the "
+                        "path of one",
+                        name);
+    if (kind == HUB_NO_QUANT && n->quant[0] == '\0' && quants[0] != '\0')
+        return complain(EXIT_MODEL, "%s: name a quantisation, there are %s: -m %s:%.*s", name,
+                        quants, n->repo, (int)strcspn(quants, ","), quants);
+    return complain(EXIT_MODEL,
+                    "%s: there is no such model here and none in the cache; `runnel pull %s` "
+                    "fetches it",
+                    name, name);
+}
+
+/* Where the model of the options lies, and its parts. A path that exists wins over a name of the
+ * hub. EXIT_OK, or the code of a complaint. */
+static int find_model(const options *o, hub_model *out) {
     const char *path = o->model, *named = getenv("RUNNEL_MODEL");
+    hub_name n;
+    *out = (hub_model){0};
     if (path == NULL && named != NULL && *named != '\0') path = named;
-    if (path == NULL)
-        path = installed_model(installed, sizeof installed) ? installed : RUNNEL_SAMPLES;
+    if (path == NULL) {
+        char *installed = out->path[HUB_MAIN];
+        if (!installed_model(installed, sizeof out->path[HUB_MAIN]))
+            strcpy(installed, RUNNEL_SAMPLES);
+        return EXIT_OK;
+    }
+    if (access(path, F_OK) != 0 && strstr(path, ".gguf") == NULL && hub_name_parse(path, &n))
+        return find_parts(&n, out);
+    if ((size_t)snprintf(out->path[HUB_MAIN], sizeof out->path[HUB_MAIN], "%s", path) <
+        sizeof out->path[HUB_MAIN])
+        return EXIT_OK;
+    return complain(EXIT_MODEL, "%.60s...: the path is too long", path);
+}
+
+/* A part as it was named, else as it was found, else NULL. */
+static const char *part_path(const char *named, const hub_model *found, hub_role role) {
+    if (named != NULL) return named;
+    return found->path[role][0] != '\0' ? found->path[role] : NULL;
+}
+
+rnl_model *open_model(const options *o, int *code) {
+    hub_model found;
+    *code = find_model(o, &found);
+    if (*code != EXIT_OK) return NULL;
+    const char *path = found.path[HUB_MAIN];
     rnl_model_config config = rnl_model_config_default();
-    config.mmproj_path = o->mmproj;
-    config.vocoder_path = o->vocoder;
-    config.tokenizer_path = o->tokenizer;
+    config.mmproj_path = part_path(o->mmproj, &found, HUB_MMPROJ);
+    config.vocoder_path = part_path(o->vocoder, &found, HUB_VOCODER);
+    config.tokenizer_path = part_path(o->tokenizer, &found, HUB_TOKENIZER);
     config.exact = o->exact;
     config.cpu = o->cpu;
     if (o->threads > 0) config.thread_count = o->threads;

@@ -5,7 +5,8 @@
 #include "apps/options.h"
 
 /* Opens the model and notes its files as read (sources.h): that of -m, RUNNEL_MODEL, the install
- * prefix or the source tree. NULL after a complaint, with *code. */
+ * prefix or the source tree; the first two may name a model of the hub that lies in the cache
+ * (hub_cache.h). NULL after a complaint, with *code. */
 rnl_model *open_model(const options *o, int *code);
 /* Puts threads, context, longest clip, memory, seed and KV cache of the options over what stands in
  * config. False after a complaint about usage. */

@@ -5,8 +5,8 @@
 static const option_row common[] = {
     {.name = "model",
      .letter = 'm',
-     .value = "PATH",
-     .help = "bundle, main GGUF of a set, or Hugging Face folder",
+     .value = "MODEL",
+     .help = "bundle, main GGUF, Hugging Face folder, or ORG/NAME[:QUANT]",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(model)},
     {.name = "threads",

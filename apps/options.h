@@ -41,8 +41,9 @@ typedef struct options {
     double turn_seconds_max, sim_cost_ms;                  /* talk; -1: not given */
     size_t memory_max;
     uint64_t seed;
-    bool calibrate; /* bench */
-    bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole;
+    const char *remove; /* models */
+    bool calibrate;     /* bench */
+    bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     char **arguments;
     int argument_count;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "apps/folders.h"
 #include "apps/messages.h"
 #include "apps/replace.h"
 
@@ -104,17 +104,6 @@ bool tuning_read(rnl_tuning *out, bool quiet) {
     return good;
 }
 
-/* Every folder of the path. */
-static bool make_folders(const char *folder) {
-    char part[TUNING_PATH_CAP];
-    for (const char *p = folder + 1;; p++) {
-        if (*p != '/' && *p != '\0') continue;
-        (void)snprintf(part, sizeof part, "%.*s", (int)(p - folder), folder);
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) return false;
-        if (*p == '\0') return true;
-    }
-}
-
 static bool write_line(FILE *f, const void *text) {
     return fprintf(f, "%s\n", (const char *)text) > 0;
 }
@@ -127,7 +116,7 @@ int tuning_prepare(char path[TUNING_PATH_CAP]) {
     char folder[TUNING_PATH_CAP];
     if (!find_path(folder, true) || !find_path(path, false))
         return complain(EXIT_FAILED, "there is no place for the tuning: HOME is not set");
-    if (!make_folders(folder) || access(folder, W_OK) != 0) return cannot_write(path);
+    if (!folders_make(folder, 0700) || access(folder, W_OK) != 0) return cannot_write(path);
     return EXIT_OK;
 }
 

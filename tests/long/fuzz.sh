@@ -7,7 +7,7 @@ set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
-all="gguf split safetensors tokenizer text sound stream inputs script manifest refs session live"
+all="gguf split safetensors tokenizer text sound stream inputs script manifest refs session live hub"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
@@ -59,6 +59,13 @@ for way in 3 5; do
 done
 printf '\000\005\000\143\000\143\010\143\010\143' > "$work/live/a"
 printf '\200\005\026\377\000\143\000\143\010\143\000\143\010\143' > "$work/live/b"
+git=0123456789abcdef0123456789abcdef01234567
+large='{"type":"file","path":"L-Q8_0.gguf","size":9,"oid":"'$git'",'
+large+='"lfs":{"oid":"'$git${git:0:24}'","size":9,"pointerSize":1}}'
+small='{"type":"file","path":"d/config.json","size":5,"oid":"'$git'"}'
+printf '[%s,%s]' "$large" "$small" > "$work/hub/a"
+printf '{"sha":"%s","cardData":{"license":"mit"}}' "$git" > "$work/hub/b"
+printf 'LiquidAI/LFM2.5-Audio-1.5B-GGUF:Q4_0@refs/pr/1' > "$work/hub/c"
 
 run_one() {
     local name=$1 status=0 how=(-max_len=65536)

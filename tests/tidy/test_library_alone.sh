@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # test_library_alone.sh TREE COMPILER: with RUNNEL_APPS=OFF the tree configures where no library for
-# sound files and sound cards is, and has the library's targets and no program. Builds nothing.
+# sound files, sound cards or the network is, and has the library's targets and no program. Builds
+# nothing.
 set -euo pipefail
 tree=$1
 work=$(mktemp -d)
@@ -8,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 cat >"$work/pkg-config" <<'EOF'
 #!/bin/sh
-case "$*" in *sndfile* | *opus* | *portaudio*) exit 1 ;; esac
+case "$*" in *sndfile* | *opus* | *portaudio* | *curl* | *crypto*) exit 1 ;; esac
 exec pkg-config "$@"
 EOF
 chmod +x "$work/pkg-config"

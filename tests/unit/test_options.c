@@ -18,7 +18,7 @@
 static const command *const commands[] = {
     &command_reply,   &command_transcribe, &command_say,  &command_chat,     &command_info,
     &command_convert, &command_bench,      &command_dump, &command_tokenize, &command_devices,
-    &command_talk,    &command_trace,      &command_eval};
+    &command_talk,    &command_trace,      &command_eval, &command_pull,     &command_models};
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static void check_row(const option_row *row) {
