@@ -83,7 +83,8 @@ static CURLU *parse(const char *url) {
 const char *http_url_fault(const char *url, const char *from) {
     if (strlen(url) >= HTTP_URL_CAP) return "is too long";
     CURLU *u = parse(url), *f = from != NULL ? parse(from) : NULL;
-    const char *fault = u == NULL || (from != NULL && f == NULL) ? "cannot be read" : fault_of(u, f);
+    const char *fault =
+        u == NULL || (from != NULL && f == NULL) ? "cannot be read" : fault_of(u, f);
     curl_url_cleanup(u);
     curl_url_cleanup(f);
     return fault;

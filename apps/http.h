@@ -53,8 +53,8 @@ bool http_move(http *h, int wait_ms);
 /* The context of a request that is over, and how it ended; NULL: none is. */
 void *http_ended(http *h, http_answer *out);
 
-/* Why an url is not one to go to, behind its name: "is not https", ...; NULL: it is. from: the url that leads
- * there; NULL: a person named it. */
+/* Why an url is not one to go to, as a sentence goes on: "is not https", ...; NULL: it is.
+ * from: the url that leads there; NULL: a person named it. */
 const char *http_url_fault(const char *url, const char *from);
 /* Scheme, host and port are the same. */
 bool http_same_origin(const char *a, const char *b);

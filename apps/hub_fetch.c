@@ -19,22 +19,25 @@ enum { AT_ONCE = 4, BLOCK = 256 << 10 };
 
 /* A file that is being fetched. */
 typedef struct fetch {
-    fetch_file *file;
-    int fd; /* -1: none */
+    fetch_file *file; /* NULL: the place is free */
+    int fd;           /* -1: none */
     digest *sum;
-    int code; /* EXIT_OK, or that of a complaint that was made already */
+    struct job *job;
 } fetch;
 
-typedef struct meter {
+typedef struct job {
+    int code; /* not EXIT_OK: a complaint was made, and what is left ends in silence */
     progress bar;
     int64_t total, before; /* bytes in all, -1: not known; bytes that were here at the start */
     double begun;
-} meter;
+    fetch work[AT_ONCE];
+} job;
 
-static int fault_of_disk(const fetch_file *f, const char *action) {
+static int fault_of_disk(const fetch *t, const char *action) {
     const int fault = errno;
+    progress_clear(&t->job->bar);
     const bool full = fault == ENOSPC || fault == EDQUOT || fault == EFBIG;
-    return complain(EXIT_FAILED, "%s: %s: %s%s", f->name, action, strerror(fault),
+    return complain(EXIT_FAILED, "%s: %s: %s%s", t->file->name, action, strerror(fault),
                     full ? "; what has come is kept, make room and run the same command again"
                          : "");
 }
@@ -47,7 +50,7 @@ static int open_partial(fetch *t) {
     t->fd = openat(f->folder, f->partial, flags);
     if (t->fd < 0 && errno == ENOENT)
         t->fd = openat(f->folder, f->partial, flags | O_CREAT | O_EXCL, 0666);
-    if (t->fd < 0 && errno != ELOOP) return fault_of_disk(f, "cannot be written");
+    if (t->fd < 0 && errno != ELOOP) return fault_of_disk(t, "cannot be written");
     if (t->fd < 0 || fstat(t->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
         st.st_uid != geteuid())
         return complain(EXIT_FAILED,
@@ -76,13 +79,13 @@ static int add_partial(fetch *t) {
     const fetch_file *f = t->file;
     const int64_t have = f->have;
     if (f->size >= 0 && have > f->size)
-        return restart(t) ? EXIT_OK : fault_of_disk(f, "cannot be written");
+        return restart(t) ? EXIT_OK : fault_of_disk(t, "cannot be written");
     t->sum = digest_open(f->kind, f->size);
     if (t->sum == NULL) return complain(EXIT_FAILED, "%s: memory is exhausted", f->name);
     for (int64_t done = 0; done < have && !interrupted();) {
         const ssize_t got = read(t->fd, block, sizeof block);
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return fault_of_disk(f, "cannot be read");
+        if (got <= 0) return fault_of_disk(t, "cannot be read");
         digest_add(t->sum, block, (size_t)got);
         done += got;
     }
@@ -95,6 +98,7 @@ static int add_partial(fetch *t) {
 static int refuse(fetch *t, const char *why) {
     const fetch_file *f = t->file;
     (void)unlinkat(f->folder, f->partial, 0);
+    progress_clear(&t->job->bar);
     return complain(EXIT_FAILED,
                     "%s: %s; what came was removed, run the same command again, and if it stays "
                     "so do not trust this hub",
@@ -104,27 +108,29 @@ static int refuse(fetch *t, const char *why) {
 static bool on_begin(void *context, int64_t start, int64_t length) {
     fetch *t = context;
     fetch_file *f = t->file;
+    if (t->job->code != EXIT_OK) return false;
     if (start == 0 && f->have > 0 && !restart(t)) {
-        t->code = fault_of_disk(f, "cannot be written");
+        t->job->code = fault_of_disk(t, "cannot be written");
         return false;
     }
     if (f->size < 0 || length < 0 || start + length == f->size) return true;
-    t->code = refuse(t, "it has another size than in the hub's listing");
+    t->job->code = refuse(t, "it has another size than in the hub's listing");
     return false;
 }
 
 static bool on_bytes(void *context, const void *bytes, size_t size) {
     fetch *t = context;
     fetch_file *f = t->file;
+    if (t->job->code != EXIT_OK) return false;
     if (f->size >= 0 && (int64_t)size > f->size - f->have) {
-        t->code = refuse(t, "more bytes came than the hub's listing says");
+        t->job->code = refuse(t, "more bytes came than the hub's listing says");
         return false;
     }
     for (size_t done = 0; done < size;) {
         const ssize_t put = write(t->fd, (const char *)bytes + done, size - done);
         if (put < 0 && errno == EINTR) continue;
         if (put <= 0) {
-            t->code = fault_of_disk(f, "cannot be written");
+            t->job->code = fault_of_disk(t, "cannot be written");
             return false;
         }
         digest_add(t->sum, (const char *)bytes + done, (size_t)put);
@@ -144,7 +150,7 @@ static int complete(fetch *t) {
                              ? "its SHA-256 is not that of the hub's listing"
                              : "its git sum (SHA-1) is not that of the hub's listing");
     if (fsync(t->fd) != 0 || renameat(f->folder, f->partial, f->folder, f->complete) != 0)
-        return fault_of_disk(f, "cannot be written");
+        return fault_of_disk(t, "cannot be written");
     return EXIT_OK;
 }
 
@@ -157,8 +163,8 @@ static void close_fetch(fetch *t) {
 }
 
 /* Starts a file; *runs: a request is under way. A file that came whole before needs none. */
-static int begin_fetch(hub *h, fetch *t, fetch_file *f, bool *runs) {
-    *t = (fetch){.file = f, .fd = -1};
+static int begin_fetch(hub *h, fetch *t, bool *runs) {
+    fetch_file *f = t->file;
     *runs = false;
     int code = open_partial(t);
     if (code == EXIT_OK) code = add_partial(t);
@@ -180,7 +186,6 @@ static int begin_fetch(hub *h, fetch *t, fetch_file *f, bool *runs) {
 
 static int end_fetch(const hub *h, fetch *t, const http_answer *a) {
     const fetch_file *f = t->file;
-    if (t->code != EXIT_OK) return t->code;
     if (a->fault == HTTP_RANGE || (a->fault == HTTP_STATUS && a->status == 416))
         (void)unlinkat(f->folder, f->partial, 0); /* cannot be gone on with */
     http_answer b = *a;
@@ -199,7 +204,7 @@ static void time_text(double seconds, char text[40]) {
 }
 
 /* One bar for all: bytes, rate, time that is left. */
-static void show(meter *m, const fetch_file *files, size_t count, size_t left) {
+static void show(job *m, const fetch_file *files, size_t count, size_t left) {
     char done[SIZE_TEXT_CAP], total[SIZE_TEXT_CAP], rate[SIZE_TEXT_CAP], wait[40], detail[160];
     int64_t have = 0;
     for (size_t i = 0; i < count; i++) have += files[i].have;
@@ -207,11 +212,13 @@ static void show(meter *m, const fetch_file *files, size_t count, size_t left) {
     const double speed = seconds > 0.5 ? (double)(have - m->before) / seconds : 0;
     size_text(have, done);
     size_text(m->total, total);
-    size_text(speed > 0 ? (int64_t)speed : 0, rate);
     int size = snprintf(detail, sizeof detail, "%s", done);
     if (m->total >= 0)
         size += snprintf(detail + size, sizeof detail - (size_t)size, " of %s", total);
-    size += snprintf(detail + size, sizeof detail - (size_t)size, ", %s/s", rate);
+    if (speed > 0) {
+        size_text((int64_t)speed, rate);
+        size += snprintf(detail + size, sizeof detail - (size_t)size, ", %s/s", rate);
+    }
     if (m->total >= 0 && speed > 0) {
         time_text((double)(m->total - have) / speed, wait);
         size += snprintf(detail + size, sizeof detail - (size_t)size, ", %s left", wait);
@@ -221,7 +228,7 @@ static void show(meter *m, const fetch_file *files, size_t count, size_t left) {
     progress_work(&m->bar, "pulling", m->total > 0 ? (double)have / (double)m->total : -1, detail);
 }
 
-static void tell_complete(meter *m, const fetch_file *f) {
+static void tell_complete(job *m, const fetch_file *f) {
     if (!m->bar.shown && !m->bar.told) return;
     char size[SIZE_TEXT_CAP];
     size_text(f->have, size);
@@ -229,34 +236,39 @@ static void tell_complete(meter *m, const fetch_file *f) {
     (void)fprintf(stderr, "%s: %s, complete\n", f->name, size);
 }
 
-static int fetch_some(hub *h, fetch_file *files, size_t count, fetch work[AT_ONCE], meter *m) {
+/* Starts what there is room for; *next: the first that was not started. */
+static void start_some(hub *h, job *m, fetch_file *files, size_t count, size_t *next,
+                       size_t *left) {
+    for (int i = 0; i < AT_ONCE && *next < count && m->code == EXIT_OK; i++) {
+        fetch *t = &m->work[i];
+        bool runs;
+        if (t->file != NULL) continue;
+        fetch_file *f = &files[(*next)++];
+        *t = (fetch){.file = f, .fd = -1, .job = m};
+        m->code = begin_fetch(h, t, &runs);
+        if (m->code != EXIT_OK || runs) continue;
+        tell_complete(m, f);
+        --*left;
+    }
+}
+
+static int fetch_all(hub *h, job *m, fetch_file *files, size_t count) {
     size_t next = 0, left = count;
-    int code = EXIT_OK;
-    while (left > 0 && code == EXIT_OK) {
-        for (int i = 0; i < AT_ONCE && next < count && code == EXIT_OK; i++) {
-            if (work[i].file != NULL) continue;
-            bool runs;
-            fetch_file *f = &files[next++];
-            code = begin_fetch(h, &work[i], f, &runs);
-            if (code != EXIT_OK || runs) continue;
-            tell_complete(m, f);
-            left--;
-        }
-        if (code != EXIT_OK) break;
+    while (left > 0) {
+        start_some(h, m, files, count, &next, &left);
+        if (m->code != EXIT_OK) return m->code;
         if (interrupted()) return EXIT_STOPPED;
         if (!http_move(h->http, 100)) return complain(EXIT_FAILED, "memory is exhausted");
         show(m, files, count, left);
         http_answer a;
-        fetch *t;
-        while (code == EXIT_OK && (t = http_ended(h->http, &a)) != NULL) {
+        for (fetch *t; m->code == EXIT_OK && (t = http_ended(h->http, &a)) != NULL; left--) {
             progress_clear(&m->bar);
-            code = end_fetch(h, t, &a);
-            if (code == EXIT_OK) tell_complete(m, t->file);
+            m->code = end_fetch(h, t, &a);
+            if (m->code == EXIT_OK) tell_complete(m, t->file);
             close_fetch(t);
-            left--;
         }
     }
-    return code;
+    return m->code;
 }
 
 /* Whether what is still to come fits on the disk. */
@@ -272,7 +284,7 @@ static int check_room(const fetch_file *files, size_t count, int64_t missing) {
 }
 
 int fetch_files(hub *h, fetch_file *files, size_t count, const options *o) {
-    meter m = {.begun = clock_seconds()};
+    job m = {.begun = clock_seconds()};
     progress_begin(&m.bar, o);
     for (size_t i = 0; i < count; i++) {
         struct stat st;
@@ -284,11 +296,10 @@ int fetch_files(hub *h, fetch_file *files, size_t count, const options *o) {
         m.total = files[i].size >= 0 && m.total >= 0 ? m.total + files[i].size : -1;
     }
     int code = m.total >= 0 ? check_room(files, count, m.total - m.before) : EXIT_OK;
-    fetch work[AT_ONCE] = {{.fd = -1}, {.fd = -1}, {.fd = -1}, {.fd = -1}};
-    if (code == EXIT_OK) code = fetch_some(h, files, count, work, &m);
+    for (int i = 0; i < AT_ONCE; i++) m.work[i].fd = -1;
+    if (code == EXIT_OK) code = fetch_all(h, &m, files, count);
     progress_clear(&m.bar);
-    /* Requests that go on still hold pointers into work. */
-    http_close(&h->http);
-    for (int i = 0; i < AT_ONCE; i++) close_fetch(&work[i]);
+    http_close(&h->http); /* before what its requests point to */
+    for (int i = 0; i < AT_ONCE; i++) close_fetch(&m.work[i]);
     return code;
 }
