@@ -250,6 +250,7 @@ int inputs_sound_config(const options *o, sound_config *config) {
     *config = sound_config_default();
     config->per_channel = o->per_channel;
     if (o->channel > 0) config->channel = o->channel;
+    config->raw = o->raw_rate > 0 || o->raw_channels > 0 || o->raw_format != NULL;
     if (o->raw_rate > 0) config->raw_rate = o->raw_rate;
     if (o->raw_channels > 0) config->raw_channels = o->raw_channels;
     if (o->per_channel && o->channel > 0)

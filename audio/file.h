@@ -1,8 +1,9 @@
 /* Sound files, in and out, in blocks: memory does not grow with their length.
  *
- * In: WAV, RF64, W64, AIFF, FLAC, Ogg Vorbis, MP3 and what else libsndfile knows; Ogg Opus; what
- * only ffmpeg knows (m4a, mp4, webm, ...) through a pipe when it is on PATH; WAV, Ogg Opus or
- * samples without a header on standard input. The content decides, not the name.
+ * In: WAV, RF64, FLAC, MP3, Ogg Opus and Vorbis, from a file or a pipe; AIFF, W64, CAF, AU and what
+ * else libsndfile knows; and whatever the program ffmpeg can decode (m4a, mp4, mkv, ...) when it is
+ * on PATH. Samples without a header come through a pipe, when the caller says so. The content
+ * decides, not the name.
  * Out: WAV and FLAC of 16 bits, Ogg Opus, MP3 where libsndfile can; the suffix decides.
  * A reader or writer belongs to one thread at a time; different ones know nothing of each other. */
 #ifndef AUDIO_FILE_H
@@ -11,14 +12,18 @@
 #include <runnel/runnel.h>
 
 enum {
-    SOUND_CHANNEL_CAP = 8, /* more are refused */
+    SOUND_CHANNEL_CAP = 64, /* more are refused */
+    SOUND_MIX_CAP = 8,      /* more are not mixed: one must be chosen, or each be had */
+    SOUND_TRACK_CAP = 100,
     SOUND_RATE_MIN = 4000, /* Hz; outside is refused */
-    SOUND_RATE_MAX = 768000
+    SOUND_RATE_MAX = 768000,
+    SOUND_PLACE_CAP = 64, /* places of damage that are told apart; the last takes in the rest */
+    SOUND_REASON_CAP = 160
 };
 
 /* ---- Reading ---- */
 
-/* Samples without a header, as they may come on standard input. */
+/* Samples without a header, as they may come through a pipe. */
 typedef enum sound_raw_format {
     SOUND_RAW_S16LE,
     SOUND_RAW_S32LE,
@@ -26,10 +31,13 @@ typedef enum sound_raw_format {
 } sound_raw_format;
 
 typedef struct sound_config {
-    int channel;      /* [0, 8]: 0 (default) the mean of all channels, N channel N alone */
+    int channel;      /* [0, 64]: 0 (default) the mean of all channels, N channel N alone */
     bool per_channel; /* blocks keep all channels, interleaved; then channel is 0; default false */
+    int track;        /* [1, 100] of a file with several sound tracks; default 1 */
+    bool raw;         /* a pipe without a known head holds samples as below; default false: it is
+                       * refused */
     int raw_rate;     /* Hz of samples without a header, [4000, 768000], default 16000 */
-    int raw_channels; /* [1, 8], default 1 */
+    int raw_channels; /* [1, 64], default 1 */
     sound_raw_format raw_format; /* default SOUND_RAW_S16LE */
 } sound_config;
 
@@ -45,33 +53,62 @@ typedef struct sound_info {
     const char *format_name; /* "FLAC", "Ogg Opus", ...; static */
 } sound_info;
 
+/* Sound that is not there, in s from the beginning of what is read. A damaged place is silence of
+ * its length, as far as that is known (else to equals from). Of a recording that is cut off, the
+ * last place begins where the sound ends; to is the end that the file speaks of, or from. */
+typedef struct sound_place {
+    double from, to;
+    bool cut_off;
+} sound_place;
+
+/* What a listener should be told of a sound. */
+typedef struct sound_faults {
+    int place_count;
+    sound_place places[SOUND_PLACE_CAP]; /* in order */
+    char reason[SOUND_REASON_CAP];       /* what the decoder said last, or "" */
+    bool out_of_phase; /* channels that take each other out: the louder was heard alone there */
+    double out_of_phase_at; /* s, the first time */
+} sound_faults;
+
 typedef struct sound_reader sound_reader;
 
-/* Opens a file, or standard input for "-" (a file of that name is "./-"). config may be NULL
- * (defaults). Refused with one sentence: missing, empty, no sound, more than 8 channels, a rate
- * outside 4000 to 768000 Hz, a channel that is not there.
+/* Opens a file or a named pipe, or standard input for "-" (a file of that name is "./-"). config
+ * may be NULL (defaults). Refused with one sentence: missing, empty, no sound, too many channels, a
+ * rate outside 4000 to 768000 Hz, a channel or track that is not there.
  * RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_ARGUMENT (config), RNL_ERR_MEMORY; *out is then NULL. */
 RNL_MUST_USE rnl_status sound_reader_open(const char *path, const sound_config *config,
                                           sound_reader **out, rnl_error *error);
 /* Valid until close. */
 const sound_info *sound_reader_info(const sound_reader *r);
 /* Reads up to frame_cap frames (>= 1) into frames [frame_cap, info.channels]. Length and content
- * are what is really there: a WAV that was cut off ends early, without an error; of Ogg Opus lost
- * pages are passed over; other formats tell damage. Frames that came before an error are good.
- * RNL_OK: *frame_count >= 1. RNL_DONE: the end. RNL_ERR_DATA: damaged, a sample that is not a
- * number, or no sound at all; RNL_ERR_IO. After an error only close. May block on a pipe, until a
- * signal with a handler comes (RNL_ERR_IO). */
+ * are what is really there, whatever the header says: sounds that were joined are read to the last,
+ * pauses that a file tells of by its times are silence, a damaged place is silence and stands in
+ * sound_reader_faults. A sample that is not a number is such a place.
+ * Channels are mixed in blocks of 1 s from the first sample on: where the mean has less than 1 % of
+ * the channels' energy they take each other out, and the louder one is given alone.
+ * RNL_OK: *frame_count >= 1. RNL_DONE: the end. RNL_ERR_DATA: nothing in it can be decoded, or no
+ * sound at all; RNL_ERR_IO. After an error only close. May block on a pipe, until a signal with a
+ * handler comes (RNL_ERR_IO). */
 RNL_MUST_USE rnl_status sound_reader_read(sound_reader *r, float *frames, size_t frame_cap,
                                           size_t *frame_count, rnl_error *error);
+/* What was found so far; complete after RNL_DONE. Valid until close. */
+const sound_faults *sound_reader_faults(const sound_reader *r);
+/* One sentence without a line end for place `index` of faults, or with index == place_count the one
+ * about channels out of phase. False: there is none. */
+bool sound_faults_text(const sound_faults *faults, const char *name, int index, char *text,
+                       size_t cap);
 /* Frames read so far, and seconds of them. */
 int64_t sound_reader_position(const sound_reader *r);
 double sound_reader_seconds(const sound_reader *r);
+/* Whether it can be opened again from its beginning: no pipe. */
+bool sound_reader_is_regular(const sound_reader *r);
 void sound_reader_close(sound_reader **r); /* NULL is fine; sets NULL */
 
 typedef struct sound {
     float *samples; /* [count] mono; sound_free() */
     size_t count;
     int rate; /* Hz */
+    sound_faults faults;
 } sound;
 
 /* Reads a whole file as one signal, for a clip; memory grows with it. config may be NULL and must

@@ -1,123 +1,203 @@
-/* Ogg Opus, in by opusfile and out by libopusenc. Opus always decodes at 48 kHz. */
+/* Ogg Opus, in by libopus, page by page, and out by libopusenc. Opus always decodes at 48 kHz. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <errno.h>
 
+#include <opus_multistream.h>
 #include <opusenc.h>
-#include <opusfile.h>
 
 #include "audio/codec.h"
+#include "audio/ogg.h"
 #include "core/status.h"
 
 enum {
     DECODED_RATE = 48000,
+    CHANNEL_CAP = 8,
+    PACKET_CAP = 5760, /* samples: 120 ms, the longest packet */
+    OUT_CAP = PACKET_CAP * CHANNEL_CAP,
     SPEECH_BITRATE = 40000 /* bits/s: full-band mono speech without audible loss (RFC 7587, 3.1.1:
                               28 to 40 kbit/s) */
 };
 
 typedef struct opus_state {
-    OggOpusFile *file;
-    const char *name;
-    int channels;
-    int64_t position; /* frames at 48 kHz */
+    sound_source *source;
+    ogg_pages *pages;
+    ogg_part part;
+    int packet_at;          /* packets of the part before it went through the decoder */
+    OpusMSDecoder *decoder; /* of the link; NULL: none yet */
+    int channels;           /* of the sound */
+    int out_channels;       /* of the link */
+    bool titled;            /* the link's second header went by */
+    int64_t skip;     /* samples at the beginning of the link that are not part of the sound */
+    int64_t pre_skip; /* what skip was at its beginning */
+    ogg_clock clock;
+    int64_t limit; /* samples of this part that are sound; more is filling of the last packet */
+    bool heard;
+    int64_t gap; /* before the next samples */
+    sound_flaw flaw;
+    float out[OUT_CAP]; /* decoded and not given out yet */
+    size_t out_at, out_count;
 } opus_state;
 
-static const char *fault_name(int fault) {
-    switch (fault) {
-    case OP_EREAD:
-        return "a read failed";
-    case OP_EFAULT:
-        return "memory is exhausted, or a fault inside opusfile";
-    case OP_EIMPL:
-        return "a feature that opusfile does not support";
-    case OP_ENOTFORMAT:
-        return "it is not Opus";
-    case OP_EVERSION:
-        return "an unknown version of Opus";
-    case OP_EBADHEADER:
-        return "a damaged header";
-    case OP_EBADPACKET:
-        return "a damaged packet";
-    case OP_EBADLINK:
-        return "a damaged link";
-    case OP_EBADTIMESTAMP:
-        return "a damaged time stamp";
-    default:
-        return "a damaged stream";
+/* RFC 7845, 5.1: the head of a stream. NULL, or what is wrong. */
+static const char *begin_link(opus_state *s, const unsigned char *head, long size) {
+    enum { HEAD_SIZE = 19, TABLE_AT = 21 };
+    static const unsigned char plain[] = {0, 1};
+    if (size < HEAD_SIZE || (head[8] & 0xf0) != 0) return "an unknown kind of Opus";
+    const int channels = head[9], family = head[18];
+    int streams = 1, coupled = channels - 1;
+    const unsigned char *table = plain;
+    if (family != 0) {
+        if (size < TABLE_AT + channels) return "a damaged header";
+        streams = head[19];
+        coupled = head[20];
+        table = head + TABLE_AT;
     }
+    if (channels < 1 || channels > (family == 0 ? 2 : CHANNEL_CAP))
+        return "its number of channels is out of range";
+    if (s->decoder != NULL) opus_multistream_decoder_destroy(s->decoder);
+    int fault = OPUS_OK;
+    s->decoder =
+        opus_multistream_decoder_create(DECODED_RATE, channels, streams, coupled, table, &fault);
+    if (s->decoder == NULL)
+        return fault == OPUS_ALLOC_FAIL ? "memory is exhausted" : "a damaged header";
+    const int gain = head[16] | head[17] << 8;
+    (void)opus_multistream_decoder_ctl(s->decoder,
+                                       OPUS_SET_GAIN(gain > 32767 ? gain - 65536 : gain));
+    s->out_channels = channels;
+    if (s->channels == 0) s->channels = channels;
+    s->skip = s->pre_skip = head[10] | head[11] << 8;
+    s->titled = false;
+    s->clock = (ogg_clock){0};
+    return NULL;
 }
 
-static rnl_status read_frames(void *state, float *frames, size_t cap, size_t *got,
-                              rnl_error *error) {
-    opus_state *s = state;
-    const size_t room = cap * (size_t)s->channels;
-    int count, link = 0;
-    *got = 0;
-    do /* A hole is a lost page or packet: opusfile goes on behind it. */
-        count = op_read_float(s->file, frames, room < 1 << 20 ? (int)room : 1 << 20, &link);
-    while (count == OP_HOLE);
-    if (count < 0)
-        return status_fail(error, RNL_ERR_DATA, "%s: the sound is damaged after %.2f s (%s)",
-                           s->name, (double)s->position / DECODED_RATE, fault_name(count));
-    if (count == 0) return RNL_DONE;
-    const int channels = op_channel_count(s->file, link);
-    if (channels != s->channels)
-        return status_fail(
-            error, RNL_ERR_DATA,
-            "%s: it changes from %d to %d channels after %.2f s; decode its parts to "
-            "WAV one by one",
-            s->name, s->channels, channels, (double)s->position / DECODED_RATE);
-    *got = (size_t)count;
-    s->position += count;
+static int packet_length(const ogg_data *packet) {
+    const int length =
+        packet->size > 0
+            ? opus_packet_get_nb_samples(packet->data, (opus_int32)packet->size, DECODED_RATE)
+            : 0;
+    return length > 0 && length <= PACKET_CAP ? length : 0;
+}
+
+/* The next part: its headers are taken, what is left are packets of sound. */
+static rnl_status more(opus_state *s, sound_part *p, rnl_error *error) {
+    bool cut;
+    const rnl_status status = ogg_pages_next(s->pages, &s->part, &cut, error);
+    s->packet_at = 0;
+    if (status == RNL_DONE) {
+        p->gap = s->gap;
+        p->flaw = cut ? FLAW_CUT_OFF : s->part.lost ? FLAW_DAMAGED : s->flaw;
+    }
+    if (status != RNL_OK) return status;
+    if (s->part.first) {
+        const char *fault = begin_link(s, s->part.packets[0].data, s->part.packets[0].size);
+        if (fault != NULL)
+            return status_fail(error, RNL_ERR_DATA, "%s: this Opus file cannot be read: %s",
+                               s->source->name, fault);
+        s->packet_at = 1;
+    }
+    if (s->part.headless) { /* taken to be as the link before */
+        (void)opus_multistream_decoder_ctl(s->decoder, OPUS_RESET_STATE);
+        s->clock = (ogg_clock){0};
+        s->skip = s->pre_skip;
+        s->titled = false;
+    }
+    if (!s->titled && s->packet_at < s->part.count) {
+        const ogg_data *tags = &s->part.packets[s->packet_at];
+        if (tags->size >= 8 && memcmp(tags->data, "OpusTags", 8) == 0) s->packet_at++;
+        s->titled = true;
+    }
+    if (s->part.lost && s->heard) s->flaw = FLAW_DAMAGED;
+    if (s->packet_at == s->part.count) return RNL_OK;
+    int64_t length = 0;
+    for (int i = s->packet_at; i < s->part.count; i++) length += packet_length(&s->part.packets[i]);
+    const int64_t before = s->clock.position;
+    const int64_t gap = ogg_clock_gap(&s->clock, &s->part, length, DECODED_RATE);
+    const int64_t begin = before + gap;
+    s->gap += gap;
+    /* RFC 7845, 4.4: the last page's time cuts what fills its last packet. */
+    const bool cuts = s->part.last && s->part.end >= begin && s->part.end < begin + length;
+    s->limit = cuts ? s->part.end - begin : length;
     return RNL_OK;
 }
 
-static void close_file(void *state) {
+/* Decodes the next packet into out; it may give nothing. */
+static void next_packet(opus_state *s) {
+    const ogg_data *packet = &s->part.packets[s->packet_at++];
+    const int length = packet_length(packet);
+    int count = length > 0
+                    ? opus_multistream_decode_float(s->decoder, packet->data,
+                                                    (opus_int32)packet->size, s->out, PACKET_CAP, 0)
+                    : 0;
+    if (count < 0 || length == 0) {
+        s->flaw = FLAW_DAMAGED;
+        s->gap += length;
+        s->limit -= length;
+        return;
+    }
+    if (count > s->limit) count = (int)s->limit;
+    s->limit -= count;
+    const int64_t skipped = s->skip < count ? s->skip : count;
+    s->skip -= skipped;
+    s->out_at = (size_t)skipped;
+    s->out_count = (size_t)(count - skipped);
+}
+
+static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     opus_state *s = state;
-    op_free(s->file);
+    while (s->out_count == 0) {
+        if (s->packet_at < s->part.count) {
+            next_packet(s);
+            continue;
+        }
+        const rnl_status status = more(s, p, error);
+        if (status != RNL_OK) return status;
+    }
+    p->count = s->out_count < p->cap ? s->out_count : p->cap;
+    sound_fit_channels(s->out + s->out_at * (size_t)s->out_channels, s->out_channels, p->frames,
+                       s->channels, p->count);
+    s->out_at += p->count;
+    s->out_count -= p->count;
+    p->gap = s->gap;
+    p->flaw = s->flaw;
+    s->gap = 0;
+    s->flaw = FLAW_NONE;
+    s->heard = true;
+    return RNL_OK;
+}
+
+static void close_opus(void *state) {
+    opus_state *s = state;
+    if (s->decoder != NULL) opus_multistream_decoder_destroy(s->decoder);
+    ogg_pages_destroy(&s->pages);
     free(s);
 }
 
-/* file may be NULL with a fault. */
-static rnl_status take_file(const char *name, OggOpusFile *file, int fault, sound_decoder *d,
-                            sound_info *info, rnl_error *error) {
-    if (file == NULL)
-        return status_fail(error, RNL_ERR_DATA, "%s: this Opus file cannot be read: %s", name,
-                           fault_name(fault));
+rnl_status opus_open(sound_source *source, sound_decoder *d, sound_info *info, rnl_error *error) {
     opus_state *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        op_free(file);
-        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
+    if (s == NULL)
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", source->name);
+    s->source = source;
+    s->pages = ogg_pages_create(source, "OpusHead");
+    sound_part none = {0};
+    rnl_status status = RNL_OK;
+    if (s->pages == NULL)
+        status = status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", source->name);
+    while (status == RNL_OK && s->decoder == NULL) status = more(s, &none, error);
+    if (status == RNL_DONE)
+        status = status_fail(error, RNL_ERR_DATA, "%s: its Opus header is damaged", source->name);
+    if (status != RNL_OK) {
+        close_opus(s);
+        return status;
     }
-    const ogg_int64_t total = op_seekable(file) ? op_pcm_total(file, -1) : -1;
-    *s = (opus_state){.file = file, .name = name, .channels = op_channel_count(file, 0)};
     *info = (sound_info){.rate = DECODED_RATE,
                          .file_channels = s->channels,
-                         .frame_count = total > 0 ? total : -1,
+                         .frame_count = -1,
                          .format_name = "Ogg Opus"};
-    *d = (sound_decoder){.read = read_frames, .close = close_file, .state = s};
+    *d = (sound_decoder){.read = read_frames, .close = close_opus, .state = s};
     return RNL_OK;
-}
-
-rnl_status opus_open(const char *name, sound_decoder *d, sound_info *info, rnl_error *error) {
-    int fault = 0;
-    OggOpusFile *file = op_open_file(name, &fault);
-    return take_file(name, file, fault, d, info, error);
-}
-
-static int read_stream(void *stream, unsigned char *out, int size) {
-    bytes *b = stream;
-    const size_t got = bytes_take(b, out, (size_t)size);
-    return got == 0 && b->fault != 0 ? -1 : (int)got;
-}
-
-rnl_status opus_open_stream(const char *name, bytes *b, sound_decoder *d, sound_info *info,
-                            rnl_error *error) {
-    const OpusFileCallbacks calls = {.read = read_stream};
-    int fault = 0;
-    OggOpusFile *file = op_open_callbacks(b, &calls, NULL, 0, &fault);
-    return take_file(name, file, fault, d, info, error);
 }
 
 /* ---- Writing ---- */

@@ -16,13 +16,12 @@ typedef struct sndfile_state {
     int64_t frame_max; /* writing: most frames the format holds */
 } sndfile_state;
 
-static rnl_status read_frames(void *state, float *frames, size_t cap, size_t *got,
-                              rnl_error *error) {
+static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     sndfile_state *s = state;
-    const sf_count_t count = sf_readf_float(s->file, frames, (sf_count_t)cap);
-    *got = count > 0 ? (size_t)count : 0;
-    s->position += (int64_t)*got;
-    if (*got > 0) return RNL_OK;
+    const sf_count_t count = sf_readf_float(s->file, p->frames, (sf_count_t)p->cap);
+    p->count = count > 0 ? (size_t)count : 0;
+    s->position += (int64_t)p->count;
+    if (p->count > 0) return RNL_OK;
     if (sf_error(s->file) == SF_ERR_NO_ERROR) return RNL_DONE;
     return status_fail(error, RNL_ERR_DATA, "%s: the sound is damaged after %.2f s (%s)", s->name,
                        (double)s->position / s->rate, sf_strerror(s->file));
@@ -41,12 +40,15 @@ static const char *format_name(int format) {
     return info.name;
 }
 
-rnl_status sndfile_open(const char *name, sound_decoder *d, sound_info *info, rnl_error *error) {
+rnl_status sndfile_open(sound_source *source, sound_decoder *d, sound_info *info,
+                        rnl_error *error) {
+    const char *name = source->name;
     sndfile_state *s = calloc(1, sizeof *s);
     if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
     SF_INFO header = {0};
     s->name = name;
-    s->file = sf_open(name, SFM_READ, &header);
+    const int fd = source_reopen(source);
+    if (fd >= 0) s->file = sf_open_fd(fd, SFM_READ, &header, SF_TRUE); /* closes fd, always */
     if (s->file == NULL) {
         free(s);
         return status_fail(

@@ -1,14 +1,14 @@
 # Sourced by ./demo and ./test: which Debian 12 packages each needs.
 packages_build=(gcc libc6-dev make cmake pkg-config libfftw3-dev libsamplerate0-dev libjansson-dev
-    libsndfile1-dev libopusfile-dev libopusenc-dev libopus-dev libspeexdsp-dev portaudio19-dev
-    libcurl4-openssl-dev libssl-dev ca-certificates)
+    libsndfile1-dev libflac-dev libvorbis-dev libmpg123-dev libopusenc-dev libopus-dev
+    libspeexdsp-dev portaudio19-dev libcurl4-openssl-dev libssl-dev ca-certificates)
 packages_test=(g++ openssl libcmocka-dev libsimde-dev clang-format python3 pulseaudio
-    pulseaudio-utils libasound2-plugins)
+    pulseaudio-utils libasound2-plugins ffmpeg)
 packages_fuzz=(clang libclang-rt-14-dev) # libFuzzer
 # Voices of the campaigns; libraries that tools/make_corpus.py loads.
 packages_long=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k)
 packages_arm=(gcc-aarch64-linux-gnu libc6-dev make cmake pkg-config python3 qemu-user)
 # Unpacked by tools/make_arm_sysroot.sh; the libraries of packages_build and packages_test.
 packages_arm_libraries=(libc6-dev libfftw3-dev libsamplerate0-dev libjansson-dev libsndfile1-dev
-    libopusfile-dev libopusenc-dev libopus-dev libspeexdsp-dev portaudio19-dev
-    libcurl4-openssl-dev libssl-dev libcmocka-dev)
+    libflac-dev libvorbis-dev libmpg123-dev libopusenc-dev libopus-dev libspeexdsp-dev
+    portaudio19-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)

@@ -187,6 +187,7 @@ static void without_a_header_the_options_tell(void **state) {
     const char *const names[] = {"s16le", "s32le", "f32le"};
     for (int i = 0; i < 3; i++) {
         sound_config c = sound_config_default();
+        c.raw = true;
         assert_true(sound_raw_format_named(names[i], &c.raw_format));
         for (int channels = 1; channels <= 2; channels++) {
             sound s;
@@ -230,9 +231,9 @@ static void bad_streams_are_refused(void **state) {
                  {1, 1, 16, 0xffffffff, "Hz"},
                  {1, 0, 16, 8000, "0 channels"},
                  {1, 9, 16, 8000, "9 channels"},
-                 {1, 1, 12, 8000, "samples are not"},
-                 {7, 1, 8, 8000, "samples are not"},
-                 {3, 1, 16, 8000, "samples are not"},
+                 {1, 65, 16, 8000, "65 channels"},
+                 {1, 1, 40, 8000, "no sound file"},
+                 {3, 1, 16, 8000, "no sound file"},
                  {1, 1, 16, 16000, NULL}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         wav w;
@@ -253,13 +254,19 @@ static void bad_streams_are_refused(void **state) {
         refuses(w.bytes, 84, "before their format");
     }
     refuses("", 0, "no sound");
-    refuses("x", 1, "no sound"); /* half a sample */
-    refuses("fLaC and more", 13, "a pipe carries");
-    refuses("....ftypM4A ", 12, "a pipe carries");
-    refuses("OggS no Opus", 12, "a pipe carries");
+    refuses("x", 1, "--raw-rate");
+    refuses("\1\0\2\0 no head", 12, "--raw-rate"); /* never samples by default */
+    refuses("fLaC and more", 13, "FLAC");
+    refuses("OggS no Opus", 12, "no sound file");
+    sound_config c = sound_config_default();
+    sound s;
+    rnl_error error = {0};
+    c.raw = true;
+    assert_int_equal(read_input("x", 1, 1, &c, &s, &error), RNL_ERR_DATA); /* half a sample */
+    assert_non_null(strstr(error.text, "no sound in it"));
 }
 
-/* "2 channels", says the header, and there are 8: the samples are taken as it says, to the end. */
+/* "2 channels", says the header, and a frame has the bytes of 8. */
 static void a_wrong_alignment_is_refused(void **state) {
     (void)state;
     wav w;
@@ -268,7 +275,7 @@ static void a_wrong_alignment_is_refused(void **state) {
     put(w.bytes + w.size - 4, 16, 2); /* bytes of a frame: those of 8 channels */
     chunk(&w, "data", 0);
     memset(w.bytes + w.size, 0, 64);
-    refuses(w.bytes, w.size + 64, "samples are not");
+    refuses(w.bytes, w.size + 64, "no sound");
 }
 
 static void opus_comes_through_a_pipe(void **state) {

@@ -38,7 +38,10 @@ static void read_all(const char *path, long seconds) {
     sound_reader *r;
     size_t got;
     rnl_status status;
-    if (sound_reader_open(path, NULL, &r, NULL) != RNL_OK) _exit(1);
+    sound_config c = sound_config_default();
+    c.raw = true;
+    c.raw_rate = RATE;
+    if (sound_reader_open(path, &c, &r, NULL) != RNL_OK) _exit(1);
     while ((status = sound_reader_read(r, frames, 4096, &got, NULL)) == RNL_OK) continue;
     _exit(status == RNL_DONE && sound_reader_position(r) == (int64_t)seconds * RATE ? 0 : 2);
 }
