@@ -171,7 +171,7 @@ static double peak_of(bench *b, const limit_probe *probe) {
     }
 }
 
-/* Packed matrices meet integers, others floats; long batches BF16 where the level has it. */
+/* Packed matrices meet integers, others floats; inputs in BF16 where the level has them. */
 double bench_peak(bench *b, const matrix *w, bool brains) {
     const kernels *k = &b->model->kernels;
     const bool packed = w->packed != NULL && !b->model->exact;

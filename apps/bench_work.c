@@ -72,7 +72,7 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
 /* ---- Backbone ---- */
 
 /* count positions of some text, from where the backbone stands. */
-static void forward(rnl_session *s, int count) {
+static void forward(rnl_session *s, int count, bool decides) {
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w);
     const int most = s->config.step_positions;
@@ -81,7 +81,7 @@ static void forward(rnl_session *s, int count) {
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->compute, (at + t) % backbone_vocab_count(w),
                                 s->x + (size_t)t * width);
-        session_forward(s, s->x, batch);
+        session_forward(s, s->x, batch, decides);
     }
 }
 
@@ -94,14 +94,12 @@ static void logits(rnl_session *s, int position_in_batch) {
 /* As the peer counts: the prompt, and the logits of its last position. */
 void bench_prefill(bench *b, int tokens) {
     const double op_count = bench_prefill_ops(b, tokens);
-    const bool brains = tokens >= SESSION_BRAIN_POSITIONS;
     while (more(b)) {
-        const double limit = tokens *
-                             bench_peak(b, stack_first_matrix(&b->model->backbone.stack), brains) /
-                             op_count;
+        const double limit =
+            tokens * bench_peak(b, stack_first_matrix(&b->model->backbone.stack), true) / op_count;
         stack_reset(&b->s->live->backbone);
         const double begin = clock_seconds();
-        forward(b->s, tokens);
+        forward(b->s, tokens, false);
         logits(b->s, (tokens - 1) % b->s->config.step_positions);
         add(b, tokens / (clock_seconds() - begin), limit);
     }
@@ -113,14 +111,14 @@ void bench_decode(bench *b, int steps, int depth) {
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_decode_passes(b, depth + steps / 2, passes);
     stack_reset(&s->live->backbone);
-    forward(s, depth);
+    forward(s, depth, false);
     while (more(b)) {
         (void)bench_read(b, passes, pass_count); /* a small model finds its copy in the caches */
         const double limit = 1 / bench_read(b, passes, pass_count);
         s->live->backbone.position = depth;
         const double begin = clock_seconds();
         for (int step = 0; step < steps; step++) {
-            forward(s, 1);
+            forward(s, 1, true);
             logits(s, 0);
         }
         add(b, steps / (clock_seconds() - begin), limit);
@@ -160,7 +158,7 @@ void bench_frame(bench *b) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
         stack_reset(&live->backbone);
         const double begin = clock_seconds();
-        forward(s, 1);
+        forward(s, 1, true);
         depth_frames(&s->depth, &s->compute, s->x, &row, 1);
         sounding(b, codes);
         backbone_embed_frame(&b->model->backbone, &s->compute, codes, s->x, s->row);

@@ -3,7 +3,7 @@
  * alone or in a batch (the law of kernels.h), so neither the cut nor the batch shows in the result.
  *
  *   packed:                      linear_packed.c
- *   float, long batches, BF16:   linear_brains.c
+ *   float, with brains:          linear_brains.c
  *   one input, a direct kernel:  stored rows -> gemv
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
@@ -43,6 +43,10 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     if (c->exact) return;
     linear_packed_layout(c, thread_count, col_cap, a);
     linear_brains_layout(c, col_cap, a);
+}
+
+bool compute_rounds(const compute *c) {
+    return !c->exact && c->k->quantise_brains != NULL;
 }
 
 /* One matrix of a product, the exact way. */

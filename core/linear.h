@@ -43,6 +43,9 @@ enum { LINEAR_BLOCK_SIZE = 256 * 1024 };
 /* Places the scratch. col_cap: the largest col_count that linear() will meet. */
 void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 
+/* Whether brains would change a bit of some product. */
+bool compute_rounds(const compute *c);
+
 /* y[t * y_stride + r] = bias[r] + sum_c w[r, c] x[t * x_stride + c], t < count.
  * bias [row_count] or NULL. x and y do not overlap. */
 void linear(const compute *c, const matrix *w, const float *bias, const float *x, size_t x_stride,

@@ -72,6 +72,7 @@ static void layout_history(rnl_session *s, arena *a) {
     const size_t cap = (size_t)s->config.context_cap;
     const size_t books = (size_t)s->model->backbone.codebook_count;
     s->embeddings = arena_take(a, cap * (size_t)backbone_width(&s->model->backbone), sizeof(float));
+    s->decided = arena_take(a, cap, 1);
     s->exchanges = arena_take(a, cap, sizeof *s->exchanges);
     s->modality = arena_take(a, cap + 2, 1);
     s->text_ids = arena_take(a, cap + 2, sizeof *s->text_ids);
@@ -253,6 +254,7 @@ void rnl_session_reset(rnl_session *s) {
     live->flushed = false;
     live->finish = RNL_FINISH_NONE;
     live->step_count = 0;
+    live->replay_end = 0;
     live->reply_begin = 0;
     live->reply_end = -1;
     live->said_size = live->said_samples = 0;

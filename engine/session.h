@@ -17,13 +17,12 @@
 #include "engine/model.h"
 
 enum {
-    SESSION_TEXT_CAP = 4096, /* bytes of text waiting to be pulled, besides the longest token */
-    SESSION_FRAME_CAP = 4,   /* frames of sound waiting to be pulled */
-    SESSION_BLOCK = 4096,    /* samples resampled at a time */
-    SESSION_CLOSE_CAP = 8,   /* positions kept free for the end of a turn */
-    SESSION_BRAIN_POSITIONS = 24, /* of a batch that BF16 takes, where the level has it */
-    SESSION_MARK_STRIDE = 12,     /* decisions of a reply between two marks */
-    SESSION_MARK_CAP = 17         /* the reply's beginning, and the last 16 marks of it */
+    SESSION_TEXT_CAP = 4096,  /* bytes of text waiting to be pulled, besides the longest token */
+    SESSION_FRAME_CAP = 4,    /* frames of sound waiting to be pulled */
+    SESSION_BLOCK = 4096,     /* samples resampled at a time */
+    SESSION_CLOSE_CAP = 8,    /* positions kept free for the end of a turn */
+    SESSION_MARK_STRIDE = 12, /* decisions of a reply between two marks */
+    SESSION_MARK_CAP = 17     /* the reply's beginning, and the last 16 marks of it */
 };
 
 typedef enum session_region {
@@ -55,6 +54,8 @@ typedef struct session_live {
     rnl_turn_config turn;
     rnl_finish finish;
     int step_count;                  /* decisions of this reply */
+    int replay_end;                  /* positions before it went through the backbone once already:
+                                      * `decided` says how */
     int reply_begin;                 /* position of the reply's first decision */
     int reply_end;                   /* position_count when the reply was closed; -1 before */
     random_state random_begin;       /* at the reply's first decision */
@@ -114,6 +115,7 @@ struct rnl_session {
 
     /* History. */
     float *embeddings;       /* [context_cap, width] input of every position */
+    char *decided;           /* [context_cap] 1: went through as a decision */
     int32_t *exchanges;      /* [context_cap] first position of each question with its answers */
     char *modality;          /* [context_cap + 2] of every emitted position */
     int32_t *text_ids;       /* [context_cap + 2] emitted */
@@ -137,10 +139,10 @@ struct rnl_session {
 /* session_step.c */
 /* Where the loop of the reply under way stands. */
 const generate *session_loop(const rnl_session *s);
-/* The next positions through the backbone; x [count, width] becomes their hidden states. Tiles take
- * batches that fill them: what is decided, or replayed after an interruption, stays below that and
- * in one arithmetic. */
-void session_forward(rnl_session *s, float *x, int count);
+/* The next positions through the backbone; x [count, width] becomes their hidden states. Levels that
+ * round inputs to BF16 do so for what is prefilled and not for what is decided, however many
+ * positions there are at once: so no bit depends on how they were cut. */
+void session_forward(rnl_session *s, float *x, int count, bool decides);
 
 /* session_history.c */
 /* Tokens of pieces, gathered in s->ids before any of them is accepted. */

@@ -115,6 +115,7 @@ static void cut_out(rnl_session *s, int begin, int end) {
     if (end == live->position_count) live->open_role = -1;
     live->position_count -= end - begin;
     live->answered_at = live->answered_at > end ? live->answered_at - (end - begin) : 0;
+    live->replay_end = 0;
     stack_reset(&live->backbone);
     /* No reply is running: its record may go, which keeps the emitted arrays bounded. */
     live->emitted_count = live->text_count = live->frame_count = 0;

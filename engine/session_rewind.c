@@ -118,6 +118,12 @@ rnl_status rnl_session_rewind(rnl_session *s, size_t sample_count, rnl_error *er
     live->position_count = live->reply_begin + kept.emitted;
     for (int i = 0; i < s->config.snapshot_cap; i++)
         if (s->slots[i].position_count > live->position_count) s->slots[i].valid = false;
+    /* What is kept goes through again as it did, but for the last position: had the reply stopped
+     * there, it would wait for what comes next. */
+    const int64_t known =
+        live->backbone.position > live->replay_end ? live->backbone.position : live->replay_end;
+    const int kept_end = kept.emitted > 0 ? live->position_count - 1 : live->position_count;
+    live->replay_end = known < kept_end ? (int)known : kept_end;
     return_to_mark(s);
     session_forget_marks(s, live->position_count);
     rewind_random(s, &kept);

@@ -7,9 +7,6 @@
 #include "core/status.h"
 #include "engine/session.h"
 
-_Static_assert(SESSION_MARK_STRIDE + SESSION_CLOSE_CAP < SESSION_BRAIN_POSITIONS,
-               "a replay has the bits of decisions");
-
 static size_t width_of(const rnl_session *s) {
     return (size_t)backbone_width(&s->model->backbone);
 }
@@ -24,9 +21,9 @@ static void step_encoder(rnl_session *s) {
     s->encoding = false;
 }
 
-void session_forward(rnl_session *s, float *x, int count) {
+void session_forward(rnl_session *s, float *x, int count, bool decides) {
     compute c = s->compute;
-    c.brains = count >= SESSION_BRAIN_POSITIONS;
+    c.brains = !decides;
     const stack_piece piece = {.state = &s->live->backbone, .count = count};
     stack_forward(&s->backbone, &c, &piece, 1, x);
 }
@@ -40,15 +37,34 @@ static int waiting(const rnl_session *s) {
     return count > 0 ? count : 0;
 }
 
+/* A position that is replayed after an interruption goes through as it did before. */
+static bool is_decision(const rnl_session *s, int64_t position) {
+    const session_live *live = s->live;
+    if (position < live->replay_end) return s->decided[position] != 0;
+    return live->generating && live->step_count > 0;
+}
+
+/* Of the next positions those that go through together. */
+static int batch_count(const rnl_session *s) {
+    const session_live *live = s->live;
+    const int64_t at = live->backbone.position;
+    const int most = s->config.step_positions;
+    const int count = waiting(s) < most ? waiting(s) : most;
+    if (!compute_rounds(&s->compute)) return count;
+    int alike = 1;
+    while (alike < count && is_decision(s, at + alike) == is_decision(s, at)) alike++;
+    return alike;
+}
+
 /* Runs one batch; returns the hidden state of its last position. */
 static const float *step_prefill(rnl_session *s) {
     session_live *live = s->live;
-    const size_t width = width_of(s);
-    const int most = s->config.step_positions;
-    const int count = waiting(s) < most ? waiting(s) : most;
-    memcpy(s->x, s->embeddings + (size_t)live->backbone.position * width,
-           (size_t)count * width * sizeof *s->x);
-    session_forward(s, s->x, count);
+    const size_t width = width_of(s), at = (size_t)live->backbone.position;
+    const int count = batch_count(s);
+    memcpy(s->x, s->embeddings + at * width, (size_t)count * width * sizeof *s->x);
+    const bool decides = is_decision(s, live->backbone.position);
+    session_forward(s, s->x, count, decides);
+    memset(s->decided + at, decides, (size_t)count);
     return s->x + (size_t)(count - 1) * width;
 }
 

@@ -114,7 +114,7 @@ typedef struct rnl_model_config {
                                  * reference, slowly; default false: inputs of eight bits, KV F16 */
     const char *cpu;            /* kernel level: "scalar", "avx2", "avxvnni", "avx512", ...; NULL
                                  * (default): the best here, but neither "avx512_bf16" nor "amx",
-                                 * whose long batches have other bits */
+                                 * whose prefills have other bits */
     const rnl_tuning *tuning;   /* copied; NULL: defaults */
     int thread_count;           /* that open it, [1, RNL_THREAD_CAP]; default:
                                  * rnl_thread_count_default(). They are gone when it is open */

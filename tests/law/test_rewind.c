@@ -11,6 +11,7 @@
 #include "core/random.h"
 #include "engine/session.h"
 #include "stack/kind.h"
+#include "tests/support/levels.h"
 #include "tests/support/rig.h"
 
 enum { STEPS = 80, FRAME = 1920, CLIP = 32000 };
@@ -68,7 +69,7 @@ static void assert_same_state(rnl_session *a, rnl_session *b) {
         const unsigned char *mine = stack_appended(&x->backbone, i, STACK_OPERATOR);
         const unsigned char *other = stack_appended(&y->backbone, i, STACK_OPERATOR);
         for (int h = 0; h < l->kv_head_count; h++) {
-            const size_t line = (size_t)l->head_width * sizeof(float); /* exact: F32 */
+            const size_t line = kernels_cache_row_size(x->backbone.cache, l->head_width);
             const size_t row = h * (size_t)x->backbone.position_cap * line;
             assert_memory_equal(mine + row, other + row, (size_t)x->backbone.position * line);
         }
@@ -230,6 +231,34 @@ static void a_rewound_reply_equals_one_that_stopped_there(void **state) {
     rnl_session_destroy(&other);
 }
 
+/* Nor does it matter on levels that round what is prefilled, in steps of any length. */
+static void a_level_that_rounds_keeps_the_law(void **state) {
+    (void)state;
+    const kernels *tiles = NULL;
+    (void)find_levels(NULL);
+    FOR_LEVELS(k) if (k->multiply_tiles[QUANT_Q4_0] != NULL) tiles = k;
+    if (tiles == NULL) {
+        printf("skipped: no tiles and no AVX2 to emulate them\n");
+        skip();
+    }
+    rnl_model *exact = model;
+    model = rig_model_fast("gguf/tiny-Q4_0.gguf");
+    model->kernels = *tiles;
+    rnl_session *s = rig_session(model, 2), *other = rig_session(model, 1);
+    other->config.step_positions = 7;
+    random_state r;
+    random_seed(&r, 8);
+    for (int round = 0; round < rig_rounds(8); round++) {
+        const int steps = (int)(random_unit(&r) * (STEPS + 20));
+        const size_t played = (size_t)(random_unit(&r) * random_unit(&r) * 50 * FRAME);
+        check_rewind(s, other, round % 3 == 0, steps, played);
+    }
+    rnl_session_destroy(&s);
+    rnl_session_destroy(&other);
+    rnl_model_close(&model);
+    model = exact;
+}
+
 static void without_marks_the_history_is_read_again(void **state) {
     (void)state;
     rnl_session *s = rig_session(model, 1), *other = rig_session(model, 1);
@@ -349,6 +378,7 @@ int main(void) {
         cmocka_unit_test(a_clip_goes_on_after_a_guess),
         cmocka_unit_test(a_guess_belongs_to_its_clip),
         cmocka_unit_test(a_rewound_reply_equals_one_that_stopped_there),
+        cmocka_unit_test(a_level_that_rounds_keeps_the_law),
         cmocka_unit_test(without_marks_the_history_is_read_again),
         cmocka_unit_test(a_replay_is_short),
         cmocka_unit_test(only_the_last_reply_is_rewound),
