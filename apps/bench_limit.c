@@ -50,7 +50,7 @@ static void read_part(void *context, int64_t begin, int64_t end, int thread_inde
 
 static void read_region(bench *b, size_t begin, size_t size, kernels_fetch fetch) {
     reading r = {.b = b, .data = b->memory + begin, .fetch = fetch};
-    pool_run(b->s->pool, (int64_t)(size / LINE), 1, read_part, &r);
+    pool_run(b->s->pass->pool, (int64_t)(size / LINE), 1, read_part, &r);
     for (int i = 0; i < RNL_THREAD_CAP; i++) b->sink += r.sums[i];
 }
 
@@ -162,7 +162,7 @@ static double peak_of(bench *b, const limit_probe *probe) {
     probing p = {.probe = probe, .round_count = 1000};
     for (;;) {
         const double start = clock_seconds();
-        pool_run(b->s->pool, items, 1, probe_part, &p);
+        pool_run(b->s->pass->pool, items, 1, probe_part, &p);
         const double seconds = clock_seconds() - start;
         b->sink += p.results[0] > 0;
         if (seconds * 1e3 >= PEAK_MS)

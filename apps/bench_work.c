@@ -35,13 +35,13 @@ static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
 
 /* With the adapter; its rows go where the session would put them. */
 static double encoder_seconds(rnl_session *s) {
-    compute c = s->compute; /* as session_step.c has it */
+    compute c = s->pass->compute; /* as pass_run.c has it */
     c.brains = true;
     const double begin = clock_seconds();
-    encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
-    while (encoder_step(&s->encoder, &c) == RNL_OK) continue;
-    adapter_forward(&s->adapter, &c, encoder_output(&s->encoder), s->encoder.position_count,
-                    s->embeddings);
+    encoder_begin(&s->pass->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
+    while (encoder_step(&s->pass->encoder, &c) == RNL_OK) continue;
+    adapter_forward(&s->pass->adapter, &c, encoder_output(&s->pass->encoder),
+                    s->pass->encoder.position_count, s->embeddings);
     return clock_seconds() - begin;
 }
 
@@ -71,24 +71,27 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
 
 /* ---- Backbone ---- */
 
-/* count positions of some text, from where the backbone stands. */
+/* count positions of some text, from where the backbone stands; as pass_run.c has it. */
 static void forward(rnl_session *s, int count, bool decides) {
+    compute c = s->pass->compute;
+    c.brains = !decides;
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w);
     const int most = s->config.step_positions;
     for (int at = 0; at < count && !interrupted(); at += most) {
         const int batch = count - at < most ? count - at : most;
         for (int t = 0; t < batch; t++)
-            backbone_embed_text(w, &s->compute, (at + t) % backbone_vocab_count(w),
-                                s->x + (size_t)t * width);
-        session_forward(s, s->x, batch, decides);
+            backbone_embed_text(w, &s->pass->compute, (at + t) % backbone_vocab_count(w),
+                                s->pass->x + (size_t)t * width);
+        const stack_piece piece = {.state = &s->live->backbone, .count = batch};
+        stack_forward(&s->pass->backbone, &c, &piece, 1, s->pass->x);
     }
 }
 
 static void logits(rnl_session *s, int position_in_batch) {
     const backbone_weights *w = &s->model->backbone;
-    backbone_logits(w, &s->compute, s->x + (size_t)position_in_batch * backbone_width(w), s->logits,
-                    1);
+    backbone_logits(w, &s->pass->compute,
+                    s->pass->x + (size_t)position_in_batch * backbone_width(w), s->pass->logits, 1);
 }
 
 /* As the peer counts: the prompt, and the logits of its last position. */
@@ -140,7 +143,7 @@ static bool to_sound(bench *b, const int32_t *codes) {
     session_live *live = b->s->live;
     codec_frame frame = {.state = &live->codec, .codes = codes, .out = live->samples};
     if (b->model->codec.kind == CODEC_NONE) return true;
-    codec_push(&b->s->codec, &b->s->compute, &frame, 1);
+    codec_push(&b->s->pass->codec, &b->s->pass->compute, &frame, 1);
     return frame.status == RNL_OK;
 }
 
@@ -159,9 +162,10 @@ void bench_frame(bench *b) {
         stack_reset(&live->backbone);
         const double begin = clock_seconds();
         forward(s, 1, true);
-        depth_frames(&s->depth, &s->compute, s->x, &row, 1);
+        depth_frames(&s->pass->depth, &s->pass->compute, s->pass->x, &row, 1);
         sounding(b, codes);
-        backbone_embed_frame(&b->model->backbone, &s->compute, codes, s->x, s->row);
+        backbone_embed_frame(&b->model->backbone, &s->pass->compute, codes, s->pass->x,
+                             s->pass->row);
         if (!to_sound(b, codes)) return;
         add(b, 1e3 * (clock_seconds() - begin), limit);
     }

@@ -71,26 +71,26 @@ static void on_backbone(void *context, int layer, const float *x, int count) {
 static void after_decision(dump *d, const rnl_session *s, size_t *frames_seen) {
     rnl_reply reply;
     rnl_session_get_reply(s, &reply);
-    const depth_work *depth = &s->depth;
+    const depth_work *depth = &s->pass->depth;
     const bool frame = reply.frame_count > *frames_seen;
     *frames_seen = reply.frame_count;
     if (!frame && wants(d, "logits", -1))
-        keep(d, s->logits, 1, (size_t)backbone_vocab_count(&s->model->backbone));
+        keep(d, s->pass->logits, 1, (size_t)backbone_vocab_count(&s->model->backbone));
     if (!frame) return;
     if (strcmp(d->stage, "depth") == 0 && d->index >= 0 && d->index < depth->w->codebook_count) {
         const size_t codes = (size_t)depth->w->code_count;
         keep(d, depth->logits + (size_t)d->index * codes, 1, codes);
     }
     if (wants(d, "spectrum", -1) && s->model->codec.kind == CODEC_LFM)
-        keep(d, s->codec.lfm.spectrum, LFM_POSITIONS, 2 * (size_t)s->model->codec.lfm.bins);
+        keep(d, s->pass->codec.lfm.spectrum, LFM_POSITIONS, 2 * (size_t)s->model->codec.lfm.bins);
 }
 
 static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
     backbone_tap tap = {.d = d, .s = s};
-    s->encoder.tap = on_encoder;
-    s->encoder.tap_context = d;
-    s->backbone.tap = on_backbone;
-    s->backbone.tap_context = &tap;
+    s->pass->encoder.tap = on_encoder;
+    s->pass->encoder.tap_context = d;
+    s->pass->backbone.tap = on_backbone;
+    s->pass->backbone.tap_context = &tap;
     if (wants(d, "mel", -1))
         keep(d, mel_frames(&s->mel), (size_t)mel_frame_count(&s->mel),
              (size_t)s->mel.w->band_count);
@@ -112,7 +112,7 @@ static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
         if (s->live->step_count > 0) { /* a decision, from the last row of its batch */
             const int64_t count = s->live->backbone.position - before;
             if (wants(d, "hidden", -1) && count > 0)
-                keep(d, s->x + (size_t)(count - 1) * width, 1, width);
+                keep(d, s->pass->x + (size_t)(count - 1) * width, 1, width);
             after_decision(d, s, &frames_seen);
         }
         while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;

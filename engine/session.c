@@ -49,7 +49,6 @@ static rnl_status check_cache(const rnl_session *s, rnl_error *error) {
 /* Places the parts of the live state; live is NULL while measuring. */
 static void layout_live(rnl_session *s, arena *regions) {
     const rnl_model *m = s->model;
-    const int threads = s->config.thread_count;
     arena *kept = &regions[REGION_KEPT];
     session_live *live = arena_take(kept, 1, sizeof *live);
     session_live measured;
@@ -57,10 +56,11 @@ static void layout_live(rnl_session *s, arena *regions) {
     if (live == NULL) live = &measured;
     memset(live, 0, sizeof *live);
     stack_state_layout(&live->backbone, &m->backbone.stack, cache_of(s), s->config.context_cap,
-                       s->config.step_positions, kept, &regions[REGION_KV]);
+                       s->pass->config.row_cap, kept, &regions[REGION_KV]);
     s->fixed_size = live->backbone.fixed_size;
     if (m->codec.kind != CODEC_NONE) {
-        codec_layout(&live->codec, &m->codec, threads, kept, &regions[REGION_CODEC]);
+        arena scratch = {.base = s->pass->codec_scratch, .size_cap = s->pass->codec_scratch_size};
+        codec_layout(&live->codec, &m->codec, s->pass->config.thread_count, kept, &scratch);
         live->sample_cap = SESSION_FRAME_CAP * (size_t)codec_frame_size(&m->codec);
     }
     live->text_cap = SESSION_TEXT_CAP + 3 * ((size_t)m->token_size_max + UTF8_PENDING_CAP);
@@ -87,47 +87,12 @@ static void layout_tokenizer(rnl_session *s, arena *a) {
     /* One sample more than the limit: the resampled length is rounded up. */
     const size_t samples = (size_t)(s->config.clip_seconds_max * RNL_RATE_IN) + 1;
     mel_layout(&s->mel, &m->mel, samples, a);
-    const int frames = mel_frame_cap(&s->mel);
-    encoder_layout(&s->encoder, &m->encoder, frames, s->config.thread_count, a);
-    adapter_layout(&s->adapter, &m->adapter, a);
-    s->resampled = arena_take(a, SESSION_BLOCK, sizeof(float));
-}
-
-/* What passes need. */
-static void layout_work(rnl_session *s, arena *regions) {
-    const rnl_model *m = s->model;
-    const int threads = s->config.thread_count;
-    stack_work_layout(&s->backbone, &m->backbone.stack, s->config.step_positions,
-                      s->config.context_cap, threads, &regions[REGION_BACKBONE]);
-    if (m->source.config.codebook_count > 0)
-        depth_layout(&s->depth, &m->depth, 1, threads, &regions[REGION_BACKBONE]);
-    if (m->codec.kind != CODEC_NONE)
-        codec_work_layout(&s->codec, &m->codec, 1, threads, &regions[REGION_CODEC]);
-}
-
-static void layout_scratch(rnl_session *s, arena *a) {
-    const rnl_model *m = s->model;
-    const size_t width = (size_t)backbone_width(&m->backbone);
-    const size_t vocab = (size_t)backbone_vocab_count(&m->backbone);
-    s->compute.k = &m->kernels;
-    s->compute.exact = m->exact;
-    s->compute.fetch = (kernels_fetch)m->tuning.prefetch;
-    s->compute.block_size = (size_t)m->tuning.block_kib * 1024;
-    compute_layout(&s->compute, s->config.thread_count, m->col_max, a);
-    if (m->source.text != NULL) bpe_scratch_layout(&s->bpe, SESSION_TEXT_CAP, a);
-    s->ids = arena_take(a, (size_t)s->config.context_cap, sizeof *s->ids);
-    s->x = arena_take(a, (size_t)s->config.step_positions * width, sizeof(float));
-    s->row = arena_take(a, width, sizeof(float));
-    s->logits = arena_take(a, vocab, sizeof(float));
-    s->draw = arena_take(a, 2 * vocab, sizeof(float));
 }
 
 static void layout(rnl_session *s, arena *regions) {
     layout_live(s, regions);
     layout_history(s, &regions[REGION_HISTORY]);
     layout_tokenizer(s, &regions[REGION_TOKENIZER]);
-    layout_work(s, regions);
-    layout_scratch(s, &regions[REGION_SCRATCH]);
 }
 
 /* Adds the regions up; the slots follow them. */
@@ -136,14 +101,11 @@ static rnl_status plan_regions(const arena *regions, const rnl_session_config *c
     *plan = (rnl_memory_plan){.kv_cache = regions[REGION_KV].size_used,
                               .history = regions[REGION_HISTORY].size_used,
                               .tokenizer = regions[REGION_TOKENIZER].size_used,
-                              .backbone = regions[REGION_BACKBONE].size_used,
-                              .detokenizer = regions[REGION_CODEC].size_used,
-                              .scratch = regions[REGION_SCRATCH].size_used};
+                              .scratch = regions[REGION_KEPT].size_used};
     bool fits =
-        checked_mul(regions[REGION_KEPT].size_used, (size_t)c->snapshot_cap, &plan->snapshots) &&
-        checked_add(plan->scratch, regions[REGION_KEPT].size_used, &plan->scratch);
-    const size_t parts[] = {plan->kv_cache, plan->history,   plan->tokenizer,  plan->backbone,
-                            plan->scratch,  plan->snapshots, plan->detokenizer};
+        checked_mul(regions[REGION_KEPT].size_used, (size_t)c->snapshot_cap, &plan->snapshots);
+    const size_t parts[] = {plan->kv_cache, plan->history, plan->tokenizer, plan->scratch,
+                            plan->snapshots};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         fits = fits && checked_add(plan->total, parts[i], &plan->total);
     for (int i = 0; i < REGION_COUNT; i++) fits = fits && !regions[i].overflowed;
@@ -154,31 +116,43 @@ static rnl_status plan_regions(const arena *regions, const rnl_session_config *c
     return RNL_OK;
 }
 
+/* What the session itself takes, with a pass that is there or only measured. */
 static rnl_status measure(rnl_session *s, arena *regions, rnl_memory_plan *plan, rnl_error *error) {
-    rnl_status status = check_config(&s->config, error);
-    if (status == RNL_OK) status = check_cache(s, error);
-    if (status != RNL_OK) return status;
     for (int i = 0; i < REGION_COUNT; i++) regions[i] = (arena){0};
     layout(s, regions);
     return plan_regions(regions, &s->config, plan, error);
+}
+
+static rnl_status check(const rnl_session *s, rnl_error *error) {
+    const rnl_status status = check_config(&s->config, error);
+    return status == RNL_OK ? check_cache(s, error) : status;
+}
+
+/* A pass for one session. */
+static pass_config own_pass(const rnl_session_config *c) {
+    return (pass_config){.thread_count = c->thread_count,
+                         .row_cap = c->step_positions,
+                         .decision_cap = 1,
+                         .context_cap = c->context_cap,
+                         .clip_seconds_max = c->clip_seconds_max,
+                         .rounds = true};
 }
 
 rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *config,
                             rnl_memory_plan *plan, rnl_error *error) {
     rnl_session s = {.model = (rnl_model *)model,
                      .config = config != NULL ? *config : rnl_session_config_default()};
+    const pass_config own = own_pass(&s.config);
+    pass measured = {.model = model, .config = own};
     arena regions[REGION_COUNT];
-    return measure(&s, regions, plan, error);
+    s.pass = &measured;
+    rnl_status status = check(&s, error);
+    if (status == RNL_OK) status = measure(&s, regions, plan, error);
+    return status == RNL_OK ? pass_plan(model, &own, plan, error) : status;
 }
 
 static rnl_status place(rnl_session *s, arena *regions, const rnl_memory_plan *plan,
                         rnl_error *error) {
-    if (plan->total > s->config.memory_size_max)
-        return status_fail(
-            error, RNL_ERR_BUDGET,
-            "the session needs %zu MiB, more than the %zu MiB allowed; choose a smaller "
-            "context or a shorter longest clip",
-            (plan->total >> 20) + 1, s->config.memory_size_max >> 20);
     s->memory = aligned_alloc(ARENA_ALIGN, plan->total);
     s->slots = calloc((size_t)s->config.snapshot_cap + 1, sizeof *s->slots);
     if (s->memory == NULL || s->slots == NULL)
@@ -194,18 +168,29 @@ static rnl_status place(rnl_session *s, arena *regions, const rnl_memory_plan *p
     return RNL_OK;
 }
 
+static rnl_status check_budget(const rnl_session *s, const rnl_memory_plan *plan,
+                               rnl_error *error) {
+    if (plan->total <= s->config.memory_size_max) return RNL_OK;
+    return status_fail(error, RNL_ERR_BUDGET,
+                       "the session needs %zu MiB, more than the %zu MiB allowed; choose a smaller "
+                       "context or a shorter longest clip",
+                       (plan->total >> 20) + 1, s->config.memory_size_max >> 20);
+}
+
 static rnl_status create(rnl_session *s, rnl_error *error) {
     arena regions[REGION_COUNT];
     rnl_memory_plan plan;
-    rnl_status status = measure(s, regions, &plan, error);
+    rnl_status status = rnl_session_plan(s->model, &s->config, &plan, error);
+    if (status == RNL_OK) status = check_budget(s, &plan, error);
+    if (status != RNL_OK) return status;
+    const pass_config own = own_pass(&s->config);
+    status = pass_create(s->model, &own, &s->pass, error);
+    s->owns_pass = true;
+    if (status == RNL_OK) status = measure(s, regions, &plan, error);
     if (status == RNL_OK) status = place(s, regions, &plan, error);
     if (status != RNL_OK) return status;
-    if (pool_create(s->config.thread_count, &s->pool) != RNL_OK)
-        return status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
-                           s->config.thread_count);
     if (s->model->source.config.has_encoder && resampler_create(&s->resampler) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory for the resampler is exhausted");
-    s->compute.pool = s->pool;
     rnl_session_reset(s);
     return RNL_OK;
 }
@@ -229,7 +214,8 @@ void rnl_session_destroy(rnl_session **session) {
     if (session == NULL || *session == NULL) return;
     rnl_session *s = *session;
     resampler_destroy(&s->resampler);
-    pool_destroy(&s->pool);
+    if (s->pass != NULL && s->pass->encoding == s) s->pass->encoding = NULL;
+    if (s->owns_pass) pass_destroy(&s->pass);
     free(s->slots);
     free(s->memory);
     free(s);
@@ -240,7 +226,7 @@ void rnl_session_reset(rnl_session *s) {
     session_live *live = s->live;
     s->failed = false;
     s->clip_open = false;
-    s->encoding = false;
+    session_drop_encoding(s);
     stack_reset(&live->backbone);
     if (s->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
     random_seed(&live->random, s->config.seed);
@@ -305,7 +291,7 @@ static bool comes_after(const session_slot *slot, const session_slot *other) {
 
 /* The clip of the slot, open as it was; at 16 kHz the resampler holds nothing. */
 static void restore_clip(rnl_session *s, const session_slot *from) {
-    s->encoding = false;
+    session_drop_encoding(s);
     s->clip_open = from->clip_open;
     if (!from->clip_open) return;
     s->clip_rate = RNL_RATE_IN;

@@ -5,7 +5,7 @@
  *     session.c         create, plan, reset, snapshots
  *     session_history.c positions: appended, dropped, the end of a reply
  *     session_input.c   text and clips -> positions of the history
- *     session_step.c    encode, prefill, generate
+ *     session_step.c    encode, prefill, generate, by a pass (pass.h)
  *     session_rewind.c  the reply cut back to what was heard
  *     session_output.c  text and samples of the reply, waiting to be pulled */
 #ifndef ENGINE_SESSION_H
@@ -14,12 +14,11 @@
 #include "backbone/generate.h"
 #include "core/resample.h"
 #include "core/utf8.h"
-#include "engine/model.h"
+#include "engine/pass.h"
 
 enum {
     SESSION_TEXT_CAP = 4096,  /* bytes of text waiting to be pulled, besides the longest token */
     SESSION_FRAME_CAP = 4,    /* frames of sound waiting to be pulled */
-    SESSION_BLOCK = 4096,     /* samples resampled at a time */
     SESSION_CLOSE_CAP = 8,    /* positions kept free for the end of a turn */
     SESSION_MARK_STRIDE = 12, /* decisions of a reply between two marks */
     SESSION_MARK_CAP = 17     /* the reply's beginning, and the last 16 marks of it */
@@ -29,10 +28,7 @@ typedef enum session_region {
     REGION_KEPT,      /* live state: copied by snapshots */
     REGION_KV,        /* keys and values of the backbone: append-only */
     REGION_HISTORY,   /* embeddings of every position, emitted tokens: append-only */
-    REGION_TOKENIZER, /* clip, mel, encoder: not while a snapshot is taken */
-    REGION_BACKBONE,  /* scratch */
-    REGION_CODEC,     /* scratch */
-    REGION_SCRATCH,   /* panels, logits */
+    REGION_TOKENIZER, /* clip and mel: not while a snapshot is taken */
     REGION_COUNT
 } session_region;
 
@@ -97,21 +93,19 @@ struct rnl_session {
     size_t kept_size;
     session_live *live;  /* = start of the kept region */
     session_slot *slots; /* [snapshot_cap] */
-    pool *pool;
-    compute compute;
+    pass *pass;          /* with whose threads and scratch it computes: its own, or a batch's */
+    bool owns_pass;
     bool failed; /* a step failed: only reset or destroy */
 
     /* Clip of the user. */
     resampler *resampler; /* NULL without encoder */
     mel_state mel;
-    encoder_state encoder;
-    adapter_state adapter;
-    float *resampled; /* [SESSION_BLOCK] scratch */
     bool clip_open;
     int clip_rate;
     size_t clip_count; /* samples pushed, at clip_rate */
     bool encoding;     /* rows [encode_at, + encode_count) of the history wait for the encoder */
     int encode_at, encode_count;
+    int encode_frame_count; /* mel frames of that clip */
 
     /* History. */
     float *embeddings;       /* [context_cap, width] input of every position */
@@ -123,29 +117,22 @@ struct rnl_session {
     int32_t *frames;         /* [context_cap + 2, codebook_count] emitted */
     session_mark marks[SESSION_MARK_CAP]; /* [0]: where the reply begins; the others: a ring */
 
-    /* Scratch. */
-    stack_work backbone;
-    depth_work depth;  /* with a depthformer */
-    codec_work codec;  /* with a codec */
     size_t fixed_size; /* of live->backbone */
-    bpe_scratch bpe;
-    int32_t *ids;  /* [context_cap] tokens of a piece before it is accepted */
-    float *x;      /* [step_positions, width] */
-    float *row;    /* [width] */
-    float *logits; /* [vocab] */
-    float *draw;   /* [2 * vocab] */
 };
 
 /* session_step.c */
 /* Where the loop of the reply under way stands. */
 const generate *session_loop(const rnl_session *s);
-/* The next positions through the backbone; x [count, width] becomes their hidden states. Levels that
- * round inputs to BF16 do so for what is prefilled and not for what is decided, however many
- * positions there are at once: so no bit depends on how they were cut. */
-void session_forward(rnl_session *s, float *x, int count, bool decides);
+/* Positions that can go through the backbone now. The last one of an answer that the caller writes
+ * waits until the next call: when that is begin, the reply goes on from its hidden state. */
+int session_waiting(const rnl_session *s);
+/* The end of the reply: what is held back into the queues, the closing of its turn. */
+void session_finish_reply(rnl_session *s);
+/* Its clip, if one is being encoded, is not waited for any more. */
+void session_drop_encoding(rnl_session *s);
 
 /* session_history.c */
-/* Tokens of pieces, gathered in s->ids before any of them is accepted. */
+/* Tokens of pieces, gathered in the ids of its pass before any of them is accepted. */
 typedef struct session_draft {
     rnl_session *s;
     size_t count;
@@ -189,7 +176,8 @@ void session_learn_pace(rnl_session *s);
 void session_output_reset(session_live *live);
 bool session_output_has_room(const rnl_session *s);
 void session_put_token(rnl_session *s, int32_t id);
-rnl_status session_put_frame(rnl_session *s, const int32_t *codes);
+/* Whether the codec is to have the frame. */
+bool session_has_sound(const rnl_session *s, const int32_t *codes);
 void session_flush_output(rnl_session *s);
 
 #endif

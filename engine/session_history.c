@@ -11,8 +11,8 @@ static void draft_piece(session_draft *d, const char *text, size_t size, bool pa
     rnl_session *s = d->s;
     const size_t cap = (size_t)s->config.context_cap - d->count;
     size_t count = 0;
-    d->status = bpe_encode(s->model->source.text, &s->bpe, text, size, parse_special,
-                           s->ids + d->count, cap, &count, NULL);
+    d->status = bpe_encode(s->model->source.text, &s->pass->bpe, text, size, parse_special,
+                           s->pass->ids + d->count, cap, &count, NULL);
     if (d->status == RNL_OK)
         d->count += count;
     else if (d->status == RNL_ERR_CONTEXT_FULL)
@@ -68,7 +68,7 @@ float *session_append(rnl_session *s) {
 
 static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
     for (size_t i = 0; i < count; i++)
-        backbone_embed_text(&s->model->backbone, &s->compute, ids[i], session_append(s));
+        backbone_embed_text(&s->model->backbone, &s->pass->compute, ids[i], session_append(s));
 }
 
 /* Where the history that stays may begin, from the least loss to the greatest: at a later question;
@@ -86,7 +86,7 @@ static int place_to_cut(const session_draft *d, int index) {
 static void move_clip(rnl_session *s, int begin, int end) {
     if (!s->encoding || s->encode_at < begin) return;
     if (s->encode_at < end)
-        s->encoding = false;
+        session_drop_encoding(s);
     else
         s->encode_at -= end - begin;
 }
@@ -127,7 +127,7 @@ static void cut_out(rnl_session *s, int begin, int end) {
 
 /* The message that the draft was to close is gone. */
 static void leave_closing_out(session_draft *d) {
-    int32_t *ids = d->s->ids;
+    int32_t *ids = d->s->pass->ids;
     d->count -= d->closing_count;
     d->header_at -= (int)d->closing_count;
     memmove(ids, ids + d->closing_count, d->count * sizeof *ids);
@@ -173,7 +173,7 @@ void session_accept(const session_draft *d) {
         s->exchanges[live->exchange_count++] = live->position_count + d->header_at;
     live->begun = d->begun;
     live->open_role = d->role;
-    append_ids(s, s->ids, d->count);
+    append_ids(s, s->pass->ids, d->count);
 }
 
 void session_close_reply(rnl_session *s) {
@@ -182,7 +182,7 @@ void session_close_reply(rnl_session *s) {
     /* The sequential loop has emitted <|im_end|> itself (audio.md 7.7). */
     draft_layout(&d, live->end_fed ? "\n" : message_end);
     assert(d.status == RNL_OK && d.count <= SESSION_CLOSE_CAP);
-    append_ids(s, s->ids, d.count);
+    append_ids(s, s->pass->ids, d.count);
     live->open_role = -1;
     live->generating = false;
     live->reply_end = live->answered_at = live->position_count;

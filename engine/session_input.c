@@ -115,8 +115,8 @@ rnl_status rnl_session_push_audio(rnl_session *s, const float *samples, size_t c
     s->clip_count = before + count;
     while (count > 0) {
         size_t taken, made;
-        resampler_push(s->resampler, samples, count, &taken, s->resampled, SESSION_BLOCK, &made);
-        status = mel_push(&s->mel, s->resampled, made);
+        resampler_push(s->resampler, samples, count, &taken, s->pass->resampled, PASS_BLOCK, &made);
+        status = mel_push(&s->mel, s->pass->resampled, made);
         if (status != RNL_OK) return too_long(s, error);
         samples += taken;
         count -= taken;
@@ -131,8 +131,8 @@ void rnl_session_cancel_audio(rnl_session *s) {
 static rnl_status drain_resampler(rnl_session *s, rnl_error *error) {
     size_t made;
     do {
-        resampler_finish(s->resampler, s->resampled, SESSION_BLOCK, &made);
-        if (mel_push(&s->mel, s->resampled, made) != RNL_OK) return too_long(s, error);
+        resampler_finish(s->resampler, s->pass->resampled, PASS_BLOCK, &made);
+        if (mel_push(&s->mel, s->pass->resampled, made) != RNL_OK) return too_long(s, error);
     } while (made > 0);
     return RNL_OK;
 }
@@ -161,9 +161,9 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     session_accept(&d);
     s->encode_at = s->live->position_count;
     s->encode_count = rows;
+    s->encode_frame_count = mel_frame_count(&s->mel);
     s->encoding = true;
     s->live->position_count += rows; /* filled when the encoder is through */
-    encoder_begin(&s->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
     return RNL_OK;
 }
 

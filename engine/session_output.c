@@ -47,19 +47,14 @@ void session_put_token(rnl_session *s, int32_t id) {
                                          live->text_cap - live->text_size);
 }
 
-rnl_status session_put_frame(rnl_session *s, const int32_t *codes) {
-    session_live *live = s->live;
-    if (s->model->codec.kind == CODEC_NONE) return RNL_OK;
+bool session_has_sound(const rnl_session *s, const int32_t *codes) {
+    if (s->model->codec.kind == CODEC_NONE) return false;
     /* The end frame, and any frame with the end code in a later book, is history but no sound
      * (audio.md 6.6). */
     const int code_count = codec_code_count(&s->model->codec);
     for (int k = 0; k < s->model->backbone.codebook_count; k++)
-        if (codes[k] >= code_count) return RNL_OK;
-    codec_frame frame = {
-        .state = &live->codec, .codes = codes, .out = live->samples + live->sample_count};
-    codec_push(&s->codec, &s->compute, &frame, 1);
-    live->sample_count += (size_t)frame.count;
-    return frame.status;
+        if (codes[k] >= code_count) return false;
+    return true;
 }
 
 void session_flush_output(rnl_session *s) {

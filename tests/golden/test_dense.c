@@ -23,11 +23,11 @@ static void run(rnl_session *s, const int32_t *ids, int count, float *logits) {
         const int batch =
             count - at < s->config.step_positions ? count - at : s->config.step_positions;
         for (int t = 0; t < batch; t++)
-            backbone_embed_text(w, &s->compute, ids[at + t], s->x + (size_t)t * width);
+            backbone_embed_text(w, &s->pass->compute, ids[at + t], s->pass->x + (size_t)t * width);
         const stack_piece piece = {.state = &live->backbone, .count = batch};
-        stack_forward(&s->backbone, &s->compute, &piece, 1, s->x);
+        stack_forward(&s->pass->backbone, &s->pass->compute, &piece, 1, s->pass->x);
         for (int t = 0; t < batch; t++)
-            backbone_logits(w, &s->compute, s->x + (size_t)t * width,
+            backbone_logits(w, &s->pass->compute, s->pass->x + (size_t)t * width,
                             logits + (size_t)(at + t) * vocab, 1);
     }
 }

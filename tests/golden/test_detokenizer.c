@@ -25,7 +25,7 @@ typedef struct decoded {
 
 static int push(rnl_session *s, const int32_t *codes, float *out, rnl_status expected) {
     codec_frame frame = {.state = &s->live->codec, .codes = codes, .out = out};
-    codec_push(&s->codec, &s->compute, &frame, 1);
+    codec_push(&s->pass->codec, &s->pass->compute, &frame, 1);
     assert_int_equal(frame.status, expected);
     return frame.count;
 }
@@ -44,7 +44,7 @@ static void decode(rnl_session *s, const npy *codes, decoded *out) {
         assert_int_equal(count, t == 0 ? 1440 : FRAME); /* audio.md 8.5 */
         out->count += (size_t)count;
         for (size_t r = 0; r < 6; r++) {
-            const float *row = s->codec.lfm.spectrum + r * SPECTRUM;
+            const float *row = s->pass->codec.lfm.spectrum + r * SPECTRUM;
             memcpy(out->log_abs + (6 * t + r) * BINS, row, BINS * sizeof *row);
             memcpy(out->angle + (6 * t + r) * BINS, row + BINS, BINS * sizeof *row);
         }
@@ -148,7 +148,7 @@ static void the_inverse_transform_of_the_specification(void **state) {
             magnitude[k] = (float)(3 - 0.02 * k + 0.1 * f);
             phase[k] = (float)(0.3 * k + 0.5 * f);
         }
-        count += istft_push(t, &s->codec.lfm.istft, magnitude, phase, y + count);
+        count += istft_push(t, &s->pass->codec.lfm.istft, magnitude, phase, y + count);
     }
     count += istft_finish(t, y + count);
     assert_int_equal(count, FRAME);

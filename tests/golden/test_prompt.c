@@ -31,8 +31,8 @@ static void encode_all(rnl_session *s) {
 /* All waiting positions through the backbone; hidden [positions, WIDTH]. */
 static void forward_all(rnl_session *s, seen *kept, float *hidden) {
     session_live *live = s->live;
-    s->backbone.tap = keep_layer;
-    s->backbone.tap_context = kept;
+    s->pass->backbone.tap = keep_layer;
+    s->pass->backbone.tap_context = kept;
     assert_true(live->position_count <= POSITION_CAP);
     for (int at = 0; at < live->position_count; at += s->config.step_positions) {
         const int left = live->position_count - at;
@@ -41,7 +41,8 @@ static void forward_all(rnl_session *s, seen *kept, float *hidden) {
                (size_t)count * WIDTH * sizeof *hidden);
         kept->count = at;
         const stack_piece piece = {.state = &live->backbone, .count = count};
-        stack_forward(&s->backbone, &s->compute, &piece, 1, hidden + (size_t)at * WIDTH);
+        stack_forward(&s->pass->backbone, &s->pass->compute, &piece, 1,
+                      hidden + (size_t)at * WIDTH);
     }
 }
 
@@ -64,26 +65,26 @@ static void check_prompt(rnl_session *s, const char *dir, const char *prompt, bo
     (void)snprintf(file, sizeof file, "%s/hidden.npy", prompt);
     golden_check(dir, file, hidden, count * WIDTH);
     const float *last = hidden + (count - 1) * WIDTH;
-    backbone_logits(w, &s->compute, last, s->logits, 1);
+    backbone_logits(w, &s->pass->compute, last, s->pass->logits, 1);
     (void)snprintf(file, sizeof file, "%s/text_logits.npy", prompt);
-    golden_check(dir, file, s->logits, (size_t)backbone_vocab_count(w));
+    golden_check(dir, file, s->pass->logits, (size_t)backbone_vocab_count(w));
     int32_t codes[8];
     const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
     depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
-    depth_frames(&s->depth, &s->compute, last, &row, 1);
+    depth_frames(&s->pass->depth, &s->pass->compute, last, &row, 1);
     const size_t dim = (size_t)s->model->depth.stack.config.width;
     if (with_layers) {
         (void)snprintf(file, sizeof file, "%s/depth_linear.npy", prompt);
-        golden_check(dir, file, s->depth.slices, 8 * dim);
+        golden_check(dir, file, s->pass->depth.slices, 8 * dim);
         (void)snprintf(file, sizeof file, "%s/depth_out.npy", prompt);
-        golden_check(dir, file, s->depth.outputs, 8 * dim);
+        golden_check(dir, file, s->pass->depth.outputs, 8 * dim);
         float frame[WIDTH];
-        backbone_embed_frame(w, &s->compute, codes, frame, s->row);
+        backbone_embed_frame(w, &s->pass->compute, codes, frame, s->pass->row);
         (void)snprintf(file, sizeof file, "%s/frame_embedding.npy", prompt);
         golden_check(dir, file, frame, WIDTH);
     }
     (void)snprintf(file, sizeof file, "%s/depth_logits.npy", prompt);
-    golden_check(dir, file, s->depth.logits, 8 * 2049);
+    golden_check(dir, file, s->pass->depth.logits, 8 * 2049);
     char path[256];
     (void)snprintf(path, sizeof path, "%s/%s/depth_codes.npy", dir, prompt);
     npy want = npy_read(path);
@@ -128,11 +129,12 @@ static void prompt_a_of_the_gguf_sets(void **state) {
 static void append_frame(rnl_session *s, const npy *frames, size_t column) {
     int32_t codes[8];
     for (size_t k = 0; k < 8; k++) codes[k] = frames->i[k * (size_t)frames->shape[1] + column];
-    backbone_embed_frame(&s->model->backbone, &s->compute, codes, session_append(s), s->row);
+    backbone_embed_frame(&s->model->backbone, &s->pass->compute, codes, session_append(s),
+                         s->pass->row);
 }
 
 static void append_id(rnl_session *s, int32_t id) {
-    backbone_embed_text(&s->model->backbone, &s->compute, id, session_append(s));
+    backbone_embed_text(&s->model->backbone, &s->pass->compute, id, session_append(s));
 }
 
 /* Two clips with text between them, a spoken answer in the history with an end frame and an end

@@ -44,10 +44,10 @@ static rnl_session *prompt(rnl_model *model) {
 /* How far hidden states and logits are from the reference, beside what rounding to 8 bits costs. */
 static void expect_near(rnl_session *s, const float *hidden, double factor) {
     const backbone_weights *w = &s->model->backbone;
-    backbone_logits(w, &s->compute, hidden + (POSITIONS - 1) * WIDTH, s->logits, 1);
+    backbone_logits(w, &s->pass->compute, hidden + (POSITIONS - 1) * WIDTH, s->pass->logits, 1);
     const double of_hidden =
         relative("gguf/expect-Q4_0/promptA/hidden.npy", hidden, POSITIONS * WIDTH);
-    const double of_logits = relative("gguf/expect-Q4_0/promptA/text_logits.npy", s->logits,
+    const double of_logits = relative("gguf/expect-Q4_0/promptA/text_logits.npy", s->pass->logits,
                                       (size_t)backbone_vocab_count(w));
     printf("hidden %.4f, logits %.4f\n", of_hidden, of_logits);
     assert_true(of_hidden > 0 && of_hidden <= factor * 0.065);
@@ -59,12 +59,12 @@ static void expect_near(rnl_session *s, const float *hidden, double factor) {
 static void prefill(rnl_model *model, const kernels *k, int step_positions, double factor,
                     float *hidden) {
     rnl_session *s = prompt(model);
-    s->compute.k = k;
+    s->pass->compute.k = k;
     s->config.step_positions = step_positions;
     const session_live *live = s->live;
     for (int64_t at = 0; at < POSITIONS; at = live->backbone.position) {
         assert_true(rnl_session_step(s, NULL) >= 0);
-        memcpy(hidden + at * WIDTH, s->x,
+        memcpy(hidden + at * WIDTH, s->pass->x,
                (size_t)(live->backbone.position - at) * WIDTH * sizeof *hidden);
     }
     assert_int_equal(live->backbone.position, POSITIONS);

@@ -1,0 +1,95 @@
+/* One pass over the weights for any number of conversations: threads, scratch, and the way from
+ * what waits in their histories to what they decide.
+ *
+ *     items {session, what it wants} -> rows of all -> backbone, once
+ *        -> text: head over the rows that decide a token -> each session's sampler
+ *        -> sound: depthformer over the rows that decide a frame -> codec over their frames
+ *
+ * A session owns what lasts; a pass what is dead between passes, so that conversations can share
+ * it. A session of its own is the case of one item. No bit of a session depends on the others. */
+#ifndef ENGINE_PASS_H
+#define ENGINE_PASS_H
+
+#include "engine/model.h"
+
+typedef struct pass_config {
+    int thread_count;
+    int row_cap;      /* most positions of a pass */
+    int decision_cap; /* most decisions of a pass, of tokens and of frames */
+    int context_cap;  /* of the longest of its sessions */
+    double clip_seconds_max;
+    bool rounds; /* what is prefilled may be rounded to BF16 (compute.brains): for a session of its
+                  * own. Clips are encoded one by one and may always be */
+} pass_config;
+
+/* What becomes of an item's session in a pass. */
+typedef struct pass_entry {
+    struct pass_item *item;
+    const float *hidden; /* of its last row */
+    int count;           /* rows */
+    bool decides, frame;
+    bool stop; /* the token ended the reply */
+} pass_entry;
+
+typedef struct pass {
+    const rnl_model *model;
+    pass_config config;
+    void *memory;
+    pool *pool;
+    compute compute;
+
+    encoder_state encoder; /* with an encoder: of one clip at a time */
+    adapter_state adapter;
+    const rnl_session *encoding; /* whose clip it is, or NULL */
+    float *resampled;            /* [PASS_BLOCK] */
+
+    stack_work backbone;
+    depth_work depth;             /* with a depthformer */
+    codec_work codec;             /* with a codec */
+    unsigned char *codec_scratch; /* [codec_scratch_size] of codec states that want some */
+    size_t codec_scratch_size;
+
+    pass_entry *entries;       /* [row_cap] */
+    stack_piece *pieces;       /* [row_cap] */
+    depth_row *depth_rows;     /* [decision_cap] */
+    codec_frame *frames;       /* [decision_cap] */
+    pass_entry **frame_owners; /* [decision_cap] */
+    float *x;                  /* [row_cap, width] */
+    float *hidden;             /* [decision_cap, width] rows that decide, side by side */
+    float *logits;             /* [decision_cap, vocab] */
+    float *draw;               /* [2 * vocab] */
+    float *row;                /* [width] */
+    bpe_scratch bpe;
+    int32_t *ids; /* [context_cap] tokens of a piece before it is accepted */
+} pass;
+
+enum {
+    PASS_BLOCK = 4096,    /* samples resampled at a time */
+    PASS_TEXT_CAP = 4096, /* bytes of text that the scratch of the tokenizer takes at a time */
+    PASS_ROW_CAP = 1024,
+    PASS_DECISION_CAP = 256
+};
+
+/* What it takes, added to the fields of the plan and to its total; the caller checks the config.
+ * RNL_ERR_BUDGET: more than can be addressed. */
+RNL_MUST_USE rnl_status pass_plan(const rnl_model *m, const pass_config *config,
+                                  rnl_memory_plan *plan, rnl_error *error);
+/* RNL_ERR_MEMORY. The model outlives it. */
+RNL_MUST_USE rnl_status pass_create(const rnl_model *m, const pass_config *config, pass **out,
+                                    rnl_error *error);
+void pass_destroy(pass **p); /* NULL is fine; sets NULL */
+
+/* pass_run.c */
+typedef struct pass_item {
+    rnl_session *session; /* of this pass; in one item only */
+    rnl_stage stage;      /* what it is to do: as rnl_session_stage says */
+    int position_count;   /* of a prefill at most, >= 1 */
+    rnl_status status;    /* out: as rnl_session_step, of this session alone. RNL_AGAIN also: no
+                           * room in this pass, or the encoder has another clip */
+    rnl_error error;      /* out: its sentence, where status is negative */
+} pass_item;
+
+/* One bounded piece of work for each item. An item that fails changes nothing of the others. */
+void pass_run(pass *p, pass_item *items, int count);
+
+#endif

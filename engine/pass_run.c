@@ -1,0 +1,274 @@
+/* Running a pass: what each item may do in it, the rows of all through the backbone, then the
+ * decisions of those whose history has gone through whole. */
+#include <assert.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "engine/session.h"
+
+static size_t width_of(const pass *p) {
+    return (size_t)backbone_width(&p->model->backbone);
+}
+
+/* ---- Encoder ---- */
+
+/* A block of the encoder. A clip is encoded whole, all of it in one way, so it may be rounded to
+ * BF16. */
+static rnl_status encode(pass *p, rnl_session *s) {
+    compute c = p->compute;
+    c.brains = true;
+    if (p->encoding != NULL && p->encoding != s) return RNL_AGAIN;
+    if (p->encoding == NULL) encoder_begin(&p->encoder, mel_frames(&s->mel), s->encode_frame_count);
+    p->encoding = s;
+    if (encoder_step(&p->encoder, &c) == RNL_OK) return RNL_OK;
+    adapter_forward(&p->adapter, &c, encoder_output(&p->encoder), s->encode_count,
+                    s->embeddings + (size_t)s->encode_at * width_of(p));
+    session_drop_encoding(s);
+    return RNL_OK;
+}
+
+/* ---- Which rows ---- */
+
+/* A position that is replayed after an interruption goes through as it did before. */
+static bool is_decision(const rnl_session *s, int64_t position) {
+    const session_live *live = s->live;
+    if (position < live->replay_end) return s->decided[position] != 0;
+    return live->generating && live->step_count > 0;
+}
+
+/* Of the next positions those that go through together, at most `most`: with levels that round what
+ * is prefilled only those of a kind. */
+static int row_count_of(const pass *p, const rnl_session *s, int most) {
+    const int64_t at = s->live->backbone.position;
+    const int waiting = session_waiting(s), count = waiting < most ? waiting : most;
+    if (!p->config.rounds || !compute_rounds(&p->compute)) return count;
+    int alike = 1;
+    while (alike < count && is_decision(s, at + alike) == is_decision(s, at)) alike++;
+    return alike;
+}
+
+static bool is_twice(const pass *p, const rnl_session *s, int entry_count) {
+    for (int i = 0; i < entry_count; i++)
+        if (p->entries[i].item->session == s) return true;
+    return false;
+}
+
+/* RNL_OK with *entry filled; anything else is the item's status. */
+static rnl_status admit(const pass *p, pass_item *item, int rows_left, int decisions_left,
+                        pass_entry *entry) {
+    rnl_session *s = item->session;
+    const session_live *live = s->live;
+    if (s->failed)
+        return status_fail(&item->error, RNL_ERR_STATE,
+                           "the session failed earlier; only reset or destroy it");
+    if (item->stage != rnl_session_stage(s))
+        return status_fail(&item->error, RNL_ERR_STATE,
+                           "this is not what the session does next; ask rnl_session_stage");
+    if (live->generating && !session_output_has_room(s)) return RNL_AGAIN;
+    if (item->stage == RNL_STAGE_ENCODE) return RNL_OK;
+    const int waiting = session_waiting(s);
+    if (waiting == 0) return RNL_DONE;
+    const int wanted = item->stage == RNL_STAGE_PREFILL ? item->position_count : rows_left;
+    *entry = (pass_entry){.item = item};
+    entry->count = row_count_of(p, s, wanted < rows_left ? wanted : rows_left);
+    entry->decides = live->generating && entry->count == waiting;
+    if (entry->decides && decisions_left == 0) entry->count--; /* the last one next time */
+    if (entry->count == 0) return RNL_AGAIN;
+    entry->decides = entry->decides && decisions_left > 0;
+    entry->frame = entry->decides && generate_wants_frame(session_loop(s));
+    return RNL_OK;
+}
+
+/* Takes what there is room for; returns the number of entries. */
+static int take(pass *p, pass_item *items, int item_count) {
+    int count = 0, rows = 0, decisions = 0;
+    for (int i = 0; i < item_count; i++) {
+        pass_item *item = &items[i];
+        pass_entry *entry = &p->entries[count];
+        if (item->session->pass != p || is_twice(p, item->session, count)) {
+            item->status = status_fail(&item->error, RNL_ERR_ARGUMENT,
+                                       "a session is not of this batch, or twice in one pass");
+            continue;
+        }
+        const int left = p->config.row_cap - rows;
+        item->status = left == 0 && item->stage != RNL_STAGE_ENCODE
+                           ? RNL_AGAIN
+                           : admit(p, item, left, p->config.decision_cap - decisions, entry);
+        if (item->status != RNL_OK) continue;
+        if (item->stage == RNL_STAGE_ENCODE) {
+            item->status = encode(p, item->session);
+            continue;
+        }
+        rows += entry->count;
+        decisions += entry->decides;
+        count++;
+    }
+    return count;
+}
+
+/* ---- Backbone ---- */
+
+static void forward(pass *p, int entry_count) {
+    const size_t width = width_of(p);
+    float *x = p->x;
+    bool decides = true;
+    for (int i = 0; i < entry_count; i++) {
+        pass_entry *e = &p->entries[i];
+        const rnl_session *s = e->item->session;
+        const int64_t at = s->live->backbone.position;
+        decides = decides && is_decision(s, at);
+        memcpy(x, s->embeddings + (size_t)at * width, (size_t)e->count * width * sizeof *x);
+        p->pieces[i] = (stack_piece){.state = &s->live->backbone, .count = e->count};
+        e->hidden = x + (size_t)(e->count - 1) * width;
+        for (int t = 0; t < e->count; t++) s->decided[at + t] = is_decision(s, at + t);
+        x += (size_t)e->count * width;
+    }
+    compute c = p->compute;
+    c.brains = p->config.rounds && !decides;
+    stack_forward(&p->backbone, &c, p->pieces, entry_count, p->x);
+}
+
+/* The hidden states of the entries that decide a token, or a frame, side by side. */
+static int gather(pass *p, int entry_count, bool frame) {
+    const size_t width = width_of(p);
+    int count = 0;
+    for (int i = 0; i < entry_count; i++)
+        if (p->entries[i].decides && p->entries[i].frame == frame)
+            memcpy(p->hidden + (size_t)count++ * width, p->entries[i].hidden,
+                   width * sizeof *p->hidden);
+    return count;
+}
+
+/* ---- Decisions ---- */
+
+static void emit(rnl_session *s, char kind) {
+    s->modality[s->live->emitted_count++] = kind;
+}
+
+/* A weight file with NaN or infinity in it shows here at the latest. */
+static void not_finite(pass_entry *e) {
+    pass_item *item = e->item;
+    item->status = status_fail(&item->error, RNL_ERR_FORMAT,
+                               "%s: the model computes values that are not numbers; the file is "
+                               "damaged, download it again",
+                               item->session->model->path);
+}
+
+static void decide_token(pass *p, pass_entry *e, const float *logits) {
+    rnl_session *s = e->item->session;
+    session_live *live = s->live;
+    const int vocab = backbone_vocab_count(&p->model->backbone);
+    const int id = sample_index(logits, vocab, live->turn.text, &live->random, p->draw);
+    if (id < 0) {
+        not_finite(e);
+        return;
+    }
+    const generate_result result = generate_text(&live->loop, id);
+    e->stop = result.stop;
+    if (result.stop) live->finish = RNL_FINISH_END;
+    if (!result.emit) return;
+    emit(s, 't');
+    s->text_confidences[live->text_count] = sample_confidence(logits, vocab, id);
+    s->text_ids[live->text_count++] = id;
+    backbone_embed_text(&p->model->backbone, &p->compute, id, session_append(s));
+    live->end_fed = result.stop;
+    session_put_token(s, id);
+}
+
+static void decide_tokens(pass *p, int entry_count) {
+    const size_t vocab = (size_t)backbone_vocab_count(&p->model->backbone);
+    const int count = gather(p, entry_count, false);
+    if (count == 0) return;
+    backbone_logits(&p->model->backbone, &p->compute, p->hidden, p->logits, count);
+    const float *logits = p->logits;
+    for (int i = 0; i < entry_count; i++) {
+        if (!p->entries[i].decides || p->entries[i].frame) continue;
+        decide_token(p, &p->entries[i], logits);
+        logits += vocab;
+    }
+}
+
+static int32_t *next_codes(const pass *p, const rnl_session *s) {
+    return s->frames + (size_t)s->live->frame_count * (size_t)p->model->backbone.codebook_count;
+}
+
+/* The codes of a frame are there: into the history, and on to the codec when they have a sound. */
+static void accept_frame(pass *p, pass_entry *e, const depth_row *row, int *sound_count) {
+    rnl_session *s = e->item->session;
+    session_live *live = s->live;
+    int32_t *codes = next_codes(p, s);
+    if (row->failed) {
+        not_finite(e);
+        return;
+    }
+    generate_frame(&live->loop, codes);
+    emit(s, 'a');
+    live->frame_count++;
+    backbone_embed_frame(&p->model->backbone, &p->compute, codes, session_append(s), p->row);
+    if (!session_has_sound(s, codes)) return;
+    p->frame_owners[*sound_count] = e;
+    p->frames[(*sound_count)++] = (codec_frame){
+        .state = &live->codec, .codes = codes, .out = live->samples + live->sample_count};
+}
+
+static void make_sound(pass *p, int count) {
+    if (count == 0) return;
+    codec_push(&p->codec, &p->compute, p->frames, count);
+    for (int i = 0; i < count; i++) {
+        pass_item *item = p->frame_owners[i]->item;
+        item->session->live->sample_count += (size_t)p->frames[i].count;
+        if (p->frames[i].status != RNL_OK)
+            item->status =
+                status_fail(&item->error, p->frames[i].status, "the codec refused a frame");
+    }
+}
+
+static void decide_frames(pass *p, int entry_count) {
+    const int count = gather(p, entry_count, true);
+    int row = 0, sound_count = 0;
+    if (count == 0) return;
+    for (int i = 0; i < entry_count; i++) {
+        const rnl_session *s = p->entries[i].item->session;
+        if (p->entries[i].frame)
+            p->depth_rows[row++] = (depth_row){
+                .how = s->live->turn.audio, .random = &s->live->random, .codes = next_codes(p, s)};
+    }
+    depth_frames(&p->depth, &p->compute, p->hidden, p->depth_rows, count);
+    row = 0;
+    for (int i = 0; i < entry_count; i++)
+        if (p->entries[i].frame)
+            accept_frame(p, &p->entries[i], &p->depth_rows[row++], &sound_count);
+    make_sound(p, sound_count);
+}
+
+/* What a decision means for the reply. */
+static void conclude(pass_entry *e) {
+    rnl_session *s = e->item->session;
+    session_live *live = s->live;
+    if (e->item->status < 0) {
+        s->failed = true;
+        return;
+    }
+    live->step_count++;
+    if (!e->stop && live->step_count == live->turn.step_max)
+        live->finish = RNL_FINISH_LIMIT;
+    else if (!e->stop && live->position_count + 1 + SESSION_CLOSE_CAP > s->config.context_cap)
+        live->finish = RNL_FINISH_CONTEXT;
+    if (live->finish == RNL_FINISH_NONE) return;
+    session_finish_reply(s);
+    e->item->status = RNL_DONE;
+}
+
+void pass_run(pass *p, pass_item *items, int count) {
+    const int entry_count = take(p, items, count);
+    if (entry_count == 0) return;
+    forward(p, entry_count);
+    for (int i = 0; i < entry_count; i++) {
+        rnl_session *s = p->entries[i].item->session;
+        if (s->live->backbone.position == s->live->position_count) session_mark_decision(s);
+    }
+    decide_tokens(p, entry_count);
+    decide_frames(p, entry_count);
+    for (int i = 0; i < entry_count; i++)
+        if (p->entries[i].decides) conclude(&p->entries[i]);
+}
