@@ -10,6 +10,8 @@
 #ifndef ENGINE_PASS_H
 #define ENGINE_PASS_H
 
+#include <runnel/runnel_batch.h>
+
 #include "engine/model.h"
 
 typedef struct pass_config {
@@ -24,7 +26,7 @@ typedef struct pass_config {
 
 /* What becomes of an item's session in a pass. */
 typedef struct pass_entry {
-    struct pass_item *item;
+    rnl_batch_item *item;
     const float *hidden; /* of its last row */
     int count;           /* rows */
     bool decides, frame;
@@ -35,6 +37,7 @@ typedef struct pass {
     const rnl_model *model;
     pass_config config;
     void *memory;
+    int session_count;
     pool *pool;
     compute compute;
 
@@ -79,17 +82,7 @@ RNL_MUST_USE rnl_status pass_create(const rnl_model *m, const pass_config *confi
                                     rnl_error *error);
 void pass_destroy(pass **p); /* NULL is fine; sets NULL */
 
-/* pass_run.c */
-typedef struct pass_item {
-    rnl_session *session; /* of this pass; in one item only */
-    rnl_stage stage;      /* what it is to do: as rnl_session_stage says */
-    int position_count;   /* of a prefill at most, >= 1 */
-    rnl_status status;    /* out: as rnl_session_step, of this session alone. RNL_AGAIN also: no
-                           * room in this pass, or the encoder has another clip */
-    rnl_error error;      /* out: its sentence, where status is negative */
-} pass_item;
-
-/* One bounded piece of work for each item. An item that fails changes nothing of the others. */
-void pass_run(pass *p, pass_item *items, int count);
+/* pass_run.c: one bounded piece of work for each item (runnel_batch.h). */
+void pass_run(pass *p, rnl_batch_item *items, size_t count);
 
 #endif

@@ -53,17 +53,28 @@ static bool is_twice(const pass *p, const rnl_session *s, int entry_count) {
     return false;
 }
 
-/* RNL_OK with *entry filled; anything else is the item's status. */
-static rnl_status admit(const pass *p, pass_item *item, int rows_left, int decisions_left,
-                        pass_entry *entry) {
-    rnl_session *s = item->session;
-    const session_live *live = s->live;
+static rnl_status check_item(const pass *p, rnl_batch_item *item, int entry_count) {
+    const rnl_session *s = item->session;
+    if (s->pass != p || is_twice(p, s, entry_count))
+        return status_fail(&item->error, RNL_ERR_ARGUMENT,
+                           "a session is not of this batch, or twice in one pass");
+    if (item->stage == RNL_STAGE_PREFILL && item->position_count < 1)
+        return status_fail(&item->error, RNL_ERR_ARGUMENT,
+                           "position_count %d of a prefill is below 1", item->position_count);
     if (s->failed)
         return status_fail(&item->error, RNL_ERR_STATE,
                            "the session failed earlier; only reset or destroy it");
     if (item->stage != rnl_session_stage(s))
         return status_fail(&item->error, RNL_ERR_STATE,
                            "this is not what the session does next; ask rnl_session_stage");
+    return RNL_OK;
+}
+
+/* RNL_OK with *entry filled; anything else is the item's status. */
+static rnl_status admit(const pass *p, rnl_batch_item *item, int rows_left, int decisions_left,
+                        pass_entry *entry) {
+    rnl_session *s = item->session;
+    const session_live *live = s->live;
     if (live->generating && !session_output_has_room(s)) return RNL_AGAIN;
     if (item->stage == RNL_STAGE_ENCODE) return RNL_OK;
     const int waiting = session_waiting(s);
@@ -80,16 +91,13 @@ static rnl_status admit(const pass *p, pass_item *item, int rows_left, int decis
 }
 
 /* Takes what there is room for; returns the number of entries. */
-static int take(pass *p, pass_item *items, int item_count) {
+static int take(pass *p, rnl_batch_item *items, size_t item_count) {
     int count = 0, rows = 0, decisions = 0;
-    for (int i = 0; i < item_count; i++) {
-        pass_item *item = &items[i];
+    for (size_t i = 0; i < item_count; i++) {
+        rnl_batch_item *item = &items[i];
         pass_entry *entry = &p->entries[count];
-        if (item->session->pass != p || is_twice(p, item->session, count)) {
-            item->status = status_fail(&item->error, RNL_ERR_ARGUMENT,
-                                       "a session is not of this batch, or twice in one pass");
-            continue;
-        }
+        item->status = check_item(p, item, count);
+        if (item->status != RNL_OK) continue;
         const int left = p->config.row_cap - rows;
         item->status = left == 0 && item->stage != RNL_STAGE_ENCODE
                            ? RNL_AGAIN
@@ -147,7 +155,7 @@ static void emit(rnl_session *s, char kind) {
 
 /* A weight file with NaN or infinity in it shows here at the latest. */
 static void not_finite(pass_entry *e) {
-    pass_item *item = e->item;
+    rnl_batch_item *item = e->item;
     item->status = status_fail(&item->error, RNL_ERR_FORMAT,
                                "%s: the model computes values that are not numbers; the file is "
                                "damaged, download it again",
@@ -215,7 +223,7 @@ static void make_sound(pass *p, int count) {
     if (count == 0) return;
     codec_push(&p->codec, &p->compute, p->frames, count);
     for (int i = 0; i < count; i++) {
-        pass_item *item = p->frame_owners[i]->item;
+        rnl_batch_item *item = p->frame_owners[i]->item;
         item->session->live->sample_count += (size_t)p->frames[i].count;
         if (p->frames[i].status != RNL_OK)
             item->status =
@@ -259,7 +267,7 @@ static void conclude(pass_entry *e) {
     e->item->status = RNL_DONE;
 }
 
-void pass_run(pass *p, pass_item *items, int count) {
+void pass_run(pass *p, rnl_batch_item *items, size_t count) {
     const int entry_count = take(p, items, count);
     if (entry_count == 0) return;
     forward(p, entry_count);

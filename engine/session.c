@@ -177,16 +177,11 @@ static rnl_status check_budget(const rnl_session *s, const rnl_memory_plan *plan
                        (plan->total >> 20) + 1, s->config.memory_size_max >> 20);
 }
 
+/* With the pass that is set. */
 static rnl_status create(rnl_session *s, rnl_error *error) {
     arena regions[REGION_COUNT];
     rnl_memory_plan plan;
-    rnl_status status = rnl_session_plan(s->model, &s->config, &plan, error);
-    if (status == RNL_OK) status = check_budget(s, &plan, error);
-    if (status != RNL_OK) return status;
-    const pass_config own = own_pass(&s->config);
-    status = pass_create(s->model, &own, &s->pass, error);
-    s->owns_pass = true;
-    if (status == RNL_OK) status = measure(s, regions, &plan, error);
+    rnl_status status = measure(s, regions, &plan, error);
     if (status == RNL_OK) status = place(s, regions, &plan, error);
     if (status != RNL_OK) return status;
     if (s->model->source.config.has_encoder && resampler_create(&s->resampler) != RNL_OK)
@@ -195,18 +190,65 @@ static rnl_status create(rnl_session *s, rnl_error *error) {
     return RNL_OK;
 }
 
+static rnl_status create_alone(rnl_session *s, rnl_error *error) {
+    rnl_memory_plan plan;
+    const pass_config own = own_pass(&s->config);
+    rnl_status status = rnl_session_plan(s->model, &s->config, &plan, error);
+    if (status == RNL_OK) status = check_budget(s, &plan, error);
+    if (status == RNL_OK) status = pass_create(s->model, &own, &s->pass, error);
+    s->owns_pass = true;
+    return status == RNL_OK ? create(s, error) : status;
+}
+
+static rnl_session *begin(rnl_model *model, const rnl_session_config *config) {
+    rnl_session *s = calloc(1, sizeof *s);
+    if (s == NULL) return NULL;
+    s->model = model;
+    s->config = config != NULL ? *config : rnl_session_config_default();
+    return s;
+}
+
 rnl_status rnl_session_create(rnl_model *model, const rnl_session_config *config,
                               rnl_session **session, rnl_error *error) {
     if (model == NULL || session == NULL)
         return status_fail(error, RNL_ERR_ARGUMENT, "rnl_session_create: model or session is NULL");
-    *session = NULL;
-    rnl_session *s = calloc(1, sizeof *s);
+    rnl_session *s = *session = begin(model, config);
     if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
-    s->model = model;
-    s->config = config != NULL ? *config : rnl_session_config_default();
-    const rnl_status status = create(s, error);
-    if (status != RNL_OK) rnl_session_destroy(&s);
-    *session = s;
+    const rnl_status status = create_alone(s, error);
+    if (status != RNL_OK) rnl_session_destroy(session);
+    return status;
+}
+
+rnl_status session_plan_in(const rnl_model *model, const pass *p, const rnl_session_config *config,
+                           rnl_memory_plan *plan, rnl_error *error) {
+    rnl_session s = {.model = (rnl_model *)model,
+                     .config = config != NULL ? *config : rnl_session_config_default()};
+    pass measured = {.model = model, .config = p->config};
+    arena regions[REGION_COUNT];
+    s.pass = &measured;
+    rnl_status status = check(&s, error);
+    if (status == RNL_OK && (s.config.context_cap > p->config.context_cap ||
+                             s.config.clip_seconds_max > p->config.clip_seconds_max))
+        status = status_fail(error, RNL_ERR_ARGUMENT,
+                             "context_cap %d or clip_seconds_max %g is over the batch's, %d and %g",
+                             s.config.context_cap, s.config.clip_seconds_max, p->config.context_cap,
+                             p->config.clip_seconds_max);
+    return status == RNL_OK ? measure(&s, regions, plan, error) : status;
+}
+
+rnl_status session_create_in(rnl_model *model, pass *p, const rnl_session_config *config,
+                             rnl_session **session, rnl_error *error) {
+    rnl_memory_plan plan;
+    rnl_session *s = *session = begin(model, config);
+    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
+    rnl_status status = session_plan_in(model, p, &s->config, &plan, error);
+    if (status == RNL_OK) status = check_budget(s, &plan, error);
+    s->pass = p;
+    p->session_count++;
+    s->config.thread_count = p->config.thread_count;
+    s->config.step_positions = p->config.row_cap;
+    if (status == RNL_OK) status = create(s, error);
+    if (status != RNL_OK) rnl_session_destroy(session);
     return status;
 }
 
@@ -215,7 +257,10 @@ void rnl_session_destroy(rnl_session **session) {
     rnl_session *s = *session;
     resampler_destroy(&s->resampler);
     if (s->pass != NULL && s->pass->encoding == s) s->pass->encoding = NULL;
-    if (s->owns_pass) pass_destroy(&s->pass);
+    if (s->owns_pass)
+        pass_destroy(&s->pass);
+    else
+        s->pass->session_count--;
     free(s->slots);
     free(s->memory);
     free(s);

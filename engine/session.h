@@ -120,6 +120,15 @@ struct rnl_session {
     size_t fixed_size; /* of live->backbone */
 };
 
+/* session.c */
+/* As rnl_session_create and _plan, with a pass that others share. */
+RNL_MUST_USE rnl_status session_create_in(rnl_model *model, pass *p,
+                                          const rnl_session_config *config, rnl_session **session,
+                                          rnl_error *error);
+RNL_MUST_USE rnl_status session_plan_in(const rnl_model *model, const pass *p,
+                                        const rnl_session_config *config, rnl_memory_plan *plan,
+                                        rnl_error *error);
+
 /* session_step.c */
 /* Where the loop of the reply under way stands. */
 const generate *session_loop(const rnl_session *s);

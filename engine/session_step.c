@@ -16,7 +16,7 @@ void session_drop_encoding(rnl_session *s) {
 }
 
 rnl_status rnl_session_step(rnl_session *s, rnl_error *error) {
-    pass_item item = {
+    rnl_batch_item item = {
         .session = s, .stage = rnl_session_stage(s), .position_count = s->config.step_positions};
     pass_run(s->pass, &item, 1);
     if (item.status < 0 && error != NULL) *error = item.error;
