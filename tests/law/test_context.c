@@ -104,16 +104,16 @@ static bool is_token(rnl_session *s, int position, int32_t id) {
     float row[1024];
     assert_true(width <= sizeof row / sizeof *row);
     if (position < 0 || position >= s->live->position_count) return false;
-    backbone_embed_text(&model->backbone, &s->compute, id, row);
+    backbone_embed_text(&model->backbone, &s->pass->compute, id, row);
     return memcmp(row, s->embeddings + (size_t)position * width, width * sizeof *row) == 0;
 }
 
 static bool is_header(rnl_session *s, int position, const char *role) {
     int32_t ids[16];
     size_t count = 0;
-    assert_int_equal(
-        bpe_encode(model->source.text, &s->bpe, role, strlen(role), true, ids, 16, &count, NULL),
-        RNL_OK);
+    assert_int_equal(bpe_encode(model->source.text, &s->pass->bpe, role, strlen(role), true, ids,
+                                16, &count, NULL),
+                     RNL_OK);
     for (size_t i = 0; i < count; i++)
         if (!is_token(s, position + (int)i, ids[i])) return false;
     return true;
