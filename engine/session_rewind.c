@@ -31,14 +31,16 @@ void session_mark_decision(rnl_session *s) {
     if (s->fixed_size > 0) memcpy(mark->fixed, live->backbone.fixed, s->fixed_size);
 }
 
-/* Brings the backbone to the latest state it can have at or before the end of the history. */
+/* Brings the backbone to the latest state it can have at or before the end of what goes through
+ * again as it did: where nothing is rounded, the end of the history. */
 static void return_to_mark(rnl_session *s) {
     session_live *live = s->live;
-    if (live->backbone.position <= live->position_count) return;
+    const int end = compute_rounds(&s->pass->compute) ? live->replay_end : live->position_count;
+    if (live->backbone.position <= end) return;
     const session_mark *best = NULL;
     for (int i = 0; i < SESSION_MARK_CAP; i++) {
         const session_mark *mark = &s->marks[i];
-        if (mark->position >= 0 && mark->position <= live->position_count &&
+        if (mark->position >= 0 && mark->position <= end &&
             (best == NULL || mark->position > best->position))
             best = mark;
     }
