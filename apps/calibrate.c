@@ -172,7 +172,7 @@ int calibrate(const options *o) {
     int code = tuning_prepare(path);
     if (code != EXIT_OK) return code;
     const bool shown = !o->json && !o->quiet;
-    const int threads = o->threads > 0 ? o->threads : rnl_session_config_default().thread_count;
+    const int threads = o->threads > 0 ? o->threads : rnl_thread_count_default();
     const bool done = prepare(&g, features, threads) && choose_all(&g, shown, &t);
     discard(&g);
     if (!done && interrupted()) return EXIT_STOPPED;

@@ -72,7 +72,7 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
 }
 
 static int threads(const options *o) {
-    return o->threads > 0 ? o->threads : rnl_session_config_default().thread_count;
+    return o->threads > 0 ? o->threads : rnl_thread_count_default();
 }
 
 /* All levels share one layout so far; the name says what the file is meant for. */

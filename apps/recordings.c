@@ -117,8 +117,7 @@ static void *run_job(void *context) {
 
 /* Threads are shared out evenly; each job has one at least. */
 static int open_jobs(recordings *r) {
-    const rnl_session_config defaults = rnl_session_config_default();
-    const int threads = r->options->threads > 0 ? r->options->threads : defaults.thread_count;
+    const int threads = r->options->threads > 0 ? r->options->threads : rnl_thread_count_default();
     const int wanted = r->options->jobs > 0 ? r->options->jobs : 1;
     const size_t most = r->list.count > 0 ? r->list.count : 1;
     const int count = (size_t)wanted < most ? wanted : (int)most;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash_table.h"
 #include "core/utf8.h"
 #include "tokenizer/unicode.h"
 
@@ -158,9 +159,7 @@ static bool dictionary_create(dictionary *d, size_t word_cap) {
 }
 
 static uint32_t dictionary_number(dictionary *d, const char *word, size_t size) {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++) hash = (hash ^ (unsigned char)word[i]) * 1099511628211u;
-    size_t at = (size_t)hash & (d->cap - 1);
+    size_t at = (size_t)hash_bytes(HASH_START, word, size) & (d->cap - 1);
     while (d->words[at] != NULL && (d->sizes[at] != size || memcmp(d->words[at], word, size) != 0))
         at = (at + 1) & (d->cap - 1);
     d->words[at] = word;
