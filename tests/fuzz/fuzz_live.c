@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CALL_CAP = 40, TICK_US = 10000, TICK_CAP = 1200, REST_CAP = 4000, PULL_CAP = 24000 };
+enum { CALL_CAP = 40, TICK_US = 10000, TICK_CAP = 800, REST_CAP = 4000, PULL_CAP = 24000 };
 
 typedef struct talk {
     rnl_live *live;
