@@ -69,10 +69,10 @@ printf '{"sha":"%s","cardData":{"license":"mit"}}' "$git" > "$work/hub/b"
 printf 'LiquidAI/LFM2.5-Audio-1.5B-GGUF:Q4_0@refs/pr/1' > "$work/hub/c"
 
 run_one() {
-    local name=$1 status=0 how=(-max_len=65536)
-    # Orders of calls: so many bytes are looked at, and short ones find nothing.
-    case $name in session | live) how=(-max_len=200 -len_control=0) ;; esac
-    "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" "${how[@]}" -timeout=30 \
+    local name=$1 status=0 how=(-max_len=65536 -timeout=30)
+    # Orders of calls: so many bytes are looked at, short ones find nothing, and each is a talk.
+    case $name in session | live) how=(-max_len=200 -len_control=0 -timeout=120) ;; esac
+    "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" "${how[@]}" \
         -rss_limit_mb=4096 -close_fd_mask=3 -artifact_prefix="$build/findings/$name-" \
         "$work/$name" > "$work/$name.log" 2>&1 || status=1
     echo "fuzz_$name: $(grep '^Done' "$work/$name.log" || tail -1 "$work/$name.log")," \
