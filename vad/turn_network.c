@@ -199,8 +199,7 @@ void turn_look_reset(turn_look *s) {
 }
 
 void turn_look_push(turn_look *s, const float *samples, size_t count) {
-    if (count > TURN_WINDOW) { /* what would be overwritten at once */
-        s->sample_count += (int64_t)(count - TURN_WINDOW);
+    if (count > TURN_WINDOW) { /* the rest would be overwritten at once */
         samples += count - TURN_WINDOW;
         count = TURN_WINDOW;
     }

@@ -35,7 +35,7 @@ void turn_network_destroy(turn_network **n); /* NULL and half-built are fine; se
 typedef struct turn_look {
     const turn_network *n; /* borrowed */
     float *ring;           /* [TURN_WINDOW] the last samples of the clip */
-    int64_t sample_count;  /* pushed since reset */
+    int64_t sample_count;  /* ever put into it since reset */
     int step;              /* next piece of the look under way; its count: none is */
     float probability;     /* of the last look that was done */
     /* Scratch of a look, dead between looks. [time, channels]; rows of zeros at the ends are the

@@ -13,8 +13,8 @@
 #include "vad/turn_network_inner.h"
 
 enum {
-    QUERIES = 25, /* that attention takes at once */
-    GRAIN = 16    /* whole cache lines of v */
+    QUERIES = 16, /* that attention takes at once */
+    GRAIN = 16    /* columns: whole cache lines of keys and values */
 };
 static const float norm_eps = 1e-5f;
 
@@ -79,42 +79,56 @@ void turn_run_conv2(turn_look *s, const compute *c) {
 
 /* ---- attention ---- */
 
+/* Both products are sums of whole rows, which k->mix makes, for a head and a block of queries:
+ *
+ *     scores [QUERIES, 400] = q [QUERIES, 64] K^T [64, 400]      out [QUERIES, 64] = scores V
+ *
+ * so keys are turned, features as rows, and values put together head by head. */
 typedef struct attend_job {
     const turn_look *s;
     const kernels *k;
+    float *keys;   /* [384, 400], divided by the root of the head's width */
+    float *values; /* [6, 400, 64] */
 } attend_job;
 
 size_t turn_attention_scratch(void) {
     return QUERIES * (TURN_POSITIONS + TURN_HEAD_WIDTH);
 }
 
-/* y[t * y_stride + r] = row r of w . x[t], r < row_count. x is dense. */
-static void multiply(const kernels *k, float *y, size_t y_stride, const float *w, size_t w_stride,
-                     int row_count, const float *x, int x_count, int col_count) {
-    for (int r = 0; r < row_count; r += KERNELS_ROWS) {
-        const int rows = row_count - r < KERNELS_ROWS ? row_count - r : KERNELS_ROWS;
-        k->gemm(y + r, y_stride, w + (size_t)r * w_stride, w_stride, rows, x, (size_t)col_count,
-                x_count, col_count);
+/* Columns [begin, end) of keys and values, no part of two heads. */
+static void arrange_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const attend_job *j = context;
+    const float scale = 1.0f / sqrtf(TURN_HEAD_WIDTH);
+    (void)thread_index;
+    for (size_t at = (size_t)begin; at < (size_t)end; at += GRAIN) {
+        float *values = j->values + at / TURN_HEAD_WIDTH * TURN_POSITIONS * TURN_HEAD_WIDTH +
+                        at % TURN_HEAD_WIDTH;
+        for (size_t t = 0; t < TURN_POSITIONS; t++) {
+            const float *key = j->s->k + t * TURN_WIDTH + at;
+            for (size_t i = 0; i < GRAIN; i++)
+                j->keys[(at + i) * TURN_POSITIONS + t] = key[i] * scale;
+            memcpy(values + t * TURN_HEAD_WIDTH, j->s->v + t * TURN_WIDTH + at,
+                   GRAIN * sizeof *values);
+        }
     }
 }
 
-/* QUERIES queries of one head against all keys; values come as rows of features (s->wide). */
-static void attend_block(const attend_job *j, int head, int query, float *scratch) {
-    const turn_look *s = j->s;
-    const size_t at = (size_t)head * TURN_HEAD_WIDTH;
-    const float scale = 1.0f / sqrtf(TURN_HEAD_WIDTH);
-    float *scaled = scratch, *scores = scratch + QUERIES * TURN_HEAD_WIDTH;
+/* QUERIES queries of one head against all keys. */
+static void attend_block(const attend_job *j, size_t head, size_t query, float *scratch) {
+    const size_t at = query * TURN_WIDTH + head * TURN_HEAD_WIDTH;
+    const float *keys = j->keys + head * TURN_HEAD_WIDTH * TURN_POSITIONS;
+    const float *values = j->values + head * TURN_POSITIONS * TURN_HEAD_WIDTH;
+    float *scores = scratch, *out = scratch + QUERIES * TURN_POSITIONS;
+    memset(scratch, 0, turn_attention_scratch() * sizeof *scratch);
+    j->k->mix[KERNELS_CACHE_F32](scores, j->s->q + at, TURN_WIDTH, QUERIES, keys, TURN_HEAD_WIDTH,
+                                 TURN_POSITIONS);
     for (size_t t = 0; t < QUERIES; t++)
-        for (size_t i = 0; i < TURN_HEAD_WIDTH; i++)
-            scaled[t * TURN_HEAD_WIDTH + i] =
-                s->q[((size_t)query + t) * TURN_WIDTH + at + i] * scale;
-    multiply(j->k, scores, TURN_POSITIONS, s->k + at, TURN_WIDTH, TURN_POSITIONS, scaled, QUERIES,
-             TURN_HEAD_WIDTH);
-    for (int t = 0; t < QUERIES; t++)
         j->k->softmax(scores + t * TURN_POSITIONS, TURN_POSITIONS, NULL);
-    multiply(j->k, s->mixed + (size_t)query * TURN_WIDTH + at, TURN_WIDTH,
-             s->wide + at * TURN_POSITIONS, TURN_POSITIONS, TURN_HEAD_WIDTH, scores, QUERIES,
-             TURN_POSITIONS);
+    j->k->mix[KERNELS_CACHE_F32](out, scores, TURN_POSITIONS, QUERIES, values, TURN_POSITIONS,
+                                 TURN_HEAD_WIDTH);
+    for (size_t t = 0; t < QUERIES; t++)
+        memcpy(j->s->mixed + at + t * TURN_WIDTH, out + t * TURN_HEAD_WIDTH,
+               TURN_HEAD_WIDTH * sizeof *out);
 }
 
 static void attend_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -123,16 +137,7 @@ static void attend_part(void *context, int64_t begin, int64_t end, int thread_in
     const attend_job *j = context;
     float *scratch = j->s->scores + (size_t)thread_index * turn_attention_scratch();
     for (int64_t item = begin; item < end; item++)
-        attend_block(j, (int)(item / BLOCKS), (int)(item % BLOCKS) * QUERIES, scratch);
-}
-
-/* Features [begin, end) of the values as rows: [384, 400]. */
-static void turn_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    const turn_look *s = ((const attend_job *)context)->s;
-    (void)thread_index;
-    for (size_t t = 0; t < TURN_POSITIONS; t++)
-        for (size_t i = (size_t)begin; i < (size_t)end; i++)
-            s->wide[i * TURN_POSITIONS + t] = s->v[t * TURN_WIDTH + i];
+        attend_block(j, (size_t)(item / BLOCKS), (size_t)(item % BLOCKS) * QUERIES, scratch);
 }
 
 void turn_run_attention(turn_look *s, const compute *c, const turn_layer *y) {
@@ -142,8 +147,8 @@ void turn_run_attention(turn_look *s, const compute *c, const turn_layer *y) {
                                  {&y->v, w->v_bias, s->v, TURN_WIDTH}};
     norm_rows(c, s->x, w->norm1_gain, w->norm1_bias, s->normed);
     linear_all(c, tasks, 3, s->normed, TURN_WIDTH, TURN_POSITIONS);
-    attend_job job = {s, c->k};
-    pool_run(c->pool, TURN_WIDTH, GRAIN, turn_part, &job);
+    attend_job job = {s, c->k, s->wide, s->wide + TURN_WIDTH * TURN_POSITIONS};
+    pool_run(c->pool, TURN_WIDTH, GRAIN, arrange_part, &job);
     pool_run(c->pool, TURN_HEADS * TURN_POSITIONS / QUERIES, 1, attend_part, &job);
     linear_add(c, &y->out, w->out_bias, s->mixed, TURN_WIDTH, s->x, TURN_WIDTH, TURN_POSITIONS);
 }
