@@ -30,6 +30,19 @@ static int failed(const rnl_error *error) {
     return complain(exit_code(error), "%s", error->text);
 }
 
+/* Nobody wants an answer to silence or noise, and a model makes one up. */
+static int check_speech(const answer *a, const char *path, const sound *s) {
+    rnl_error error = {0};
+    double ms;
+    if (strcmp(path, "-") == 0) path = "standard input";
+    if (a->any_sound || !rnl_model_can(a->model, RNL_MODE_TRANSCRIBE)) return EXIT_OK;
+    if (s->count < (size_t)s->rate / 50) return EXIT_OK; /* 20 ms: the session refuses it */
+    if (rnl_model_speech_ms(a->model, s->samples, s->count, s->rate, &ms, &error) != RNL_OK)
+        return complain(exit_code(&error), "%s: %s", path, error.text);
+    if (ms >= RNL_SPEECH_MS_MIN) return EXIT_OK;
+    return complain(EXIT_INPUT, "%s: there is no speech in it", path);
+}
+
 static int read_file(const answer *a, const char *path, sound *s) {
     rnl_error error = {0};
     sound_config config;
@@ -38,8 +51,11 @@ static int read_file(const answer *a, const char *path, sound *s) {
     if (code != EXIT_OK) return code;
     const double limit = a->options->seconds_max > 0 ? a->options->seconds_max : 60.0;
     source_note(path);
-    if (sound_read(path, limit, &config, s, &error) == RNL_OK) return EXIT_OK;
-    return complain(EXIT_INPUT, "%s", error.text);
+    if (sound_read(path, limit, &config, s, &error) != RNL_OK)
+        return complain(EXIT_INPUT, "%s", error.text);
+    const int heard = check_speech(a, path, s);
+    if (heard != EXIT_OK) sound_free(s);
+    return heard;
 }
 
 int answer_check_file(const answer *a, const char *path) {

@@ -14,11 +14,13 @@ typedef struct answer {
     const char *label;      /* printed before the text, or NULL */
     const char *input;      /* file the question came from, for --json; NULL: none */
     const char *sound_path; /* where the sound goes; NULL: nowhere */
+    bool any_sound;         /* sounds without speech are taken, too */
 } answer;
 
-/* Adds the samples of a file to the user's turn; EXIT_OK or the code of a complaint. */
+/* Adds the samples of a file to the user's turn; EXIT_OK or the code of a complaint: EXIT_INPUT for
+ * less speech than RNL_SPEECH_MS_MIN. */
 int answer_add_file(const answer *a, const char *path);
-/* Whether the file can be read as a sound at all; adds nothing. */
+/* Whether the file can be added so far as it alone decides; adds nothing. */
 int answer_check_file(const answer *a, const char *path);
 /* Whether a sound can be written under this name, which must not be that of a file that is read:
  * EXIT_OK or the code of a complaint, before the work and not after it. */

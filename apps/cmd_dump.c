@@ -147,7 +147,11 @@ static bool split_stage(dump *d, char *name) {
 }
 
 static int dump_stage(const options *o, rnl_model *model, rnl_session *session, dump *d) {
-    answer a = {.options = o, .model = model, .session = session, .mode = RNL_MODE_INTERLEAVED};
+    answer a = {.options = o,
+                .model = model,
+                .session = session,
+                .mode = RNL_MODE_INTERLEAVED,
+                .any_sound = true};
     if (!rnl_model_can(model, a.mode))
         a.mode = rnl_model_can(model, RNL_MODE_TRANSCRIBE) ? RNL_MODE_TRANSCRIBE : RNL_MODE_TEXT;
     int code = answer_add_system(&a);

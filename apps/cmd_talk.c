@@ -236,6 +236,9 @@ static int on_event(talk *t, rnl_live_event *e) {
         t->cutting = true;
         duplex_cut(t->duplex);
         break;
+    case RNL_LIVE_FALSE_ALARM:
+        if (t->options->push_to_talk) view_say(&t->view, "there is no speech in it");
+        break;
     case RNL_LIVE_TURN:
         return end_turn(t, e);
     case RNL_LIVE_SLOW:

@@ -13,7 +13,7 @@ enum { SAMPLES_PER_MS = VAD_RATE / 1000, GOOD_TURNS = 3 /* until an early cut is
 static const float odds_max = 2.3f; /* of one block: a probability of 0.91 */
 
 endpoint_config endpoint_config_default(void) {
-    return (endpoint_config){.enter = 0.5f,
+    return (endpoint_config){.enter = VAD_SPEECH_PROBABILITY,
                              .exit = 0.35f,
                              .mean_min = 0.6f,
                              .speech_ms_min = 250,
@@ -21,6 +21,7 @@ endpoint_config endpoint_config_default(void) {
                              .gap_ms = 160,
                              .doubt_ms_max = 1000,
                              .resume_ms = 64,
+                             .key_ms_min = RNL_SPEECH_MS_MIN,
                              .guess_ms = 100,
                              .end_ms = 500,
                              .end_ms_max = 900,
@@ -41,6 +42,7 @@ rnl_status endpoint_config_check(const endpoint_config *c, rnl_error *error) {
         {"gap_ms", c->gap_ms, 32, 1000},
         {"doubt_ms_max", c->doubt_ms_max, 100, 10000},
         {"resume_ms", c->resume_ms, 32, 500},
+        {"key_ms_min", c->key_ms_min, 32, 2000},
         {"guess_ms", c->guess_ms, 32, 1000},
         {"end_ms", c->end_ms, c->guess_ms, 5000},
         {"end_ms_max", c->end_ms_max, c->end_ms, 5000},
@@ -81,7 +83,7 @@ static void emit(const endpoint *t, turn_kind kind, turn_events *out) {
 /* Forgets the turn under way; what the turn before left stays. */
 static void listen(endpoint *t, turn_phase phase) {
     t->phase = phase;
-    t->silent = t->spoken = t->guessed = t->continues = false;
+    t->silent = t->spoken = t->begun = t->guessed = t->continues = false;
     t->spoken_count = t->resume_count = 0;
     t->probabilities = 0;
     t->odds = 0;
@@ -181,14 +183,21 @@ static void follow(endpoint *t, float probability, turn_events *out) {
     t->resume_count = sounds ? t->resume_count + 1 : 0;
     if (t->resume_count * (int64_t)VAD_BLOCK < samples_of(t->config.resume_ms)) return;
     t->silent = false;
-    if (!t->spoken) {
+    if (!t->spoken && !t->begun) {
         const int64_t key_begin = t->clip_begin;
         begin_clip(t, t->position - t->resume_count * (int64_t)VAD_BLOCK);
         if (t->clip_begin < key_begin) t->clip_begin = key_begin;
-        t->spoken = true;
+        t->begun = true;
     }
     if (t->guessed) emit(t, TURN_WITHDRAWN, out);
     t->guessed = false;
+}
+
+/* While the key is held: so much speech makes a turn, whatever pauses are within it. */
+static void weigh_key(endpoint *t, float probability) {
+    t->spoken_count += probability >= t->config.enter;
+    t->spoken =
+        t->begun && (int64_t)t->spoken_count * VAD_BLOCK >= samples_of(t->config.key_ms_min);
 }
 
 /* The clip is as long as it may be and nobody pauses: cut where speech is least probable, and the
@@ -204,6 +213,12 @@ static void cut(endpoint *t, turn_events *out) {
     t->continues = t->spoken = true;
     emit(t, TURN_ONSET, out);
     emit(t, TURN_CONFIRMED, out);
+}
+
+static void hold_on(endpoint *t) {
+    begin_clip(t, t->position);
+    t->begun = false;
+    t->spoken_count = 0;
 }
 
 /* SPEAKING after follow(): guess, end, or cut. */
@@ -230,12 +245,12 @@ static void conclude(endpoint *t, float probability, turn_events *out) {
         }
     }
     if (length + VAD_BLOCK <= cap) return;
-    if (!t->silent)
+    if (!t->silent && t->spoken)
         cut(t, out);
     else if (t->spoken)
         end_turn(t, TURN_BY_LENGTH, out);
     else
-        begin_clip(t, t->position); /* the key is held and nothing said: keep the newest sound */
+        hold_on(t); /* the key is held and nothing said: keep the newest sound */
 }
 
 static void release(endpoint *t, turn_reason reason, turn_events *out) {
@@ -267,6 +282,7 @@ void endpoint_push(endpoint *t, float probability, bool speaking, bool held, tur
         return;
     }
     follow(t, probability, out);
+    if (!t->spoken) weigh_key(t, probability);
     conclude(t, probability, out);
 }
 

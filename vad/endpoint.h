@@ -35,6 +35,7 @@ typedef struct endpoint_config {
     int gap_ms;           /* silence that refutes a suspicion, [32, 1000]; default 160 */
     int doubt_ms_max;     /* longest suspicion, [100, 10000]; default 1000 */
     int resume_ms;        /* speech that ends a pause: shorter is a click, [32, 500]; default 64 */
+    int key_ms_min;       /* push-to-talk: speech that makes a turn, [32, 2000]; default 150 */
 
     int guess_ms;    /* silence at which the end is guessed; kept in the clip, [32, 1000]; 100 */
     int end_ms;      /* silence that ends a turn, [guess_ms, 5000]; default 500 */
@@ -102,10 +103,11 @@ typedef struct endpoint {
     int64_t clip_begin, speech_begin;
     int64_t speech_end;    /* valid while silent */
     bool silent;           /* the last spoken block lies behind */
-    bool spoken;           /* the turn holds speech; with push-to-talk it may not yet */
+    bool spoken;           /* the turn holds speech; with push-to-talk it may not yet, */
+    bool begun;            /* although something was heard: the clip begins there */
     bool guessed;          /* GUESS is out and not withdrawn */
     bool continues;        /* the clip begins where the previous one was cut by length */
-    int spoken_count;      /* blocks at or above exit */
+    int spoken_count;      /* blocks at or above exit; with push-to-talk at or above enter */
     int resume_count;      /* blocks of a sound within a pause */
     double probabilities;  /* sum over the spoken blocks */
     float odds;            /* sum of log odds, never below 0 */

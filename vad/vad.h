@@ -13,6 +13,8 @@ enum {
     VAD_RATE = 16000, /* Hz */
     VAD_BLOCK = 512   /* samples, 32 ms */
 };
+/* From this probability on a block is taken for speech where nothing else is known. */
+#define VAD_SPEECH_PROBABILITY 0.5f
 
 typedef struct vad_state {
     float *context; /* [64] the end of the previous block */

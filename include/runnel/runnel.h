@@ -163,6 +163,17 @@ RNL_API bool rnl_model_can(const rnl_model *model, rnl_mode mode);
  * none. */
 RNL_API const char *rnl_model_system_prompt(const rnl_model *model, rnl_mode mode);
 
+/* Less speech than this is none: a breath, a click, a key. */
+enum { RNL_SPEECH_MS_MIN = 150 };
+/* How much speech there is in a clip, in ms (of whole blocks of 32 ms), as the voice activity
+ * network hears it. For callers that must not answer silence or noise: a model asked for an answer
+ * makes one up. samples [count] mono, rate [4000, 768000] Hz. About 1 ms of work a second of sound;
+ * allocates for the length of the call; any thread. RNL_ERR_ARGUMENT, RNL_ERR_DATA (a sample that
+ * is not a number), RNL_ERR_MEMORY; *ms is 0 then. */
+RNL_API RNL_MUST_USE rnl_status rnl_model_speech_ms(const rnl_model *model, const float *samples,
+                                                    size_t count, int rate, double *ms,
+                                                    rnl_error *error);
+
 /* ---- Session: one conversation ---- */
 
 typedef struct rnl_session rnl_session;

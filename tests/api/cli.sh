@@ -154,8 +154,8 @@ cp "$source/tests/data/gguf/mmproj-tiny-F16.gguf" audiodecoder-x.gguf
 refuse 3 "v1 set" "v1" "$runnel" info audiodecoder-x.gguf
 
 # ---- Sounds that are refused: code 5
-python3 - <<'PY'
-import struct
+python3 - "$question" <<'PY'
+import struct, sys, wave
 def wav(name, rate, channels, samples, fmt=1, bits=16, data=None):
     body = data if data is not None else b"".join(struct.pack("<h", s) for s in samples)
     head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(body), b"WAVE", b"fmt ", 16, fmt,
@@ -171,7 +171,9 @@ wav("zero.wav", 0, 1, [100] * 1000)
 wav("nan.wav", 16000, 1, [], 3, 32, struct.pack("<f", float("nan")) * 16000)
 wav("long.wav", 16000, 1, [1] * 16000 * 61)
 wav("silent.wav", 16000, 1, [0] * 16000)
-wav("minute.wav", 16000, 1, [0] * 16000 * 60)
+with wave.open(sys.argv[1]) as q:
+    spoken = q.readframes(q.getnframes())
+wav("minute.wav", 16000, 1, [], data=(spoken * 60)[:2 * 16000 * 60])
 open("empty.wav", "wb").close()
 honest = open("short.wav", "rb").read()
 open("lies.wav", "wb").write(honest.replace(struct.pack("<I", 200), b"\xff\xff\xff\x7f"))
@@ -188,7 +190,7 @@ refuse 5 "0 Hz" "4000 to 768000\|read" "$runnel" reply zero.wav
 refuse 5 "NaN" "not a number" "$runnel" reply nan.wav
 refuse 5 "too long" "transcribe" "$runnel" reply long.wav
 refuse 5 "text as sound" "no sound file" "$runnel" reply text.gguf
-expect 0 "silence is taken" "$runnel" reply -q silent.wav -o s.wav
+refuse 5 "silence" "no speech" "$runnel" reply -q silent.wav -o s.wav
 refuse 5 "text not UTF-8" "UTF-8" "$runnel" chat "$(printf 'caf\351')"
 refuse 5 "nothing to say" "no text" "$runnel" say ""
 
