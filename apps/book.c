@@ -1,10 +1,12 @@
 #include "apps/book.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "apps/commands.h"
 #include "apps/ending.h"
@@ -19,6 +21,7 @@
 #include "apps/sources.h"
 #include "audio/file.h"
 #include "core/clock.h"
+#include "core/hash_table.h"
 #include "core/json.h"
 
 enum { CLOCK_CAP = 64 };
@@ -41,6 +44,7 @@ typedef struct book {
     int cut_count, silent_count; /* sentences that hit the limit, that gave no sound */
     rnl_reply reply;             /* of the sentence spoken last */
     reply_times times;
+    uint64_t made[2]; /* two hashes of the settings and of all pieces with the gaps before them */
 } book;
 
 static double pause_of(const options *o, script_gap gap) {
@@ -82,6 +86,43 @@ static char *settings_line(const book *b) {
     char *line = json_text(o);
     json_drop(&o);
     return line;
+}
+
+static void begin_note(book *b, const char *settings) {
+    for (int i = 0; i < 2; i++) {
+        b->made[i] = hash_bytes(HASH_START, i == 0 ? "a" : "b", 1);
+        b->made[i] = hash_bytes(b->made[i], settings, strlen(settings));
+    }
+}
+
+static void note_piece(book *b) {
+    for (int i = 0; i < 2; i++) {
+        b->made[i] = hash_bytes(b->made[i], &b->piece.gap, sizeof b->piece.gap);
+        b->made[i] = hash_bytes(b->made[i], b->piece.text, b->piece.size + 1);
+    }
+}
+
+static void note_of(const book *b, char note[PARTS_NOTE_CAP]) {
+    (void)snprintf(note, PARTS_NOTE_CAP, "%016" PRIx64 "%016" PRIx64, b->made[0], b->made[1]);
+}
+
+/* Whether the output is there and was made of this text with these settings. The text is read for
+ * it, and begun again. */
+static bool is_made(book *b, const char *settings) {
+    char want[PARTS_NOTE_CAP], got[PARTS_NOTE_CAP];
+    rnl_error error = {0};
+    if (parts_wait(book_output(b->o)) || !parts_get_note(book_output(b->o), got) ||
+        fseek(b->file, 0, SEEK_SET) != 0)
+        return false;
+    script *s = script_create(b->file, b->name, b->o->plain, char_max(b->o));
+    rnl_status status = s != NULL ? RNL_OK : RNL_ERR_MEMORY;
+    begin_note(b, settings);
+    while (status == RNL_OK && (status = script_next(s, &b->piece, &error)) == RNL_OK)
+        note_piece(b);
+    script_destroy(&s);
+    rewind(b->file);
+    note_of(b, want);
+    return status == RNL_DONE && strcmp(want, got) == 0;
 }
 
 /* ---- Telling ---- */
@@ -198,6 +239,7 @@ static int speak_all(book *b) {
                             error.text);
         part done;
         int code;
+        note_piece(b);
         const bool passed = parts_passed(b->parts, b->piece.text, &done, &code);
         if (!passed && !b->speaking) {
             b->speaking = true;
@@ -237,21 +279,30 @@ static void tell(book *b, int code) {
 }
 
 static int speak_file(book *b) {
-    char *settings = settings_line(b);
+    char *settings = settings_line(b), note[PARTS_NOTE_CAP];
+    if (settings != NULL && b->o->resume && is_made(b, settings)) {
+        free(settings);
+        book_tell_finished(b->o);
+        return EXIT_OK;
+    }
     b->script = script_create(b->file, b->name, b->o->plain, char_max(b->o));
     if (settings == NULL || b->script == NULL) {
         free(settings);
         return complain(EXIT_FAILED, "memory is exhausted");
     }
     int code = parts_open(book_output(b->o), settings, RNL_RATE_OUT, b->o->resume, &b->parts);
+    begin_note(b, settings);
     free(settings);
     if (code != EXIT_OK) return code;
     b->began = clock_seconds();
     code = speak_all(b);
-    if (code == EXIT_OK && parts_piece_count(b->parts) == 0)
+    if (code == EXIT_OK && parts_piece_count(b->parts) == 0) {
         code = complain(EXIT_INPUT, "%s: there is no text to speak", b->name);
-    else if (code == EXIT_OK)
+    } else if (code == EXIT_OK) {
+        note_of(b, note);
+        parts_set_note(b->parts, note);
         code = parts_finish(b->parts, show_writing, b);
+    }
     tell(b, code);
     parts_close(&b->parts);
     return code;
@@ -260,6 +311,10 @@ static int speak_file(book *b) {
 static FILE *open_text(const char *path, const char *argument) {
     if (path == NULL) return fmemopen((void *)argument, strlen(argument), "rb");
     return strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+}
+
+void book_tell_finished(const options *o) {
+    if (!o->quiet) (void)fprintf(stderr, "%s: is finished already\n", book_output(o));
 }
 
 int book_speak(const options *o, rnl_model *model, rnl_session *session, const char *prompt) {
@@ -307,6 +362,12 @@ int book_check(const options *o, bool *finished) {
         if (S_ISDIR(st.st_mode))
             return complain(EXIT_INPUT, "%s: this is a folder; name a text file", path);
     }
-    *finished = o->resume && !parts_wait(output) && stat(output, &st) == 0;
+    /* With a note at the output the text and the model decide (is_made), unless the text comes
+     * through a pipe, which cannot be read twice. */
+    char note[PARTS_NOTE_CAP];
+    const bool once =
+        path != NULL && strcmp(path, "-") == 0 && lseek(STDIN_FILENO, 0, SEEK_CUR) < 0;
+    *finished = o->resume && !parts_wait(output) && stat(output, &st) == 0 &&
+                (once || !parts_get_note(output, note));
     return EXIT_OK;
 }

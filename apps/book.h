@@ -13,6 +13,8 @@ int book_speak(const options *o, rnl_model *model, rnl_session *session, const c
 /* What can be refused before a model is opened: the target, a text that is not there or empty, an
  * earlier run. o has one argument or a file of -f. *finished: there is nothing left to do. */
 int book_check(const options *o, bool *finished);
+/* "OUT: is finished already" */
+void book_tell_finished(const options *o);
 /* The file that is written: -o, or "say.wav". */
 const char *book_output(const options *o);
 

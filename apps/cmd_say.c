@@ -46,7 +46,7 @@ static int run(const options *o) {
     int code = book_check(o, &finished);
     if (code != EXIT_OK) return code;
     if (finished) {
-        if (!o->quiet) (void)fprintf(stderr, "%s: is finished already\n", book_output(o));
+        book_tell_finished(o);
         return EXIT_OK;
     }
     rnl_model *model = open_model(o, &code);

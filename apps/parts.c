@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "apps/ending.h"
@@ -25,8 +27,9 @@ struct parts {
     int64_t log_size;            /* bytes of the log that hold */
     bool reading;                /* there may be pieces of an earlier run in the log */
     bool locked;                 /* the folder is ours */
-    bool heard;                  /* a piece has samples */
-    json *record;                /* of the piece passed last */
+    char note[PARTS_NOTE_CAP];
+    bool heard;   /* a piece has samples */
+    json *record; /* of the piece passed last */
     char line[LINE_CAP];
 };
 
@@ -281,6 +284,19 @@ int parts_piece_count(const parts *p) {
 
 /* ---- The end ---- */
 
+static const char note_name[] = "user.runnel.made_of";
+
+void parts_set_note(parts *p, const char *note) {
+    (void)snprintf(p->note, sizeof p->note, "%s", note);
+}
+
+bool parts_get_note(const char *output, char note[PARTS_NOTE_CAP]) {
+    const ssize_t size = getxattr(output, note_name, note, PARTS_NOTE_CAP - 1);
+    if (size <= 0) return false;
+    note[size] = '\0';
+    return true;
+}
+
 static int copy_samples(parts *p, sound_writer *w, void (*tick)(void *, double), void *context) {
     float samples[BLOCK];
     rnl_error error = {0};
@@ -316,6 +332,8 @@ int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *c
         return complain(exit_code(&error), "%s", error.text);
     doomed_add(sound_writer_temporary(w));
     int code = copy_samples(p, w, tick, context);
+    if (p->note[0] != '\0') /* where it cannot be kept, a later run believes the file */
+        (void)!setxattr(sound_writer_temporary(w), note_name, p->note, strlen(p->note), 0);
     if (code == EXIT_OK && sound_writer_finish(&w, &error) != RNL_OK)
         code = complain(EXIT_FAILED, "%s", error.text);
     sound_writer_abort(&w);

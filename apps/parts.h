@@ -46,6 +46,12 @@ int parts_piece_count(const parts *p);
  * EXIT_FAILED after a complaint, and no output, when no piece has a sample: the folder goes,
  * too. */
 int parts_finish(parts *p, void (*tick)(void *context, double fraction), void *context);
+/* Before parts_finish: what the output is made of, in at most PARTS_NOTE_CAP - 1 characters. It is
+ * kept with the output where the file system keeps such notes (an extended attribute). */
+enum { PARTS_NOTE_CAP = 64 };
+void parts_set_note(parts *p, const char *note);
+/* The note of an output. False: it has none. */
+bool parts_get_note(const char *output, char note[PARTS_NOTE_CAP]);
 /* The folder stays when there is a finished piece. NULL is fine. */
 void parts_close(parts **p);
 

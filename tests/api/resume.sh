@@ -131,4 +131,29 @@ cp s.wav resumed.wav && rm s.wav
 expect 0 "say, in one go" say
 check "say, in one go: the same" cmp s.wav resumed.wav
 
+# ---- What is finished, and of what: where the file system keeps notes of files
+if python3 -c 'import os; os.setxattr("s.wav", "user.test", b"1")' 2> err; then
+    touch -d 2001-01-01 s.wav
+    finished() { # finished NAME COMMAND...: nothing is done
+        expect 0 "$@"
+        check "$1: nothing is done" [ "$(stat -c %Y s.wav)" -lt 1000000000 ]
+    }
+    finished "the same again" say
+    use=copy.gguf finished "the same model under another name" say
+    printf '%s' "$three" > text.txt
+    finished "the same text as a file" "$runnel" say -q -f text.txt -m model.gguf -o s.wav --resume
+    printf 'Who are you? The kitchen light is on.\n\nWhat is seven plus five?' > text.txt
+    for command in "-f text.txt" "-f text.txt --seed 3" "Who. --seed 3"; do
+        touch -d 2001-01-01 s.wav
+        # shellcheck disable=SC2086
+        expect 0 "say $command" "$runnel" say -q $command -m model.gguf -o s.wav --resume
+        check "say $command: done anew" [ "$(stat -c %Y s.wav)" -gt 1000000000 ]
+    done
+    touch -d 2001-01-01 s.wav
+    expect 0 "other bits" "$runnel" say -q Who. --seed 3 -m other.gguf -o s.wav --resume
+    check "other bits: done anew" [ "$(stat -c %Y s.wav)" -gt 1000000000 ]
+    cp --no-preserve=xattr s.wav t.wav && mv t.wav s.wav && touch -d 2001-01-01 s.wav
+    finished "without a note the file is believed" say
+fi
+
 summary
