@@ -41,7 +41,8 @@ typedef struct rnl_live_config {
     bool speculation;  /* answer silently at the first guess of the end; default true. The answer is
                          * the same, bit for bit; it is there sooner and costs computing */
     bool barge_in;     /* the user may interrupt a reply; default true */
-    bool push_to_talk; /* rnl_live_hold says when a turn begins and ends; default false */
+    bool push_to_talk; /* rnl_live_hold says when a turn begins and ends; less than
+                        * RNL_SPEECH_MS_MIN of speech is none (FALSE_ALARM); default false */
     bool echo_cancel;  /* remove what is played from the microphone; default true. Costs 10 ms */
     int echo_delay_ms; /* loudspeaker to microphone, [0, 500]; -1 (default): estimated */
     bool volume_inside; /* duck, fade and cut are done to what is pulled; default true. false: the
