@@ -70,6 +70,7 @@ int answer_add_file(const answer *a, const char *path) {
     rnl_error error = {0};
     const int code = read_file(a, path, &s);
     if (code != EXIT_OK) return code;
+    (void)inputs_tell_faults(path, &s.faults); /* the rest is a question still */
     rnl_status status;
     while ((status = rnl_session_add_audio(a->session, s.samples, s.count, s.rate, &error)) ==
            RNL_AGAIN) /* the clip before is being encoded */

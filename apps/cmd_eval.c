@@ -69,10 +69,12 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
     one x = {.job = job, .result = r};
     const recording_hooks hooks = {.context = &x, .begin = on_begin, .piece = on_piece};
     const double begin = clock_seconds();
+    const char *path = e->refs.paths[input];
+    sound_faults faults = {0};
     int code = append(r, "", 0) ? EXIT_OK : EXIT_FAILED;
     if (code == EXIT_OK)
-        code =
-            recording_run(job->transcript, e->refs.paths[input], &e->sound, &hooks, seconds, error);
+        code = recording_run(job->transcript, path, &e->sound, &hooks, seconds, &faults, error);
+    if (code == EXIT_OK) recordings_tell_faults(job, path, &faults);
     r->seconds = *seconds;
     r->elapsed = clock_seconds() - begin;
     const char *text = e->refs.texts[input];

@@ -10,6 +10,7 @@
 
 #include "apps/commands.h"
 #include "apps/ending.h"
+#include "apps/inputs.h"
 #include "apps/keys.h"
 #include "apps/messages.h"
 #include "apps/open.h"
@@ -76,7 +77,11 @@ static int open_duplex(talk *t) {
     }
     t->files = is_silent_kind(c.input);
     const rnl_status status = duplex_open(&c, &t->duplex, &error);
-    if (status == RNL_OK) return EXIT_OK;
+    if (status == RNL_OK) {
+        const sound_faults *faults = duplex_facts(t->duplex)->faults;
+        if (faults != NULL) (void)inputs_tell_faults(strchr(c.input, ':') + 1, faults);
+        return EXIT_OK;
+    }
     const int code = status == RNL_ERR_ARGUMENT                           ? EXIT_USAGE
                      : t->files || (c.output && is_silent_kind(c.output)) ? EXIT_INPUT
                                                                           : EXIT_DEVICE;
@@ -136,10 +141,10 @@ static int listen(talk *t) {
             const int code = record_write(t->record, b.mic, b.reference, DUPLEX_BLOCK);
             if (code != EXIT_OK) return code;
         }
-        const rnl_live_sound sound = {
+        const rnl_live_sound block = {
             .mic = b.mic, .reference = b.reference, .count = DUPLEX_BLOCK, .adc_us = b.adc_us};
         size_t taken; /* less than all only when the loop has slept for 4 s: then it is lost */
-        if (rnl_live_push(t->live, &sound, duplex_now_us(t->duplex), &taken, &error) != RNL_OK)
+        if (rnl_live_push(t->live, &block, duplex_now_us(t->duplex), &taken, &error) != RNL_OK)
             return failed(&error);
     }
     return EXIT_OK;

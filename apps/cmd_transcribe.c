@@ -75,14 +75,17 @@ static bool open_outputs(one *x, rnl_error *error) {
     return done;
 }
 
-/* Whether an earlier run has done this input, and all that it wrote is still there. */
-static bool is_done(const run_state *run, const char *path) {
+/* Whether an earlier run has done this input, and all that it wrote is still there; and whether the
+ * input was damaged then. */
+static bool is_done(const run_state *run, const char *path, bool *is_damaged) {
     manifest_input file;
+    *is_damaged = false;
     if (run->manifest == NULL || !manifest_look(path, &file) ||
         !manifest_is_done(run->manifest, &file))
         return false;
     const int channels = manifest_channels(run->manifest, &file);
     bool there = true;
+    *is_damaged = manifest_is_damaged(run->manifest, &file);
     for (int channel = channels > 0 ? 1 : 0; channel <= channels && there; channel++) {
         output_place p = place_of(run, path, channel);
         there = p.folder != NULL && p.name != NULL &&
@@ -154,6 +157,24 @@ static int on_piece(void *context, const rnl_piece *piece, rnl_error *error) {
     return done ? EXIT_OK : EXIT_FAILED;
 }
 
+/* What is missing, behind the pieces of `--json`. */
+static bool put_faults(const one *x, const sound_faults *faults, rnl_error *error) {
+    recordings *r = &x->run->all;
+    if (!r->options->json || faults->place_count == 0) return true;
+    char *line = format_faults_json(&x->head, faults);
+    if (line == NULL) {
+        (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+        return false;
+    }
+    (void)pthread_mutex_lock(&r->lock);
+    (void)puts(line);
+    const bool done = fflush(stdout) == 0 && ferror(stdout) == 0;
+    (void)pthread_mutex_unlock(&r->lock);
+    free(line);
+    if (!done) (void)status_fail(error, RNL_ERR_IO, "standard output cannot be written");
+    return done;
+}
+
 /* Where the recording was left, and how to go on. With nothing half-written. kept: what an earlier
  * run has written was not replaced by the part that was heard now. */
 static void tell_stop(const one *x, double seconds, bool kept) {
@@ -188,12 +209,15 @@ static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
     how.per_channel = false;
     if (x->channel > 0) how.channel = x->channel;
     const recording_hooks hooks = {.context = x, .begin = on_begin, .piece = on_piece};
-    int code = recording_run(x->job->transcript, x->path, &how, &hooks, seconds, error);
+    sound_faults faults;
+    int code = recording_run(x->job->transcript, x->path, &how, &hooks, seconds, &faults, error);
     const bool kept = code == EXIT_STOPPED && outputs_replace(&x->outputs);
     if ((code == EXIT_OK || (code == EXIT_STOPPED && !kept)) &&
-        !outputs_commit(&x->outputs, *seconds, error))
+        (!outputs_commit(&x->outputs, *seconds, &faults, error) || !put_faults(x, &faults, error)))
         code = EXIT_FAILED;
     outputs_abort(&x->outputs);
+    /* Channels of one file are damaged alike: the first tells of it. */
+    if (code == EXIT_OK && x->channel <= 1) recordings_tell_faults(x->job, x->path, &faults);
     if (code == EXIT_STOPPED) tell_stop(x, *seconds, kept);
     return code;
 }
@@ -205,13 +229,14 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
     const bool is_file = manifest_look(x.path, &file);
     int code = EXIT_OK, channels = 0;
     if (run->sound.per_channel) {
-        channels = recording_channels(x.path, error);
+        channels = recording_channels(x.path, &run->sound, error);
         if (channels == 0) return EXIT_INPUT;
     }
     for (x.channel = channels > 0 ? 1 : 0; x.channel <= channels && code == EXIT_OK; x.channel++)
         code = transcribe_channel(&x, seconds, error);
     if (code != EXIT_OK || run->manifest == NULL || !is_file) return code;
     file.channels = channels;
+    file.damaged = job->damaged;
     (void)pthread_mutex_lock(&job->all->lock);
     if (!manifest_add(run->manifest, &file, *seconds, error)) code = EXIT_FAILED;
     (void)pthread_mutex_unlock(&job->all->lock);
@@ -253,18 +278,25 @@ static void skip(recordings *r, size_t input) {
 /* Leaves out what another shard does, and what the manifest says is done. */
 static void skip_others(run_state *run) {
     recordings *r = &run->all;
-    size_t finished = 0;
+    size_t finished = 0, damaged = 0;
+    const bool again = r->options->resume_damaged;
     for (size_t i = 0; i < r->list.count; i++) {
         const char *path = r->list.paths[i];
+        bool is_damaged;
         if (shard_of(path, run->shard_count) != run->shard) {
             skip(r, i);
-        } else if (r->states[i] == RECORDING_WAITING && is_done(run, path)) {
+        } else if (r->states[i] == RECORDING_WAITING && is_done(run, path, &is_damaged)) {
+            if (is_damaged && again) continue;
             skip(r, i);
             finished++;
+            if (is_damaged) damaged++;
         }
     }
     if (finished > 0 && !r->options->quiet)
         (void)fprintf(stderr, "%zu recordings are done already\n", finished);
+    if (damaged > 0 && !r->options->quiet)
+        (void)fprintf(stderr, "%zu of them are damaged; --resume-damaged does these again\n",
+                      damaged);
 }
 
 static int open_manifest(run_state *run, const rnl_model *model) {
@@ -272,8 +304,8 @@ static int open_manifest(run_state *run, const rnl_model *model) {
     char settings[FINGERPRINT_SIZE];
     if (o->output_folder == NULL) return EXIT_OK;
     fingerprint_of(&command_transcribe, o, model, RNL_MODE_TRANSCRIBE, settings);
-    return manifest_open(o->output_folder, settings, run->shard, run->shard_count, o->resume,
-                         &run->manifest);
+    return manifest_open(o->output_folder, settings, run->shard, run->shard_count,
+                         o->resume || o->resume_damaged, &run->manifest);
 }
 
 /* ---- Options ---- */
@@ -303,8 +335,9 @@ static int check_options(run_state *run, const options *o) {
                             o->output);
         run->formats = 1u << kind;
     }
-    if (o->resume && o->output_folder == NULL)
-        return complain(EXIT_USAGE, "--resume needs the --output-dir of the run to go on with");
+    if ((o->resume || o->resume_damaged) && o->output_folder == NULL)
+        return complain(EXIT_USAGE, "%s needs the --output-dir of the run to go on with",
+                        o->resume ? "--resume" : "--resume-damaged");
     run->text_shown = run->formats == 0 && !o->json;
     run->colour = o->colour && colour_allowed(STDOUT_FILENO);
     return inputs_sound_config(o, &run->sound);
@@ -376,6 +409,10 @@ static const option_row rows[] = {
      .help = "where they go (default: beside the recording)",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(output_folder)},
+    {.name = "resume-damaged",
+     .help = "as --resume, but damaged recordings are done again",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(resume_damaged)},
     {.name = "shard",
      .value = "I/N",
      .help = "work on share I of N, counted from 0",

@@ -148,6 +148,27 @@ char *format_piece_json(const format_head *head, const rnl_piece *p) {
     return line;
 }
 
+static json_draft *places_of(const sound_faults *faults) {
+    json_draft *places = json_new_array();
+    for (int i = 0; i < faults->place_count; i++) {
+        json_draft *place = json_new_array();
+        json_append(place, json_new_number(rounded(faults->places[i].from)));
+        json_append(place, json_new_number(rounded(faults->places[i].to)));
+        json_append(places, place);
+    }
+    return places;
+}
+
+char *format_faults_json(const format_head *head, const sound_faults *faults) {
+    json_draft *o = json_new_object();
+    json_set(o, "input", string(head->input));
+    if (head->channel > 0) json_set(o, "channel", json_new_int(head->channel));
+    json_set(o, "damaged", places_of(faults));
+    char *line = json_text(o);
+    json_drop(&o);
+    return line;
+}
+
 static bool write_json(FILE *out, const char *before, json_draft *o, const char *after) {
     char *line = json_text(o);
     json_drop(&o);
@@ -279,13 +300,45 @@ bool format_piece(format_writer *w, const rnl_piece *piece) {
     return true;
 }
 
-bool format_end(format_writer **out, double seconds) {
+static bool end_json(format_writer *w, double seconds, const sound_faults *faults) {
+    (void)fprintf(w->out, "%s],\n", w->count > 0 ? "\n" : "");
+    if (faults->place_count > 0 && !write_json(w->out, "\"damaged\": ", places_of(faults), ",\n"))
+        return false;
+    (void)fprintf(w->out, "\"duration\": %.3f}\n", seconds);
+    return true;
+}
+
+static void put_notes(const format_writer *w, const sound_faults *faults) {
+    for (int i = 0; i < faults->place_count; i++) {
+        const sound_place *p = &faults->places[i];
+        (void)fputs(p->cut_off ? "NOTE the recording is cut off at " : "NOTE damaged from ",
+                    w->out);
+        put_time(w->out, p->from, '.');
+        if (!p->cut_off || p->to > p->from) {
+            (void)fputs(p->cut_off ? " of " : " to ", w->out);
+            put_time(w->out, p->to, '.');
+        }
+        (void)fputs("\n\n", w->out);
+    }
+}
+
+static bool put_faults_line(const format_writer *w, const sound_faults *faults) {
+    const format_head head = {.input = w->input, .channel = w->channel};
+    char *line = format_faults_json(&head, faults);
+    if (line == NULL) return false;
+    (void)fprintf(w->out, "%s\n", line);
+    free(line);
+    return true;
+}
+
+bool format_end(format_writer **out, double seconds, const sound_faults *faults) {
     format_writer *w = *out;
     if (w == NULL) return true;
     bool done = true;
     if (w->kind == FORMAT_SRT || w->kind == FORMAT_VTT) done = subtitles_end(&w->subtitles);
-    if (w->kind == FORMAT_JSON)
-        (void)fprintf(w->out, "%s],\n\"duration\": %.3f}\n", w->count > 0 ? "\n" : "", seconds);
+    if (w->kind == FORMAT_VTT) put_notes(w, faults);
+    if (w->kind == FORMAT_JSON) done = end_json(w, seconds, faults);
+    if (w->kind == FORMAT_JSONL && faults->place_count > 0) done = put_faults_line(w, faults);
     format_drop(out);
     return done;
 }

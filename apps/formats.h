@@ -6,6 +6,8 @@
 #include <runnel/runnel_transcript.h>
 #include <stdio.h>
 
+#include "audio/file.h"
+
 typedef enum format_kind {
     FORMAT_TXT,   /* a line for each segment */
     FORMAT_SRT,   /* SubRip; lines and durations as in subtitles.h, as VTT */
@@ -37,12 +39,15 @@ typedef struct format_writer format_writer;
 format_writer *format_begin(format_kind kind, FILE *out, const format_head *head);
 /* False: no memory; what goes wrong with the file is found by ferror when it is closed. */
 bool format_piece(format_writer *w, const rnl_piece *piece);
-/* Writes the end and frees w; seconds of sound in all. NULL is fine. False: no memory. */
-bool format_end(format_writer **w, double seconds);
+/* Writes the end and frees w; seconds of sound in all, and what is missing in it. NULL is fine.
+ * False: no memory. */
+bool format_end(format_writer **w, double seconds, const sound_faults *faults);
 /* Frees w and writes nothing more. */
 void format_drop(format_writer **w);
 
 /* One line of JSON for a piece (`--json`), allocated; NULL: no memory. */
 char *format_piece_json(const format_head *head, const rnl_piece *piece);
+/* Likewise, of what is missing in a sound: its name, its channel, "damaged": [[from, to], ...]. */
+char *format_faults_json(const format_head *head, const sound_faults *faults);
 
 #endif

@@ -250,6 +250,7 @@ int inputs_sound_config(const options *o, sound_config *config) {
     *config = sound_config_default();
     config->per_channel = o->per_channel;
     if (o->channel > 0) config->channel = o->channel;
+    if (o->track > 0) config->track = o->track;
     config->raw = o->raw_rate > 0 || o->raw_channels > 0 || o->raw_format != NULL;
     if (o->raw_rate > 0) config->raw_rate = o->raw_rate;
     if (o->raw_channels > 0) config->raw_channels = o->raw_channels;
@@ -260,4 +261,19 @@ int inputs_sound_config(const options *o, sound_config *config) {
         return complain(EXIT_USAGE, "--raw-format: '%s' is not s16le, s32le or f32le",
                         o->raw_format);
     return EXIT_OK;
+}
+
+int inputs_tell_faults(const char *path, const sound_faults *faults) {
+    enum { TOLD = 8 };
+    char text[RNL_ERROR_TEXT_CAP];
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    for (int i = 0; sound_faults_text(faults, name, i, text, sizeof text); i++) {
+        const bool is_place = i < faults->place_count, is_last = i == faults->place_count - 1;
+        if (is_place && i >= TOLD && !is_last) continue;
+        (void)complain(EXIT_INPUT, "%s", text);
+    }
+    if (faults->place_count > TOLD + 1)
+        (void)complain(EXIT_INPUT, "%s: %d more places are damaged", name,
+                       faults->place_count - TOLD - 1);
+    return faults->place_count > 0 ? EXIT_INPUT : EXIT_OK;
 }

@@ -53,5 +53,8 @@ bool inputs_first_of_name(const input_list *list, const char *folder, size_t *fi
 /* How to read sounds by --channel, --per-channel and --raw-*. EXIT_OK, or the code of a complaint
  * about values that make no sense. */
 int inputs_sound_config(const options *o, sound_config *config);
+/* Says on stderr what is missing in a sound, a line for each place; of many the first and the last.
+ * EXIT_INPUT when something is, else EXIT_OK (channels out of phase are told, too). */
+int inputs_tell_faults(const char *path, const sound_faults *faults);
 
 #endif

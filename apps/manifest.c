@@ -24,6 +24,7 @@ enum { LINE_CAP = 1 << 16, FILE_SIZE_CAP = 1 << 30, CHANNEL_CAP = 1024 };
 typedef struct done_row {
     uint64_t a, b;
     int channels;
+    bool damaged;
 } done_row;
 
 struct manifest {
@@ -58,8 +59,11 @@ static size_t find_row(const manifest *m, const done_row *r) {
 
 static bool add_row(manifest *m, done_row r) {
     const size_t at = find_row(m, &r);
-    if (at != HASH_NONE) m->rows[at].channels = r.channels; /* done anew */
-    if (at != HASH_NONE) return true;
+    if (at != HASH_NONE) { /* done anew; in whatever order lines are read, once whole is whole */
+        m->rows[at].channels = r.channels;
+        m->rows[at].damaged = m->rows[at].damaged && r.damaged;
+        return true;
+    }
     if (m->row_count == m->row_cap) {
         const size_t cap = m->row_cap == 0 ? 64 : 2 * m->row_cap;
         done_row *grown = realloc(m->rows, cap * sizeof *grown);
@@ -120,6 +124,7 @@ static bool take_line(manifest *m, const char *line, size_t size, bool *no_memor
     if (whole) {
         done_row r = row_of(path, path_size, file_size, changed, settings, settings_size);
         r.channels = (int)channels;
+        r.damaged = json_get(o, "damaged") != NULL;
         if (!add_row(m, r)) *no_memory = true;
     }
     free(allocated);
@@ -269,6 +274,7 @@ static done_row row_of_input(const manifest *m, const manifest_input *input) {
     done_row r = row_of(input->path, strlen(input->path), input->size, input->changed, m->settings,
                         strlen(m->settings));
     r.channels = input->channels;
+    r.damaged = input->damaged;
     return r;
 }
 
@@ -283,6 +289,12 @@ int manifest_channels(const manifest *m, const manifest_input *input) {
     return at != HASH_NONE ? m->rows[at].channels : 0;
 }
 
+bool manifest_is_damaged(const manifest *m, const manifest_input *input) {
+    const done_row r = row_of_input(m, input);
+    const size_t at = find_row(m, &r);
+    return at != HASH_NONE && m->rows[at].damaged;
+}
+
 bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error) {
     json_draft *o = json_new_object();
     set_path(o, input->path);
@@ -291,6 +303,7 @@ bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_
     json_set(o, "settings", json_new_string(m->settings, strlen(m->settings)));
     if (input->channels > 0) json_set(o, "channels", json_new_int(input->channels));
     json_set(o, "seconds", json_new_number(seconds));
+    if (input->damaged) json_set(o, "damaged", json_new_bool(true));
     char *line = json_text(o);
     json_drop(&o);
     if (line == NULL) {

@@ -11,6 +11,7 @@ typedef struct manifest_input {
     const char *path;
     int64_t size, changed; /* bytes; modification time, ns since 1970 */
     int channels;          /* that were written by themselves; 0: the input as one */
+    bool damaged;          /* something of its sound is missing; no part of what it is */
 } manifest_input;
 
 /* The input's size and time; false: it is not there. */
@@ -30,6 +31,8 @@ void manifest_close(manifest **m); /* NULL is fine; sets NULL */
 bool manifest_is_done(const manifest *m, const manifest_input *input);
 /* The channels of an input that is done. */
 int manifest_channels(const manifest *m, const manifest_input *input);
+/* Whether it is done, and was damaged when that was written last. */
+bool manifest_is_damaged(const manifest *m, const manifest_input *input);
 /* Adds a line and waits until it is on the disk. Any thread, one at a time (the caller locks).
  * False with a sentence in error. */
 bool manifest_add(manifest *m, const manifest_input *input, double seconds, rnl_error *error);

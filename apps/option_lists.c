@@ -190,13 +190,21 @@ static const option_row channel[] = {
      .min = 1,
      .max = SOUND_CHANNEL_CAP,
      .changes_result = true},
+    {.name = "track",
+     .value = "N",
+     .help = "hear sound track N of a film (default 1)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(track),
+     .min = 1,
+     .max = SOUND_TRACK_CAP,
+     .changes_result = true},
 };
 const option_list options_channel = OPTION_LIST(channel);
 
 static const option_row raw[] = {
     {.name = "raw-rate",
      .value = "HZ",
-     .help = "standard input without a header: its rate (16000)",
+     .help = "a pipe of samples without a header: their rate (16000)",
      .kind = OPTION_INT,
      .offset = OPTION_AT(raw_rate),
      .min = SOUND_RATE_MIN,

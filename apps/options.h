@@ -30,8 +30,9 @@ typedef struct options {
     double temperature, audio_temperature, seconds_max; /* -1: not given */
     const char *list;                                   /* files to work on, one name a line */
     const char *text_file;                              /* say: -f */
-    const char *raw_format; /* standard input without a header; NULL: not given */
-    int channel, raw_rate, raw_channels, sentence_max;     /* -1: not given */
+    const char *raw_format;                   /* standard input without a header; NULL: not given */
+    int channel, track;                       /* -1: not given */
+    int raw_rate, raw_channels, sentence_max; /* -1: not given */
     double pause_sentence, pause_paragraph, pause_heading; /* seconds; -1: not given */
     const char *output_formats;                            /* --output-format */
     const char *output_folder;                             /* --output-dir */
@@ -44,6 +45,7 @@ typedef struct options {
     const char *remove; /* models */
     bool calibrate;     /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
+    bool resume_damaged;
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     char **arguments;
     int argument_count;

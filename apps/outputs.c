@@ -73,14 +73,15 @@ bool outputs_piece(outputs *o, const rnl_piece *piece, rnl_error *error) {
     return true;
 }
 
-static bool complete_one(output *f, double seconds, rnl_error *error) {
-    if (!format_end(&f->writer, seconds)) return no_memory(error);
+static bool complete_one(output *f, double seconds, const sound_faults *faults, rnl_error *error) {
+    if (!format_end(&f->writer, seconds, faults)) return no_memory(error);
     return replacement_sync(&f->file, error);
 }
 
-bool outputs_commit(outputs *o, double seconds, rnl_error *error) {
+bool outputs_commit(outputs *o, double seconds, const sound_faults *faults, rnl_error *error) {
     bool done = true;
-    for (int i = 0; i < o->count && done; i++) done = complete_one(&o->files[i], seconds, error);
+    for (int i = 0; i < o->count && done; i++)
+        done = complete_one(&o->files[i], seconds, faults, error);
     for (int i = 0; i < o->count && done; i++) done = replacement_commit(&o->files[i].file, error);
     outputs_abort(o);
     return done;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "apps/ending.h"
 #include "apps/messages.h"
@@ -91,10 +92,12 @@ static int read_all(const running *r, sound_reader *reader, double *seconds) {
 }
 
 int recording_run(rnl_transcript *t, const char *path, const sound_config *config,
-                  const recording_hooks *hooks, double *seconds, rnl_error *error) {
+                  const recording_hooks *hooks, double *seconds, sound_faults *faults,
+                  rnl_error *error) {
     const running r = {.t = t, .path = path, .hooks = hooks, .error = error};
     sound_reader *reader = NULL;
     *seconds = 0.0;
+    *faults = (sound_faults){0};
     const rnl_status status = sound_reader_open(path, config, &reader, error);
     if (status != RNL_OK) return input_code(status);
     const sound_info *info = sound_reader_info(reader);
@@ -102,19 +105,22 @@ int recording_run(rnl_transcript *t, const char *path, const sound_config *confi
     const double length = info->frame_count > 0 ? (double)info->frame_count / info->rate : 0.0;
     int code = hooks->begin(hooks->context, length, error);
     if (code == EXIT_OK) code = read_all(&r, reader, seconds);
+    *faults = *sound_reader_faults(reader);
     sound_reader_close(&reader);
     return code;
 }
 
-int recording_channels(const char *path, rnl_error *error) {
-    if (strcmp(path, "-") == 0) {
+int recording_channels(const char *path, const sound_config *config, rnl_error *error) {
+    const bool is_input = strcmp(path, "-") == 0;
+    struct stat st;
+    if (is_input || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))) {
         (void)status_fail(error, RNL_ERR_ARGUMENT,
-                          "standard input: --per-channel reads a recording once for each channel; "
-                          "name a file");
+                          "%s: --per-channel reads a recording once for each channel; name a file",
+                          is_input ? "standard input" : path);
         return 0;
     }
     sound_reader *reader = NULL;
-    if (sound_reader_open(path, NULL, &reader, error) != RNL_OK) return 0;
+    if (sound_reader_open(path, config, &reader, error) != RNL_OK) return 0;
     const int channels = sound_reader_info(reader)->file_channels;
     sound_reader_close(&reader);
     return channels;

@@ -64,6 +64,14 @@ void recordings_progress(recordings_job *job, double done, const char *text) {
     (void)pthread_mutex_unlock(&r->lock);
 }
 
+void recordings_tell_faults(recordings_job *job, const char *path, const sound_faults *faults) {
+    recordings *r = job->all;
+    (void)pthread_mutex_lock(&r->lock);
+    if (faults->place_count > 0 || faults->out_of_phase) meter_clear(&r->meter);
+    if (inputs_tell_faults(path, faults) != EXIT_OK) job->damaged = true;
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
 /* ---- Jobs ---- */
 
 static void add_stats(recordings *r, const rnl_transcript_stats *one) {
@@ -94,6 +102,7 @@ static void *run_job(void *context) {
         (void)pthread_mutex_unlock(&r->lock);
         rnl_error error = {0};
         double seconds = 0.0;
+        job->damaged = false;
         const int code = r->work(job, input, &seconds, &error);
         rnl_transcript_stats stats;
         rnl_transcript_get_stats(job->transcript, &stats);
@@ -104,6 +113,8 @@ static void *run_job(void *context) {
         if (code == EXIT_OK) {
             r->states[input] = RECORDING_DONE;
             r->done_count++;
+            if (job->damaged) r->damaged_count++;
+            if (job->damaged && r->code == EXIT_OK) r->code = EXIT_INPUT;
         } else if (code == EXIT_STOPPED) {
             r->stopped = true;
         } else {
@@ -159,6 +170,9 @@ static void tell(const recordings *r) {
         if (r->states[i] == RECORDING_FAILED)
             (void)complain(EXIT_FAILED, "%s",
                            r->reasons[i] != NULL ? r->reasons[i] : "memory is exhausted");
+    if (r->damaged_count > 0 && r->list.count > 1)
+        (void)fprintf(stderr, "%zu of %zu recordings are damaged; what can be heard is written\n",
+                      r->damaged_count, r->list.count - r->skipped_count);
     if (r->failed_count > 0 && r->list.count > 1)
         (void)fprintf(stderr, "%zu of %zu recordings failed, %zu done\n", r->failed_count,
                       r->list.count - r->skipped_count, r->done_count);

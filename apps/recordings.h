@@ -15,6 +15,7 @@ typedef struct recordings recordings;
 typedef struct recordings_job {
     recordings *all;
     rnl_transcript *transcript;
+    bool damaged;        /* something of the recording under way is missing; the work sets it */
     double done, length; /* s of the recording under way; length 0: not known. Under the lock */
 } recordings_job;
 
@@ -43,9 +44,10 @@ struct recordings {
     recordings_job *jobs;
     int job_count;
     size_t next, done_count, failed_count, skipped_count;
-    double seconds; /* of sound, finished recordings */
-    double elapsed; /* of the run */
-    int code;       /* of the first failure */
+    size_t damaged_count; /* of those that are done */
+    double seconds;       /* of sound, finished recordings */
+    double elapsed;       /* of the run */
+    int code;             /* of the first failure, or damage */
     bool stopped;
     meter meter;
     char heard[METER_TEXT_CAP]; /* the latest text */
@@ -66,5 +68,7 @@ void recordings_free(recordings *r); /* a zeroed one is fine */
  * its sound is `done` s far and `text` was heard (may be NULL). */
 void recordings_begin(recordings_job *job, double length);
 void recordings_progress(recordings_job *job, double done, const char *text);
+/* Says what is missing in the recording, and notes that something is. Takes the lock. */
+void recordings_tell_faults(recordings_job *job, const char *path, const sound_faults *faults);
 
 #endif

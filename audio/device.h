@@ -38,6 +38,8 @@ typedef struct device_facts {
     bool one_clock; /* in and out come in lockstep: counts never drift apart */
     bool simulated; /* the clock is counted, not lived through */
     int64_t latency_in_us, latency_out_us; /* as the device claims */
+    const struct sound_faults
+        *faults; /* of a file as microphone: what is missing in it; else NULL */
 } device_facts;
 
 typedef struct device device;

@@ -176,6 +176,7 @@ rnl_status device_file_open(const device_config *config, device **out, rnl_error
     f->head.facts = (device_facts){.rate_in = f->has_input ? f->input.rate : RATE_NULL,
                                    .rate_out = RATE_OUT,
                                    .one_clock = true,
+                                   .faults = f->has_input ? &f->input.faults : NULL,
                                    .simulated = f->has_input || writes};
     set_name(f->head.facts.name_in, f->has_input ? config->input + prefix : "null");
     set_name(f->head.facts.name_out, writes ? config->output + prefix : "null");

@@ -40,6 +40,7 @@ typedef struct ffmpeg_state {
     sound_source pipe;
     sound_decoder pcm;
     int64_t count; /* frames that came */
+    int rate;      /* Hz */
     /* Damaged places, found when the end has come; told one by one then. */
     ffmpeg_place places[PLACE_CAP];
     int place_at, place_count;
@@ -254,6 +255,9 @@ static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     report r;
     read_reports(s, &r);
     if (r.damaged) locate(s, s->count);
+    /* Half a packet at a cut end is not damage besides. */
+    const int last = s->place_count - 1;
+    if (r.cut_off && last >= 0 && s->places[last].from >= s->count - s->rate / 5) s->place_count--;
     if (r.cut_off) p->flaw = FLAW_CUT_OFF;
     return RNL_DONE;
 }
@@ -307,6 +311,7 @@ rnl_status ffmpeg_open(sound_source *source, int track, sound_decoder *d, sound_
         return status;
     }
     info->format_name = "sound decoded by ffmpeg";
+    s->rate = info->rate;
     *d = (sound_decoder){
         .read = read_frames, .late_place = late_place, .close = close_ffmpeg, .state = s};
     return RNL_OK;

@@ -13,7 +13,7 @@
 #include "apps/manifest.h"
 
 static const char settings[] = "minnow srt";
-static const manifest_input a = {"a.wav", 100, 5, 0}, b = {"b \"2\".wav", 200, -6, 2};
+static const manifest_input a = {"a.wav", 100, 5, 0, false}, b = {"b \"2\".wav", 200, -6, 2, false};
 
 static void make_folder(char *folder) {
     strcpy(folder, "/tmp/runnel-manifest-XXXXXX");
@@ -54,6 +54,34 @@ static void what_is_added_is_done_in_the_next_run(void **state) {
     remove_folder(folder);
 }
 
+/* A damaged one is done, and marked; when it is done again and was whole, the mark is gone. */
+static void damaged_recordings_are_marked(void **state) {
+    (void)state;
+    char folder[64];
+    manifest_input damaged = a;
+    manifest *m;
+    damaged.damaged = true;
+    make_folder(folder);
+    assert_int_equal(manifest_open(folder, settings, 0, 1, false, &m), 0);
+    assert_false(manifest_is_damaged(m, &a));
+    assert_true(manifest_add(m, &damaged, 1.5, NULL));
+    assert_true(manifest_add(m, &b, 1.5, NULL));
+    for (int i = 0; i < 2; i++) { /* in this run, and in the next */
+        assert_true(manifest_is_done(m, &a) && manifest_is_damaged(m, &a));
+        assert_true(manifest_is_done(m, &b) && !manifest_is_damaged(m, &b));
+        manifest_close(&m);
+        assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
+    }
+    assert_true(manifest_add(m, &a, 1.5, NULL));
+    for (int i = 0; i < 2; i++) {
+        assert_true(manifest_is_done(m, &a) && !manifest_is_damaged(m, &a));
+        manifest_close(&m);
+        assert_int_equal(manifest_open(folder, settings, 0, 1, true, &m), 0);
+    }
+    manifest_close(&m);
+    remove_folder(folder);
+}
+
 static void changed_files_and_settings_are_not_done(void **state) {
     (void)state;
     size_t damaged;
@@ -63,7 +91,7 @@ static void changed_files_and_settings_are_not_done(void **state) {
     assert_int_equal(damaged, 0);
     assert_true(manifest_is_done(m, &a));
     const manifest_input others[] = {
-        {"a.wav", 101, 5, 0}, {"a.wav", 100, 6, 0}, {"A.wav", 100, 5, 0}};
+        {"a.wav", 101, 5, 0, false}, {"a.wav", 100, 6, 0, false}, {"A.wav", 100, 5, 0, false}};
     for (int i = 0; i < 3; i++) assert_false(manifest_is_done(m, &others[i]));
     manifest_close(&m);
     m = manifest_from_text(text, sizeof text - 1, "minnow vtt", &damaged);
@@ -172,7 +200,7 @@ static void thousands_of_rows(void **state) {
     char name[32];
     for (int i = 0; i < 10000; i++) {
         (void)snprintf(name, sizeof name, "%d.wav", i);
-        assert_int_equal(manifest_is_done(m, &(manifest_input){name, i, 0, 0}), i < 5000);
+        assert_int_equal(manifest_is_done(m, &(manifest_input){name, i, 0, 0, false}), i < 5000);
     }
     manifest_close(&m);
     free(text);
@@ -218,6 +246,7 @@ static void shares_are_stable_and_even(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damaged_recordings_are_marked),
         cmocka_unit_test(what_is_added_is_done_in_the_next_run),
         cmocka_unit_test(changed_files_and_settings_are_not_done),
         cmocka_unit_test(names_that_are_no_text_are_compared_as_bytes),
