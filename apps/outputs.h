@@ -26,8 +26,8 @@ bool outputs_open(outputs *o, unsigned formats, const char *folder, const char *
 bool outputs_are_there(unsigned formats, const char *folder, const char *stem, size_t stem_size);
 /* False with a sentence: no memory. */
 bool outputs_piece(outputs *o, const rnl_piece *piece, rnl_error *error);
-/* Ends the files, telling of the sound's length and faults, and gives them their names. False with a sentence (a full disk): then none of them
- * is left and older files are as they were. */
+/* Ends the files, telling of the sound's length and faults, and gives them their names. False with
+ * a sentence (a full disk): then none of them is left and older files are as they were. */
 bool outputs_commit(outputs *o, double seconds, const sound_faults *faults, rnl_error *error);
 /* Whether an older file would be replaced by one of them. */
 bool outputs_replace(const outputs *o);

@@ -17,8 +17,9 @@ typedef struct recording_hooks {
 } recording_hooks;
 
 /* Reads path (as sound_reader_open has it) until its end, or until Ctrl-C: what was read by then is
- * still transcribed and handed on, and EXIT_STOPPED is returned. *seconds: sound read; *faults: what
- * is missing in it. On any other code than EXIT_OK and EXIT_STOPPED error holds one sentence. */
+ * still transcribed and handed on, and EXIT_STOPPED is returned. *seconds: sound read; *faults:
+ * what is missing in it. On any other code than EXIT_OK and EXIT_STOPPED error holds one
+ * sentence. */
 int recording_run(rnl_transcript *t, const char *path, const sound_config *config,
                   const recording_hooks *hooks, double *seconds, sound_faults *faults,
                   rnl_error *error);
