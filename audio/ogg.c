@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ogg/ogg.h>
 
@@ -122,6 +123,23 @@ rnl_status ogg_pages_next(ogg_pages *p, ogg_part *part, bool *cut, rnl_error *er
     } while (part->count == 0);
     p->lost = false;
     return RNL_OK;
+}
+
+int64_t ogg_last_time(const sound_source *s) {
+    enum { TAIL_SIZE = 65536, HEAD_SIZE = 14 }; /* a page has less than 65,308 bytes */
+    if (!s->regular || s->size < HEAD_SIZE) return -1;
+    unsigned char *tail = malloc(TAIL_SIZE);
+    const off_t at = s->size > TAIL_SIZE ? (off_t)(s->size - TAIL_SIZE) : 0;
+    const ssize_t size = tail != NULL ? pread(s->fd, tail, TAIL_SIZE, at) : 0;
+    int64_t time = -1;
+    for (ssize_t i = size - HEAD_SIZE; i >= 0 && time < 0; i--) {
+        if (memcmp(tail + i, "OggS", 4) != 0) continue;
+        uint64_t granule = 0;
+        for (int k = 7; k >= 0; k--) granule = granule << 8 | tail[i + 6 + k];
+        if (granule <= INT64_MAX) time = (int64_t)granule;
+    }
+    free(tail);
+    return time;
 }
 
 int64_t ogg_clock_gap(ogg_clock *c, const ogg_part *part, int64_t length, int rate) {

@@ -32,6 +32,10 @@ void ogg_pages_destroy(ogg_pages **p); /* NULL is fine */
  * part->lost: something was lost behind the last part; RNL_ERR_MEMORY. */
 rnl_status ogg_pages_next(ogg_pages *p, ogg_part *part, bool *cut, rnl_error *error);
 
+/* The time that the last page of a file tells, in its codec's samples, for progress; -1: not known,
+ * as of a pipe. */
+int64_t ogg_last_time(const sound_source *s);
+
 /* The place of a part in time: how long the link has been heard, in the codec's samples. */
 typedef struct ogg_clock {
     int64_t position; /* samples of this link at the end of the latest part */

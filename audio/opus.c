@@ -194,7 +194,7 @@ rnl_status opus_open(sound_source *source, sound_decoder *d, sound_info *info, r
     }
     *info = (sound_info){.rate = DECODED_RATE,
                          .file_channels = s->channels,
-                         .frame_count = -1,
+                         .frame_count = ogg_last_time(source),
                          .format_name = "Ogg Opus"};
     *d = (sound_decoder){.read = read_frames, .close = close_opus, .state = s};
     return RNL_OK;

@@ -1,5 +1,5 @@
-/* Everything that libsndfile knows, in; WAV and FLAC of 16 bits and MP3, out. Length and content of
- * a file are what the decoder finds, never what the header says. */
+/* What else libsndfile knows, in; WAV and FLAC of 16 bits and MP3, out. Where a header claims less
+ * samples than there is room for, the rest is told as missing. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,6 +13,7 @@ typedef struct sndfile_state {
     const char *name;
     int rate;
     int64_t position;  /* frames read or written */
+    int64_t behind;    /* reading: frames that there is room for behind the claimed ones */
     int64_t frame_max; /* writing: most frames the format holds */
 } sndfile_state;
 
@@ -22,7 +23,11 @@ static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     p->count = count > 0 ? (size_t)count : 0;
     s->position += (int64_t)p->count;
     if (p->count > 0) return RNL_OK;
-    if (sf_error(s->file) == SF_ERR_NO_ERROR) return RNL_DONE;
+    if (sf_error(s->file) == SF_ERR_NO_ERROR) {
+        p->flaw = s->behind > 0 ? FLAW_DAMAGED : FLAW_NONE;
+        p->gap = s->behind;
+        return RNL_DONE;
+    }
     return status_fail(error, RNL_ERR_DATA, "%s: the sound is damaged after %.2f s (%s)", s->name,
                        (double)s->position / s->rate, sf_strerror(s->file));
 }
@@ -40,6 +45,21 @@ static const char *format_name(int format) {
     return info.name;
 }
 
+/* Frames of samples in a row that the file has room for behind those that its header claims, when
+ * that is more than notes would be. */
+static int64_t frames_behind(const SF_INFO *h, int64_t file_size) {
+    enum { NOTES_SIZE = 1 << 16 };
+    const int kind = h->format & SF_FORMAT_SUBMASK;
+    const int64_t size = kind == SF_FORMAT_PCM_16                              ? 2
+                         : kind == SF_FORMAT_PCM_24                            ? 3
+                         : kind == SF_FORMAT_PCM_32 || kind == SF_FORMAT_FLOAT ? 4
+                         : kind == SF_FORMAT_ULAW || kind == SF_FORMAT_ALAW    ? 1
+                                                                               : 0;
+    if (size == 0 || h->frames > file_size) return 0;
+    const int64_t behind = file_size - h->frames * size * h->channels;
+    return behind > NOTES_SIZE ? behind / (size * h->channels) : 0;
+}
+
 rnl_status sndfile_open(sound_source *source, sound_decoder *d, sound_info *info,
                         rnl_error *error) {
     const char *name = source->name;
@@ -49,6 +69,10 @@ rnl_status sndfile_open(sound_source *source, sound_decoder *d, sound_info *info
     s->name = name;
     const int fd = source_reopen(source);
     if (fd >= 0) s->file = sf_open_fd(fd, SFM_READ, &header, SF_TRUE); /* closes fd, always */
+    if (s->file != NULL && header.frames == 0) { /* others may believe the header less */
+        close_file(s);
+        return status_fail(error, RNL_ERR_DATA, "%s: there is no sound in it", name);
+    }
     if (s->file == NULL) {
         free(s);
         return status_fail(
@@ -57,6 +81,7 @@ rnl_status sndfile_open(sound_source *source, sound_decoder *d, sound_info *info
             sf_strerror(NULL));
     }
     s->rate = header.samplerate;
+    s->behind = frames_behind(&header, source->size);
     *info = (sound_info){.rate = header.samplerate,
                          .file_channels = header.channels,
                          .frame_count =

@@ -232,7 +232,7 @@ rnl_status vorbis_open(sound_source *source, sound_decoder *d, sound_info *info,
     }
     *info = (sound_info){.rate = s->rate,
                          .file_channels = s->channels,
-                         .frame_count = -1,
+                         .frame_count = ogg_last_time(source),
                          .format_name = "Ogg Vorbis"};
     *d = (sound_decoder){.read = read_frames, .close = close_vorbis, .state = s};
     return RNL_OK;
