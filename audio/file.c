@@ -59,7 +59,19 @@ static rnl_status refuse_head(const sound_source *s, rnl_error *error) {
                        s->name);
 }
 
-/* libsndfile, then ffmpeg. kind: what the head said. */
+/* MPEG frames behind something else, as a recorder of streams leaves it. */
+static bool frames_stand_later(sound_source *s) {
+    const unsigned char *data;
+    const size_t size = bytes_peek(&s->b, BYTES_CAP, &data);
+    for (size_t at = 1; at + (size_t)3 * FRAME_SIZE_CAP <= size; at++) {
+        if (!frames_begin_at(data + at, size - at)) continue;
+        (void)bytes_skip(&s->b, at);
+        return true;
+    }
+    return false;
+}
+
+/* libsndfile, frames of MPEG further on, ffmpeg. kind: what the head said. */
 static rnl_status ask_others(sound_reader *r, content kind, int track, rnl_error *error) {
     rnl_error first = {0};
     rnl_status status = source_keep(r->source, error);
@@ -68,6 +80,8 @@ static rnl_status ask_others(sound_reader *r, content kind, int track, rnl_error
         status = sndfile_open(r->source, &r->decoder, &r->info, &first);
         if (status == RNL_OK) return RNL_OK;
         if (status != RNL_ERR_DATA) return status_fail(error, status, "%s", first.text);
+        if (kind == CONTENT_OTHER && frames_stand_later(r->source))
+            return mpeg_open(r->source, &r->decoder, &r->info, error);
     }
     status = ffmpeg_open(r->source, track, &r->decoder, &r->info, error);
     if (status != RNL_ERR_UNSUPPORTED && status != RNL_ERR_DATA) return status;
@@ -80,18 +94,6 @@ static rnl_status ask_others(sound_reader *r, content kind, int track, rnl_error
     return status_fail(error, RNL_ERR_DATA, "%s%s", first.text,
                        status == RNL_ERR_UNSUPPORTED ? "; with ffmpeg installed more kinds can be"
                                                      : "");
-}
-
-/* MPEG frames behind something else, as a recorder of streams leaves it. */
-static bool frames_stand_later(sound_source *s) {
-    const unsigned char *data;
-    const size_t size = bytes_peek(&s->b, BYTES_CAP, &data);
-    for (size_t at = 1; at + (size_t)3 * FRAME_SIZE_CAP <= size; at++) {
-        if (!frames_begin_at(data + at, size - at)) continue;
-        (void)bytes_skip(&s->b, at);
-        return true;
-    }
-    return false;
 }
 
 typedef rnl_status (*opener)(sound_source *s, sound_decoder *d, sound_info *info, rnl_error *error);
@@ -142,11 +144,7 @@ static rnl_status open_decoder(sound_reader *r, const sound_config *config, rnl_
         status = open_kind(s, &r->decoder, &r->info, error);
         if (status != RNL_ERR_DATA || !s->regular) return status;
     }
-    status = ask_others(r, kind, config->track, error);
-    if (status == RNL_ERR_DATA && kind == CONTENT_OTHER && config->track == 1 &&
-        frames_stand_later(s))
-        return mpeg_open(s, &r->decoder, &r->info, error);
-    return status;
+    return ask_others(r, kind, config->track, error);
 }
 
 static rnl_status check_config(const char *path, const sound_config *c, rnl_error *error) {

@@ -324,7 +324,7 @@ static void a_file_as_standard_input_is_a_file(void **state) {
 
 int main(void) {
     (void)setenv("PATH", "/nowhere", 1); /* ffmpeg is not what is asked here */
-    (void)signal(SIGPIPE, SIG_IGN); /* a stream that is refused has a writer still */
+    (void)signal(SIGPIPE, SIG_IGN);      /* a stream that is refused has a writer still */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_sample_is_read),
         cmocka_unit_test(an_unknown_length_reads_to_the_end),
