@@ -104,10 +104,10 @@ static void names_that_are_no_text_are_compared_as_bytes(void **state) {
     (void)state;
     char folder[64];
     make_folder(folder);
-    static const manifest_input names[] = {{"\xff.wav", 1, 1, 0},
-                                           {"\xfe.wav", 1, 1, 0},
-                                           {"caf\xe9/\xc3", 1, 1, 0},
-                                           {"\xef\xbf\xbd.wav", 1, 1, 0}};
+    static const manifest_input names[] = {{"\xff.wav", 1, 1, 0, false},
+                                           {"\xfe.wav", 1, 1, 0, false},
+                                           {"caf\xe9/\xc3", 1, 1, 0, false},
+                                           {"\xef\xbf\xbd.wav", 1, 1, 0, false}};
     for (int done = 0; done < 4; done++) {
         manifest *m;
         assert_int_equal(manifest_open(folder, settings, 0, 1, done > 0, &m), 0);
