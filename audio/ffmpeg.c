@@ -39,8 +39,8 @@ typedef struct ffmpeg_state {
     FILE *reports; /* what ffmpeg writes to its standard error; NULL: nowhere */
     sound_source pipe;
     sound_decoder pcm;
-    int64_t count; /* frames that came */
-    int rate;      /* Hz */
+    int64_t count;   /* frames that came */
+    int lost_at_end; /* packets behind which nothing was decoded */
     /* Damaged places, found when the end has come; told one by one then. */
     ffmpeg_place places[PLACE_CAP];
     int place_at, place_count;
@@ -145,10 +145,13 @@ static void stop(pid_t *child) {
 
 /* ---- What it reports ---- */
 
+/* Of a packet that was lost. What decoders themselves say counts not: some of it comes from looking
+ * at the beginning of the file, some of it is mended. */
 static bool tells_of_damage(const char *line) {
-    return strstr(line, "Error while decoding") != NULL ||
+    return strstr(line, "Error while decoding stream") != NULL ||
            strstr(line, "Error submitting packet") != NULL ||
-           strstr(line, "Error decoding") != NULL || strstr(line, "corrupt") != NULL;
+           strstr(line, "corrupt decoded frame") != NULL ||
+           strstr(line, "corrupt input packet") != NULL;
 }
 
 static bool tells_of_cut(const char *line) {
@@ -190,8 +193,8 @@ static rnl_status decode_fault(ffmpeg_state *s, rnl_error *error) {
 /* ---- Where the damage is: a second run tells the times of frames between its errors ---- */
 
 typedef struct search {
-    bool damaged; /* since the last frame */
-    int64_t end;  /* of the last frame */
+    int lost;    /* packets, since the last frame */
+    int64_t end; /* of the last frame */
 } search;
 
 /* The number behind a word of a line; false: it is not there. */
@@ -214,11 +217,11 @@ static void add_place(ffmpeg_state *s, int64_t from, int64_t to) {
 
 static void take_line(ffmpeg_state *s, search *x, const char *line) {
     int64_t begin, count;
-    if (tells_of_damage(line)) x->damaged = true;
+    if (tells_of_damage(line)) x->lost++;
     if (!number_of(line, " pts:", &begin) || !number_of(line, " nb_samples:", &count)) return;
     if (begin < 0) begin = 0;
-    if (x->damaged) add_place(s, x->end, begin > x->end ? begin : x->end);
-    x->damaged = false;
+    if (x->lost > 0) add_place(s, x->end, begin > x->end ? begin : x->end);
+    x->lost = 0;
     x->end = begin + count;
 }
 
@@ -234,8 +237,8 @@ static void locate(ffmpeg_state *s, int64_t end) {
     FILE *lines = fdopen(fd, "r");
     char line[LINE_CAP];
     while (lines != NULL && fgets(line, sizeof line, lines) != NULL) take_line(s, &x, line);
-    if (x.damaged) add_place(s, x.end, x.end);
-    if (s->place_count == 0) add_place(s, 0, end);
+    s->lost_at_end = x.lost;
+    if (s->place_count == 0 && x.lost == 0) add_place(s, 0, end);
     if (lines != NULL)
         (void)fclose(lines);
     else
@@ -255,10 +258,9 @@ static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     report r;
     read_reports(s, &r);
     if (r.damaged) locate(s, s->count);
-    /* Half a packet at a cut end is not damage besides. */
-    const int last = s->place_count - 1;
-    if (r.cut_off && last >= 0 && s->places[last].from >= s->count - s->rate / 5) s->place_count--;
-    if (r.cut_off) p->flaw = FLAW_CUT_OFF;
+    /* A last packet that is not whole is a cut end, whatever the container says of it. */
+    if (s->lost_at_end > 1) p->flaw = FLAW_DAMAGED;
+    if (s->lost_at_end == 1 || r.cut_off) p->flaw = FLAW_CUT_OFF;
     return RNL_DONE;
 }
 
@@ -311,7 +313,6 @@ rnl_status ffmpeg_open(sound_source *source, int track, sound_decoder *d, sound_
         return status;
     }
     info->format_name = "sound decoded by ffmpeg";
-    s->rate = info->rate;
     *d = (sound_decoder){
         .read = read_frames, .late_place = late_place, .close = close_ffmpeg, .state = s};
     return RNL_OK;
