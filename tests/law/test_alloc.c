@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <runnel/runnel_batch.h>
 #include <runnel/runnel_live.h>
 
 #include "core/json.h"
@@ -194,20 +195,70 @@ static void nothing_is_allocated_while_talking(void **state) {
     free(clip);
 }
 
-/* Opens a model and a session with the n-th allocation refused; true when all was opened. */
+static void nothing_is_allocated_in_a_batch(void **state) {
+    (void)state;
+    skip_unguarded();
+    enum { SESSIONS = 3, CLIP = 16000 };
+    float *clip = rig_wav("audio/question.wav", 0, CLIP);
+    rnl_model *model = rig_model("tiny");
+    rnl_batch *b = NULL;
+    rnl_session *s[SESSIONS] = {NULL};
+    rnl_session_config config = rnl_session_config_default();
+    rnl_error error = {0};
+    config.context_cap = 512;
+    assert_int_equal(rnl_batch_create(model, NULL, &b, &error), RNL_OK);
+    for (int i = 0; i < SESSIONS; i++)
+        assert_int_equal(rnl_session_create_in(b, &config, &s[i], &error), RNL_OK);
+    begin_counting(0);
+    for (int i = 0; i < SESSIONS; i++) {
+        assert_int_equal(rnl_session_add_audio(s[i], clip, CLIP, 16000, &error), RNL_OK);
+        rig_begin(s[i], RNL_MODE_INTERLEAVED, 40);
+    }
+    for (int left = SESSIONS; left > 0;) {
+        rnl_batch_item items[SESSIONS];
+        size_t got;
+        float sound[1920];
+        char text[256];
+        for (int i = 0; i < SESSIONS; i++)
+            items[i] = (rnl_batch_item){
+                .session = s[i], .stage = rnl_session_stage(s[i]), .position_count = 64};
+        rnl_batch_pass(b, items, SESSIONS);
+        left = 0;
+        for (int i = 0; i < SESSIONS; i++) {
+            assert_true(items[i].status >= 0);
+            left += items[i].status != RNL_DONE;
+            while (rnl_session_pull_text(s[i], text, sizeof text, &got) == RNL_OK) continue;
+            while (rnl_session_pull_samples(s[i], sound, 1920, &got) == RNL_OK) continue;
+        }
+    }
+    end_counting();
+    assert_int_equal(atomic_load(&allocated), 0);
+    for (int i = 0; i < SESSIONS; i++) rnl_session_destroy(&s[i]);
+    rnl_batch_destroy(&b);
+    rnl_model_close(&model);
+    free(clip);
+}
+
+/* Opens a model, a session and a batch with one, the n-th allocation refused; true when all was
+ * opened. */
 static bool open_all(const char *path, long n) {
     rnl_session_config config = rnl_session_config_default();
     config.context_cap = 64;
     config.thread_count = 2;
     rnl_model *model = NULL;
-    rnl_session *s = NULL;
+    rnl_session *s = NULL, *other = NULL;
+    rnl_batch *b = NULL;
     rnl_error error = {0};
     begin_counting(n);
     rnl_status status = rnl_model_open(path, NULL, &model, &error);
     if (status == RNL_OK) status = rnl_session_create(model, &config, &s, &error);
+    if (status == RNL_OK) status = rnl_batch_create(model, NULL, &b, &error);
+    if (status == RNL_OK) status = rnl_session_create_in(b, &config, &other, &error);
     const bool open = status == RNL_OK;
     const bool asked = atomic_load(&allocated) >= n;
     rnl_session_destroy(&s);
+    rnl_session_destroy(&other);
+    rnl_batch_destroy(&b);
     rnl_model_close(&model);
     end_counting();
     if (!open && error.text[0] == '\0') fail_msg("allocation %ld: no sentence", n);
@@ -281,6 +332,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_after_create),
         cmocka_unit_test(nothing_is_allocated_while_talking),
+        cmocka_unit_test(nothing_is_allocated_in_a_batch),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(a_line_of_json_is_whole_or_none),
     };
