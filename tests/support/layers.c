@@ -198,10 +198,10 @@ void layers_check_return(layers *r) {
     layers_fill(in, POSITIONS, 9);
     layers_run(r, in, a, POSITIONS, BATCH);
     layers_run(r, in, b, KEPT, BATCH);
-    memcpy(fixed, s->fixed, s->fixed_size);
-    layers_fill(b, POSITIONS, 10); /* run ahead, on another way */
+    if (s->fixed_size > 0) memcpy(fixed, s->fixed, s->fixed_size); /* attention alone has none */
+    layers_fill(b, POSITIONS, 10);                                 /* run ahead, on another way */
     layers_forward(r, s, b, BATCH);
-    memcpy(s->fixed, fixed, s->fixed_size);
+    if (s->fixed_size > 0) memcpy(s->fixed, fixed, s->fixed_size);
     s->position = KEPT;
     memcpy(b, in + KEPT * WIDTH, sizeof *b * (POSITIONS - KEPT) * WIDTH);
     for (int at = KEPT; at < POSITIONS; at++) layers_forward(r, s, b + (at - KEPT) * WIDTH, 1);
