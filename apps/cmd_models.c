@@ -47,6 +47,15 @@ static int tell(const options *o, const row *r) {
     return EXIT_OK;
 }
 
+/* Adds a file, and when it is split the rest of it. */
+static void add_parts(row *r, const hub_snapshot *s, const char *first) {
+    for (size_t i = 0; i < s->count; i++) {
+        if (strcmp(s->paths[i], first) != 0 && !hub_is_further(s->paths[i], first)) continue;
+        r->size += size_of(s->folder, s->paths[i]);
+        r->count++;
+    }
+}
+
 /* A line for each quantisation of a snapshot. */
 static int tell_sets(const options *o, const hub_snapshot *s, row r) {
     char quants[512], path[2 * HUB_CACHE_PATH_CAP];
@@ -60,10 +69,7 @@ static int tell_sets(const options *o, const hub_snapshot *s, row r) {
         r.size = 0;
         r.count = 0;
         for (int role = 0; c.kind == HUB_SET && role < HUB_ROLE_COUNT; role++)
-            if (c.index[role] != HUB_NONE) {
-                r.size += size_of(s->folder, paths[c.index[role]]);
-                r.count++;
-            }
+            if (c.index[role] != HUB_NONE) add_parts(&r, s, paths[c.index[role]]);
         if (c.kind == HUB_SET) {
             (void)snprintf(path, sizeof path, "%s/%s", s->folder, paths[c.index[HUB_MAIN]]);
             r.path = path;

@@ -44,8 +44,8 @@ static int refuse_choice(const pull *p, const char *const *paths, hub_choice_kin
                         p->text, p->hub.endpoint, repo);
     if (kind == HUB_SPLIT)
         return complain(EXIT_MODEL,
-                        "%s: its GGUF files are cut into parts, which Runnel does not read; take "
-                        "a model in one file",
+                        "%s: a part of its split GGUF file is missing; take another model or "
+                        "quantisation",
                         p->text);
     if (kind == HUB_NO_QUANT && quants[0] == '\0')
         return complain(EXIT_USAGE, "%s: it has no GGUF files; without :%s its folder is fetched",
@@ -61,10 +61,18 @@ static int refuse_choice(const pull *p, const char *const *paths, hub_choice_kin
                     p->text);
 }
 
+/* A file, and when it is split the rest of it. */
+static void take_parts(pull *p, const hub_file *first) {
+    p->wanted[p->count++] = first;
+    for (size_t i = 0; i < p->list.count; i++)
+        if (hub_is_further(p->list.files[i].path, first->path))
+            p->wanted[p->count++] = &p->list.files[i];
+}
+
 /* Fills p->wanted with the files of a choice. */
 static void take_choice(pull *p, const hub_choice *c) {
     for (int role = 0; c->kind == HUB_SET && role < HUB_ROLE_COUNT; role++)
-        if (c->index[role] != HUB_NONE) p->wanted[p->count++] = &p->list.files[c->index[role]];
+        if (c->index[role] != HUB_NONE) take_parts(p, &p->list.files[c->index[role]]);
     for (size_t i = 0; c->kind == HUB_FOLDER && i < p->list.count; i++)
         if (hub_in_folder(p->list.files[i].path)) p->wanted[p->count++] = &p->list.files[i];
     if (c->kind == HUB_SET && c->is_old_set)

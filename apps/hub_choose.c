@@ -5,15 +5,17 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/gguf.h"
+
 static const char *const prefixes[HUB_ROLE_COUNT] = {"", "mmproj-", "vocoder-", "tokenizer-"};
 
 /* What a path to a GGUF file tells. */
 typedef struct gguf_name {
-    size_t folder;    /* bytes before the file's own name */
-    const char *name; /* of the file */
-    size_t stem;      /* of the name, without quantisation and suffix */
-    char quant[33];   /* in capitals; "": none */
-    bool is_split;    /* ...-00001-of-00003 */
+    size_t folder;     /* bytes before the file's own name */
+    const char *name;  /* of the file */
+    size_t base, stem; /* bytes of it: without its ending; without quantisation, too */
+    char quant[33];    /* in capitals; "": none */
+    int number, count; /* of a split file, as in NAME-00001-of-00003.gguf; 1 and 1 of a whole one */
 } gguf_name;
 
 static bool ends_with(const char *text, const char *end) {
@@ -38,16 +40,15 @@ static bool is_quant(const char *word) {
 /* False: no GGUF file. */
 static bool read_name(const char *path, gguf_name *n) {
     const char *slash = strrchr(path, '/');
-    *n = (gguf_name){.name = slash != NULL ? slash + 1 : path};
+    *n = (gguf_name){.name = slash != NULL ? slash + 1 : path, .number = 1, .count = 1};
     n->folder = (size_t)(n->name - path);
     if (!ends_with(n->name, ".gguf")) return false;
-    n->stem = strlen(n->name) - strlen(".gguf");
-    size_t begin = n->stem; /* of the last word */
+    n->base = gguf_split_stem(n->name, &n->number, &n->count);
+    if (n->base == 0) n->base = strlen(n->name) - strlen(".gguf");
+    n->stem = n->base;
+    size_t begin = n->base; /* of the last word */
     while (begin > 0 && n->name[begin - 1] != '-' && n->name[begin - 1] != '.') begin--;
-    const size_t size = n->stem - begin;
-    const char *of = "-of-"; /* before the count of the parts */
-    n->is_split = begin > 9 && strncmp(n->name + begin - strlen(of), of, strlen(of)) == 0 &&
-                  strspn(n->name + begin, "0123456789") == size;
+    const size_t size = n->base - begin;
     if (begin == 0 || size == 0 || size >= sizeof n->quant) return true;
     char word[sizeof n->quant] = "";
     for (size_t i = 0; i < size; i++) word[i] = (char)toupper((unsigned char)n->name[begin + i]);
@@ -64,7 +65,7 @@ static bool is_part(const char *name) {
 }
 
 static bool read_main(const char *path, gguf_name *n) {
-    return read_name(path, n) && !is_part(n->name) && !n->is_split;
+    return read_name(path, n) && !is_part(n->name) && n->number == 1;
 }
 
 /* The less, the better a part in another quantisation stands in. */
@@ -78,11 +79,12 @@ static int rank(const char *quant) {
 /* How well a file serves as a part of the main file; less is better, -1 not at all. */
 static int fit(const char *path, hub_role role, const char *main_path, const gguf_name *m) {
     gguf_name n;
-    if (!read_name(path, &n) || n.folder != m->folder || n.is_split ||
+    if (!read_name(path, &n) || n.folder != m->folder || n.number != 1 ||
         strncmp(path, main_path, n.folder) != 0 || !begins_with(n.name, prefixes[role]))
         return -1;
     const char *rest = n.name + strlen(prefixes[role]);
-    if (strcmp(rest, m->name) == 0) return 0;
+    const size_t base = n.base - strlen(prefixes[role]);
+    if (base == m->base && strncmp(rest, m->name, base) == 0) return 0;
     if (begins_with(rest, "audioencoder-")) rest += strlen("audioencoder-");
     const size_t size = (size_t)(n.name + n.stem - rest);
     const bool same_model = size == m->stem && strncmp(rest, m->name, size) == 0;
@@ -115,14 +117,26 @@ static bool has_old_sound(const char *const *paths, size_t count) {
     return false;
 }
 
-static hub_choice choose_folder(const char *const *paths, size_t count, const char *quant,
-                                bool split) {
+bool hub_is_further(const char *path, const char *first) {
+    gguf_name n, f;
+    return read_name(path, &n) && read_name(first, &f) && n.number > 1 && n.count == f.count &&
+           n.folder + n.base == f.folder + f.base && strncmp(path, first, n.folder + n.base) == 0;
+}
+
+static bool is_whole(const char *const *paths, size_t count, const char *first) {
+    gguf_name n;
+    int parts = 1;
+    for (size_t i = 0; i < count; i++) parts += hub_is_further(paths[i], first);
+    return read_name(first, &n) && parts == n.count;
+}
+
+static hub_choice choose_folder(const char *const *paths, size_t count, const char *quant) {
     bool config = false, weights = false;
     for (size_t i = 0; i < count; i++) {
         config = config || strcmp(paths[i], "config.json") == 0;
         weights = weights || (strchr(paths[i], '/') == NULL && ends_with(paths[i], ".safetensors"));
     }
-    hub_choice c = {.kind = split ? HUB_SPLIT : HUB_NO_MODEL};
+    hub_choice c = {.kind = HUB_NO_MODEL};
     if (config && weights) c.kind = *quant != '\0' ? HUB_NO_QUANT : HUB_FOLDER;
     return c;
 }
@@ -131,10 +145,8 @@ hub_choice hub_choose(const char *const *paths, size_t count, const char *quant)
     hub_choice c = {.kind = HUB_SET};
     gguf_name n;
     size_t all = 0, only = HUB_NONE, asked = 0, found = HUB_NONE;
-    bool split = false;
     const char *wanted = *quant != '\0' ? quant : "Q4_0";
     for (size_t i = 0; i < count; i++) {
-        split = split || (read_name(paths[i], &n) && n.is_split);
         if (!read_main(paths[i], &n)) continue;
         all++;
         only = i;
@@ -142,13 +154,14 @@ hub_choice hub_choose(const char *const *paths, size_t count, const char *quant)
         asked++;
         found = i;
     }
-    if (all == 0) return choose_folder(paths, count, quant, split);
+    if (all == 0) return choose_folder(paths, count, quant);
     if (asked == 0 && all == 1 && *quant == '\0') found = only;
     if (found == HUB_NONE || asked > 1) {
         c.kind = asked > 1 ? HUB_AMBIGUOUS : HUB_NO_QUANT;
         return c;
     }
     c.index[HUB_MAIN] = found;
+    if (!is_whole(paths, count, paths[found])) c.kind = HUB_SPLIT;
     for (int role = HUB_MMPROJ; role < HUB_ROLE_COUNT; role++)
         c.index[role] = find_part(paths, count, (hub_role)role, paths[found]);
     c.is_old_set = c.index[HUB_VOCODER] == HUB_NONE && has_old_sound(paths, count);

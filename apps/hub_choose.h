@@ -14,20 +14,22 @@ typedef enum hub_choice_kind {
     HUB_NO_MODEL,  /* neither */
     HUB_NO_QUANT,  /* not in this quantisation, or several and none was named */
     HUB_AMBIGUOUS, /* several models in this quantisation */
-    HUB_SPLIT      /* its GGUF files are cut into parts, which Runnel does not read */
+    HUB_SPLIT      /* a part of its split main file is missing */
 } hub_choice_kind;
 
 #define HUB_NONE ((size_t)-1)
 
 typedef struct hub_choice {
     hub_choice_kind kind;
-    size_t index[HUB_ROLE_COUNT]; /* HUB_NONE: there is no such part */
+    size_t index[HUB_ROLE_COUNT]; /* HUB_NONE: there is no such part; of a split file the first */
     bool is_old_set; /* its sound is an audiodecoder- file, which Runnel does not read */
 } hub_choice;
 
 /* quant "": Q4_0, else the only one. A part in another quantisation than the main file stands in
  * where its own is missing: Q8_0, F16, BF16, F32, any, in this order. */
 hub_choice hub_choose(const char *const *paths, size_t count, const char *quant);
+/* Whether a file is a further one of the split GGUF file that begins with `first`. */
+bool hub_is_further(const char *path, const char *first);
 /* Whether a file belongs to a model in the layout of Hugging Face. */
 bool hub_in_folder(const char *path);
 /* The quantisations of a listing, "Q4_0, Q8_0"; "" when none has a name. */

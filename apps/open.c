@@ -96,7 +96,8 @@ rnl_model *open_model(const options *o, int *code) {
     rnl_model *model = NULL;
     rnl_error error = {0};
     *code = EXIT_OK;
-    const char *const files[] = {path, o->mmproj, o->vocoder, o->tokenizer};
+    const char *const files[] = {path, config.mmproj_path, config.vocoder_path,
+                                 config.tokenizer_path};
     for (int i = 0; i < 4; i++)
         if (files[i] != NULL) source_note(files[i]);
     if (rnl_model_open(path, &config, &model, &error) == RNL_OK) {

@@ -281,7 +281,13 @@ static void other_layouts(void **state) {
         /* nothing that can be meant */
         {"", "no quant", {"L-Q8_0.gguf", "L-Q6_K.gguf"}},
         {"Q8_0", "ambiguous", {"L-Q8_0.gguf", "M-Q8_0.gguf"}},
-        {"", "split", {"L-Q8_0-00001-of-00002.gguf", "L-Q8_0-00002-of-00002.gguf"}},
+        /* split files */
+        {"Q8_0",
+         "L-Q8_0-00001-of-00002.gguf mmproj-L-Q8_0.gguf - -",
+         {"L-Q8_0-00001-of-00002.gguf", "L-Q8_0-00002-of-00002.gguf", "mmproj-L-Q8_0.gguf",
+          "mmproj-L-F16.gguf"}},
+        {"", "split", {"L-Q8_0-00001-of-00002.gguf", "M-Q8_0-00002-of-00002.gguf"}},
+        {"", "no model", {"L-Q8_0-00002-of-00002.gguf"}},
         {"", "no model", {"README.md", "mmproj-L-Q8_0.gguf"}},
         {"", "no model", {NULL}},
         {"", "no model", {"config.json", "model.bin"}},
@@ -297,6 +303,12 @@ static void other_layouts(void **state) {
 
 static void files_of_a_folder(void **state) {
     (void)state;
+    assert_true(hub_is_further("q/a-00002-of-00003.gguf", "q/a-00001-of-00003.gguf"));
+    assert_false(hub_is_further("q/a-00001-of-00003.gguf", "q/a-00001-of-00003.gguf"));
+    assert_false(hub_is_further("a-00002-of-00003.gguf", "q/a-00001-of-00003.gguf"));
+    assert_false(hub_is_further("q/a-00002-of-00004.gguf", "q/a-00001-of-00003.gguf"));
+    assert_false(hub_is_further("q/b-00002-of-00003.gguf", "q/a-00001-of-00003.gguf"));
+    assert_false(hub_is_further("q/a.gguf", "q/a.gguf"));
     assert_true(hub_in_folder("model.safetensors"));
     assert_true(hub_in_folder("config.json"));
     assert_true(hub_in_folder("chat_template.jinja"));
