@@ -109,7 +109,8 @@ typedef struct command {
     const option_list *options[OPTION_LIST_CAP]; /* in the order of the help, after the common
                                                   * ones; NULL ends them */
     int (*run)(const options *o);
-    bool endless; /* Ctrl-C is its usual end: exit code 0 */
+    bool endless;      /* Ctrl-C is its usual end: exit code 0 */
+    const char *words; /* all that its arguments may be, for completions; NULL: names of files */
 } command;
 
 /* The options of a command in the order of its help, the common ones first: row `index`, counted

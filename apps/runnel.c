@@ -6,17 +6,12 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 
-static const command *const commands[] = {
-    &command_reply,   &command_transcribe, &command_say,  &command_chat,     &command_info,
-    &command_convert, &command_bench,      &command_dump, &command_tokenize, &command_devices,
-    &command_talk,    &command_trace,      &command_eval, &command_pull,     &command_models};
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
-
 static void help(FILE *out) {
     (void)fprintf(out, "usage: runnel COMMAND [options] [arguments]\n\n"
                        "Speech-to-speech with LFM2-Audio models, on this machine.\n\ncommands:\n");
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        (void)fprintf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    const command *c;
+    for (int i = 0; (c = command_at(i)) != NULL; i++)
+        (void)fprintf(out, "  %-11s %s\n", c->name, c->summary);
     (void)fprintf(out, "\n`runnel COMMAND --help` tells a command's options.\n"
                        "Without -m the model is RUNNEL_MODEL, else the demo model minnow.\n");
 }
@@ -40,12 +35,11 @@ static int distance(const char *a, const char *b) {
 }
 
 static int unknown(const char *name) {
-    int best = 0;
-    for (int i = 1; i < COMMAND_COUNT; i++)
-        if (distance(name, commands[i]->name) < distance(name, commands[best]->name)) best = i;
-    if (distance(name, commands[best]->name) <= 2)
-        return complain(EXIT_USAGE, "'%s' is no command; did you mean '%s'?", name,
-                        commands[best]->name);
+    const command *best = command_at(0), *c;
+    for (int i = 1; (c = command_at(i)) != NULL; i++)
+        if (distance(name, c->name) < distance(name, best->name)) best = c;
+    if (distance(name, best->name) <= 2)
+        return complain(EXIT_USAGE, "'%s' is no command; did you mean '%s'?", name, best->name);
     return complain(EXIT_USAGE, "'%s' is no command; see `runnel --help`", name);
 }
 
@@ -63,12 +57,13 @@ static int dispatch(int argc, char **argv) {
         printf("runnel %s\n", rnl_version());
         return EXIT_OK;
     }
-    for (int i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(name, commands[i]->name) != 0) continue;
+    const command *c;
+    for (int i = 0; (c = command_at(i)) != NULL; i++) {
+        if (strcmp(name, c->name) != 0) continue;
         options o;
         int code;
-        if (options_parse(&o, commands[i], argc - 1, argv + 1, &code)) code = commands[i]->run(&o);
-        return interrupted() && !commands[i]->endless ? EXIT_STOPPED : code;
+        if (options_parse(&o, c, argc - 1, argv + 1, &code)) code = c->run(&o);
+        return interrupted() && !c->endless ? EXIT_STOPPED : code;
     }
     return unknown(name);
 }

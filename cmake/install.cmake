@@ -1,5 +1,6 @@
 # cmake --install: libraries, headers, pkg-config and CMake package files, the program with its man
-# page, and the model in the place where the program looks for it (share/runnel of its own prefix).
+# page and completions, and the model in the place where the program looks for it (share/runnel of
+# its own prefix).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -12,6 +13,14 @@ install(DIRECTORY include/runnel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
 if(TARGET runnel_cli)
   install(TARGETS runnel_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(FILES docs/runnel.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  if(NOT CMAKE_CROSSCOMPILING AND NOT RUNNEL_SANITIZE) # written by the program (apps/)
+    set(completions ${PROJECT_BINARY_DIR}/completions)
+    install(FILES ${completions}/runnel
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${completions}/_runnel DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+    install(FILES ${completions}/runnel.fish
+      DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+  endif()
 endif()
 install(FILES samples/minnow/minnow.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/runnel OPTIONAL)
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})

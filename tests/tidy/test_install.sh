@@ -47,4 +47,8 @@ cmake --build "$work/build" >/dev/null
 
 if [ -x "$prefix/bin/runnel" ]; then
     "$prefix/bin/runnel" --version
+    for shell in bash:bash-completion/completions/runnel zsh:zsh/site-functions/_runnel \
+        fish:fish/vendor_completions.d/runnel.fish; do
+        "$prefix/bin/runnel" completions "${shell%%:*}" | cmp - "$prefix/share/${shell#*:}"
+    done
 fi

@@ -1,0 +1,14 @@
+/* The list of the commands, in the order of the help. */
+#include "apps/commands.h"
+
+#include <stddef.h>
+
+static const command *const commands[] = {
+    &command_reply,    &command_transcribe, &command_say,    &command_chat,
+    &command_info,     &command_convert,    &command_bench,  &command_dump,
+    &command_tokenize, &command_devices,    &command_talk,   &command_trace,
+    &command_eval,     &command_pull,       &command_models, &command_completions};
+
+const command *command_at(int index) {
+    return index < (int)(sizeof commands / sizeof *commands) ? commands[index] : NULL;
+}
