@@ -6,7 +6,11 @@ for shell in bash zsh fish; do
     expect 0 "$shell" "$runnel" completions $shell
     check "$shell: nothing else is said" [ ! -s err ]
     cp out "script.$shell"
-    if command -v $shell > /dev/null; then check "$shell reads it" $shell -n "script.$shell"; fi
+    if command -v $shell > /dev/null; then
+        check "$shell reads it" $shell -n "script.$shell"
+    else
+        echo "skipped: whether $shell reads it, which is not installed"
+    fi
 done
 refuse 2 "no shell" "bash, zsh or fish" "$runnel" completions
 refuse 2 "two shells" "bash, zsh or fish" "$runnel" completions bash zsh
