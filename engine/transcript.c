@@ -77,7 +77,7 @@ static void measure(rnl_transcript *t) {
     t->text_cap = 16 * t->token_cap + 3 * ((size_t)t->model->token_size_max + 16);
     t->word_cap = t->token_cap + t->text_cap / 2 + 1;
     /* Each thread has a piece at hand; the others wait encoded or not, so that encoding finds a
-     * decoding to run beside even where pieces differ in length (docs/SPEED.md). */
+     * decoding to run beside even where pieces differ in length (docs/notebook/2026-11.md). */
     t->slot_count = t->config.whole ? 1 : t->config.thread_count + 4;
 }
 
