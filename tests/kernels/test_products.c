@@ -1,7 +1,8 @@
 /* Packed products and attention of every level, emulated ones too, against the scalar one.
  * Products, rounding of inputs and half stores must give its very bits; attention sums in another
  * order of roundings, so it is held to an error, and to itself: the bits of a head do not depend on
- * its neighbours. Inputs end at an unreadable page, outputs stand between canaries. */
+ * its neighbours. Inputs end at an unreadable page, outputs stand between canaries. All other
+ * entries of the table are met once more with special fills; `--bench [NAME]` times them. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,8 @@
 #include <cmocka.h>
 
 #include "tests/support/guarded.h"
+#include "tests/support/kernel_bench.h"
+#include "tests/support/kernel_cases.h"
 #include "tests/support/levels.h"
 
 enum { INPUT_CAP = 67, COL_CAP = 67 * PACKED_BLOCK, WIDTH_CAP = 67, KEY_CAP = 67, HEAD_CAP = 9 };
@@ -105,25 +108,6 @@ static void inputs_are_rounded_to_the_same_bits(void **state) {
 }
 
 /* ---- products ---- */
-
-/* Any bytes are a slab, but for minima, which have six bits at most. When not wild, its halves are
- * made small numbers. */
-static void fill_slab(quant_type type, unsigned char *slab, int64_t cols, bool wild,
-                      uint64_t seed) {
-    const packed_info *p = packed_describe(type);
-    const size_t size = packed_slab_size(type, cols);
-    for (size_t i = 0; i < size; i++) slab[i] = (unsigned char)next_random(&seed);
-    const size_t meta_size = packed_meta_size(p), halves = PACKED_ROWS * (p->has_min ? 4u : 2u);
-    const size_t ints = meta_size - halves, mins = p->has_min ? ints / 2 : 0;
-    unsigned char *meta = slab + (size_t)(cols / PACKED_BLOCK) * packed_code_size(p);
-    for (int64_t s = 0; s < cols / p->super_len; s++, meta += meta_size) {
-        for (size_t i = ints - mins; i < ints; i++) meta[i] &= 63;
-        for (size_t i = 0; i < halves && !wild; i += 2) {
-            const uint16_t half = quant_f32_to_f16(0.01f * random_float(&seed));
-            memcpy(meta + ints + i, &half, sizeof half);
-        }
-    }
-}
 
 typedef struct bench {
     guarded slab;
@@ -352,13 +336,17 @@ static void codes_of_the_cache_are_near_and_show_damage(void **state) {
     for (int i = 0; i < WIDTH; i++) assert_true(i < 32 ? isfinite(one[i]) : isnan(one[i]));
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    int code;
+    if (kernel_bench_main(argc, argv, &code)) return code;
+    kernel_bench proven = {.only = ""};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inputs_are_rounded_to_the_same_bits),
         cmocka_unit_test(products_of_every_type_give_the_scalar_bits),
         cmocka_unit_test(extreme_codes_do_not_overflow),
         cmocka_unit_test(attention_of_any_size_is_right),
         cmocka_unit_test(codes_of_the_cache_are_near_and_show_damage),
+        cmocka_unit_test_prestate(every_kernel_of_every_level_agrees, &proven),
     };
     return cmocka_run_group_tests(tests, find_levels, NULL);
 }
