@@ -1,6 +1,6 @@
 /* The parts of `runnel bench`: cmd_bench.c chooses, bench_report.c prints, bench_work.c times the
- * stages, bench_limit.c measures what the machine would allow, right before each repetition,
- * because shared machines change within seconds. */
+ * stages, bench_batch.c passes over many conversations, bench_limit.c measures what the machine
+ * would allow, right before each repetition, because shared machines change within seconds. */
 #ifndef APPS_BENCH_H
 #define APPS_BENCH_H
 
@@ -26,7 +26,7 @@ typedef struct bench {
     rnl_session *s;
     unsigned features; /* kernels_cpu_features, or less with --cpu */
     unsigned works;    /* bits, by the numbers of cmd_bench.c */
-    bench_list tokens, depths;
+    bench_list tokens, depths, rows;
     int repeat;
 
     unsigned char *memory; /* read for the limits; larger than any cache */
@@ -55,8 +55,9 @@ typedef struct bench_pass {
 /* Seconds that all threads together need to read these, one pass after the other, each from memory
  * that was not read lately, as far as the caches allow. */
 double bench_read(bench *b, const bench_pass *passes, int count);
-/* What a decoding step, a frame, the detokenizer's part of it read; returns the passes filled. */
-int bench_decode_passes(const bench *b, int depth, bench_pass *passes);
+/* What a decoding step of so many rows, a frame, the detokenizer's part of it read; returns the
+ * passes filled. */
+int bench_decode_passes(const bench *b, int depth, int rows, bench_pass *passes);
 int bench_frame_passes(const bench *b, bench_pass *passes);
 int bench_detokenizer_passes(const bench *b, bench_pass *passes);
 
@@ -65,6 +66,11 @@ double bench_peak(bench *b, const matrix *w, bool brains);
 /* Multiply-adds count as two. Without attention and convolutions, some per cent of the whole. */
 double bench_prefill_ops(const bench *b, int tokens);
 double bench_encoder_ops(const bench *b, int positions);
+
+/* ms that a pass over the weights takes at least, for one token each of so many conversations, or a
+ * frame: all its bytes read, or all its products, whichever is longer. 0: no limit is known. */
+double bench_texts_limit(bench *b, int rows, int depth);
+double bench_frames_limit(bench *b, int rows, int depth);
 
 /* The rows "bandwidth" and "peak". */
 void bench_bandwidth_rows(bench *b);
@@ -76,5 +82,11 @@ void bench_prefill(bench *b, int tokens);
 void bench_decode(bench *b, int steps, int depth);
 void bench_frame(bench *b);
 void bench_detokenizer(bench *b);
+
+/* ---- bench_batch.c */
+
+/* Passes of each number of rows behind each depth, and how many conversations can speak at once.
+ * Returns the exit code, after a complaint. */
+int bench_batch(bench *b, const bench_list *rows, const bench_list *depths);
 
 #endif

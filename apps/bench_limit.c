@@ -118,10 +118,10 @@ static double stack_bytes(const stack_weights *w) {
     return stack_cost_of(w, w->cache, 0).byte_count;
 }
 
-int bench_decode_passes(const bench *b, int depth, bench_pass *passes) {
+int bench_decode_passes(const bench *b, int depth, int rows, bench_pass *passes) {
     const backbone_weights *w = &b->model->backbone;
     const stack_cost cost = stack_cost_of(&w->stack, b->s->live->backbone.cache, depth);
-    passes[0] = (bench_pass){cost.byte_count + cost.kept_size + bytes_of(&w->head), 1};
+    passes[0] = (bench_pass){cost.byte_count + rows * cost.kept_size + bytes_of(&w->head), 1};
     return 1;
 }
 
@@ -221,4 +221,40 @@ double bench_encoder_ops(const bench *b, int positions) {
         sum += 2 * elements_of(&l->position); /* 2 * positions - 1 distances */
     }
     return 2 * sum * positions;
+}
+
+/* ---- A pass of many rows ---- */
+
+static double frame_ops(const bench *b) {
+    const stack_weights *stack = &b->model->backbone.stack;
+    const depth_weights *d = &b->model->depth;
+    const codec_weights *c = &b->model->codec;
+    double sum = stack_cost_of(stack, stack->cache, 0).op_count + 2 * elements_of(&d->split) +
+                 stack_cost_of(&d->stack, d->stack.cache, 0).op_count * d->codebook_count;
+    for (int k = 0; k < d->codebook_count; k++) sum += 2 * elements_of(&d->head[k]);
+    if (c->kind == CODEC_LFM)
+        sum += LFM_POSITIONS * (stack_cost_of(&c->lfm.stack, c->lfm.stack.cache, 0).op_count +
+                                2 * elements_of(&c->lfm.out));
+    return sum;
+}
+
+static double longer_of(bench *b, const bench_pass *passes, int count, double op_count) {
+    (void)bench_read(b, passes, count); /* a small model finds its copy in the caches */
+    const double seconds = bench_read(b, passes, count);
+    const double peak = bench_peak(b, stack_first_matrix(&b->model->backbone.stack), false);
+    return peak > 0 ? 1e3 * fmax(seconds, op_count / peak) : 0;
+}
+
+double bench_texts_limit(bench *b, int rows, int depth) {
+    bench_pass passes[BENCH_PASS_CAP];
+    const int count = bench_decode_passes(b, depth, rows, passes);
+    return longer_of(b, passes, count, rows * bench_prefill_ops(b, 1));
+}
+
+double bench_frames_limit(bench *b, int rows, int depth) {
+    bench_pass passes[BENCH_PASS_CAP];
+    const int count = bench_frame_passes(b, passes);
+    const stack_weights *stack = &b->model->backbone.stack;
+    passes[0].size += rows * stack_cost_of(stack, b->s->live->backbone.cache, depth).kept_size;
+    return longer_of(b, passes, count, rows * frame_ops(b));
 }

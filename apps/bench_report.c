@@ -35,6 +35,10 @@ static void set_text(json_draft *o, const char *key, const char *text) {
 static void json_row(const bench *b, const bench_row *row, double median, double limit) {
     json_draft *o = json_new_object();
     set_text(o, "work", row->work);
+    if (row->kind != NULL) {
+        set_text(o, "kind", row->kind);
+        json_set(o, "rows", json_new_int(row->tokens));
+    }
     set_text(o, "type", row->type);
     set_text(o, "level", row->level);
     json_set(o, "threads", json_new_int(b->s->config.thread_count));
@@ -64,7 +68,10 @@ void bench_report(bench *b, const bench_row *row) {
         if (b->o->json) {
             json_row(b, &r, median, limit);
         } else {
-            printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", r.work, r.type, r.level,
+            char name[32];
+            (void)snprintf(name, sizeof name, "%s%s%s", r.work, r.kind != NULL ? " " : "",
+                           r.kind != NULL ? r.kind : "");
+            printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", name, r.type, r.level,
                    r.tokens, r.depth, median, r.unit, b->values[0], b->values[b->count - 1]);
             /* Times are best when small, rates when large: either way 100 % is the limit. */
             if (limit > 0)

@@ -7,7 +7,8 @@
 typedef struct bench_row {
     const char *work, *unit;
     const char *type, *level; /* NULL: the model's */
-    int tokens, depth;
+    const char *kind;         /* of a pass of a batch, or NULL */
+    int tokens, depth;        /* tokens: of a batch, its rows */
 } bench_row;
 
 /* Prints the row of b->count repetitions and forgets them. */

@@ -112,7 +112,7 @@ void bench_prefill(bench *b, int tokens) {
 void bench_decode(bench *b, int steps, int depth) {
     rnl_session *s = b->s;
     bench_pass passes[BENCH_PASS_CAP];
-    const int pass_count = bench_decode_passes(b, depth + steps / 2, passes);
+    const int pass_count = bench_decode_passes(b, depth + steps / 2, 1, passes);
     stack_reset(&s->live->backbone);
     forward(s, depth, false);
     while (more(b)) {

@@ -11,7 +11,7 @@
 #include "apps/open.h"
 #include "core/clock.h"
 
-enum { LENGTH_CAP = 1 << 20 };
+enum { LENGTH_CAP = 1 << 20, BATCH_DEPTH = 500 };
 
 /* In the order they are done. */
 enum {
@@ -24,10 +24,12 @@ enum {
     WORK_DECODE,
     WORK_FRAME,
     WORK_DETOKENIZER,
+    WORK_BATCH, /* only by name: as many conversations take memory and time */
     WORK_COUNT
 };
-static const char *const works[WORK_COUNT] = {
-    "load", "bandwidth", "peak", "mel", "encoder", "prefill", "decode", "frame", "detokenizer"};
+static const char *const works[WORK_COUNT] = {"load",        "bandwidth", "peak",   "mel",
+                                              "encoder",     "prefill",   "decode", "frame",
+                                              "detokenizer", "batch"};
 
 /* ---- Output ---- */
 
@@ -59,16 +61,16 @@ static int parse_works(const char *text, unsigned *chosen) {
 }
 
 /* "32,128,512" */
-static int parse_list(const char *option, const char *list, int min, bench_list *out) {
+static int parse_list(const char *option, const char *list, int min, int max, bench_list *out) {
     for (const char *text = list;; text++) {
         char *end;
         const long value = strtol(text, &end, 10);
         const bool is_number = *text >= '0' && *text <= '9' && (*end == ',' || *end == '\0');
-        if (!is_number || value < min || value > LENGTH_CAP || out->count == BENCH_LIST_CAP)
+        if (!is_number || value < min || value > max || out->count == BENCH_LIST_CAP)
             return complain(EXIT_USAGE,
                             "--%s: '%s' is not a list of up to %d whole numbers from %d to %d, "
                             "such as 32,128",
-                            option, list, BENCH_LIST_CAP, min, LENGTH_CAP);
+                            option, list, BENCH_LIST_CAP, min, max);
         out->values[out->count++] = (int)value;
         text = end;
         if (*text == '\0') return EXIT_OK;
@@ -81,8 +83,12 @@ static int parse(bench *b) {
     b->repeat = o->repeat > 0 ? o->repeat : 5;
     b->features = kernels_cpu_features();
     if (o->work != NULL) code = parse_works(o->work, &b->works);
-    if (code == EXIT_OK && o->tokens != NULL) code = parse_list("tokens", o->tokens, 1, &b->tokens);
-    if (code == EXIT_OK && o->depth != NULL) code = parse_list("depth", o->depth, 0, &b->depths);
+    if (code == EXIT_OK && o->tokens != NULL)
+        code = parse_list("tokens", o->tokens, 1, LENGTH_CAP, &b->tokens);
+    if (code == EXIT_OK && o->depth != NULL)
+        code = parse_list("depth", o->depth, 0, LENGTH_CAP, &b->depths);
+    if (code == EXIT_OK && o->rows != NULL)
+        code = parse_list("rows", o->rows, 1, PASS_DECISION_CAP, &b->rows);
     /* A level that is not there is refused when the model is opened. */
     if (o->cpu != NULL) (void)kernels_level(o->cpu, b->features, &b->features);
     b->features = kernels_allowed(b->features);
@@ -104,7 +110,7 @@ static bool can(const rnl_model *m, int work) {
 static int check_works(bench *b) {
     const bool chosen = b->works != 0;
     for (int i = 0; i < WORK_COUNT; i++) {
-        if (!chosen && can(b->model, i)) b->works |= 1u << i;
+        if (!chosen && i != WORK_BATCH && can(b->model, i)) b->works |= 1u << i;
         if (wants(b, i) && !can(b->model, i))
             return complain(EXIT_USAGE, "--work: %s has no part for '%s'", b->model->path,
                             works[i]);
@@ -163,7 +169,14 @@ static void measure_backbone(bench *b, bool prefill, bool decode) {
         for (int i = 0; i < steps.count; i++) bench_decode(b, steps.values[i], b->depths.values[d]);
 }
 
-static void measure(bench *b) {
+static int measure_batch(bench *b) {
+    const bench_list rows = b->rows.count > 0 ? b->rows : (bench_list){{1, 2, 4, 8, 16}, 5};
+    const bench_list depths = b->o->depth != NULL ? b->depths : (bench_list){{BATCH_DEPTH}, 1};
+    return bench_batch(b, &rows, &depths);
+}
+
+static int measure(bench *b) {
+    int code = EXIT_OK;
     if (!b->o->json) print_head(b);
     if (wants(b, WORK_LOAD)) bench_report(b, &(bench_row){.work = "load", .unit = "ms"});
     b->count = 0;
@@ -175,9 +188,11 @@ static void measure(bench *b) {
     measure_backbone(b, wants(b, WORK_PREFILL), wants(b, WORK_DECODE));
     if (wants(b, WORK_FRAME)) bench_frame(b);
     if (wants(b, WORK_DETOKENIZER)) bench_detokenizer(b);
+    if (wants(b, WORK_BATCH) && !interrupted()) code = measure_batch(b);
     if (!b->o->json)
         printf("\nmemory at the most %.0f MB, mapped weights included\n",
                1e-6 * (double)bench_high_water(b));
+    return code;
 }
 
 static int run(const options *o) {
@@ -191,8 +206,9 @@ static int run(const options *o) {
         code = complain(EXIT_FAILED, "memory is exhausted");
     if (code == EXIT_OK) code = open_all(b);
     if (code == EXIT_OK) {
-        measure(b);
-        code = interrupted() ? EXIT_STOPPED : flush_output();
+        code = measure(b);
+        if (interrupted()) code = EXIT_STOPPED;
+        if (code == EXIT_OK) code = flush_output();
     }
     rnl_session_destroy(&b->s);
     rnl_model_close(&b->model);
@@ -216,9 +232,15 @@ static const option_row rows[] = {
      .changes_result = true},
     {.name = "depth",
      .value = "LIST",
-     .help = "positions before a decoding (default 0,2048)",
+     .help = "positions before a decoding (default 0,2048; of a batch 500)",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(depth),
+     .changes_result = true},
+    {.name = "rows",
+     .value = "LIST",
+     .help = "conversations of a batch (default 1,2,4,8,16)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(rows),
      .changes_result = true},
     {.name = "repeat",
      .value = "N",
@@ -238,7 +260,9 @@ static const option_list own = OPTION_LIST(rows);
 const command command_bench = {
     .name = "bench",
     .summary = "how fast this machine runs a model",
-    .synopsis = "[options] [--calibrate] [--work LIST] [--tokens LIST] [--depth LIST] [--repeat N]",
+    .synopsis =
+        "[options] [--calibrate] [--work LIST] [--tokens LIST] [--depth LIST] [--rows LIST] "
+        "[--repeat N]",
     .about =
         "Times the work of a model; a text model without sound will do. Works, in this order:\n"
         "  load         open the model\n"
@@ -249,8 +273,12 @@ const command command_bench = {
         "  decode       of --tokens positions (32) with their logits, behind --depth (0,2048)\n"
         "  frame        80 ms of speech: backbone, depthformer, detokenizer\n"
         "  detokenizer  80 ms of speech from its codes\n"
+        "  batch        only by name: one pass for --rows conversations (1,2,4,8,16) behind "
+        "--depth\n"
+        "               (500), a token or a frame each; then how many can speak at once\n"
         "limit is what this machine allows, measured right before each repetition: memory for\n"
-        "decode, frame and detokenizer (the same bytes read), arithmetic for the others.\n"
+        "decode, frame and detokenizer (the same bytes read), arithmetic for the others,\n"
+        "for a batch the longer of both.\n"
         "--calibrate takes some seconds on a quiet machine and writes\n"
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
         "not a bit of any result.\n"

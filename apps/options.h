@@ -23,7 +23,7 @@ typedef struct options {
     const char *sets[64];               /* convert: KEY=VALUE */
     const char *input, *record, *trace; /* talk */
     int set_count;
-    const char *work, *tokens, *depth;                    /* bench */
+    const char *work, *tokens, *depth, *rows;             /* bench */
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
     int repeat;                                           /* -1: not given */
     int interleave[2]; /* text tokens, audio frames; -1: not given */

@@ -126,6 +126,30 @@ PY
 expect 0 "bench of a text model" "$runnel" bench -m "$source/tests/data/dense/tied" \
     --repeat 1 --tokens 2 --depth 0
 holds "bench of a text model" "^decode"
+expect 0 "bench of a batch" "$runnel" bench -q -m "$tiny" --work batch --rows 3,1 --depth 0,200 \
+    --repeat 2 --json
+python3 - "$work/out" <<'PY' && pass || fail "bench of a batch: not the objects they should be"
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+passes = [r for r in rows if r["work"] == "batch"]
+shapes = [(r["rows"], r["kind"]) for r in passes]
+assert shapes == 2 * [(3, "text"), (3, "frame"), (1, "text"), (1, "frame")], shapes
+assert all(r["tokens"] == r["rows"] and r["unit"] == "ms" and r["n"] == 2 for r in passes), rows
+assert all(0 < r["min"] <= r["median"] <= r["max"] and r["limit"] > 0 for r in passes), rows
+depths = [r["depth"] for r in rows]
+assert 0 < depths[0] < 200 and depths == 5 * depths[:1] + 5 * [200], depths
+for begin in 0, 5:
+    text, frame = (r["median"] for r in rows[begin:begin + 2])
+    speaking = rows[begin + 4]
+    assert speaking["work"] == "speaking" and speaking["n"] == 1, rows
+    assert (speaking["median"] == 3) == (12 * frame + 6 * text <= 768), rows
+PY
+cp "$source/tests/data/gguf/tiny-F16.gguf" "$work/alone.gguf"
+expect 0 "bench of a batch of text" "$runnel" bench -q -m "$work/alone.gguf" --work batch --rows 2 \
+    --depth 9 --repeat 1
+holds "bench of a batch of text" "^batch text"
+! grep -qE "^(batch frame|speaking)" "$work/out" && pass || fail "a text model makes no frames"
+refuse 2 "bench rows" "whole numbers from 1 to 256" "$runnel" bench --rows 1,257
 refuse 2 "bench work" "'sleep' is not known" "$runnel" bench --work decode,sleep
 refuse 2 "bench list" "list of up to" "$runnel" bench --tokens 32,many
 refuse 2 "bench empty list" "list of up to" "$runnel" bench --depth 32,,64
