@@ -1,33 +1,23 @@
 /* Passes of a batch: many conversations at the same depth, each with one decision to make. The
- * decision is taken back before the next pass, so that all passes of a row do the same.
- *
- * How many can speak at once follows from the times of both kinds: a second of speech is 12.5
- * frames, between them 6.25 tokens of text. */
+ * decision is taken back before the next pass, so that all passes of a row do the same. How many
+ * can speak at once follows from the times of both kinds. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "apps/bench_report.h"
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/open.h"
+#include "apps/speaking.h"
 #include "core/clock.h"
 
 enum {
     PASS_COUNT = 4, /* of a repetition */
     PREFILL_ROWS = 128,
-    ROOM = 256,       /* positions besides the depth: the header of a turn, its end */
-    TURN_FRAMES = 12, /* of 80 ms; so much sound has so many */
-    TURN_TOKENS = 6   /* tokens of text beside it */
+    ROOM = 256 /* positions besides the depth: the header of a turn, its end */
 };
-#define TURN_MS 960.0
-#define LOAD_MOST 0.80 /* of the time; the rest is for what listeners ask */
 
-typedef enum pass_kind { PASS_TEXT, PASS_FRAME, PASS_KIND_COUNT } pass_kind;
-
-/* ms of the passes of one number of rows */
-typedef struct timing {
-    int rows;
-    double ms[PASS_KIND_COUNT], limit[PASS_KIND_COUNT];
-} timing;
+typedef enum pass_kind { PASS_TEXT, PASS_FRAME } pass_kind;
 
 typedef struct crowd {
     bench *b;
@@ -35,8 +25,8 @@ typedef struct crowd {
     rnl_session *sessions[PASS_DECISION_CAP];
     rnl_batch_item items[PASS_DECISION_CAP];
     int count;
-    timing timings[BENCH_LIST_CAP];
-    int timing_count;
+    speaking_times times[BENCH_LIST_CAP];  /* as measured, */
+    speaking_times limits[BENCH_LIST_CAP]; /* as the machine would allow */
     bool silent; /* a frame was the end of its audio, which the codec never sees */
 } crowd;
 
@@ -145,85 +135,74 @@ static int pass_once(crowd *c, int rows, pass_kind kind, double *seconds) {
     *seconds += clock_seconds() - begin;
     for (int i = 0; i < rows; i++) {
         if (c->items[i].status < 0) return failed(&c->items[i].error);
+        assert(c->items[i].status != RNL_AGAIN); /* there was room for all */
         if (kind == PASS_FRAME && c->sessions[i]->live->sample_count == 0) c->silent = true;
     }
     return EXIT_OK;
 }
 
-static int measure(crowd *c, pass_kind kind, int depth, timing *t) {
+static int measure(crowd *c, pass_kind kind, int rows, int depth) {
     bench *b = c->b;
     for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
         double unused = 0, seconds = 0;
-        b->limits[b->count] = kind == PASS_FRAME ? bench_frames_limit(b, t->rows, depth)
-                                                 : bench_texts_limit(b, t->rows, depth);
-        int code = pass_once(c, t->rows, kind, &unused); /* the threads of the limit fall asleep */
+        b->limits[b->count] = kind == PASS_FRAME ? bench_frames_limit(b, rows, depth)
+                                                 : bench_texts_limit(b, rows, depth);
+        int code = pass_once(c, rows, kind, &unused); /* the threads of the limit fall asleep */
         for (int i = 0; code == EXIT_OK && i < PASS_COUNT; i++)
-            code = pass_once(c, t->rows, kind, &seconds);
+            code = pass_once(c, rows, kind, &seconds);
         if (code != EXIT_OK) return code;
         b->values[b->count] = 1e3 * seconds / PASS_COUNT;
     }
-    if (b->count == 0) return EXIT_STOPPED;
-    t->ms[kind] = bench_median(b->values, b->count);
-    t->limit[kind] = bench_median(b->limits, b->count);
-    bench_report(b, &(bench_row){.work = "batch",
-                                 .kind = kind == PASS_FRAME ? "frame" : "text",
-                                 .unit = "ms",
-                                 .tokens = t->rows,
-                                 .depth = depth});
+    return b->count > 0 ? EXIT_OK : EXIT_STOPPED;
+}
+
+static int measure_texts(crowd *c, int index, int rows, int depth) {
+    bench *b = c->b;
+    const int code = measure(c, PASS_TEXT, rows, depth);
+    if (code != EXIT_OK) return code;
+    c->times[index] = (speaking_times){.rows = rows, .text_ms = bench_median(b->values, b->count)};
+    c->limits[index] = (speaking_times){.rows = rows, .text_ms = bench_median(b->limits, b->count)};
+    bench_report(
+        b, &(bench_row){
+               .work = "batch", .kind = "text", .unit = "ms", .tokens = rows, .depth = depth});
     return EXIT_OK;
 }
 
-/* ---- Speaking at once ---- */
-
-static double turn_ms(const double ms[PASS_KIND_COUNT]) {
-    return TURN_FRAMES * ms[PASS_FRAME] + TURN_TOKENS * ms[PASS_TEXT];
+static int measure_frames(crowd *c, int index, int rows, int depth) {
+    bench *b = c->b;
+    const int code = measure(c, PASS_FRAME, rows, depth);
+    if (code != EXIT_OK) return code;
+    c->times[index].frame_ms = bench_median(b->values, b->count);
+    c->limits[index].frame_ms = bench_median(b->limits, b->count);
+    bench_report(
+        b, &(bench_row){
+               .work = "batch", .kind = "frame", .unit = "ms", .tokens = rows, .depth = depth});
+    return EXIT_OK;
 }
 
-static double turn_of(const timing *t, bool limit) {
-    return turn_ms(limit ? t->limit : t->ms);
-}
-
-/* For any number of rows, on a straight line between those that were measured. */
-static double turn_at(const crowd *c, int rows, bool limit) {
-    const timing *below = NULL, *above = NULL;
-    for (int i = 0; i < c->timing_count; i++) {
-        const timing *t = &c->timings[i];
-        if (t->rows <= rows && (below == NULL || t->rows > below->rows)) below = t;
-        if (t->rows >= rows && (above == NULL || t->rows < above->rows)) above = t;
-    }
-    if (below == NULL || below->rows == rows) return turn_of(above, limit);
-    const double share = (double)(rows - below->rows) / (above->rows - below->rows);
-    return turn_of(below, limit) + share * (turn_of(above, limit) - turn_of(below, limit));
-}
-
-static int speaking(const crowd *c, bool limit) {
-    int most = 0;
-    for (int rows = 1; rows <= c->count; rows++)
-        if (turn_at(c, rows, limit) <= LOAD_MOST * TURN_MS) most = rows;
-    return most;
+static void report_speaking(crowd *c, int count, int depth) {
+    bench *b = c->b;
+    b->values[0] = speaking_count(c->times, count);
+    b->limits[0] = speaking_count(c->limits, count);
+    b->count = 1;
+    bench_report(
+        b, &(bench_row){.work = "speaking", .unit = "sess", .tokens = c->count, .depth = depth});
+    if (c->silent) (void)complain(EXIT_OK, "some frames had no sound: their times lack the codec");
 }
 
 static int measure_depth(crowd *c, const bench_list *rows, int depth) {
-    bench *b = c->b;
     int most = 0;
     for (int i = 0; i < rows->count; i++) most = rows->values[i] > most ? rows->values[i] : most;
     int code = open_crowd(c, most, depth);
     if (code != EXIT_OK) return code;
     const int begun = (int)c->sessions[0]->live->backbone.position;
-    for (c->timing_count = 0; code == EXIT_OK && c->timing_count < rows->count; c->timing_count++) {
-        timing *t = &c->timings[c->timing_count];
-        *t = (timing){.rows = rows->values[c->timing_count]};
-        code = measure(c, PASS_TEXT, begun, t);
-        if (code == EXIT_OK && has_frames(b)) code = measure(c, PASS_FRAME, begun, t);
+    const bool frames = has_frames(c->b);
+    for (int i = 0; code == EXIT_OK && i < rows->count; i++) {
+        code = measure_texts(c, i, rows->values[i], begun);
+        if (code == EXIT_OK && frames) code = measure_frames(c, i, rows->values[i], begun);
     }
-    if (code != EXIT_OK || !has_frames(b)) return code;
-    if (c->silent) (void)complain(EXIT_OK, "some frames had no sound: their times lack the codec");
-    b->values[0] = speaking(c, false);
-    b->limits[0] = speaking(c, true);
-    b->count = 1;
-    bench_report(b,
-                 &(bench_row){.work = "speaking", .unit = "sess", .tokens = most, .depth = begun});
-    return EXIT_OK;
+    if (code == EXIT_OK && frames) report_speaking(c, rows->count, begun);
+    return code;
 }
 
 int bench_batch(bench *b, const bench_list *rows, const bench_list *depths) {
