@@ -80,7 +80,7 @@ static void listen(caller *c, const script *in) {
     for (size_t at = 0;; at += TICK) {
         float mic[TICK] = {0};
         const size_t left = at < in->count ? in->count - at : 0;
-        memcpy(mic, in->samples + at, (left < TICK ? left : TICK) * sizeof *mic);
+        if (left > 0) memcpy(mic, in->samples + at, (left < TICK ? left : TICK) * sizeof *mic);
         tick(c, mic);
         rnl_live_get_facts(c->live, &facts);
         if (left == 0 && facts.idle) return;

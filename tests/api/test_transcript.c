@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include <runnel/runnel_transcript.h>
 
+#include "core/clock.h"
 #include "engine/transcript.h"
 #include "tests/support/rig.h"
 
@@ -215,7 +217,9 @@ static void reset_begins_no_work(void **state) {
         size_t taken;
         assert_int_equal(rnl_transcript_push(t, r->samples, r->count, &taken, NULL), RNL_OK);
         slot *encoding = NULL;
-        for (int looks = 0; encoding == NULL && looks < 1000000; looks++) {
+        const double last = clock_seconds() + 10;
+        while (encoding == NULL && clock_seconds() < last) {
+            (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
             (void)pthread_mutex_lock(&t->lock);
             for (int k = 0; k < t->slot_count && t->decoding_count == 0; k++)
                 if (t->slots[k].state == SLOT_ENCODING) encoding = &t->slots[k];
