@@ -15,12 +15,6 @@
 #include "apps/commands.h"
 #include "apps/messages.h"
 
-static const command *const commands[] = {
-    &command_reply,   &command_transcribe, &command_say,  &command_chat,     &command_info,
-    &command_convert, &command_bench,      &command_dump, &command_tokenize, &command_devices,
-    &command_talk,    &command_trace,      &command_eval, &command_pull,     &command_models};
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
-
 static void check_row(const option_row *row) {
     assert_non_null(row->name);
     assert_non_null(row->help);
@@ -33,39 +27,42 @@ static void check_row(const option_row *row) {
 
 static void rows_of_every_command_are_apart(void **state) {
     (void)state;
-    for (int c = 0; c < COMMAND_COUNT; c++) {
+    const command *own;
+    for (int c = 0; (own = command_at(c)) != NULL; c++) {
         const option_row *row, *other;
         int count = 0;
-        for (; (row = command_option(commands[c], count)) != NULL; count++) {
+        for (; (row = command_option(own, count)) != NULL; count++) {
             check_row(row);
             for (int i = 0; i < count; i++) {
-                other = command_option(commands[c], i);
+                other = command_option(own, i);
                 assert_string_not_equal(row->name, other->name);
                 if (row->letter != 0) assert_int_not_equal(row->letter, other->letter);
             }
         }
         assert_in_range(count, options_common.count, OPTION_CAP);
-        assert_null(command_option(commands[c], count + 1));
+        assert_null(command_option(own, count + 1));
     }
 }
 
 static void rows_of_one_name_agree(void **state) {
     (void)state;
     const option_row *a, *b;
-    for (int c = 0; c < COMMAND_COUNT; c++)
-        for (int i = 0; (a = command_option(commands[c], i)) != NULL; i++)
+    for (int c = 0; command_at(c) != NULL; c++)
+        for (int i = 0; (a = command_option(command_at(c), i)) != NULL; i++)
             for (int d = 0; d < c; d++)
-                for (int j = 0; (b = command_option(commands[d], j)) != NULL; j++) {
+                for (int j = 0; (b = command_option(command_at(d), j)) != NULL; j++) {
                     if (strcmp(a->name, b->name) != 0) continue;
                     assert_int_equal(a->kind, b->kind);
                     assert_int_equal(a->letter, b->letter);
                 }
 }
 
-/* Parses words, at most 7, NULL behind the last; the exit code. */
+/* Parses words, at most 7, NULL behind the last; the exit code. The options point into the list of
+ * the last call. */
 static int parse(const command *c, options *o, const char *const words[8]) {
-    char *list[9] = {(char *)c->name};
+    static char *list[9];
     int count = 1, code;
+    list[0] = (char *)c->name;
     for (; words[count - 1] != NULL; count++) list[count] = (char *)words[count - 1];
     const bool goes_on = options_parse(o, c, count, list, &code);
     assert_int_equal(goes_on, code == EXIT_OK);
