@@ -61,6 +61,17 @@ rnl_status ffmpeg_open(sound_source *s, int track, sound_decoder *d, sound_info 
  * and in do not overlap. */
 void sound_fit_channels(const float *in, int from, float *out, int to, size_t count);
 
+/* What a decoder has made and not given out yet, where its library gives a packet at a time. */
+typedef struct sound_made {
+    size_t at, count; /* frames of the decoder's buffer that wait, from `at` on */
+    int64_t gap;      /* before them, as in sound_part */
+    sound_flaw flaw;  /* of that gap */
+} sound_made;
+
+/* Gives out what fits of the frames [from channels] in `out` that wait (at least one), as
+ * [to channels], with the gap before them, which then is told. */
+void sound_give(sound_made *m, const float *out, int from, int to, sound_part *part);
+
 /* An encoder that is open; it writes to a descriptor that it does not close. name is what error
  * sentences call the file; it lives as long as the encoder. */
 typedef struct sound_encoder {

@@ -404,6 +404,17 @@ void sound_fit_channels(const float *in, int from, float *out, int to, size_t co
     }
 }
 
+void sound_give(sound_made *m, const float *out, int from, int to, sound_part *part) {
+    part->count = m->count < part->cap ? m->count : part->cap;
+    sound_fit_channels(out + m->at * (size_t)from, from, part->frames, to, part->count);
+    m->at += part->count;
+    m->count -= part->count;
+    part->gap = m->gap;
+    part->flaw = m->flaw;
+    m->gap = 0;
+    m->flaw = FLAW_NONE;
+}
+
 /* ---- A whole clip ---- */
 
 static rnl_status gather(sound_reader *r, double seconds_max, sound *out, rnl_error *error) {

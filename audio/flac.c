@@ -26,12 +26,11 @@ typedef struct flac_state {
     bool late;        /* the damage showed when all bytes were read: it may be the end of a part */
     int64_t expected; /* sample that comes next in this file */
     int64_t total;    /* what the file says it has; 0: nothing */
-    int64_t gap;      /* before what is in out */
-    sound_flaw flaw;
     rnl_status trouble; /* of the write callback */
     int other_rate;     /* with trouble RNL_ERR_DATA */
     float *out;         /* [out_cap, channels] */
-    size_t out_cap, out_at, out_count;
+    size_t out_cap;
+    sound_made made; /* of out */
 } flac_state;
 
 static bool is_head(const unsigned char *at) {
@@ -92,8 +91,8 @@ static bool make_room(flac_state *s, size_t count) {
 static void take_place(flac_state *s, int64_t number) {
     const int64_t most = (int64_t)SOUND_GAP_SECONDS_MAX * s->rate, gap = number - s->expected;
     const bool is_known = s->begun || s->damaged; /* else the recording began in mid-stream */
-    if (is_known && gap > 0 && gap <= most) s->gap += gap;
-    if (s->damaged) s->flaw = FLAW_DAMAGED;
+    if (is_known && gap > 0 && gap <= most) s->made.gap += gap;
+    if (s->damaged) s->made.flaw = FLAW_DAMAGED;
     s->damaged = false;
     s->begun = true;
 }
@@ -114,8 +113,8 @@ static void take_samples(flac_state *s, const FLAC__FrameHeader *h,
         for (int c = 0; c < channels; c++) frame[c] = (float)buffer[c][i] * scale;
         sound_fit_channels(frame, channels, s->out + i * (size_t)s->channels, s->channels, 1);
     }
-    s->out_at = 0;
-    s->out_count = h->blocksize;
+    s->made.at = 0;
+    s->made.count = h->blocksize;
 }
 
 static FLAC__StreamDecoderWriteStatus take_frame(const FLAC__StreamDecoder *decoder,
@@ -136,8 +135,9 @@ static FLAC__StreamDecoderWriteStatus take_frame(const FLAC__StreamDecoder *deco
         s->trouble = RNL_ERR_MEMORY;
         return FLAC__STREAM_DECODER_WRITE_STATUS_ABORT;
     }
-    s->gap += (int64_t)s->out_count; /* two in one call: the first is made up for a lost one */
-    s->out_count = 0;
+    /* Two in one call: the first is made up for a lost one. */
+    s->made.gap += (int64_t)s->made.count;
+    s->made.count = 0;
     take_place(s, number);
     take_samples(s, h, buffer);
     s->expected = number < INT64_MAX - h->blocksize ? number + h->blocksize : 0;
@@ -163,8 +163,8 @@ static int64_t missing_count(const flac_state *s) {
 
 static rnl_status end(const flac_state *s, sound_part *p) {
     const int64_t missing = missing_count(s);
-    p->gap = s->gap + missing;
-    p->flaw = s->flaw;
+    p->gap = s->made.gap + missing;
+    p->flaw = s->made.flaw;
     if (s->damaged && !s->late && (missing > 0 || s->total == 0))
         p->flaw = FLAW_DAMAGED;
     else if (missing > 0) /* notes behind the last frame are no damage */
@@ -187,29 +187,21 @@ static rnl_status fail(const flac_state *s, rnl_error *error) {
 
 static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     flac_state *s = state;
-    while (s->out_count == 0) {
+    while (s->made.count == 0) {
         const bool done = FLAC__stream_decoder_process_single(s->decoder) != 0;
-        if (s->out_count > 0) break;
+        if (s->made.count > 0) break;
         const bool ended =
             FLAC__stream_decoder_get_state(s->decoder) == FLAC__STREAM_DECODER_END_OF_STREAM;
         if (!done && !ended) return fail(s, error);
         if (!ended) continue;
         if (!s->next_stands) return end(s, p);
         /* A part that was cut off before another was joined on. */
-        if (missing_count(s) > 0) s->flaw = FLAW_DAMAGED;
-        s->gap += missing_count(s);
+        if (missing_count(s) > 0) s->made.flaw = FLAW_DAMAGED;
+        s->made.gap += missing_count(s);
         (void)FLAC__stream_decoder_finish(s->decoder);
         if (!begin_file(s)) return fail(s, error);
     }
-    p->count = s->out_count < p->cap ? s->out_count : p->cap;
-    memcpy(p->frames, s->out + s->out_at * (size_t)s->channels,
-           p->count * (size_t)s->channels * sizeof *s->out);
-    s->out_at += p->count;
-    s->out_count -= p->count;
-    p->gap = s->gap;
-    p->flaw = s->flaw;
-    s->gap = 0;
-    s->flaw = FLAW_NONE;
+    sound_give(&s->made, s->out, s->channels, s->channels, p);
     return RNL_OK;
 }
 

@@ -25,13 +25,11 @@ typedef struct mpeg_state {
     int64_t frame_count, frame_bytes; /* so far: the mean size */
     int64_t part_count, part_claim; /* frames since the latest notes; what these say, 0: nothing */
     bool fresh;                     /* the decoder knows no frame before */
-    bool done;   /* it has given out all that the notes speak of, and takes no more */
-    int64_t gap; /* samples before what is in out */
-    sound_flaw flaw;
+    bool done;    /* it has given out all that the notes speak of, and takes no more */
     bool counts;  /* behind a hole: a frame gives its samples, no more and no less */
     int64_t owed; /* samples of frames that went in since then and did not come out */
     float out[OUT_CAP];
-    size_t out_at, out_count; /* frames */
+    sound_made made; /* of out */
 } mpeg_state;
 
 /* A decoder that has heard nothing: after a hole it would take bits of before for those that are
@@ -131,15 +129,15 @@ static bool decode(mpeg_state *s, const unsigned char *data, const frame_head *h
         s->out_channels = channels == 1 ? 1 : 2;
         result = mpg123_decode(s->handle, NULL, 0, (unsigned char *)s->out, sizeof s->out, &done);
     }
-    s->out_at = 0;
-    s->out_count = done / sizeof(float) / (size_t)s->out_channels;
+    s->made.at = 0;
+    s->made.count = done / sizeof(float) / (size_t)s->out_channels;
     s->done = result == MPG123_DONE;
     return result == MPG123_OK || result == MPG123_NEED_MORE || s->done;
 }
 
 static void lose(mpeg_state *s, int64_t samples) {
-    s->gap += samples;
-    s->flaw = FLAW_DAMAGED;
+    s->made.gap += samples;
+    s->made.flaw = FLAW_DAMAGED;
 }
 
 /* How many samples these bytes were: whole frames, at least one. */
@@ -180,14 +178,14 @@ static rnl_status take_frame(mpeg_state *s, const frame_head *head, int64_t skip
     const bool good = decode(s, data, head);
     (void)bytes_skip(s->b, (uint64_t)head->size);
     if (!good) {
-        s->out_count = 0;
+        s->made.count = 0;
         lose(s, s->owed + head->samples);
         s->counts = true;
         return begin(s) ? RNL_OK : status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     }
     if (s->counts) { /* behind a hole the decoder wants a frame before it gives something */
-        s->owed += head->samples - (int64_t)s->out_count;
-        if (s->out_count > 0 && s->owed > 0) {
+        s->owed += head->samples - (int64_t)s->made.count;
+        if (s->made.count > 0 && s->owed > 0) {
             lose(s, s->owed);
             s->owed = 0;
         }
@@ -198,8 +196,8 @@ static rnl_status take_frame(mpeg_state *s, const frame_head *head, int64_t skip
 /* The stream is over. */
 static rnl_status end(const mpeg_state *s, found how, int64_t skipped, sound_part *p) {
     const int64_t missing = s->part_claim - s->part_count;
-    p->flaw = s->flaw;
-    p->gap = s->gap;
+    p->flaw = s->made.flaw;
+    p->gap = s->made.gap;
     if (skipped >= JUNK_SIZE) {
         p->flaw = FLAW_DAMAGED;
         p->gap += samples_of(s, skipped);
@@ -214,7 +212,7 @@ static rnl_status end(const mpeg_state *s, found how, int64_t skipped, sound_par
 
 static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     mpeg_state *s = state;
-    while (s->out_count == 0) {
+    while (s->made.count == 0) {
         frame_head head;
         int64_t skipped;
         const found how = seek_frame(s, &head, &skipped);
@@ -223,15 +221,7 @@ static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
         const rnl_status status = take_frame(s, &head, skipped, error);
         if (status != RNL_OK) return status;
     }
-    p->count = s->out_count < p->cap ? s->out_count : p->cap;
-    sound_fit_channels(s->out + s->out_at * (size_t)s->out_channels, s->out_channels, p->frames,
-                       s->channels, p->count);
-    s->out_at += p->count;
-    s->out_count -= p->count;
-    p->gap = s->gap;
-    p->flaw = s->flaw;
-    s->gap = 0;
-    s->flaw = FLAW_NONE;
+    sound_give(&s->made, s->out, s->out_channels, s->channels, p);
     return RNL_OK;
 }
 

@@ -34,10 +34,8 @@ typedef struct opus_state {
     ogg_clock clock;
     int64_t limit; /* samples of this part that are sound; more is filling of the last packet */
     bool heard;
-    int64_t gap; /* before the next samples */
-    sound_flaw flaw;
     float out[OUT_CAP]; /* decoded and not given out yet */
-    size_t out_at, out_count;
+    sound_made made;    /* of out */
 } opus_state;
 
 /* RFC 7845, 5.1: the head of a stream. NULL, or what is wrong. */
@@ -87,8 +85,8 @@ static rnl_status more(opus_state *s, sound_part *p, rnl_error *error) {
     const rnl_status status = ogg_pages_next(s->pages, &s->part, &cut, error);
     s->packet_at = 0;
     if (status == RNL_DONE) {
-        p->gap = s->gap;
-        p->flaw = cut ? FLAW_CUT_OFF : s->part.lost ? FLAW_DAMAGED : s->flaw;
+        p->gap = s->made.gap;
+        p->flaw = cut ? FLAW_CUT_OFF : s->part.lost ? FLAW_DAMAGED : s->made.flaw;
     }
     if (status != RNL_OK) return status;
     if (s->part.first) {
@@ -109,14 +107,14 @@ static rnl_status more(opus_state *s, sound_part *p, rnl_error *error) {
         if (tags->size >= 8 && memcmp(tags->data, "OpusTags", 8) == 0) s->packet_at++;
         s->titled = true;
     }
-    if (s->part.lost && s->heard) s->flaw = FLAW_DAMAGED;
+    if (s->part.lost && s->heard) s->made.flaw = FLAW_DAMAGED;
     if (s->packet_at == s->part.count) return RNL_OK;
     int64_t length = 0;
     for (int i = s->packet_at; i < s->part.count; i++) length += packet_length(&s->part.packets[i]);
     const int64_t before = s->clock.position;
     const int64_t gap = ogg_clock_gap(&s->clock, &s->part, length, DECODED_RATE);
     const int64_t begin = before + gap;
-    s->gap += gap;
+    s->made.gap += gap;
     /* RFC 7845, 4.4: the last page's time cuts what fills its last packet. */
     const bool cuts = s->part.last && s->part.end >= begin && s->part.end < begin + length;
     s->limit = cuts ? s->part.end - begin : length;
@@ -132,8 +130,8 @@ static void next_packet(opus_state *s) {
                                                     (opus_int32)packet->size, s->out, PACKET_CAP, 0)
                     : 0;
     if (count < 0 || length == 0) {
-        s->flaw = FLAW_DAMAGED;
-        s->gap += length;
+        s->made.flaw = FLAW_DAMAGED;
+        s->made.gap += length;
         s->limit -= length;
         return;
     }
@@ -141,13 +139,13 @@ static void next_packet(opus_state *s) {
     s->limit -= count;
     const int64_t skipped = s->skip < count ? s->skip : count;
     s->skip -= skipped;
-    s->out_at = (size_t)skipped;
-    s->out_count = (size_t)(count - skipped);
+    s->made.at = (size_t)skipped;
+    s->made.count = (size_t)(count - skipped);
 }
 
 static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
     opus_state *s = state;
-    while (s->out_count == 0) {
+    while (s->made.count == 0) {
         if (s->packet_at < s->part.count) {
             next_packet(s);
             continue;
@@ -155,15 +153,7 @@ static rnl_status read_frames(void *state, sound_part *p, rnl_error *error) {
         const rnl_status status = more(s, p, error);
         if (status != RNL_OK) return status;
     }
-    p->count = s->out_count < p->cap ? s->out_count : p->cap;
-    sound_fit_channels(s->out + s->out_at * (size_t)s->out_channels, s->out_channels, p->frames,
-                       s->channels, p->count);
-    s->out_at += p->count;
-    s->out_count -= p->count;
-    p->gap = s->gap;
-    p->flaw = s->flaw;
-    s->gap = 0;
-    s->flaw = FLAW_NONE;
+    sound_give(&s->made, s->out, s->out_channels, s->channels, p);
     s->heard = true;
     return RNL_OK;
 }
