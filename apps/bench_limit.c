@@ -115,12 +115,12 @@ static double elements_of(const matrix *m) {
 
 /* The weights that every position multiplies by. */
 static double stack_bytes(const stack_weights *w) {
-    return stack_cost_of(w, w->cache, 0).byte_count;
+    return stack_cost_of(w, w->cache, 0, 1).byte_count;
 }
 
 int bench_decode_passes(const bench *b, int depth, int rows, bench_pass *passes) {
     const backbone_weights *w = &b->model->backbone;
-    const stack_cost cost = stack_cost_of(&w->stack, b->s->live->backbone.cache, depth);
+    const stack_cost cost = stack_cost_of(&w->stack, b->s->live->backbone.cache, depth, rows);
     passes[0] = (bench_pass){cost.byte_count + rows * cost.kept_size + bytes_of(&w->head), 1};
     return 1;
 }
@@ -205,7 +205,7 @@ void bench_peak_rows(bench *b) {
 
 double bench_prefill_ops(const bench *b, int tokens) {
     const backbone_weights *w = &b->model->backbone;
-    return stack_cost_of(&w->stack, w->stack.cache, 0).op_count * tokens +
+    return stack_cost_of(&w->stack, w->stack.cache, 0, 1).op_count * tokens +
            2 * elements_of(&w->head);
 }
 
@@ -229,11 +229,11 @@ static double frame_ops(const bench *b) {
     const stack_weights *stack = &b->model->backbone.stack;
     const depth_weights *d = &b->model->depth;
     const codec_weights *c = &b->model->codec;
-    double sum = stack_cost_of(stack, stack->cache, 0).op_count + 2 * elements_of(&d->split) +
-                 stack_cost_of(&d->stack, d->stack.cache, 0).op_count * d->codebook_count;
+    double sum = stack_cost_of(stack, stack->cache, 0, 1).op_count + 2 * elements_of(&d->split) +
+                 stack_cost_of(&d->stack, d->stack.cache, 0, 1).op_count * d->codebook_count;
     for (int k = 0; k < d->codebook_count; k++) sum += 2 * elements_of(&d->head[k]);
     if (c->kind == CODEC_LFM)
-        sum += LFM_POSITIONS * (stack_cost_of(&c->lfm.stack, c->lfm.stack.cache, 0).op_count +
+        sum += LFM_POSITIONS * (stack_cost_of(&c->lfm.stack, c->lfm.stack.cache, 0, 1).op_count +
                                 2 * elements_of(&c->lfm.out));
     return sum;
 }
@@ -255,6 +255,7 @@ double bench_frames_limit(bench *b, int rows, int depth) {
     bench_pass passes[BENCH_PASS_CAP];
     const int count = bench_frame_passes(b, passes);
     const stack_weights *stack = &b->model->backbone.stack;
-    passes[0].size += rows * stack_cost_of(stack, b->s->live->backbone.cache, depth).kept_size;
+    passes[0].size +=
+        rows * stack_cost_of(stack, b->s->live->backbone.cache, depth, rows).kept_size;
     return longer_of(b, passes, count, rows * frame_ops(b));
 }

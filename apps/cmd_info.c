@@ -65,7 +65,7 @@ static void print_stack(const char *name, const stack_weights *w) {
     print_kinds(c);
     printf(", width %d", c->width);
     if (attention != NULL) printf(", %d heads of %d", attention->head_count, attention->head_width);
-    printf(", feed-forward %lld", (long long)stack_ff_width_max(c));
+    printf(", feed-forward %lld", (long long)stack_ff_width_max(c, &stack_dense));
     if (convolution != NULL) printf(", %d taps", convolution->taps);
     if (attention != NULL && attention->window > 0) printf(", window %d", attention->window);
     printf("\n");

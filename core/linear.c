@@ -2,7 +2,7 @@
  * threads; each output is made whole by one kernel call, and kernels give an output the same bits
  * alone or in a batch (the law of kernels.h), so neither the cut nor the batch shows in the result.
  *
- *   packed:                      linear_packed.c
+ *   packed:                      linear_packed.c, of several matrices linear_groups.c
  *   float, with brains:          linear_brains.c
  *   one input, a direct kernel:  stored rows -> gemv
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
@@ -127,15 +127,11 @@ static void multiply_exact(const product *p, const linear_task *task) {
     pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
 }
 
-static bool is_packed(const compute *c, const matrix *w) {
-    return w->packed != NULL && !c->exact && c->k->multiply[w->type] != NULL;
-}
-
 static void multiply(const product *p) {
     if (p->count == 0) return;
     bool packed = true, brains = true;
     for (int i = 0; i < p->task_count; i++) {
-        packed = packed && is_packed(p->c, p->tasks[i].w);
+        packed = packed && linear_is_packed(p->c, p->tasks[i].w);
         brains = brains && linear_takes_brains(p->c, p->tasks[i].w);
     }
     if (packed) {
@@ -148,7 +144,7 @@ static void multiply(const product *p) {
         one.tasks[0] = p->tasks[i];
         one.task_count = 1;
         one.gates = false;
-        if (is_packed(p->c, p->tasks[i].w))
+        if (linear_is_packed(p->c, p->tasks[i].w))
             linear_packed(&one);
         else if (linear_takes_brains(p->c, p->tasks[i].w))
             linear_brains(&one);

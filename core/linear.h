@@ -71,6 +71,35 @@ void linear_all(const compute *c, const linear_task *tasks, int task_count, cons
 void linear_gated(const compute *c, const matrix *gate, const matrix *up, const float *x,
                   size_t x_stride, float *y, float *raised, int64_t count);
 
+/* Several matrices of one shape and type, each for rows of its own: those of the first, then those
+ * of the second ... (experts, which different positions have chosen). Never by brains: whoever
+ * lends c has switched it off. */
+typedef struct linear_group {
+    const matrix *w;  /* of linear_groups */
+    const matrix *up; /* beside it in linear_gated_groups; else NULL */
+    int64_t count;    /* rows, >= 1 */
+} linear_group;
+enum { LINEAR_GROUP_ROWS = 128 /* of all groups together, never more */ };
+/* Most rows of all groups together that matrices of so many columns take: [1,
+ * LINEAR_GROUP_ROWS]. */
+int64_t linear_group_rows(const compute *c, int64_t col_count);
+
+/* Row i of all groups is x + index[i] * x_stride; NULL: x + i * x_stride. gathered [rows,
+ * col_count] is scratch for an index, and may be NULL without. */
+typedef struct linear_rows {
+    const float *x;
+    size_t x_stride;
+    const int32_t *index;
+    float *gathered;
+} linear_rows;
+
+/* y[i] = W x[i], y [rows, row_count]. Each row has the bits that linear() gives it. */
+void linear_groups(const compute *c, const linear_group *groups, int group_count,
+                   const linear_rows *rows, float *y);
+/* y[i] = silu(W x[i]) * (U x[i]); raised: scratch of y's shape. As linear_gated(). */
+void linear_gated_groups(const compute *c, const linear_group *groups, int group_count,
+                         const linear_rows *rows, float *y, float *raised);
+
 /* out[0 .. col_count) = row r of the matrix as float32 (an embedding). */
 void matrix_row(const compute *c, const matrix *w, int64_t row, float *out);
 

@@ -44,6 +44,51 @@ static inline void product_store(float *y, const float *sums, const float *bias,
         product_store_some(y, sums, bias, count, adds);
 }
 
+/* Whether this matrix is multiplied as slabs. */
+static inline bool linear_is_packed(const compute *c, const matrix *w) {
+    return w->packed != NULL && !c->exact && c->k->multiply[w->type] != NULL;
+}
+
+static inline int64_t linear_slab_count(const matrix *w) {
+    return (w->row_count + PACKED_ROWS - 1) / PACKED_ROWS;
+}
+
+static inline const unsigned char *linear_slab_at(const matrix *w, int64_t slab) {
+    return w->packed->slabs + (size_t)(w->slab + slab) * w->packed->slab_size;
+}
+
+/* A block of rounded inputs that slabs meet. */
+typedef struct slab_inputs {
+    const compute *c;
+    kernels_input input;
+    int64_t count;            /* rows */
+    bool rounds, rounds_wide; /* which of the two inputs the types at hand read */
+    bool tiles;               /* or brains */
+    bool pairs;               /* two slabs at once: every packed type of the level can */
+} slab_inputs;
+
+/* The scratch of compute as a block of rows of so many columns; nothing is rounded yet. */
+kernels_input linear_input(const compute *c, int64_t col_count);
+/* Says which input a type reads. */
+static inline void linear_note_type(slab_inputs *in, quant_type type) {
+    if (kernels_is_wide(type))
+        in->rounds_wide = true;
+    else
+        in->rounds = true;
+}
+/* Rounds x to row t of the block. */
+void linear_round(const slab_inputs *in, const float *x, int64_t t);
+/* Rows of a block that rounds to all that types read, of so many columns, at the most. */
+int64_t linear_block_rows(const compute *c, int64_t col_count);
+/* sums[s] [count, PACKED_ROWS] of one slab or two of one type; returns how many were taken. */
+int linear_slabs(const slab_inputs *in, quant_type type, const unsigned char *const *slabs,
+                 int count, int thread_index, float *const *sums);
+/* Two slabs beside each other, of gate and up: first = silu(first) * second. */
+void linear_gated_slab(const slab_inputs *in, const matrix *gate, const matrix *up, int64_t slab,
+                       int thread_index, float *first, float *second);
+
+enum { LINEAR_PAIR_ROWS_MIN = 3 /* fewer gain nothing by pairs of slabs */ };
+
 /* Scratch of the packed half. */
 void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 /* Every task's matrix is packed and has the same col_count. */

@@ -21,9 +21,18 @@ typedef struct tensor {
     int64_t shape[TENSOR_RANK_CAP]; /* outermost first, as PyTorch prints it; unused entries 1 */
     size_t size;                    /* bytes */
     const unsigned char *slabs;     /* a packed matrix instead of data; else NULL */
-    const char *foreign;            /* what it is that no weights are read from ("F8_E4M3"), owned
+    /* A stack of matrices [count, rows, cols] that do not lie one after the other: where each
+     * begins, [shape[0]], data being the first. Else NULL */
+    const unsigned char *const *members;
+    const char *foreign; /* what it is that no weights are read from ("F8_E4M3"), owned
                                      * as the name is; type and rank then say nothing. Else NULL */
 } tensor;
+
+/* Matrix i of a stack [count, rows, cols] that is not packed. */
+static inline const unsigned char *tensor_member(const tensor *t, int64_t i) {
+    return t->members != NULL ? t->members[i]
+                              : t->data + (size_t)i * (t->size / (size_t)t->shape[0]);
+}
 
 /* A weight matrix y = W x: what linear() multiplies by. Rows may be any stored type. */
 typedef struct matrix {

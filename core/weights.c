@@ -24,7 +24,8 @@ typedef struct entry {
     tensor t;            /* t.name is ours */
     float *vector;       /* converted by load_vector, or NULL */
     packed_rows *packed; /* wanted by load_matrix, filled by weights_pack; or NULL */
-    bool used;           /* a stage has loaded it */
+    bool used;           /* a stage has loaded it, */
+    bool stacked;        /* as a stack of matrices [count, rows, cols] */
 } entry;
 
 struct weights {
@@ -142,6 +143,10 @@ const tensor *weights_at(const weights *w, size_t index) {
 
 bool weights_is_used(const weights *w, size_t index) {
     return w->entries[index].used;
+}
+
+bool weights_is_stack(const weights *w, size_t index) {
+    return w->entries[index].stacked;
 }
 
 size_t weights_file_count(const weights *w) {
@@ -273,14 +278,18 @@ static bool matrix_shape(const tensor *t, int64_t *rows, int64_t *cols) {
     return *rows >= 1 && *cols >= 1 && *rows <= SIDE_CAP && *cols <= SIDE_CAP;
 }
 
-static void wrong_shape(loader *l, const tensor *t, int64_t row_count, int64_t col_count) {
-    char shape[96], rows[32] = "any", cols[32] = "any", what[256];
+/* count 0: one matrix. */
+static void wrong_shape(loader *l, const tensor *t, int64_t count, int64_t row_count,
+                        int64_t col_count) {
+    char shape[96], stack[32] = "", rows[32] = "any", cols[32] = "any", what[256];
     shape_text(t, shape, sizeof shape);
+    if (count > 0) (void)snprintf(stack, sizeof stack, "%lld x ", (long long)count);
     if (row_count > 0) (void)snprintf(rows, sizeof rows, "%lld", (long long)row_count);
     if (col_count > 0) (void)snprintf(cols, sizeof cols, "%lld", (long long)col_count);
-    (void)snprintf(what, sizeof what,
-                   "has shape %s, but %s x %s is expected; the file is damaged or of another model",
-                   shape, rows, cols);
+    (void)snprintf(
+        what, sizeof what,
+        "has shape %s, but %s%s x %s is expected; the file is damaged or of another model", shape,
+        stack, rows, cols);
     fail(l, RNL_ERR_FORMAT, t->name, what);
 }
 
@@ -301,25 +310,24 @@ static void want_packed(loader *l, const char *name, matrix *m) {
     m->packed = e->packed;
 }
 
-/* The matrix as it lies in the file. */
-static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_t col_count,
-                          bool pack) {
-    const matrix none = {0};
-    if (l->status != RNL_OK) return none;
+/* The entry of a matrix or a stack of some, in use from here on; NULL after a failure. */
+static entry *find_readable(loader *l, const char *name) {
+    if (l->status != RNL_OK) return NULL;
     entry *e = find(l->w, name);
     if (e == NULL) {
         fail(l, RNL_ERR_FORMAT, name, "is missing; the file is incomplete or of another model");
-        return none;
+        return NULL;
     }
-    const tensor *t = &e->t;
-    if (!is_readable(l, t)) return none;
+    if (!is_readable(l, &e->t)) return NULL;
     e->used = true;
-    int64_t rows, cols;
-    if (!matrix_shape(t, &rows, &cols) || (row_count > 0 && rows != row_count) ||
-        (col_count > 0 && cols != col_count)) {
-        wrong_shape(l, t, row_count, col_count);
-        return none;
-    }
+    return e;
+}
+
+/* A matrix of that shape as it lies in the file; of a stack the first one. */
+static matrix matrix_of(loader *l, const entry *e, int64_t rows, int64_t cols, bool pack) {
+    const matrix none = {0};
+    const tensor *t = &e->t;
+    const char *name = t->name;
     const quant_info *info = quant_describe((uint32_t)t->type);
     if (cols % info->block_len != 0) {
         fail(l, RNL_ERR_FORMAT, name, "has rows of no whole number of blocks; the file is damaged");
@@ -334,6 +342,20 @@ static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_
     return l->status == RNL_OK ? m : none;
 }
 
+static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_t col_count,
+                          bool pack) {
+    const matrix none = {0};
+    entry *e = find_readable(l, name);
+    if (e == NULL) return none;
+    int64_t rows, cols;
+    if (!matrix_shape(&e->t, &rows, &cols) || (row_count > 0 && rows != row_count) ||
+        (col_count > 0 && cols != col_count)) {
+        wrong_shape(l, &e->t, 0, row_count, col_count);
+        return none;
+    }
+    return matrix_of(l, e, rows, cols, pack);
+}
+
 matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {
     char name[NAME_CAP];
     FULL_NAME(l, format, name);
@@ -346,11 +368,51 @@ matrix load_table(loader *l, int64_t row_count, int64_t col_count, const char *f
     return find_matrix(l, name, row_count, col_count, false);
 }
 
+/* Slabs of a matrix: each of a stack begins with one of its own. */
+static int64_t slabs_of_rows(int64_t rows) {
+    return (rows + PACKED_ROWS - 1) / PACKED_ROWS;
+}
+
+const matrix *load_matrices(loader *l, int64_t count, int64_t row_count, int64_t col_count,
+                            const char *format, ...) {
+    char name[NAME_CAP];
+    FULL_NAME(l, format, name);
+    entry *e = find_readable(l, name);
+    if (e == NULL) return NULL;
+    const tensor *t = &e->t;
+    if (t->rank != 3 || t->shape[0] != count || t->shape[1] != row_count ||
+        t->shape[2] != col_count) {
+        wrong_shape(l, t, count, row_count, col_count);
+        return NULL;
+    }
+    e->stacked = true;
+    const matrix first = matrix_of(l, e, row_count, col_count, l->pack);
+    if (l->status != RNL_OK) return NULL;
+    matrix *all = calloc((size_t)count, sizeof *all);
+    if (all == NULL || weights_own(l->w, all, free) != RNL_OK) {
+        fail(l, RNL_ERR_MEMORY, name, "does not fit into memory");
+        return NULL;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        all[i] = first;
+        if (t->data != NULL) all[i].data = tensor_member(t, i);
+        all[i].slab = i * slabs_of_rows(row_count);
+    }
+    return all;
+}
+
 /* ---- Packing ---- */
 
+static int64_t member_count_of(const entry *e) {
+    return e->stacked ? e->t.shape[0] : 1;
+}
+
+static int64_t rows_of(const entry *e) {
+    return e->stacked ? e->t.shape[1] : e->t.rank > 0 ? e->t.shape[0] : 1;
+}
+
 static int64_t slab_count_of(const entry *e) {
-    const int64_t rows = e->t.rank > 0 ? e->t.shape[0] : 1;
-    return (rows + PACKED_ROWS - 1) / PACKED_ROWS;
+    return member_count_of(e) * slabs_of_rows(rows_of(e));
 }
 
 typedef struct pack_job {
@@ -361,19 +423,32 @@ typedef struct pack_job {
 static void pack_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const pack_job *j = context;
     const tensor *t = &j->e->t;
-    const int64_t rows = t->rank > 0 ? t->shape[0] : 1;
-    const int64_t cols = element_count(t) / rows;
-    const size_t row_size = t->size / (size_t)rows;
+    const int64_t rows = rows_of(j->e), per_member = slabs_of_rows(rows);
+    const int64_t all_rows = rows * member_count_of(j->e);
+    const int64_t cols = element_count(t) / all_rows;
+    const size_t row_size = t->size / (size_t)all_rows;
     (void)thread_index;
     for (int64_t s = begin; s < end; s++) {
-        const int64_t row = s * PACKED_ROWS;
+        const int64_t member = s / per_member, row = s % per_member * PACKED_ROWS;
         const int64_t count = rows - row < PACKED_ROWS ? rows - row : PACKED_ROWS;
-        packed_write(t->type, t->data + (size_t)row * row_size, row_size, count, cols,
+        const unsigned char *data = j->e->stacked ? tensor_member(t, member) : t->data;
+        packed_write(t->type, data + (size_t)row * row_size, row_size, count, cols,
                      j->slabs + (size_t)s * j->e->packed->slab_size);
     }
 }
 
-rnl_status weights_pack(weights *w, pool *p, bool huge_pages) {
+static void forget(const entry *e) {
+    const tensor *t = &e->t;
+    if (t->members == NULL) {
+        mapped_forget(t->data, t->size);
+        return;
+    }
+    const size_t size = t->size / (size_t)t->shape[0];
+    for (int64_t i = 0; i < t->shape[0]; i++) mapped_forget(t->members[i], size);
+}
+
+rnl_status weights_pack(weights *w, pool *p, bool huge_pages,
+                        void (*progress)(void *context, size_t done, size_t total), void *context) {
     size_t total = 0;
     for (size_t i = 0; i < w->count; i++) {
         const entry *e = &w->entries[i];
@@ -393,7 +468,8 @@ rnl_status weights_pack(weights *w, pool *p, bool huge_pages) {
         e->packed->slabs = at;
         pool_run(p, slab_count_of(e), 1, pack_part, &job);
         at += (size_t)slab_count_of(e) * e->packed->slab_size;
-        mapped_forget(e->t.data, e->t.size);
+        forget(e);
+        if (progress != NULL) progress(context, (size_t)(at - w->slabs.data), total);
     }
     return RNL_OK;
 }

@@ -31,15 +31,20 @@ const tensor *weights_find(const weights *w, const char *name);
 
 size_t weights_count(const weights *w);
 const tensor *weights_at(const weights *w, size_t index); /* in the order of adding */
-bool weights_is_used(const weights *w, size_t index);     /* a loader has fetched it */
+bool weights_is_used(const weights *w, size_t index);     /* a loader has fetched it, */
+bool weights_is_stack(const weights *w, size_t index);    /* as a stack of matrices */
 /* The files that the tensors come from, in the order of their first tensors. A file whose tensors
  * were added with those of others between them may be there twice. */
 size_t weights_file_count(const weights *w);
 const char *weights_file(const weights *w, size_t index);
 
 /* Packs the matrices that were loaded with loader.pack, into memory of the set, and gives their
- * pages of the file back. Call once, after loading and before computing. RNL_ERR_MEMORY. */
-RNL_MUST_USE rnl_status weights_pack(weights *w, struct pool *p, bool huge_pages);
+ * pages of the file back, tensor by tensor. Call once, after loading and before computing.
+ * progress: called behind each tensor with the bytes packed so far, of all; NULL: not called.
+ * RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status weights_pack(weights *w, struct pool *p, bool huge_pages,
+                                     void (*progress)(void *context, size_t done, size_t total),
+                                     void *context);
 
 /* Loading with a sticky error: after the first failure every call returns empty and changes
  * nothing; check status once at the end. Names are printf formats. */
@@ -66,6 +71,10 @@ matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *
 /* A matrix that is only read by rows (an embedding): never packed. */
 matrix load_table(loader *l, int64_t row_count, int64_t col_count, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* count matrices of one shape in one tensor [count, row_count, col_count], all of them known and at
+ * least 1: an array of the set's. NULL on failure. */
+const matrix *load_matrices(loader *l, int64_t count, int64_t row_count, int64_t col_count,
+                            const char *format, ...) __attribute__((format(printf, 5, 6)));
 bool load_has(const loader *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

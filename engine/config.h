@@ -26,6 +26,8 @@ typedef struct model_config {
     stack_config backbone;
     int vocab_count;
     int context_trained;
+    bool tied;                           /* a Hugging Face checkpoint that says that the text
+                                          * embedding is the head, whatever else lies there */
     int text_run, audio_run;             /* interleave counts */
     double asr_piece_min, asr_piece_max; /* s: what a piece of a long recording should reach, and
                                           * must not exceed (runnel_transcript.h) */
@@ -63,10 +65,17 @@ void config_write_defaults(const model_config *c, gguf_writer *w);
  * `runnel convert --set`. False when key or value is not one. */
 bool config_set_default(model_config *c, const char *key, const char *value);
 
-/* The LFM2 keys of backbone.md 5.2 under "<prefix>lfm2."; RNL_ERR_FORMAT names the key. */
+/* The LFM2 keys of backbone.md 5.2 under "<prefix>lfm2.", or those of family.md 1.5 under
+ * "<prefix>lfm2moe."; RNL_ERR_FORMAT names the key. RNL_ERR_UNSUPPORTED: other experts. */
 RNL_MUST_USE rnl_status config_read_lfm2(stack_config *c, const gguf *g, const char *prefix,
                                          rnl_error *error);
-/* ff_width and vocab_count are informational. */
+/* The context that a main file claims. */
+int config_read_context(const gguf *g);
+/* "lfm2", or "lfm2moe" of a stack with experts: general.architecture, and before its keys. */
+const char *config_architecture(const stack_config *c);
+/* A layer's feed-forward part becomes experts; those fields are taken from `from`. */
+void config_set_experts(stack_layer_config *layer, const stack_layer_config *from);
+/* ff_width (of dense layers) and vocab_count are informational. */
 void config_write_lfm2(const stack_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
                        int64_t vocab_count, int context);
 

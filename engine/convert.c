@@ -80,15 +80,31 @@ static bool is_written(const rnl_model *m, const tensor *t) {
            quant_describe((uint32_t)t->type)->is_weight;
 }
 
-/* The shape in GGUF: dimensions of one element vanish, but for the 2-D convolutions and their
- * biases, which the official converter keeps (audio.md 10.3). Mimi stays as it is. */
-static int shape_of(const tensor *t, int64_t *shape) {
+/* What the kinds of layers know of a tensor; NULL: it is of no layer. */
+static const stack_tensor *layer_tensor(const rnl_model *m, const tensor *t) {
+    const model_config *c = &m->source.config;
+    const bool inner = starts(t->name, "detok.");
+    int layer;
+    return stack_find_tensor(inner ? &c->detokenizer : &c->backbone,
+                             inner ? t->name + strlen("detok.") : t->name, &layer);
+}
+
+/* Matrices of one shape, [count, rows, cols]. */
+static bool is_stack(const rnl_model *m, const tensor *t) {
+    const stack_tensor *known = t->rank == 3 ? layer_tensor(m, t) : NULL;
+    return known != NULL && known->form == STACK_MATRICES;
+}
+
+/* The shape in GGUF: dimensions of one element vanish, but for stacks of matrices, the 2-D
+ * convolutions and their biases, which the official converter keeps (audio.md 10.3). Mimi stays as
+ * it is. */
+static int shape_of(const rnl_model *m, const tensor *t, int64_t *shape) {
     if (starts(t->name, "a.conv1d.") && t->rank == 1) {
         shape[0] = t->shape[0];
         shape[1] = shape[2] = 1;
         return 3;
     }
-    const bool keep = starts(t->name, "a.conv1d.") || starts(t->name, "mimi.");
+    const bool keep = starts(t->name, "a.conv1d.") || starts(t->name, "mimi.") || is_stack(m, t);
     int rank = 0;
     for (int i = 0; i < t->rank; i++)
         if (keep || t->shape[i] != 1) shape[rank++] = t->shape[i];
@@ -96,43 +112,41 @@ static int shape_of(const tensor *t, int64_t *shape) {
     return rank;
 }
 
-/* What the kinds of layers take as vectors, whatever its shape (taps of a convolution). */
-static bool is_layer_vector(const writing *job, const tensor *t) {
-    const model_config *c = &job->m->source.config;
-    const bool inner = starts(t->name, "detok.");
-    int layer;
-    const stack_tensor *known =
-        stack_find_tensor(inner ? &c->detokenizer : &c->backbone,
-                          inner ? t->name + strlen("detok.") : t->name, &layer);
+/* What the kinds of layers take as vectors, whatever its shape (taps of a convolution, a router). */
+static bool is_layer_vector(const rnl_model *m, const tensor *t) {
+    const stack_tensor *known = layer_tensor(m, t);
     return known != NULL && (known->form == STACK_VECTOR || known->form == STACK_VECTOR_IF);
 }
 
 /* The type a tensor is written in. */
 static quant_type type_of(const writing *job, const tensor *t) {
+    const rnl_model *m = job->m;
     int64_t shape[TENSOR_RANK_CAP];
-    const int rank = shape_of(t, shape);
+    const int rank = shape_of(m, t, shape);
     /* Vectors, norms, positions and convolutions stay float32 (backbone.md 6.6, audio.md 10.3). */
-    if (rank != 2 || ends(t->name, ".bias") || ends(t->name, "norm.weight") ||
+    if ((rank != 2 && !is_stack(m, t)) || ends(t->name, ".bias") || ends(t->name, "norm.weight") ||
         ends(t->name, "conv_dw.weight") || ends(t->name, "pos_bias_u") ||
-        ends(t->name, "pos_bias_v") || starts(t->name, "mimi.") || is_layer_vector(job, t))
+        ends(t->name, "pos_bias_v") || starts(t->name, "mimi.") || is_layer_vector(m, t))
         return QUANT_F32;
     const recipe *r = job->config->recipe;
     if (part_of(t->name) == PART_ENCODER && job->config->encoder_recipe != NULL)
         r = job->config->encoder_recipe;
     if (r == NULL) return t->type;
-    return recipe_type(r, &job->m->source.config.backbone,
-                       weights_find(job->m->source.w, "output.weight") != NULL, t->name, shape[1]);
+    return recipe_type(r, &m->source.config.backbone,
+                       weights_find(m->source.w, "output.weight") != NULL, t->name,
+                       shape[rank - 1]);
 }
 
 /* Matrices that are multiplied by; tables are only read by rows. */
 static bool is_packed(const writing *job, const tensor *t) {
+    const rnl_model *m = job->m;
     int64_t shape[TENSOR_RANK_CAP];
-    if (!job->config->packs || shape_of(t, shape) != 2) return false;
+    if (!job->config->packs || (shape_of(m, t, shape) != 2 && !is_stack(m, t))) return false;
     if (packed_describe(type_of(job, t))->low_bits == 0) return false;
     if (strcmp(t->name, "token_embd.weight") == 0)
-        return weights_find(job->m->source.w, "output.weight") == NULL;
+        return weights_find(m->source.w, "output.weight") == NULL;
     if (starts(t->name, "depth_embeddings.") && ends(t->name, ".embedding.weight"))
-        return job->m->source.config.depth_tied;
+        return m->source.config.depth_tied;
     return !starts(t->name, "audio_embedding.") && !starts(t->name, "emb.emb.");
 }
 
@@ -142,9 +156,11 @@ static int64_t elements_of(const tensor *t) {
     return count;
 }
 
-/* Elements converted at a time: a matrix goes row by row, anything else as a whole. */
-static int64_t row_of(const int64_t *shape, int rank) {
-    if (rank == 2) return shape[1];
+/* Elements converted at a time: matrices go row by row, anything else as a whole. */
+static int64_t row_of(const rnl_model *m, const tensor *t) {
+    int64_t shape[TENSOR_RANK_CAP];
+    const int rank = shape_of(m, t, shape);
+    if (rank == 2 || is_stack(m, t)) return shape[rank - 1];
     int64_t count = 1;
     for (int i = 0; i < rank; i++) count *= shape[i];
     return count;
@@ -153,9 +169,7 @@ static int64_t row_of(const int64_t *shape, int rank) {
 static size_t longest_row(const rnl_model *m) {
     int64_t longest = 1;
     for (size_t i = 0; i < weights_count(m->source.w); i++) {
-        int64_t shape[TENSOR_RANK_CAP];
-        const int rank = shape_of(weights_at(m->source.w, i), shape);
-        const int64_t row = row_of(shape, rank);
+        const int64_t row = row_of(m, weights_at(m->source.w, i));
         if (row > longest) longest = row;
     }
     return (size_t)longest;
@@ -170,7 +184,9 @@ static void put_text(gguf_writer *w, const char *key, const char *text) {
 /* Informational; files of mixed types that are kept go by their feed-forward matrices. */
 static uint32_t file_type(const writing *job) {
     const recipe *r = job->config->recipe;
-    const tensor *t = weights_find(job->m->source.w, "blk.0.ffn_gate.weight");
+    const weights *all = job->m->source.w;
+    const tensor *t = weights_find(all, "blk.0.ffn_gate.weight");
+    if (t == NULL) t = weights_find(all, "blk.0.ffn_gate_exps.weight");
     if (r == NULL && t != NULL) r = recipe_of_type(t->type);
     return r != NULL ? r->file_type : 1; /* a type that is only read: F16, as good as any */
 }
@@ -183,9 +199,15 @@ static void put_general(const writing *job, gguf_writer *w, const char *architec
     gguf_put_u32(w, "general.quantization_version", 2);
 }
 
+/* Of the dense layers; where there is none, the key has to say something all the same. */
+static int64_t ff_width_of(const stack_config *c) {
+    const int64_t dense = stack_ff_width_max(c, &stack_dense);
+    return dense > 0 ? dense : stack_ff_width_max(c, &stack_experts);
+}
+
 static rnl_status put_main(const writing *job, gguf_writer *w) {
     const model_config *c = &job->m->source.config;
-    const int64_t ff_width = stack_ff_width_max(&job->m->backbone.stack.config);
+    const int64_t ff_width = ff_width_of(&job->m->backbone.stack.config);
     config_write_lfm2(&c->backbone, w, "", ff_width, c->vocab_count, c->context_trained);
     if (c->codebook_count > 0) {
         gguf_put_u32(w, "runnel.interleave.text", (uint32_t)c->text_run);
@@ -223,7 +245,7 @@ static void put_vocoder(const writing *job, gguf_writer *w) {
 static void put_detokenizer(const writing *job, gguf_writer *w, const char *prefix) {
     const lfm_weights *lfm = &job->m->codec.lfm;
     config_write_lfm2(&job->m->source.config.detokenizer, w, prefix,
-                      stack_ff_width_max(&lfm->stack.config), 0, 128000);
+                      ff_width_of(&lfm->stack.config), 0, 128000);
     char key[64];
     (void)snprintf(key, sizeof key, "%slfm2.embedding_length_out", prefix);
     gguf_put_u32(w, key, (uint32_t)lfm->out.row_count);
@@ -242,7 +264,7 @@ static rnl_status put_bundle_keys(const writing *job) {
 }
 
 static rnl_status put_set_keys(const writing *job) {
-    put_general(job, job->files[FILE_MAIN], "lfm2");
+    put_general(job, job->files[FILE_MAIN], config_architecture(&job->m->source.config.backbone));
     if (job->files[FILE_ENCODER] != NULL) {
         put_general(job, job->files[FILE_ENCODER], "clip");
         put_encoder(job, job->files[FILE_ENCODER]);
@@ -278,10 +300,10 @@ static void declare_tensors(writing *job) {
         if (!is_written(job->m, t)) continue;
         int64_t shape[TENSOR_RANK_CAP];
         const char *name;
-        const int rank = shape_of(t, shape);
+        const int rank = shape_of(job->m, t, shape);
         gguf_writer *w = target(job, t, &name);
         if (is_packed(job, t))
-            packed_file_put(w, name, type_of(job, t), shape[0], shape[1]);
+            packed_file_put(w, name, type_of(job, t), rank, shape);
         else
             gguf_put_tensor(w, name, type_of(job, t), rank, shape);
         job->total += t->size;
@@ -387,14 +409,17 @@ static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *
     return RNL_OK;
 }
 
+/* Of a stack one matrix after the other: each begins with a slab of its own. */
 static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) {
     const char *name;
     gguf_writer *w = target(job, t, &name);
-    int64_t shape[TENSOR_RANK_CAP];
-    const int rank = shape_of(t, shape);
-    const int64_t cols = row_of(shape, rank);
-    return write_rows(job, w, t->data, t->type, type_of(job, t), elements_of(t) / cols, cols,
-                      is_packed(job, t), error);
+    const int64_t cols = row_of(job->m, t), members = is_stack(job->m, t) ? t->shape[0] : 1;
+    const int64_t rows = elements_of(t) / cols / members;
+    rnl_status status = RNL_OK;
+    for (int64_t i = 0; i < members && status == RNL_OK; i++)
+        status = write_rows(job, w, members > 1 ? tensor_member(t, i) : t->data, t->type,
+                            type_of(job, t), rows, cols, is_packed(job, t), error);
+    return status;
 }
 
 static rnl_status write_tensors(writing *job, rnl_error *error) {

@@ -55,8 +55,10 @@ static void measure(rnl_model *m) {
         const tensor *t = weights_at(m->source.w, i);
         if (!weights_is_used(m->source.w, i)) continue;
         m->weight_size += t->size;
-        int64_t cols = 1; /* a matrix of [rows, cols, 1...]: everything after the first dimension */
-        for (int d = 1; d < t->rank; d++) cols *= t->shape[d];
+        /* A matrix of [rows, cols, 1...]: everything after the first dimension. */
+        int64_t cols = 1;
+        for (int d = weights_is_stack(m->source.w, i) ? 2 : 1; d < t->rank; d++)
+            cols *= t->shape[d];
         if (cols > m->col_max) m->col_max = cols;
     }
     if (m->source.text != NULL) m->token_size_max = bpe_token_size_max(m->source.text);
@@ -128,10 +130,12 @@ static rnl_status take_tuning(rnl_model *m, const rnl_model_config *config, rnl_
                        m->tuning.block_kib);
 }
 
-static rnl_status pack(rnl_model *m, int thread_count, rnl_error *error) {
+static rnl_status pack(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
     pool *p;
-    rnl_status status = pool_create(thread_count, &p);
-    if (status == RNL_OK) status = weights_pack(m->source.w, p, m->tuning.huge_pages);
+    rnl_status status = pool_create(config->thread_count, &p);
+    if (status == RNL_OK)
+        status = weights_pack(m->source.w, p, m->tuning.huge_pages, config->progress,
+                              config->progress_context);
     pool_destroy(&p);
     if (status == RNL_OK) return RNL_OK;
     return status_fail(error, status, "%s: memory for the packed weights is exhausted", m->path);
@@ -159,7 +163,7 @@ static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_con
     load_stages(m, &l);
     if (l.status != RNL_OK) return l.status;
     status = check_fit(m, error);
-    if (status == RNL_OK && !m->exact) status = pack(m, config->thread_count, error);
+    if (status == RNL_OK && !m->exact) status = pack(m, config, error);
     if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
     if (status == RNL_OK) measure(m);
     return status;

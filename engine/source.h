@@ -60,6 +60,22 @@ void source_find_part(const char *main_path, const char *const *roles, source_pa
 RNL_MUST_USE rnl_status source_merged_config(stack_config *c, const weights *w, const char *file,
                                              rnl_error *error);
 
+/* source_experts.c: the experts of a Hugging Face checkpoint, gathered tensor by tensor into
+ * stacks. config is borrowed. NULL: memory is exhausted. */
+typedef struct source_experts source_experts;
+source_experts *source_experts_create(const stack_config *config);
+void source_experts_destroy(source_experts **x); /* NULL is fine; sets NULL */
+/* A tensor whose canonical name begins with "experts."; RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED, with
+ * the tensor's own name. */
+RNL_MUST_USE rnl_status source_experts_take(source_experts *x, const char *name, const tensor *t,
+                                            const char *file, rnl_error *error);
+/* When all files are read: the stacks, into the set. RNL_ERR_FORMAT names what is missing. */
+RNL_MUST_USE rnl_status source_experts_add(source_experts *x, source *s, const char *directory,
+                                           rnl_error *error);
+/* "blk.N.ffn_gate_up_exps.weight" of a GGUF file, gates above their ups, as two stacks. */
+RNL_MUST_USE rnl_status source_split_experts(source *s, const tensor *t, const char *file,
+                                             rnl_error *error);
+
 /* source_hf_config.c: config.json (and audio_detokenizer/config.json, when there) to a
  * model_config. */
 RNL_MUST_USE rnl_status source_hf_config(model_config *c, const char *directory, rnl_error *error);

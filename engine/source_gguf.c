@@ -37,6 +37,10 @@ static bool is_unused(const char *name) {
     return false;
 }
 
+static bool is_fused_experts(const char *name) {
+    return strncmp(name, "blk.", 4) == 0 && strstr(name, ".ffn_gate_up_exps.weight") != NULL;
+}
+
 static rnl_status add_tensor(source *s, const gguf *g, size_t index, const char *name,
                              rnl_error *error) {
     tensor t = *gguf_tensor(g, index);
@@ -44,6 +48,8 @@ static rnl_status add_tensor(source *s, const gguf *g, size_t index, const char 
     const rnl_status status = packed_file_read(g, &t, error);
     if (status != RNL_OK) return status;
     t.name = name;
+    if (is_fused_experts(name) && t.data != NULL)
+        return source_split_experts(s, &t, gguf_path(g), error);
     return weights_add(s->w, &t, gguf_path(g), error);
 }
 
@@ -204,8 +210,7 @@ static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
             gguf_path(g));
     c->vocab_count = (int)embedding->shape[0];
     int64_t number;
-    c->context_trained =
-        gguf_int(g, "lfm2.context_length", 1, INT32_MAX, &number) ? (int)number : 128000;
+    c->context_trained = config_read_context(g);
     const char *name;
     size_t size;
     if (gguf_string(g, "general.name", &name, &size) && size < sizeof c->name) {
@@ -322,10 +327,13 @@ static rnl_status read_bundle(source *s, const gguf *g, rnl_error *error) {
     return status;
 }
 
-/* The tokenizer file has the keys of a text model, too: without a vocabulary, and with outputs that
- * are no tokens. */
+/* The tokenizer file has the keys of a text model, too: with outputs that are no tokens. */
 static bool is_detokenizer(const gguf *g) {
-    return gguf_has(g, "lfm2.embedding_length_out") || key_is(g, "tokenizer.ggml.model", "none");
+    if (gguf_has(g, "lfm2.embedding_length_out")) return true;
+    if (!key_is(g, "tokenizer.ggml.model", "none")) return false;
+    for (size_t i = 0; i < gguf_tensor_count(g); i++)
+        if (strcmp(gguf_tensor(g, i)->name, "dense_2.weight") == 0) return true;
+    return false;
 }
 
 /* Files that are known but are not a main file: say which one is. */
@@ -336,12 +344,6 @@ static rnl_status refuse_others(const gguf *g, const char *path, rnl_error *erro
             error, RNL_ERR_UNSUPPORTED,
             "%s: the GGUF set of LFM2-Audio v1 is not supported; convert its Hugging "
             "Face directory with `runnel convert`",
-            path);
-    if (key_is(g, "general.architecture", "lfm2moe"))
-        return status_fail(
-            error, RNL_ERR_UNSUPPORTED,
-            "%s: this is an LFM2 mixture-of-experts model, which Runnel does not run "
-            "yet; use a dense one",
             path);
     if (gguf_has(g, "clip.projector_type") || gguf_has(g, "depthformer_n_layer") ||
         is_detokenizer(g))
@@ -364,8 +366,9 @@ rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config 
     rnl_status status = open_part(s, path, &g, error);
     if (status != RNL_OK) return status;
     const bool bundle = gguf_has(g, "runnel.bundle");
-    if (!bundle && (!key_is(g, "general.architecture", "lfm2") || is_detokenizer(g)))
-        return refuse_others(g, path, error);
+    const bool lfm2 =
+        key_is(g, "general.architecture", "lfm2") || key_is(g, "general.architecture", "lfm2moe");
+    if (!bundle && (!lfm2 || is_detokenizer(g))) return refuse_others(g, path, error);
     s->kind = bundle ? "bundle" : "GGUF set";
     status = read_main(s, g, error);
     if (status == RNL_OK)

@@ -32,20 +32,31 @@ static void close_file(void *file) {
     safetensors_close(&f);
 }
 
-/* Tensors of a checkpoint that have no canonical name. */
-typedef struct strangers {
-    size_t count;
-    char longest[128]; /* the most telling of their names */
-} strangers;
+/* What is gathered while the main files are read. */
+typedef struct gathered {
+    size_t stranger_count;      /* tensors that have no canonical name, */
+    char longest_stranger[128]; /* and the most telling of their names */
+    source_experts *experts;
+} gathered;
 
-static void note_stranger(strangers *others, const char *name) {
-    others->count++;
-    if (strlen(name) > strlen(others->longest))
-        (void)snprintf(others->longest, sizeof others->longest, "%s", name);
+static void note_stranger(gathered *all, const char *name) {
+    all->stranger_count++;
+    if (strlen(name) > strlen(all->longest_stranger))
+        (void)snprintf(all->longest_stranger, sizeof all->longest_stranger, "%s", name);
 }
 
-/* Adds every tensor of one file that has a canonical name; counts the others when asked. */
-static rnl_status add_file(source *s, const char *path, hf_part part, strangers *others,
+static bool is_expert(const char *name) {
+    return strncmp(name, "experts.", 8) == 0;
+}
+
+/* A head of its own counts only where the checkpoint does not say that there is none
+ * (family.md 1.4). */
+static bool is_ignored(const source *s, const char *name) {
+    return s->config.tied && strcmp(name, "output.weight") == 0;
+}
+
+/* Adds every tensor of one file that has a canonical name. all: of a main file; else NULL. */
+static rnl_status add_file(source *s, const char *path, hf_part part, gathered *all,
                            rnl_error *error) {
     safetensors *file = NULL;
     rnl_status status = safetensors_open(path, &file, error);
@@ -56,11 +67,16 @@ static rnl_status add_file(source *s, const char *path, hf_part part, strangers 
         tensor t = *safetensors_tensor(file, i);
         char name[NAME_CAP];
         if (!source_hf_name(part, t.name, name, sizeof name)) {
-            if (others != NULL) note_stranger(others, t.name);
+            if (all != NULL) note_stranger(all, t.name);
             continue;
         }
-        t.name = name;
-        status = weights_add(s->w, &t, path, error);
+        if (is_ignored(s, name)) continue;
+        if (all != NULL && is_expert(name)) {
+            status = source_experts_take(all->experts, name, &t, path, error);
+        } else {
+            t.name = name;
+            status = weights_add(s->w, &t, path, error);
+        }
         if (status != RNL_OK) return status;
     }
     return RNL_OK;
@@ -69,14 +85,14 @@ static rnl_status add_file(source *s, const char *path, hf_part part, strangers 
 typedef struct shard_job {
     source *s;
     const char *directory;
-    strangers *others;
+    gathered *all;
 } shard_job;
 
 static rnl_status add_shard(void *context, const char *name, rnl_error *error) {
     const shard_job *job = context;
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/%s", job->directory, name);
-    return add_file(job->s, path, HF_MAIN, job->others, error);
+    return add_file(job->s, path, HF_MAIN, job->all, error);
 }
 
 /* Shards that lie there without an index: how many there should be, told by any of their names, 0
@@ -110,24 +126,27 @@ static rnl_status add_loose_shards(shard_job *job, int count, rnl_error *error) 
     return RNL_OK;
 }
 
-static rnl_status add_shards(source *s, const char *directory, strangers *others,
-                             rnl_error *error) {
-    shard_job job = {.s = s, .directory = directory, .others = others};
+static rnl_status add_shards(source *s, const char *directory, gathered *all, rnl_error *error) {
+    shard_job job = {.s = s, .directory = directory, .all = all};
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
     if (access(path, F_OK) == 0) return safetensors_each_shard(path, add_shard, &job, error);
     (void)snprintf(path, sizeof path, "%s/model.safetensors", directory);
     const int loose = access(path, F_OK) != 0 ? count_loose_shards(directory) : 0;
     if (loose > 0) return add_loose_shards(&job, loose, error);
-    return add_file(s, path, HF_MAIN, others, error);
+    return add_file(s, path, HF_MAIN, all, error);
 }
 
 /* The weights of every stage are there under names of the original layout, or all of another are:
  * said here, because a stage could only miss its first tensor. */
 static rnl_status add_main(source *s, const char *directory, rnl_error *error) {
-    strangers others = {0};
-    const rnl_status status = add_shards(s, directory, &others, error);
-    if (status != RNL_OK || others.count == 0) return status;
+    gathered all = {.experts = source_experts_create(&s->config.backbone)};
+    if (all.experts == NULL)
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", directory);
+    rnl_status status = add_shards(s, directory, &all, error);
+    if (status == RNL_OK) status = source_experts_add(all.experts, s, directory, error);
+    source_experts_destroy(&all.experts);
+    if (status != RNL_OK || all.stranger_count == 0) return status;
     const bool audio = s->config.codebook_count > 0;
     if (weights_find(s->w, "token_embd.weight") != NULL &&
         (!audio || (weights_find(s->w, "a.conv1d.0.weight") != NULL &&
@@ -137,7 +156,7 @@ static rnl_status add_main(source *s, const char *directory, rnl_error *error) {
         error, RNL_ERR_UNSUPPORTED,
         "%s: %zu tensors (such as '%s') have other names than in the original layout, "
         "as when transformers' own class saved them; take the original checkpoint",
-        directory, others.count, others.longest);
+        directory, all.stranger_count, all.longest_stranger);
 }
 
 /* A checkpoint that says that it is quantised, and holds what no weights are read from: better said

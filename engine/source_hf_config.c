@@ -145,18 +145,26 @@ static void read_stack(reader *r, stack_config *c, bool with_window) {
     if (r->status == RNL_OK) r->status = stack_check(c, r->path, r->error);
 }
 
+/* Layers of experts behind the dense ones (family.md 1.2). */
+static void read_experts(reader *r, stack_config *c) {
+    stack_layer_config all = {0};
+    if (r->status == RNL_OK && find(r, KEYS("layer_types")) == NULL)
+        fail(r, "layer_types", "a list with one entry per layer");
+    all.expert_count = read_int(r, KEYS("num_experts", "num_local_experts"), 1, 4096, -1);
+    all.expert_used = read_int(r, KEYS("num_experts_per_tok"), 1, 64, -1);
+    all.ff_width = read_int(r, KEYS("moe_intermediate_size"), 1, 1 << 20, -1);
+    all.expert_norm = read_bool(r, KEYS("norm_topk_prob"), true);
+    all.expert_scale = (float)read_number(r, KEYS("routed_scaling_factor"), -1e6, 1e6, 1);
+    const int dense = read_int(r, KEYS("num_dense_layers"), 0, c->layer_count, 2);
+    for (int i = dense; i < c->layer_count && r->status == RNL_OK; i++)
+        config_set_experts(&c->layers[i], &all);
+    if (r->status == RNL_OK) r->status = stack_check(c, r->path, r->error);
+}
+
 /* Kinds of model that are known, and refused for now (the program's exit code 3). */
 static rnl_status refuse_others(const json *root, const char *path, rnl_error *error) {
     const json *architecture = json_at(json_get(root, "architectures"), 0);
     const json *type = json_get(root, "model_type");
-    const json *inner = json_get(json_get(root, "lfm"), "model_type");
-    if (string_has(architecture, "Moe") || string_is(type, "lfm2_moe") ||
-        string_is(inner, "lfm2_moe"))
-        return status_fail(
-            error, RNL_ERR_UNSUPPORTED,
-            "%s: this is an LFM2 mixture-of-experts model, which Runnel does not run "
-            "yet; use a dense one",
-            path);
     if (string_has(architecture, "Vl") || string_is(type, "lfm2_vl") ||
         string_is(type, "lfm2-vl") || json_get(root, "vision_config") != NULL)
         return status_fail(error, RNL_ERR_UNSUPPORTED,
@@ -170,6 +178,11 @@ static rnl_status refuse_others(const json *root, const char *path, rnl_error *e
             "and LFM2.5-Audio",
             path, json_chars(architecture, NULL));
     return RNL_OK;
+}
+
+static bool has_experts(const json *root, const json *text) {
+    return string_has(json_at(json_get(root, "architectures"), 0), "Moe") ||
+           string_is(json_get(text, "model_type"), "lfm2_moe");
 }
 
 static void read_audio(reader *top, model_config *c) {
@@ -233,6 +246,9 @@ static rnl_status read_main(model_config *c, const json *root, const char *path,
     read_quantisation(c, text.object);
     if (c->quantised_by[0] == '\0') read_quantisation(c, root);
     read_stack(&text, &c->backbone, false);
+    const bool experts = has_experts(root, text.object);
+    if (experts && text.status == RNL_OK) read_experts(&text, &c->backbone);
+    c->tied = read_bool(&text, KEYS("tie_embedding", "tie_word_embeddings"), experts);
     c->vocab_count = read_int(&text, KEYS("vocab_size"), 1, 1 << 24, -1);
     c->context_trained = read_int(&text, KEYS("max_position_embeddings"), 1, INT32_MAX, 128000);
     if (text.status != RNL_OK || inner == NULL) return text.status;

@@ -28,6 +28,10 @@ static const name_rule stack_rules[] = {
     {"layers.#.feed_forward.w1.weight", "blk.#.ffn_gate.weight"},
     {"layers.#.feed_forward.w3.weight", "blk.#.ffn_up.weight"},
     {"layers.#.feed_forward.w2.weight", "blk.#.ffn_down.weight"},
+    {"layers.#.feed_forward.gate.weight", "blk.#.ffn_gate_inp.weight"},
+    {"layers.#.feed_forward.expert_bias", "blk.#.exp_probs_b.bias"},
+    /* Made into stacks by source_experts.c. */
+    {"layers.#.feed_forward.experts.*", "experts.#.*"},
 };
 
 static const name_rule main_rules[] = {

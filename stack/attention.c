@@ -389,7 +389,8 @@ static void forward(const stack_pass *p, int layer, float *x) {
 }
 
 static void cost(const stack_weights *w, int layer, kernels_cache cache, int64_t depth,
-                 stack_cost *sum) {
+                 int row_count, stack_cost *sum) {
+    (void)row_count;
     const stack_layer_config *l = config_of(w, layer);
     const int64_t seen = l->window > 0 && l->window < depth ? l->window : depth;
     stack_cost_matrices(w, layer, STACK_OPERATOR, sum);

@@ -15,6 +15,7 @@
 typedef enum stack_form {
     STACK_MATRIX,    /* a `matrix` in the kind's weights */
     STACK_MATRIX_IF, /* the same; data NULL where the file has none */
+    STACK_MATRICES,  /* a `const matrix *`, one for each expert of the layer */
     STACK_VECTOR,    /* a `const float *`; `convert` keeps float32 */
     STACK_VECTOR_IF  /* the same; NULL where the file has none */
 } stack_form;
@@ -60,9 +61,10 @@ struct stack_kind {
     /* x [row_count, width] += what the part makes of work->normed. A row must get the bits that it
      * gets alone. The position of a state is still that before the pass. */
     void (*forward)(const stack_pass *p, int layer, float *x);
-    /* Adds what a row at a depth costs. NULL: its matrices, and nothing of what is kept. */
+    /* Adds what a row at a depth costs in a pass of row_count rows. NULL: its matrices, and nothing
+     * of what is kept. */
     void (*cost)(const stack_weights *w, int layer, kernels_cache cache, int64_t depth,
-                 stack_cost *sum);
+                 int row_count, stack_cost *sum);
 };
 
 /* ---- For kinds ---- */
@@ -94,6 +96,10 @@ int64_t stack_one(const stack_weights *w, int layer);
 void stack_put(const stack_pass *p, const stack_part *part, const matrix *w, const float *bias,
                const float *in, size_t in_stride, float *x);
 
+/* x += added, through the post norm where the part has one. added [row_count, width]; dead behind
+ * it. */
+void stack_add(const stack_pass *p, const stack_part *part, float *added, float *x);
+
 /* Items that do not touch each other, by all threads where the rows are enough for them, which one
  * row (a decoding step) never is. */
 void stack_share(const stack_pass *p, int64_t item_count, pool_fn fn, void *job);
@@ -106,6 +112,7 @@ void stack_cost_matrices(const stack_weights *w, int layer, stack_place place, s
 extern const stack_kind stack_convolution; /* convolution.c */
 extern const stack_kind stack_attention;   /* attention.c */
 extern const stack_kind stack_dense;       /* dense.c */
+extern const stack_kind stack_experts;     /* experts.c */
 
 /* Which tensor of which layer "blk.N.NAME" is; NULL: none that its kinds have. */
 const stack_tensor *stack_find_tensor(const stack_config *c, const char *name, int *layer);
@@ -136,5 +143,19 @@ typedef struct stack_dense_weights {
     matrix gate, up; /* [ff, width] */
     matrix down;     /* [width, ff] */
 } stack_dense_weights;
+
+typedef struct stack_expert_weights {
+    const float *router;     /* [expert_count, width] */
+    const float *bias;       /* [expert_count] added for the choice alone; or NULL */
+    const matrix *gate, *up; /* [expert_count] of [ff, width] */
+    const matrix *down;      /* [expert_count] of [width, ff] */
+    matrix scores;           /* router as a matrix */
+} stack_expert_weights;
+
+/* The choice of experts for one row: used of count experts by their logits, written best first, of
+ * equal scores the lowest number; gains are what their outputs are multiplied by, in that order.
+ * bias or NULL. family.md 1.3. */
+void stack_choose_experts(const stack_layer_config *c, const float *logits, const float *bias,
+                          int32_t *experts, float *gains);
 
 #endif

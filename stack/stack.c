@@ -167,6 +167,12 @@ static void norm_rows(const stack_pass *p, const float *x, const float *gain, fl
     stack_share(p, p->row_count, norm_part, &job);
 }
 
+void stack_add(const stack_pass *p, const stack_part *part, float *added, float *x) {
+    const size_t cells = (size_t)p->row_count * (size_t)p->work->w->config.width;
+    if (part->post_norm != NULL) norm_rows(p, added, part->post_norm, added);
+    for (size_t i = 0; i < cells; i++) x[i] += added[i];
+}
+
 void stack_put(const stack_pass *p, const stack_part *part, const matrix *w, const float *bias,
                const float *in, size_t in_stride, float *x) {
     const size_t width = (size_t)p->work->w->config.width;
@@ -176,8 +182,7 @@ void stack_put(const stack_pass *p, const stack_part *part, const matrix *w, con
     }
     float *added = p->work->added;
     linear(p->c, w, bias, in, in_stride, added, width, p->row_count);
-    norm_rows(p, added, part->post_norm, added);
-    for (size_t i = 0; i < (size_t)p->row_count * width; i++) x[i] += added[i];
+    stack_add(p, part, added, x);
 }
 
 void stack_forward(stack_work *k, const compute *c, const stack_piece *pieces, int piece_count,

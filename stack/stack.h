@@ -50,7 +50,11 @@ typedef struct stack_layer_config {
     stack_mask mask;
     stack_rotary rotary;
     int taps;         /* convolution, >= 1 */
-    int64_t ff_width; /* dense; 0: as wide as the file has it */
+    int64_t ff_width; /* dense; 0: as wide as the file has it. Experts: of each, >= 1 */
+    int expert_count; /* experts, as all below */
+    int expert_used;  /* of them for each position */
+    bool expert_norm; /* their gains are divided by their sum */
+    float expert_scale;
 } stack_layer_config;
 
 typedef struct stack_config {
@@ -86,9 +90,9 @@ typedef struct stack_weights {
 RNL_MUST_USE rnl_status stack_check(const stack_config *c, const char *file, rnl_error *error);
 /* All layers alike; for a reader that knows the fields of a stack before its pattern. */
 void stack_config_fill(stack_config *c, const stack_layer_config *layer);
-/* Of the widest feed-forward part that is known. */
-int64_t stack_ff_width_max(const stack_config *c);
-/* Layers whose operator is of that kind. */
+/* Of the widest feed-forward part of that kind that is known; 0: there is none. */
+int64_t stack_ff_width_max(const stack_config *c, const stack_kind *kind);
+/* Layers that have a part of that kind. */
 int stack_layers_of(const stack_config *c, const stack_kind *kind);
 
 /* Memory for the layers, owned by l->w; the caller or stack_load fills them. Sticky in l. */
@@ -141,7 +145,10 @@ typedef struct stack_work {
     unsigned char *scratch; /* [scratch_size] of the part at work */
     size_t scratch_size;
     void (*tap)(void *context, int layer, const float *x, int count); /* or NULL: sees each layer */
-    void *tap_context;
+    /* Or NULL: sees what each layer of experts chose, [count, used] best first, and their gains. */
+    void (*tap_experts)(void *context, int layer, const int32_t *experts, const float *gains,
+                        int count, int used);
+    void *tap_context; /* of both */
 } stack_work;
 
 void stack_work_layout(stack_work *k, const stack_weights *w, int row_cap, int position_cap,
@@ -157,15 +164,16 @@ typedef struct stack_piece {
 void stack_forward(stack_work *k, const compute *c, const stack_piece *pieces, int piece_count,
                    float *x);
 
-/* The first matrix of the first feed-forward part: most of a model is of its type. */
+/* The first matrix of the last feed-forward part: most of a model is of its type. */
 const matrix *stack_first_matrix(const stack_weights *w);
 
-/* What a row costs: for `bench`. */
+/* What a row costs in a pass of so many: for `bench`. */
 typedef struct stack_cost {
-    double byte_count; /* of weights that a pass reads */
+    double byte_count; /* of weights that the pass reads; of experts as many as rows choose that
+                        * choose by chance */
     double op_count;   /* of a row in matrix products */
     double kept_size;  /* bytes of its state that a row at a depth reads */
 } stack_cost;
-stack_cost stack_cost_of(const stack_weights *w, kernels_cache cache, int64_t depth);
+stack_cost stack_cost_of(const stack_weights *w, kernels_cache cache, int64_t depth, int row_count);
 
 #endif

@@ -16,10 +16,11 @@ void stack_config_fill(stack_config *c, const stack_layer_config *layer) {
     for (int i = 0; i < c->layer_count; i++) c->layers[i] = *layer;
 }
 
-int64_t stack_ff_width_max(const stack_config *c) {
+int64_t stack_ff_width_max(const stack_config *c, const stack_kind *kind) {
     int64_t widest = 0;
     for (int i = 0; i < c->layer_count; i++)
-        if (c->layers[i].ff_width > widest) widest = c->layers[i].ff_width;
+        if (c->layers[i].kinds[STACK_FEED_FORWARD] == kind && c->layers[i].ff_width > widest)
+            widest = c->layers[i].ff_width;
     return widest;
 }
 
@@ -128,6 +129,10 @@ static void load_tensor(loader *l, stack_weights *w, int layer, stack_part *part
     case STACK_MATRIX:
         *(matrix *)(void *)at = load_matrix(l, rows, cols, "%s", name);
         return;
+    case STACK_MATRICES:
+        *(const matrix **)(void *)at =
+            load_matrices(l, w->config.layers[layer].expert_count, rows, cols, "%s", name);
+        return;
     case STACK_VECTOR:
         *(const float **)(void *)at = load_vector(l, rows * cols, "%s", name);
         return;
@@ -196,12 +201,14 @@ const stack_tensor *stack_find_tensor(const stack_config *c, const char *name, i
     return NULL;
 }
 
+/* The matrix, or the first of several. */
 static const matrix *matrix_at(const stack_part *part, const stack_tensor *t) {
-    return (const matrix *)(const void *)((const unsigned char *)part->weights + t->at);
+    const void *at = (const unsigned char *)part->weights + t->at;
+    return t->form == STACK_MATRICES ? *(const matrix *const *)at : at;
 }
 
 const matrix *stack_first_matrix(const stack_weights *w) {
-    const stack_part *part = stack_part_at(w, 0, STACK_FEED_FORWARD);
+    const stack_part *part = stack_part_at(w, w->config.layer_count - 1, STACK_FEED_FORWARD);
     return matrix_at(part, &part->kind->tensors[0]);
 }
 
@@ -216,13 +223,14 @@ void stack_cost_matrices(const stack_weights *w, int layer, stack_place place, s
     }
 }
 
-stack_cost stack_cost_of(const stack_weights *w, kernels_cache cache, int64_t depth) {
+stack_cost stack_cost_of(const stack_weights *w, kernels_cache cache, int64_t depth,
+                         int row_count) {
     stack_cost sum = {0};
     for (int i = 0; i < w->config.layer_count; i++)
         for (int p = 0; p < STACK_PLACE_COUNT; p++) {
             const stack_kind *kind = w->layers[i].parts[p].kind;
             if (kind->cost != NULL)
-                kind->cost(w, i, cache, depth, &sum);
+                kind->cost(w, i, cache, depth, row_count, &sum);
             else
                 stack_cost_matrices(w, i, p, &sum);
         }

@@ -120,6 +120,11 @@ typedef struct rnl_model_config {
                                  * rnl_thread_count_default(). They are gone when it is open */
     rnl_log_fn log;             /* NULL (default): nothing is logged. Called while opening only */
     void *log_context;
+    /* While weights are packed, behind each of their tensors, with bytes done and of all: seconds
+     * of work for large models. Called while opening only, by the thread that opens. NULL
+     * (default): not called */
+    void (*progress)(void *context, size_t done, size_t total);
+    void *progress_context;
 } rnl_model_config;
 
 RNL_API rnl_model_config rnl_model_config_default(void);
@@ -127,7 +132,7 @@ RNL_API rnl_model_config rnl_model_config_default(void);
 /* Opens a model: a GGUF bundle, the first file of an official GGUF set, or a Hugging Face
  * directory. Weights are mapped, not read; the files must not shrink while the model lives
  * (touching what is gone raises SIGBUS). config may be NULL (defaults).
- * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (mixture of experts, vision), RNL_ERR_MEMORY,
+ * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (vision), RNL_ERR_MEMORY,
  * RNL_ERR_ARGUMENT: this machine has no such level; a tuning or thread_count out of its range. */
 RNL_API RNL_MUST_USE rnl_status rnl_model_open(const char *path, const rnl_model_config *config,
                                                rnl_model **model, rnl_error *error);

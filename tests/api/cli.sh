@@ -170,7 +170,6 @@ echo '{"hidden_size": ' > folder/config.json
 refuse 3 "damaged config" "JSON" "$runnel" info folder
 head -c 100000 "$model" > cut.gguf
 refuse 3 "cut model" "cut off\|damaged" "$runnel" info cut.gguf
-refuse 3 "mixture of experts" "mixture-of-experts" "$runnel" info "$source/tests/data/moe/plain"
 refuse 3 "part of a set" "one part of a model" "$runnel" info \
     "$source/tests/data/gguf/mmproj-tiny-F16.gguf"
 cp "$tiny" audiodecoder-x.gguf

@@ -23,15 +23,19 @@ static void fill_numbers(void) {
     numbers_used = 0;
 }
 
-static void add(layers *r, const char *name, int64_t rows, int64_t cols) {
-    const size_t count = (size_t)(rows * cols);
+/* members 0: one matrix, or a vector. */
+static void add(layers *r, const char *name, int64_t members, int64_t rows, int64_t cols) {
+    const size_t count = (size_t)((members > 0 ? members : 1) * rows * cols);
     assert_true(numbers_used + count <= sizeof numbers / sizeof *numbers);
-    const tensor t = {.name = name,
-                      .data = (const unsigned char *)(numbers + numbers_used),
-                      .type = QUANT_F32,
-                      .rank = cols > 1 ? 2 : 1,
-                      .shape = {rows, cols, 1, 1},
-                      .size = count * sizeof(float)};
+    tensor t = {.name = name,
+                .data = (const unsigned char *)(numbers + numbers_used),
+                .type = QUANT_F32,
+                .rank = members > 0 ? 3
+                        : cols > 1  ? 2
+                                    : 1,
+                .shape = {rows, cols, 1, 1},
+                .size = count * sizeof(float)};
+    if (members > 0) t.shape[0] = members, t.shape[1] = rows, t.shape[2] = cols;
     numbers_used += count;
     if (weights_add(r->s.w, &t, "layers", &r->s.error) != RNL_OK) fail_msg("%s", r->s.error.text);
 }
@@ -42,7 +46,7 @@ static void add_layer(layers *r, int i, bool optional) {
     char name[64];
     for (int n = 0; n < (optional ? 4 : 2); n++) {
         (void)snprintf(name, sizeof name, "blk.%d.%s.weight", i, norms[n]);
-        add(r, name, WIDTH, 1);
+        add(r, name, 0, WIDTH, 1);
     }
     for (int place = 0; place < STACK_PLACE_COUNT; place++) {
         const stack_kind *kind = r->config.layers[i].kinds[place];
@@ -50,7 +54,8 @@ static void add_layer(layers *r, int i, bool optional) {
             const stack_tensor *t = &kind->tensors[n];
             if (!optional && (t->form == STACK_MATRIX_IF || t->form == STACK_VECTOR_IF)) continue;
             (void)snprintf(name, sizeof name, "blk.%d.%s", i, t->name);
-            add(r, name, t->rows(&w, i), t->cols(&w, i));
+            add(r, name, t->form == STACK_MATRICES ? r->config.layers[i].expert_count : 0,
+                t->rows(&w, i), t->cols(&w, i));
         }
     }
 }
@@ -91,7 +96,7 @@ void layers_open(layers *r, const stack_layer_config *config, int count, int pos
         r->config.layers[i] = config[i];
         add_layer(r, i, optional);
     }
-    add(r, "token_embd_norm.weight", WIDTH, 1);
+    add(r, "token_embd_norm.weight", 0, WIDTH, 1);
     if (stack_check(&r->config, "layers", &r->s.error) != RNL_OK) fail_msg("%s", r->s.error.text);
     stack_load(&r->s.l, &r->config, &r->w);
     stage_check(&r->s);

@@ -233,6 +233,96 @@ static void written_stacks_read_back(void **state) {
     assert_memory_equal(&out, &in, sizeof out);
 }
 
+/* The same with experts in the last two. */
+static void make_experts(stack_config *c) {
+    const stack_layer_config all = {.ff_width = 48,
+                                    .expert_count = 8,
+                                    .expert_used = 3,
+                                    .expert_norm = true,
+                                    .expert_scale = 1};
+    make_stack(c);
+    for (int i = 1; i < 3; i++) config_set_experts(&c->layers[i], &all);
+}
+
+static void written_experts_read_back(void **state) {
+    (void)state;
+    static stack_config in, out;
+    rnl_error error = {0};
+    for (int way = 0; way < 2; way++) { /* what llama.cpp takes for granted, and not */
+        make_experts(&in);
+        for (int i = 1; i < 3 && way == 1; i++) {
+            in.layers[i].expert_norm = false;
+            in.layers[i].expert_scale = 1.5f;
+        }
+        if (through_a_file(&in, &out, &error) != RNL_OK) fail_msg("%s", error.text);
+        assert_memory_equal(&out, &in, sizeof out);
+    }
+}
+
+/* A file of the architecture with a key changed, or added. */
+static rnl_status with_key(const char *key, int64_t value, rnl_error *error) {
+    static const struct {
+        const char *name;
+        uint32_t value;
+    } keys[] = {{"block_count", 3},
+                {"embedding_length", 64},
+                {"attention.head_count", 4},
+                {"shortconv.l_cache", 3},
+                {"expert_count", 8},
+                {"expert_used_count", 3},
+                {"expert_feed_forward_length", 48},
+                {"expert_gating_func", 2},
+                {"leading_dense_block_count", 1}};
+    static const int32_t heads[] = {0, 2, 0};
+    static stack_config out;
+    gguf_writer *w = NULL;
+    char name[96];
+    assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const bool changes = strcmp(keys[i].name, key) == 0;
+        (void)snprintf(name, sizeof name, "lfm2moe.%s", keys[i].name);
+        if (!changes || value >= 0)
+            gguf_put_u32(w, name, changes ? (uint32_t)value : keys[i].value);
+    }
+    gguf_put_i32_array(w, "lfm2moe.attention.head_count_kv", heads, 3);
+    gguf *g = finish(w);
+    const rnl_status status = config_read_lfm2(&out, g, "", error);
+    gguf_close(&g);
+    return status;
+}
+
+static void each_lie_of_experts_is_refused(void **state) {
+    (void)state;
+    const struct {
+        const char *key;
+        int64_t value; /* -1: the key is missing */
+        rnl_status status;
+    } rows[] = {{"none", 0, RNL_OK},
+                {"leading_dense_block_count", -1, RNL_OK},
+                {"leading_dense_block_count", 3, RNL_OK},
+                {"leading_dense_block_count", 4, RNL_ERR_FORMAT},
+                {"expert_count", 0, RNL_ERR_FORMAT},
+                {"expert_count", 2, RNL_ERR_FORMAT},
+                {"expert_count", 4097, RNL_ERR_FORMAT},
+                {"expert_count", -1, RNL_ERR_FORMAT},
+                {"expert_used_count", 0, RNL_ERR_FORMAT},
+                {"expert_used_count", 9, RNL_ERR_FORMAT},
+                {"expert_used_count", 65, RNL_ERR_FORMAT},
+                {"expert_feed_forward_length", 0, RNL_ERR_FORMAT},
+                {"expert_feed_forward_length", (1 << 20) + 1, RNL_ERR_FORMAT},
+                {"expert_gating_func", -1, RNL_ERR_FORMAT},
+                {"expert_gating_func", 1, RNL_ERR_UNSUPPORTED},
+                {"expert_gating_func", 3, RNL_ERR_UNSUPPORTED}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rnl_error error = {0};
+        const rnl_status status = with_key(rows[i].key, rows[i].value, &error);
+        if (status != rows[i].status)
+            fail_msg("%s = %d: %s %s", rows[i].key, (int)rows[i].value, rnl_status_name(status),
+                     error.text);
+        if (status != RNL_OK && strstr(error.text, path) == NULL) fail_msg("'%s'", error.text);
+    }
+}
+
 static void each_lie_of_a_stack_is_refused(void **state) {
     (void)state;
     static stack_config bad[8], out;
@@ -267,6 +357,8 @@ int main(void) {
         cmocka_unit_test(written_defaults_read_back),
         cmocka_unit_test(wild_defaults_are_left_out),
         cmocka_unit_test(written_stacks_read_back),
+        cmocka_unit_test(written_experts_read_back),
+        cmocka_unit_test(each_lie_of_experts_is_refused),
         cmocka_unit_test(each_lie_of_a_stack_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

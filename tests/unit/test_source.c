@@ -40,6 +40,9 @@ static void names_become_canonical(void **state) {
         {HF_MAIN, "lfm.layers.12.conv.in_proj.bias", "blk.12.shortconv.in_proj.bias"},
         {HF_MAIN, "model.layers.0.self_attn.q_layernorm.weight", "blk.0.attn_q_norm.weight"},
         {HF_MAIN, "lfm.layers.3.feed_forward.w2.weight", "blk.3.ffn_down.weight"},
+        {HF_MAIN, "model.layers.3.feed_forward.gate.weight", "blk.3.ffn_gate_inp.weight"},
+        {HF_MAIN, "model.layers.3.feed_forward.expert_bias", "blk.3.exp_probs_b.bias"},
+        {HF_MAIN, "model.layers.3.feed_forward.experts.7.w1.weight", "experts.3.7.w1.weight"},
         {HF_MAIN, "conformer.layers.16.self_attn.linear_pos.weight", "a.blk.16.linear_pos.weight"},
         {HF_MAIN, "conformer.layers.1.conv.batch_norm.running_var",
          "raw.blk.1.batch_norm.running_var"},
@@ -274,9 +277,6 @@ static void other_kinds_of_model_are_named(void **state) {
     const struct {
         const char *text, *part;
     } kinds[] = {
-        {"{\"architectures\":[\"Lfm2MoeForCausalLM\"]}", "mixture-of-experts"},
-        {"{\"model_type\":\"lfm2_moe\"}", "mixture-of-experts"},
-        {"{\"lfm\":{\"model_type\":\"lfm2_moe\"}}", "mixture-of-experts"},
         {"{\"architectures\":[\"Lfm2VlForConditionalGeneration\"]}", "vision"},
         {"{\"model_type\":\"lfm2-vl\"}", "vision"},
         {"{\"vision_config\":{}}", "vision"},

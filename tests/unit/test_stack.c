@@ -66,6 +66,42 @@ static void layers_that_differ_keep_the_laws(void **state) {
     check_laws();
 }
 
+static stack_layer_config experts_of(char kind, int count, int used) {
+    stack_layer_config l = layer_of(kind, 0);
+    l.kinds[STACK_FEED_FORWARD] = &stack_experts;
+    l.expert_count = count;
+    l.expert_used = used;
+    l.expert_norm = true;
+    l.expert_scale = 1.5f;
+    return l;
+}
+
+/* Behind dense layers; all of a layer's, and one of one. */
+static void experts_keep_the_laws(void **state) {
+    (void)state;
+    const stack_layer_config config[] = {layer_of('c', 0), experts_of('2', 7, 3),
+                                         experts_of('c', 4, 4), experts_of('c', 1, 1)};
+    for (int optional = 0; optional < 2; optional++) {
+        layers_open(&r, config, 4, POSITIONS, optional == 1);
+        check_laws();
+    }
+}
+
+static void a_pass_of_experts_reads_what_it_chooses(void **state) {
+    (void)state;
+    const stack_layer_config config[] = {experts_of('c', 8, 2)};
+    layers_open(&r, config, 1, POSITIONS, false);
+    const double own = 3 * WIDTH * LAYERS_FF, router = 8 * WIDTH;
+    const double rest = 4 * WIDTH * WIDTH; /* the operator's matrices */
+    const stack_cost one = stack_cost_of(&r.w, r.w.cache, 0, 1);
+    assert_true(one.byte_count == 4 * (rest + router + 2 * own));
+    assert_true(one.op_count == 2 * (rest + router + 2 * own));
+    const stack_cost two = stack_cost_of(&r.w, r.w.cache, 0, 2);
+    assert_true(two.byte_count == 4 * (rest + router + 3.5 * own)); /* 8 (1 - 0.75^2) */
+    assert_true(two.op_count == one.op_count);
+    layers_close(&r);
+}
+
 /* Position t of the output depends on input s: by changing s and looking. */
 static bool depends_on(int t, int s, int count) {
     layers_fill(in, POSITIONS, 9);
@@ -221,7 +257,7 @@ static void the_width_of_a_feed_forward_part_may_be_the_files(void **state) {
     r.config.layers[0].ff_width = r.config.layers[1].ff_width = 0;
     stack_load(&r.s.l, &r.config, &w);
     stage_check(&r.s);
-    assert_int_equal(stack_ff_width_max(&w.config), LAYERS_FF);
+    assert_int_equal(stack_ff_width_max(&w.config, &stack_dense), LAYERS_FF);
     layers_close(&r);
 }
 
@@ -268,6 +304,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_keep_the_laws),
         cmocka_unit_test(layers_that_differ_keep_the_laws),
+        cmocka_unit_test(experts_keep_the_laws),
+        cmocka_unit_test(a_pass_of_experts_reads_what_it_chooses),
         cmocka_unit_test(a_position_sees_what_it_may_see),
         cmocka_unit_test(a_window_is_the_layers_own),
         cmocka_unit_test(without_a_mask_all_rows_of_a_pass_are_seen),

@@ -1,6 +1,6 @@
 /* A kind of layer that nobody else knows: a decaying sum. It goes through the laws of the stack,
  * and as a layer of a whole model through snapshots, rewinds and turns of a session, with no line
- * for it outside this file. */
+ * for it outside this file. Experts go the same way, in the place of dense parts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -83,7 +83,7 @@ static void tensors_and_costs_are_those_of_its_row(void **state) {
     const stack_layer_config config[] = {layers_config(&decay, 0)};
     layers_open(&r, config, 1, LAYERS_POSITIONS, false);
     const double elements = 2 * LAYERS_WIDTH * LAYERS_WIDTH + 3 * LAYERS_WIDTH * LAYERS_FF;
-    const stack_cost cost = stack_cost_of(&r.w, r.w.cache, 10);
+    const stack_cost cost = stack_cost_of(&r.w, r.w.cache, 10, 1);
     assert_true(cost.byte_count == 4 * elements && cost.op_count == 2 * elements);
     assert_true(cost.kept_size == 0);
     int layer = -1;
@@ -95,25 +95,69 @@ static void tensors_and_costs_are_those_of_its_row(void **state) {
     layers_close(&r);
 }
 
-/* ---- In a session: the convolutions of the tiny checkpoint become decaying sums ---- */
+/* ---- In a session ---- */
 
-enum { STEPS = 60, FRAME = 1920 };
+enum { STEPS = 60, FRAME = 1920, EXPERTS = 5, USED = 2 };
 
 static rnl_model *model;
 static float *numbers;
 static decay_weights own;
+static stack_expert_weights experts;
+static matrix members[3 * EXPERTS];
 
-static int setup(void **state) {
+static void make_numbers(size_t count) {
+    random_state random;
+    random_seed(&random, 11);
+    numbers = malloc(count * sizeof *numbers);
+    assert_non_null(numbers);
+    for (size_t i = 0; i < count; i++) numbers[i] = (float)(0.2 * (random_unit(&random) - 0.5));
+}
+
+/* The dense parts of the tiny checkpoint become experts. */
+static int setup_experts(void **state) {
+    (void)state;
+    model = rig_model("tiny");
+    stack_weights *w = &model->backbone.stack;
+    const int64_t width = w->config.width, ff = w->config.layers[0].ff_width;
+    const size_t cells = (size_t)(width * ff);
+    make_numbers(3 * EXPERTS * cells + EXPERTS * (size_t)width);
+    for (int i = 0; i < 3 * EXPERTS; i++) {
+        const bool down = i >= 2 * EXPERTS;
+        members[i] = (matrix){.data = (const unsigned char *)(numbers + (size_t)i * cells),
+                              .type = QUANT_F32,
+                              .row_count = down ? width : ff,
+                              .col_count = down ? ff : width,
+                              .row_size = (size_t)(down ? ff : width) * sizeof(float)};
+    }
+    experts = (stack_expert_weights){
+        .gate = members, .up = members + EXPERTS, .down = members + 2 * EXPERTS};
+    experts.router = numbers + 3 * EXPERTS * cells;
+    experts.scores = (matrix){.data = (const unsigned char *)experts.router,
+                              .type = QUANT_F32,
+                              .row_count = EXPERTS,
+                              .col_count = width,
+                              .row_size = (size_t)width * sizeof(float)};
+    for (int i = 0; i < w->config.layer_count; i++) {
+        stack_layer_config *l = &w->config.layers[i];
+        l->kinds[STACK_FEED_FORWARD] = &stack_experts;
+        l->expert_count = EXPERTS;
+        l->expert_used = USED;
+        l->expert_norm = true;
+        l->expert_scale = 1;
+        w->layers[i].parts[STACK_FEED_FORWARD].kind = &stack_experts;
+        w->layers[i].parts[STACK_FEED_FORWARD].weights = &experts;
+    }
+    return 0;
+}
+
+/* Its convolutions become decaying sums. */
+static int setup_decay(void **state) {
     (void)state;
     model = rig_model("tiny");
     stack_weights *w = &model->backbone.stack;
     const int64_t width = w->config.width;
     const size_t cells = (size_t)(width * width);
-    random_state random;
-    random_seed(&random, 11);
-    numbers = malloc(2 * cells * sizeof *numbers);
-    assert_non_null(numbers);
-    for (size_t i = 0; i < 2 * cells; i++) numbers[i] = (float)(0.2 * (random_unit(&random) - 0.5));
+    make_numbers(2 * cells);
     own.in = (matrix){.data = (const unsigned char *)numbers,
                       .type = QUANT_F32,
                       .row_count = width,
@@ -252,5 +296,11 @@ int main(void) {
         cmocka_unit_test(a_rewind_brings_it_back),
         cmocka_unit_test(a_rewound_session_is_one_that_stopped_there),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const struct CMUnitTest in_a_session[] = {
+        cmocka_unit_test(a_snapshot_holds_it),
+        cmocka_unit_test(a_rewind_brings_it_back),
+        cmocka_unit_test(a_rewound_session_is_one_that_stopped_there),
+    };
+    return cmocka_run_group_tests_name("a kind of one's own", tests, setup_decay, teardown) +
+           cmocka_run_group_tests_name("experts", in_a_session, setup_experts, teardown);
 }

@@ -8,12 +8,14 @@
 
 #include <cmocka.h>
 
+#include "core/pool.h"
 #include "core/weights.h"
 
 typedef struct rig {
     weights *w;
     loader l;
     rnl_error error;
+    pool *p;
 } rig;
 
 static const float values[64] = {0.5f, -1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
@@ -141,6 +143,68 @@ static void wrong_vectors_are_refused(void **state) {
     weights_destroy(&r.w);
 }
 
+/* Three matrices of 20 x 32 in one tensor, or scattered: as stored and as slabs, each of which
+ * begins at its own matrix. */
+static void stacks_are_matrices_side_by_side(void **state) {
+    (void)state;
+    enum { COUNT = 3, ROWS = 20, COLS = 32 };
+    static float numbers[COUNT * ROWS * COLS];
+    static unsigned char blocks[COUNT * ROWS * 34];
+    for (int i = 0; i < COUNT * ROWS * COLS; i++) numbers[i] = (float)((i * 37) % 101) - 50;
+    assert_true(quant_quantise(QUANT_Q8_0, numbers, blocks, COUNT * ROWS * COLS));
+    const unsigned char *const scattered[COUNT] = {blocks + 2 * ROWS * 34, blocks,
+                                                   blocks + ROWS * 34};
+    for (int pack = 0; pack < 2; pack++) {
+        rig r;
+        begin(&r);
+        tensor t = {.name = "whole",
+                    .data = blocks,
+                    .type = QUANT_Q8_0,
+                    .rank = 3,
+                    .shape = {COUNT, ROWS, COLS, 1},
+                    .size = sizeof blocks};
+        assert_int_equal(weights_add(r.w, &t, "some.file", &r.error), RNL_OK);
+        t.name = "parts";
+        t.data = scattered[0];
+        t.members = scattered;
+        assert_int_equal(weights_add(r.w, &t, "some.file", &r.error), RNL_OK);
+        assert_int_equal(pool_create(2, &r.p), RNL_OK);
+        r.l.pack = pack == 1;
+        const matrix *whole = load_matrices(&r.l, COUNT, ROWS, COLS, "whole");
+        const matrix *parts = load_matrices(&r.l, COUNT, ROWS, COLS, "parts");
+        assert_int_equal(r.l.status, RNL_OK);
+        assert_true(weights_is_stack(r.w, 0) && weights_is_stack(r.w, 1));
+        if (pack == 1) assert_int_equal(weights_pack(r.w, r.p, false, NULL, NULL), RNL_OK);
+        for (int i = 0; i < COUNT; i++) {
+            const unsigned char *stored = blocks + i * ROWS * 34;
+            const matrix *const both[] = {&whole[i], &parts[(i + 1) % COUNT]};
+            for (int n = 0; n < 2; n++) {
+                assert_ptr_equal(both[n]->data, stored);
+                assert_int_equal(both[n]->row_count, ROWS);
+                assert_true((both[n]->packed != NULL) == (pack == 1));
+                for (int row = 0; row < ROWS && pack == 1; row++) {
+                    float want[COLS], got[COLS];
+                    const packed_rows *p = both[n]->packed;
+                    quant_dequantise(QUANT_Q8_0, stored + row * 34, want, COLS);
+                    packed_dequantise(QUANT_Q8_0,
+                                      p->slabs + (size_t)(both[n]->slab + row / PACKED_ROWS) *
+                                                     p->slab_size,
+                                      COLS, row % PACKED_ROWS, got);
+                    assert_memory_equal(got, want, sizeof want);
+                }
+            }
+        }
+        assert_null(load_matrices(&r.l, COUNT, COLS, ROWS, "whole"));
+        refused(&r, "3 x 20 x 32, but 3 x 32 x 20");
+        assert_null(load_matrices(&r.l, COUNT + 1, ROWS, COLS, "whole"));
+        refused(&r, "4 x 20 x 32");
+        assert_null(load_matrices(&r.l, COUNT, ROWS, COLS, "none"));
+        refused(&r, "'none' is missing");
+        weights_destroy(&r.w);
+        pool_destroy(&r.p);
+    }
+}
+
 static void matrices_have_the_shape_that_is_asked_for(void **state) {
     (void)state;
     rig r;
@@ -200,6 +264,7 @@ int main(void) {
         cmocka_unit_test(what_is_owned_is_closed_last_first),
         cmocka_unit_test(vectors_are_borrowed_or_converted_once),
         cmocka_unit_test(wrong_vectors_are_refused),
+        cmocka_unit_test(stacks_are_matrices_side_by_side),
         cmocka_unit_test(matrices_have_the_shape_that_is_asked_for),
         cmocka_unit_test(the_first_error_stays),
     };

@@ -1,0 +1,143 @@
+/* The laws of experts in quantised models as people open them, packed: any cut of a prompt, any
+ * threads, any neighbours in a pass, and the same from a packed bundle: never another bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/random.h"
+#include "engine/convert.h"
+#include "engine/session.h"
+#include "tests/support/folder.h"
+#include "tests/support/rig.h"
+
+enum { POSITIONS = 120, WIDTH_CAP = 256, STATES = 3 };
+
+static const char *const models[] = {"moe/moe-Q4_0.gguf", "moe/moe-Q4_K.gguf"};
+
+static float x[POSITIONS * WIDTH_CAP], want[POSITIONS * WIDTH_CAP], got[POSITIONS * WIDTH_CAP];
+
+/* Embeddings of made-up ids. */
+static void fill(const rnl_session *s, float *out, int count, uint64_t seed) {
+    random_state random;
+    random_seed(&random, seed);
+    const backbone_weights *w = &s->model->backbone;
+    for (int t = 0; t < count; t++)
+        backbone_embed_text(w, &s->pass->compute,
+                            (int32_t)(random_unit(&random) * backbone_vocab_count(w)),
+                            out + t * backbone_width(w));
+}
+
+/* From fresh, in passes of at most `step` rows. */
+static void run(rnl_session *s, const float *in, float *out, int count, int step) {
+    const int width = backbone_width(&s->model->backbone);
+    stack_state *state = &s->live->backbone;
+    stack_reset(state);
+    memcpy(out, in, sizeof *out * (size_t)(count * width));
+    for (int at = 0; at < count; at += step) {
+        const stack_piece piece = {state, count - at < step ? count - at : step};
+        stack_forward(&s->pass->backbone, &s->pass->compute, &piece, 1, out + at * width);
+    }
+}
+
+static size_t size_of(const rnl_session *s) {
+    return sizeof(float) * POSITIONS * (size_t)backbone_width(&s->model->backbone);
+}
+
+static void any_cut_and_any_threads_give_the_same_bits(void **state) {
+    (void)state;
+    static const int steps[] = {1, 2, 3, 5, 17, 64, 120};
+    for (int m = 0; m < 2; m++) {
+        rnl_model *model = rig_model_fast(models[m]);
+        for (int threads = 1; threads <= 3; threads++) {
+            rnl_session *s = rig_session(model, threads);
+            fill(s, x, POSITIONS, 1);
+            if (threads == 1) run(s, x, want, POSITIONS, 128);
+            for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+                run(s, x, got, POSITIONS, steps[i]);
+                if (memcmp(got, want, size_of(s)) != 0)
+                    fail_msg("%s, %d threads: passes of %d differ", models[m], threads, steps[i]);
+            }
+            rnl_session_destroy(&s);
+        }
+        rnl_model_close(&model);
+    }
+}
+
+/* Rows of several states in one pass. */
+static void neighbours_change_no_bit(void **state) {
+    (void)state;
+    enum { ROWS = 30 };
+    for (int m = 0; m < 2; m++) {
+        rnl_model *model = rig_model_fast(models[m]);
+        const int width = backbone_width(&model->backbone);
+        rnl_session *s[STATES];
+        stack_piece pieces[STATES];
+        for (int i = 0; i < STATES; i++) {
+            s[i] = rig_session(model, 2);
+            fill(s[i], x + i * ROWS * width, ROWS, 10 + (uint64_t)i);
+            run(s[i], x + i * ROWS * width, want + i * ROWS * width, ROWS, ROWS);
+            stack_reset(&s[i]->live->backbone);
+            pieces[i] = (stack_piece){&s[i]->live->backbone, ROWS};
+        }
+        stack_forward(&s[0]->pass->backbone, &s[0]->pass->compute, pieces, STATES, x);
+        assert_memory_equal(x, want, sizeof *x * (size_t)(STATES * ROWS * width));
+        for (int i = 0; i < STATES; i++) rnl_session_destroy(&s[i]);
+        rnl_model_close(&model);
+    }
+}
+
+static rnl_model *through_file(const char *from, const char *path, bool packs, bool as_set,
+                               bool fast) {
+    rnl_model *model = rig_model(from);
+    const convert_config config = {
+        .path = path, .packs = packs, .as_set = as_set, .thread_count = 2};
+    rnl_error error = {0};
+    if (convert_model(model, &config, &error) != RNL_OK) fail_msg("%s", error.text);
+    rnl_model_close(&model);
+    return fast ? rig_model_fast(path) : rig_model(path);
+}
+
+static void assert_same_rows(rnl_model *a, rnl_model *b, const char *what) {
+    rnl_model *const both[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        rnl_session *s = rig_session(both[i], 2);
+        fill(s, x, POSITIONS, 1);
+        run(s, x, i == 0 ? want : got, POSITIONS, 64);
+        if (i == 1 && memcmp(got, want, size_of(s)) != 0) fail_msg("%s: other bits", what);
+        rnl_session_destroy(&s);
+    }
+    rnl_model_close(&a);
+    rnl_model_close(&b);
+}
+
+static void what_is_converted_gives_the_same_bits(void **state) {
+    const folder *f = *state;
+    static const struct {
+        const char *model;
+        bool packs, as_set, fast;
+    } ways[] = {{"moe/moe-Q4_0.gguf", true, false, true},  {"moe/moe-Q4_K.gguf", true, false, true},
+                {"moe/moe-Q4_K.gguf", true, false, false}, {"moe/moe-Q4_K.gguf", false, true, true},
+                {"moe/fused", false, true, false},         {"moe/scaled", false, false, false},
+                {"moe/plain", false, true, false}};
+    char path[PATH_CAP];
+    name_in(f, "m.gguf", path);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        rnl_model *model =
+            through_file(ways[i].model, path, ways[i].packs, ways[i].as_set, ways[i].fast);
+        assert_same_rows(ways[i].fast ? rig_model_fast(ways[i].model) : rig_model(ways[i].model),
+                         model, ways[i].model);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_cut_and_any_threads_give_the_same_bits),
+        cmocka_unit_test(neighbours_change_no_bit),
+        IN_FOLDER(what_is_converted_gives_the_same_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
