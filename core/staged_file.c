@@ -5,13 +5,14 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/hash_table.h"
 #include "core/status.h"
 
-enum { LINK_CAP = 40, SUFFIX_CAP = 64 };
+enum { LINK_CAP = 40, SUFFIX_CAP = 64, LEFTOVER_CAP = 1000 };
 
 struct staged_file {
     char *path;
@@ -97,28 +98,55 @@ static void take_owner_and_mode(int fd, const struct stat *old) {
     (void)fchmod(fd, old->st_mode & 0777);
 }
 
+/* Whether somebody writes the file at this moment; what a killed run left behind, nobody does. */
+static bool is_alive(const char *temporary) {
+    const int fd = open(temporary, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return false;
+    const bool alive = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    (void)close(fd);
+    return alive;
+}
+
+/* In containers every run may have the same process id: a name that a killed run left is passed
+ * over, one that is being written to is told. */
+static rnl_status make_temporary(staged_file *s, mode_t mode, rnl_error *error) {
+    for (int i = 0; i < LEFTOVER_CAP; i++) {
+        char suffix[SUFFIX_CAP];
+        int used = snprintf(suffix, sizeof suffix, ".tmp-%ld", (long)getpid());
+        if (i > 0) (void)snprintf(suffix + used, sizeof suffix - (size_t)used, "-%d", i);
+        free(s->temporary);
+        s->temporary = staged_beside(s->target, suffix);
+        if (s->temporary == NULL)
+            return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", s->path);
+        s->fd = open(s->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (s->fd >= 0) {
+            (void)flock(s->fd, LOCK_EX | LOCK_NB); /* where a file system has none: no harm */
+            return RNL_OK;
+        }
+        if (errno != EEXIST) return cannot_write(s, error);
+        if (is_alive(s->temporary))
+            return status_fail(error, RNL_ERR_IO,
+                               "%s: cannot be written: %s is there, another output goes to the "
+                               "same name; wait for it or remove it",
+                               s->path, s->temporary);
+    }
+    return status_fail(error, RNL_ERR_IO,
+                       "%s: cannot be written: %s and many like it are there, left by runs that "
+                       "were killed; remove them",
+                       s->path, s->temporary);
+}
+
 static rnl_status open_temporary(staged_file *s, rnl_error *error) {
-    char suffix[SUFFIX_CAP];
     struct stat old;
     const bool replaces = stat(s->target, &old) == 0 && S_ISREG(old.st_mode);
-    (void)snprintf(suffix, sizeof suffix, ".tmp-%ld", (long)getpid());
-    char *temporary = staged_beside(s->target, suffix);
-    if (temporary == NULL)
-        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", s->path);
-    s->fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, replaces ? 0600 : 0666);
-    if (s->fd >= 0) {
-        s->temporary = temporary; /* ours from now on, and removed with us */
-        if (replaces) take_owner_and_mode(s->fd, &old);
-        return RNL_OK;
+    const rnl_status status = make_temporary(s, replaces ? 0600 : 0666, error);
+    if (status != RNL_OK) {
+        free(s->temporary); /* none of ours: not removed with us */
+        s->temporary = NULL;
+        return status;
     }
-    const rnl_status status =
-        errno == EEXIST ? status_fail(error, RNL_ERR_IO,
-                                      "%s: cannot be written: %s is there, another output goes to "
-                                      "the same name; wait for it or remove it",
-                                      s->path, temporary)
-                        : cannot_write(s, error);
-    free(temporary);
-    return status;
+    if (replaces) take_owner_and_mode(s->fd, &old);
+    return RNL_OK;
 }
 
 rnl_status staged_open(const char *path, staged_file **out, rnl_error *error) {

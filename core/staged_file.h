@@ -17,8 +17,9 @@ typedef struct staged_file staged_file;
  * Allocated; NULL: no memory. */
 char *staged_beside(const char *path, const char *suffix);
 
-/* Makes the temporary file, which must be new: two writers of one name would mix what they write.
- * RNL_ERR_IO, RNL_ERR_MEMORY; *out is then NULL. */
+/* Makes the temporary file, which is always new: what killed runs left under such a name stays as
+ * it is. RNL_ERR_IO, also while this process writes the same target, RNL_ERR_MEMORY; *out is then
+ * NULL. */
 RNL_MUST_USE rnl_status staged_open(const char *path, staged_file **out, rnl_error *error);
 
 /* Where to write: by the descriptor or by the stream, not by both. Both stay ours and open until

@@ -74,6 +74,32 @@ static void a_second_writer_of_one_name_is_refused(void **state) {
     assert_int_equal(staged_commit(&s, NULL), RNL_OK);
 }
 
+/* As in a container, where each run has the process id of the one before. */
+static void what_a_killed_run_left_is_in_nobodys_way(void **state) {
+    char path[PATH_CAP], left[2][PATH_CAP];
+    rnl_error error = {0};
+    staged_file *s, *other;
+    name_in(*state, "out", path);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(staged_open(path, &s, &error), RNL_OK);
+        (void)snprintf(left[i], sizeof left[i], "%s", staged_temporary(s));
+        staged_abort(&s);
+        write_file(left[i], "half", 4);
+        assert_int_equal(staged_open(path, &s, &error), RNL_OK);
+        assert_string_not_equal(staged_temporary(s), left[i]);
+        /* Who writes now is still told from what is left. */
+        assert_int_equal(staged_open(path, &other, &error), RNL_ERR_IO);
+        assert_non_null(strstr(error.text, staged_temporary(s)));
+        assert_int_equal(write(staged_descriptor(s), "new", 3), 3);
+        assert_int_equal(staged_commit(&s, &error), RNL_OK);
+        assert_holds(path, "new");
+        assert_holds(left[i], "half");
+    }
+    assert_string_not_equal(left[0], left[1]);
+    assert_int_equal(entry_count(*state), 3);
+    assert_int_equal(unlink(left[0]) + unlink(left[1]), 0);
+}
+
 static void what_cannot_be_written_is_told(void **state) {
     char path[PATH_CAP];
     rnl_error error = {0};
@@ -210,6 +236,7 @@ int main(void) {
         IN_FOLDER(the_old_file_stays_until_commit),
         IN_FOLDER(giving_up_leaves_the_old_file),
         IN_FOLDER(a_second_writer_of_one_name_is_refused),
+        IN_FOLDER(what_a_killed_run_left_is_in_nobodys_way),
         IN_FOLDER(what_cannot_be_written_is_told),
         IN_FOLDER(a_link_is_written_through),
         IN_FOLDER(owner_and_mode_stay),
