@@ -20,6 +20,8 @@ typedef struct bench_list {
     int count; /* 0: not given */
 } bench_list;
 
+typedef struct bench_row bench_row; /* bench_report.h */
+
 typedef struct bench {
     const options *o;
     rnl_model *model;
@@ -37,6 +39,10 @@ typedef struct bench {
     int count;                       /* repetitions done, of the row under way */
     double values[BENCH_REPEAT_CAP]; /* in the unit of the row */
     double limits[BENCH_REPEAT_CAP]; /* likewise; 0: no limit is known */
+
+    /* Who takes the rows instead of standard output; NULL: nobody. */
+    void (*take)(void *context, const bench_row *row, double median);
+    void *take_context;
 } bench;
 
 /* ---- bench_limit.c */

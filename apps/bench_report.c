@@ -65,7 +65,9 @@ void bench_report(bench *b, const bench_row *row) {
         if (r.level == NULL) r.level = b->model->kernels.name;
         const double limit = bench_median(b->limits, b->count);
         const double median = bench_median(b->values, b->count);
-        if (b->o->json) {
+        if (b->take != NULL) {
+            b->take(b->take_context, &r, median);
+        } else if (b->o->json) {
             json_row(b, &r, median, limit);
         } else {
             char name[32];

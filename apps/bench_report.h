@@ -4,14 +4,14 @@
 
 #include "apps/bench.h"
 
-typedef struct bench_row {
+struct bench_row {
     const char *work, *unit;
     const char *type, *level; /* NULL: the model's */
     const char *kind;         /* of a pass of a batch, or NULL */
     int tokens, depth;        /* tokens: of a batch, its rows */
-} bench_row;
+};
 
-/* Prints the row of b->count repetitions and forgets them. */
+/* Prints the row of b->count repetitions, or gives it to b->take, and forgets them. */
 void bench_report(bench *b, const bench_row *row);
 /* Sorts the values. */
 double bench_median(double *values, int count);

@@ -411,12 +411,6 @@ static int run(const options *o) {
 }
 
 static const option_row rows[] = {
-    {.name = "input",
-     .value = "DEVICE",
-     .help = "microphone: a name or number of `runnel devices`, file:IN.wav or null",
-     .kind = OPTION_TEXT,
-     .offset = OPTION_AT(input),
-     .changes_result = true},
     {.name = "list-devices",
      .help = "the same as `runnel devices`",
      .kind = OPTION_FLAG,
@@ -479,7 +473,7 @@ const command command_talk = {
              "null for nothing. Each answer is a line on standard output; ' -' behind it says\n"
              "that it was interrupted there.",
     .options = {&options_output, &options_system, &options_sampling, &options_answer,
-                &options_cache, &own},
+                &options_cache, &options_input, &own},
     .run = run,
     .endless = true,
 };

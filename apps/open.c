@@ -1,5 +1,6 @@
 #include "apps/open.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "apps/messages.h"
 #include "apps/sources.h"
 #include "apps/tuning.h"
+#include "core/status.h"
 
 /* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */
 static bool installed_model(char *path, size_t cap) {
@@ -30,29 +32,41 @@ static void log_to_stderr(void *context, rnl_log_level level, const char *text) 
     if (level == RNL_LOG_WARNING && !o->quiet) (void)fprintf(stderr, "runnel: %s\n", text);
 }
 
-/* The parts of a model of the hub that lies in the cache. EXIT_OK, or the code of a complaint. */
-static int find_parts(const hub_name *n, hub_model *out) {
+/* Puts a sentence into error; EXIT_MODEL. */
+static int refuse(rnl_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(rnl_error *error, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    status_clean(error->text);
+    error->status = RNL_ERR_IO;
+    return EXIT_MODEL;
+}
+
+/* The parts of a model of the hub that lies in the cache. EXIT_OK, or a code with a sentence. */
+static int find_parts(const hub_name *n, hub_model *out, rnl_error *error) {
     char name[HUB_REPO_CAP + HUB_QUANT_CAP + HUB_REVISION_CAP], quants[512];
     hub_name_text(n, name, sizeof name);
     const hub_choice_kind kind = hub_cache_find(n, out, quants, sizeof quants);
     if (kind == HUB_SET || kind == HUB_FOLDER) return EXIT_OK;
     if (kind == HUB_AMBIGUOUS)
-        return complain(EXIT_MODEL,
-                        "%s: there are several models of this quantisation in the cache; name the "
-                        "path of one",
-                        name);
+        return refuse(error,
+                      "%s: there are several models of this quantisation in the cache; name the "
+                      "path of one",
+                      name);
     if (kind == HUB_NO_QUANT && n->quant[0] == '\0' && quants[0] != '\0')
-        return complain(EXIT_MODEL, "%s: name a quantisation, there are %s: -m %s:%.*s", name,
-                        quants, n->repo, (int)strcspn(quants, ","), quants);
-    return complain(EXIT_MODEL,
-                    "%s: there is no such model here and none in the cache; `runnel pull %s` "
-                    "fetches it",
-                    name, name);
+        return refuse(error, "%s: name a quantisation, there are %s: -m %s:%.*s", name, quants,
+                      n->repo, (int)strcspn(quants, ","), quants);
+    return refuse(error,
+                  "%s: there is no such model here and none in the cache; `runnel pull %s` "
+                  "fetches it",
+                  name, name);
 }
 
 /* Where the model of the options lies, and its parts. A path that exists wins over a name of the
- * hub. EXIT_OK, or the code of a complaint. */
-static int find_model(const options *o, hub_model *out) {
+ * hub. EXIT_OK, or a code with a sentence. */
+static int find_model(const options *o, hub_model *out, rnl_error *error) {
     const char *path = o->model, *named = getenv("RUNNEL_MODEL");
     hub_name n;
     *out = (hub_model){0};
@@ -64,11 +78,11 @@ static int find_model(const options *o, hub_model *out) {
         return EXIT_OK;
     }
     if (access(path, F_OK) != 0 && strstr(path, ".gguf") == NULL && hub_name_parse(path, &n))
-        return find_parts(&n, out);
+        return find_parts(&n, out, error);
     if ((size_t)snprintf(out->path[HUB_MAIN], sizeof out->path[HUB_MAIN], "%s", path) <
         sizeof out->path[HUB_MAIN])
         return EXIT_OK;
-    return complain(EXIT_MODEL, "%.60s...: the path is too long", path);
+    return refuse(error, "%.60s...: the path is too long", path);
 }
 
 /* A part as it was named, else as it was found, else NULL. */
@@ -77,9 +91,9 @@ static const char *part_path(const char *named, const hub_model *found, hub_role
     return found->path[role][0] != '\0' ? found->path[role] : NULL;
 }
 
-rnl_model *open_model(const options *o, int *code) {
+rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
     hub_model found;
-    *code = find_model(o, &found);
+    *code = find_model(o, &found, error);
     if (*code != EXIT_OK) return NULL;
     const char *path = found.path[HUB_MAIN];
     rnl_model_config config = rnl_model_config_default();
@@ -94,21 +108,26 @@ rnl_model *open_model(const options *o, int *code) {
     config.log = log_to_stderr;
     config.log_context = (void *)o;
     rnl_model *model = NULL;
-    rnl_error error = {0};
     *code = EXIT_OK;
     const char *const files[] = {path, config.mmproj_path, config.vocoder_path,
                                  config.tokenizer_path};
     for (int i = 0; i < 4; i++)
         if (files[i] != NULL) source_note(files[i]);
-    if (rnl_model_open(path, &config, &model, &error) == RNL_OK) {
+    if (rnl_model_open(path, &config, &model, error) == RNL_OK) {
         sources_note_model(model);
         return model;
     }
     *code = EXIT_MODEL;
-    if (error.status == RNL_ERR_MEMORY) *code = EXIT_FAILED;
-    if (error.status == RNL_ERR_ARGUMENT) *code = EXIT_USAGE;
-    complain(*code, "%s", error.text);
+    if (error->status == RNL_ERR_MEMORY) *code = EXIT_FAILED;
+    if (error->status == RNL_ERR_ARGUMENT) *code = EXIT_USAGE;
     return NULL;
+}
+
+rnl_model *open_model(const options *o, int *code) {
+    rnl_error error = {0};
+    rnl_model *model = try_open_model(o, code, &error);
+    if (model == NULL) (void)complain(*code, "%s", error.text);
+    return model;
 }
 
 /* NULL: the default. False after a complaint. */

@@ -8,6 +8,8 @@
  * prefix or the source tree; the first two may name a model of the hub that lies in the cache
  * (hub_cache.h). NULL after a complaint, with *code. */
 rnl_model *open_model(const options *o, int *code);
+/* The same without the complaint: its sentence is in *error. */
+rnl_model *try_open_model(const options *o, int *code, rnl_error *error);
 /* Puts threads, context, longest clip, memory, seed and KV cache of the options over what stands in
  * config. False after a complaint about usage. */
 bool session_options(const options *o, rnl_session_config *config);

@@ -74,6 +74,16 @@ static const option_row output[] = {
 };
 const option_list options_output = OPTION_LIST(output);
 
+static const option_row input[] = {
+    {.name = "input",
+     .value = "DEVICE",
+     .help = "microphone: a name or number of `runnel devices`, file:IN.wav or null",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(input),
+     .changes_result = true},
+};
+const option_list options_input = OPTION_LIST(input);
+
 static const option_row json[] = {
     {.name = "json",
      .help = "one JSON object per result on stdout",

@@ -47,6 +47,7 @@ typedef struct options {
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
     bool resume_damaged;
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
+    bool sound;                                                               /* doctor */
     char **arguments;
     int argument_count;
 } options;
@@ -88,6 +89,7 @@ typedef struct option_list {
 /* What several commands take: option_lists.c. */
 extern const option_list options_common; /* the model, how to compute, --quiet; of all commands */
 extern const option_list options_output;
+extern const option_list options_input; /* a microphone */
 extern const option_list options_json;
 extern const option_list options_system;
 extern const option_list options_sampling; /* of text */

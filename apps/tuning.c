@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 #include "apps/folders.h"
+#include "apps/machine.h"
 #include "apps/messages.h"
 #include "apps/replace.h"
 
-enum { FILE_CAP = 4096, NAME_CAP = 256 };
+enum { FILE_CAP = 4096 };
 
 const char *const tuning_prefetch_names[RNL_PREFETCH_COUNT] = {"none", "L1", "L2"};
 
@@ -24,31 +25,9 @@ static bool find_path(char path[TUNING_PATH_CAP], bool folder) {
     return size > 0 && size < TUNING_PATH_CAP;
 }
 
-/* Names the processor as Linux does: on a virtual machine the model name alone says little. */
-static void name_processor(char name[NAME_CAP]) {
-    static const char *const keys[] = {"model name", "cpu family", "model\t", "CPU implementer",
-                                       "CPU part"};
-    char line[1024];
-    size_t size = 0;
-    name[0] = '\0';
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    if (f == NULL) return;
-    while (fgets(line, sizeof line, f) != NULL && line[0] != '\n') {
-        char *value = strchr(line, ':');
-        if (value == NULL) continue;
-        value += strspn(value, ": ");
-        value[strcspn(value, "\n")] = '\0';
-        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-            if (strncmp(line, keys[i], strlen(keys[i])) == 0 && size + 1 < NAME_CAP)
-                size +=
-                    (size_t)snprintf(name + size, NAME_CAP - size, size > 0 ? " %s" : "%s", value);
-    }
-    (void)fclose(f);
-}
-
 json_draft *tuning_json(const rnl_tuning *t) {
-    char name[NAME_CAP];
-    name_processor(name);
+    char name[MACHINE_NAME_CAP];
+    machine_cpu("", name);
     json_draft *o = json_new_object();
     json_set(o, "cpu", json_new_string(name, strlen(name)));
     const char *prefetch = tuning_prefetch_names[t->prefetch];
@@ -86,14 +65,14 @@ static bool read_fields(const json *o, rnl_tuning *t) {
 }
 
 bool tuning_read(rnl_tuning *out, bool quiet) {
-    char path[TUNING_PATH_CAP], name[NAME_CAP];
+    char path[TUNING_PATH_CAP], name[MACHINE_NAME_CAP];
     if (!find_path(path, false) || access(path, F_OK) != 0) return false;
     json *o = NULL;
     rnl_error error = {0};
     size_t size = 0;
     bool good = json_read(path, FILE_CAP, &o, &error) == RNL_OK && json_is_object(o);
     const char *cpu = json_chars(json_get(o, "cpu"), &size);
-    name_processor(name);
+    machine_cpu("", name);
     const bool other = good && cpu != NULL && strcmp(cpu, name) != 0;
     good = good && !other && cpu != NULL && read_fields(o, out);
     json_destroy(&o);
