@@ -1,5 +1,5 @@
 # cmake --install: libraries, headers, pkg-config and CMake package files, the program with its man
-# page and completions, and the model in the place where the program looks for it (share/runnel of
+# pages and completions, and the model in the place where the program looks for it (share/runnel of
 # its own prefix).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -14,6 +14,8 @@ if(TARGET runnel_cli)
   install(TARGETS runnel_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(FILES docs/runnel.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   if(NOT CMAKE_CROSSCOMPILING AND NOT RUNNEL_SANITIZE) # written by the program (apps/)
+    install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+      FILES_MATCHING PATTERN "runnel-*.1")
     set(completions ${PROJECT_BINARY_DIR}/completions)
     install(FILES ${completions}/runnel
       DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

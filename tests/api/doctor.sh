@@ -20,12 +20,23 @@ PY
 }
 doctor() { "$runnel" doctor --json -t 1 --input null "$@"; }
 
+# can NAME COMMAND...: machine and model are good, but maybe for their speed (sanitizers are slow):
+# exit code and can_talk follow from the burst law.
+can() {
+    local name=$1 got=0
+    shift
+    "$@" > out 2> err || got=$?
+    is "$name: the law" "(12 * (80 - o['frame_ms']) > 6 * o['text_ms'] > 0) == o['can_talk']"
+    is "$name: exit code $got" "o['can_talk'] == ($got == 0) and $got in (0, 1)"
+    is "$name: nothing else is bad" \
+        "{x['check'] for x in o['checks'] if x['grade'] == 'bad'} <= {'speed'}"
+}
+
 # ---- A model that can talk
-expect 0 "minnow" doctor
-is "it can talk" "o['can_talk'] and o['frame_ms'] > 0 and o['text_ms'] > 0"
+can "minnow" doctor
 is "memory is read at some speed" "o['bandwidth_gb_s'] > 0"
 is "the law is told" \
-    "c('speed')['grade'] in ('good', 'advice') and '12 frames' in c('speed')['text']"
+    "c('speed')['grade'] != 'none' and '12 frames' in c('speed')['text']"
 is "the file" "[f['bytes'] for f in o['files']] == [$(stat -c %s "$model")]"
 is "its sum" "o['files'][0]['sha256'] == '$(sha256sum "$model" | cut -d ' ' -f 1)'"
 is "no calibration" "c('calibration')['grade'] == 'advice' and \
@@ -36,8 +47,6 @@ is "nobody asked for noise" "c('loopback')['grade'] == 'none'"
 mkdir -p cache/runnel
 printf '{"cpu":"%s","prefetch":"L2","huge_pages":true,"block_kib":256}\n' \
     "$(python3 -c "import json; print(json.load(open('out'))['cpu'])")" > cache/runnel/tuning.json
-expect 0 "for people" "$runnel" doctor --input null
-holds "for people: the sum of it" "This machine can hold a conversation"
 
 # ---- Models that cannot
 expect 1 "no model" doctor -m Nobody/Nothing
@@ -46,6 +55,7 @@ is "no model" "not o['can_talk'] and 'pull' in c('model')['remedy'] and \
 expect 1 "text alone" doctor -m "$tiny" --mmproj "$tiny"
 expect 1 "for people, bad" "$runnel" doctor --input null -m /nowhere
 holds "for people, bad" "^BAD *model"
+holds "for people, bad: the sum of it" "This machine cannot hold a conversation"
 refuse 2 "an argument" "takes no argument" "$runnel" doctor "$model"
 refuse 2 "a level that is not there" "is unknown" "$runnel" doctor --cpu best
 
@@ -58,7 +68,7 @@ cp "$model" "$hub/blobs/$sum"
 ln -s "../../blobs/$sum" "$hub/snapshots/$commit/Name-Q8_0.gguf"
 printf %s $commit > $hub/refs/main
 unset HF_HOME HF_HUB_CACHE
-expect 0 "of the hub" doctor -m Org/Name
+can "of the hub" doctor -m Org/Name
 is "the calibration is seen" "c('calibration')['grade'] == 'good'"
 is "as published" "o['files'][0]['as_published'] and 'as the hub' in c('file')['text']"
 printf x | dd of="$hub/blobs/$sum" bs=1 seek=20000000 conv=notrunc 2> /dev/null
@@ -88,7 +98,7 @@ with wave.open("mic.wav", "w") as f:
     f.setframerate(16000)
     f.writeframes(struct.pack(f"<{len(heard)}h", *heard))
 PY
-expect 0 "noise" "$runnel" doctor --json -t 1 --sound --input file:mic.wav --output null
+can "noise" "$runnel" doctor --json -t 1 --sound --input file:mic.wav --output null
 is "30 ms later" "27 <= o['loopback_delay_ms'] <= 33"
 is "14 dB weaker" "12 <= o['echo_return_loss_db'] <= 17"
 is "that is good" "c('loopback')['grade'] == 'good'"

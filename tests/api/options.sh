@@ -247,6 +247,24 @@ for command in $("$runnel" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
         check "manual: $option" grep -q -- "Fl -${option#--}\b" "$page"
     done
 done
+refuse 2 "man, no command" "'dance' is no command" "$runnel" man dance
+refuse 2 "man, two" "name of one command" "$runnel" man reply say
+expect 0 "man, all" "$runnel" man -o pages
+for command in $("$runnel" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+    expect 0 "man $command" "$runnel" man "$command"
+    check "man $command: in the folder" cmp -s out "pages/runnel-$command.1"
+    "$runnel" "$command" --help | sed '1,/^options:/d' |
+        grep -o -- '^ *\(-., \)\? *--[a-z0-9-]*' | grep -o -- '--.*' | sort > told
+    grep -A1 '^\.TP' out | sed 's/\\-/-/g' | grep -o -- '--[a-z][a-z0-9-]*' | sort > shown
+    check "man $command: its options" cmp -s told shown
+    if command -v man > /dev/null; then
+        MANROFFOPT='' man --warnings -l "pages/runnel-$command.1" > page 2> err
+        check "man $command: groff" [ ! -s err ]
+        check "man $command: shows --version" grep -q -- '--version' page
+    fi
+done
+check "man: as many as there are commands" [ "$(ls pages | wc -l)" -eq \
+    "$("$runnel" --help | grep -c '^  [a-z]* ')" ]
 if command -v mandoc > /dev/null; then check "manual: mandoc" mandoc -T lint -W error "$page"; fi
 if command -v man > /dev/null; then
     MANROFFOPT='' man --warnings -l "$page" > out 2> err

@@ -47,6 +47,7 @@ cmake --build "$work/build" >/dev/null
 
 if [ -x "$prefix/bin/runnel" ]; then
     "$prefix/bin/runnel" --version
+    "$prefix/bin/runnel" man reply | cmp - "$prefix/share/man/man1/runnel-reply.1"
     for shell in bash:bash-completion/completions/runnel zsh:zsh/site-functions/_runnel \
         fish:fish/vendor_completions.d/runnel.fish; do
         "$prefix/bin/runnel" completions "${shell%%:*}" | cmp - "$prefix/share/${shell#*:}"
