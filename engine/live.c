@@ -172,31 +172,6 @@ void rnl_live_destroy(rnl_live **live) {
     *live = NULL;
 }
 
-/* ---- Steps ---- */
-
-void live_stamp(rnl_live *l, int64_t now_us) {
-    if (now_us < l->now_us) now_us = l->now_us;
-    for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++)
-        if (l->unstamped & 1u << i) l->turn.mark_us[i] = now_us;
-    l->unstamped = 0;
-    live_output_learn(l, l->work, now_us - l->work_begin_us);
-    l->work = WORK_NONE;
-    l->now_us = now_us;
-}
-
-rnl_status rnl_live_step(rnl_live *l, int64_t now_us, rnl_error *error) {
-    if (l->failed)
-        return status_fail(error, RNL_ERR_STATE, "the conversation failed earlier; destroy it");
-    live_stamp(l, now_us);
-    if (l->event_count > 0) return RNL_AGAIN;
-    live_output_tick(l);
-    live_listen(l);
-    l->work_begin_us = l->now_us;
-    const rnl_status status = live_work_once(l, error);
-    l->failed = status < 0;
-    return status == RNL_AGAIN && live_hears(l) && l->phase != LIVE_CUTTING ? RNL_OK : status;
-}
-
 /* ---- Looking around ---- */
 
 void rnl_live_said(const rnl_live *l, const char **text, size_t *size) {

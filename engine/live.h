@@ -1,6 +1,7 @@
 /* The inside of rnl_live: a state machine without threads on top of one session.
  *
- *     live.c         create, destroy, steps, looking around
+ *     live.c         create, destroy, looking around
+ *     live_step.c    whose turn it is: the loop's own work, the model's
  *     live_events.c  what is told, and when it happened
  *     live_input.c   microphone -> 16 kHz -> canceller -> VAD -> turn events
  *     live_turn.c    turn events -> clip, guess, reply, interruption
@@ -87,6 +88,12 @@ typedef struct live_pace {
 
 typedef enum live_work { WORK_NONE, WORK_OTHER, WORK_TEXT, WORK_FRAME } live_work;
 
+/* The session before a step of it. */
+typedef struct live_before {
+    rnl_stage stage;
+    size_t position_count, frame_count; /* of the reply */
+} live_before;
+
 struct rnl_live {
     rnl_model *model;
     rnl_live_config config;
@@ -165,8 +172,6 @@ struct rnl_live {
 rnl_live_event *live_tell(rnl_live *l, rnl_live_kind kind);
 /* The piece of work being done reaches this mark; the first time counts. */
 void live_mark(rnl_live *l, int mark);
-/* The clock has come to now_us: what the call before did is done. */
-void live_stamp(rnl_live *l, int64_t now_us);
 
 /* live_input.c */
 /* Takes what was pushed until an event asks something of the session, or all is heard. */
@@ -181,9 +186,18 @@ int64_t live_push_us(const rnl_live *l, int64_t position);
 void live_turn_event(rnl_live *l, const turn_event *e);
 /* Something asked of the session has to be done before the next turn event counts. */
 bool live_is_urgent(const rnl_live *l);
-/* One piece of work. RNL_OK: done one; RNL_AGAIN: none to do. */
+/* One piece of the loop's own work, none of the model. RNL_OK: done one; RNL_AGAIN: none to do. */
 rnl_status live_work_once(rnl_live *l, rnl_error *error);
 bool live_is_speaking(const rnl_live *l); /* our own speech can be heard */
+
+/* live_step.c */
+/* The clock has come to now_us: what the call before did is done. */
+void live_stamp(rnl_live *l, int64_t now_us);
+/* Something waits for the session to be stepped. */
+bool live_wants_step(const rnl_live *l);
+/* Around a step of the session, which gave `status` >= 0: what it has made is collected. */
+live_before live_step_begin(const rnl_live *l);
+void live_step_end(rnl_live *l, const live_before *before, rnl_status status);
 
 /* live_output.c */
 void live_output_reset(rnl_live *l);          /* no reply; the texts of the last one stay */

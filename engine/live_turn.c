@@ -96,31 +96,6 @@ static void commit_reply(rnl_live *l) {
     live_tell_text(l);
 }
 
-/* One step of the session; in a reply its text and sound are collected. */
-static rnl_status step_session(rnl_live *l, rnl_error *error) {
-    rnl_reply before, after;
-    const rnl_stage stage = rnl_session_stage(l->session);
-    rnl_session_get_reply(l->session, &before);
-    const rnl_status status = rnl_session_step(l->session, error);
-    if (status < 0) return status;
-    l->work = WORK_OTHER;
-    l->work_count++;
-    if (!l->reply.begun) return RNL_OK;
-    if (stage == RNL_STAGE_ENCODE && rnl_session_stage(l->session) != RNL_STAGE_ENCODE)
-        live_mark(l, RNL_LIVE_T4);
-    rnl_session_get_reply(l->session, &after);
-    if (after.position_count > before.position_count) {
-        const bool frame = after.frame_count > before.frame_count;
-        /* The first decision came with the last batch of the prefill: its time says nothing. */
-        if (stage == RNL_STAGE_GENERATE) l->work = frame ? WORK_FRAME : WORK_TEXT;
-        live_mark(l, RNL_LIVE_T5);
-        live_mark(l, frame ? RNL_LIVE_T7 : RNL_LIVE_T6);
-    }
-    l->reply.complete = status == RNL_DONE;
-    live_output_collect(l);
-    return RNL_OK;
-}
-
 /* ---- The end of a reply ---- */
 
 /* Old turns go now, while nobody waits, and many at once: what stays has to be read again. */
@@ -320,19 +295,10 @@ static rnl_status work_on_clip(rnl_live *l, rnl_error *error) {
 
 rnl_status live_work_once(rnl_live *l, rnl_error *error) {
     if (l->phase == LIVE_CUTTING) return l->cut_done ? finish_cut(l, error) : RNL_AGAIN;
-    if (l->phase == LIVE_CLIP) {
-        const rnl_status status = work_on_clip(l, error);
-        if (status != RNL_AGAIN) return status;
-    }
-    if (l->phase == LIVE_REPLY) {
-        live_tell_text(l);
-        if (live_output_is_over(l)) {
-            end_reply(l);
-            return RNL_OK;
-        }
-    }
-    if (l->reply.begun && l->reply.complete) return RNL_AGAIN;
-    if (l->reply.begun && !live_output_has_room(l)) return RNL_AGAIN;
-    if (rnl_session_stage(l->session) == RNL_STAGE_IDLE && !l->reply.begun) return RNL_AGAIN;
-    return step_session(l, error);
+    if (l->phase == LIVE_CLIP) return work_on_clip(l, error);
+    if (l->phase != LIVE_REPLY) return RNL_AGAIN;
+    live_tell_text(l);
+    if (!live_output_is_over(l)) return RNL_AGAIN;
+    end_reply(l);
+    return RNL_OK;
 }
