@@ -8,8 +8,8 @@
 #include "apps/ending.h"
 #include "apps/messages.h"
 #include "apps/open.h"
-#include "apps/speaking.h"
 #include "core/clock.h"
+#include "engine/schedule.h"
 
 enum {
     PASS_COUNT = 4, /* of a repetition */
@@ -25,8 +25,8 @@ typedef struct crowd {
     rnl_session *sessions[PASS_DECISION_CAP];
     rnl_batch_item items[PASS_DECISION_CAP];
     int count;
-    speaking_times times[BENCH_LIST_CAP];  /* as measured, */
-    speaking_times limits[BENCH_LIST_CAP]; /* as the machine would allow */
+    schedule times, limits;        /* of passes: as measured, as the machine would allow */
+    double text_ms, text_limit_ms; /* of the rows that are measured */
     bool silent; /* a frame was the end of its audio, which the codec never sees */
 } crowd;
 
@@ -156,34 +156,35 @@ static int measure(crowd *c, pass_kind kind, int rows, int depth) {
     return b->count > 0 ? EXIT_OK : EXIT_STOPPED;
 }
 
-static int measure_texts(crowd *c, int index, int rows, int depth) {
+static int measure_texts(crowd *c, int rows, int depth) {
     bench *b = c->b;
     const int code = measure(c, PASS_TEXT, rows, depth);
     if (code != EXIT_OK) return code;
-    c->times[index] = (speaking_times){.rows = rows, .text_ms = bench_median(b->values, b->count)};
-    c->limits[index] = (speaking_times){.rows = rows, .text_ms = bench_median(b->limits, b->count)};
+    c->text_ms = bench_median(b->values, b->count);
+    c->text_limit_ms = bench_median(b->limits, b->count);
     bench_report(
         b, &(bench_row){
                .work = "batch", .kind = "text", .unit = "ms", .tokens = rows, .depth = depth});
     return EXIT_OK;
 }
 
-static int measure_frames(crowd *c, int index, int rows, int depth) {
+static int measure_frames(crowd *c, int rows, int depth) {
     bench *b = c->b;
     const int code = measure(c, PASS_FRAME, rows, depth);
     if (code != EXIT_OK) return code;
-    c->times[index].frame_ms = bench_median(b->values, b->count);
-    c->limits[index].frame_ms = bench_median(b->limits, b->count);
+    schedule_know(&c->times, rows, 1e3 * c->text_ms, 1e3 * bench_median(b->values, b->count));
+    schedule_know(&c->limits, rows, 1e3 * c->text_limit_ms,
+                  1e3 * bench_median(b->limits, b->count));
     bench_report(
         b, &(bench_row){
                .work = "batch", .kind = "frame", .unit = "ms", .tokens = rows, .depth = depth});
     return EXIT_OK;
 }
 
-static void report_speaking(crowd *c, int count, int depth) {
+static void report_speaking(crowd *c, int depth) {
     bench *b = c->b;
-    b->values[0] = speaking_count(c->times, count);
-    b->limits[0] = speaking_count(c->limits, count);
+    b->values[0] = schedule_speaking_max(&c->times);
+    b->limits[0] = schedule_speaking_max(&c->limits);
     b->count = 1;
     bench_report(
         b, &(bench_row){.work = "speaking", .unit = "sess", .tokens = c->count, .depth = depth});
@@ -193,15 +194,19 @@ static void report_speaking(crowd *c, int count, int depth) {
 static int measure_depth(crowd *c, const bench_list *rows, int depth) {
     int most = 0;
     for (int i = 0; i < rows->count; i++) most = rows->values[i] > most ? rows->values[i] : most;
+    const schedule_config speech = {
+        .row_cap = most, .decision_cap = most, .frame_us = 80000, .text_run = 6, .audio_run = 12};
+    schedule_init(&c->times, &speech);
+    schedule_init(&c->limits, &speech);
     int code = open_crowd(c, most, depth);
     if (code != EXIT_OK) return code;
     const int begun = (int)c->sessions[0]->live->backbone.position;
     const bool frames = has_frames(c->b);
     for (int i = 0; code == EXIT_OK && i < rows->count; i++) {
-        code = measure_texts(c, i, rows->values[i], begun);
-        if (code == EXIT_OK && frames) code = measure_frames(c, i, rows->values[i], begun);
+        code = measure_texts(c, rows->values[i], begun);
+        if (code == EXIT_OK && frames) code = measure_frames(c, rows->values[i], begun);
     }
-    if (code == EXIT_OK && frames) report_speaking(c, rows->count, begun);
+    if (code == EXIT_OK && frames) report_speaking(c, begun);
     return code;
 }
 

@@ -1,0 +1,324 @@
+#include "engine/schedule.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <math.h>
+
+/* Before anything is measured: a model of some hundred million weights on two cores. */
+static const double text_us_guess = 20000, position_us_guess = 2000, encode_us_guess = 30;
+static const double load_most = 0.80;            /* of the time may go into speech */
+static const double load_guesses = 0.70;         /* from here on a guess is not worth its price */
+static const double load_admits = 0.90;          /* from here on nobody new comes */
+static const double load_memory_us = 10e6;       /* over which the load is averaged */
+static const double margin_us = 20000;           /* a pass may take longer than foreseen by this, */
+static const double margin_frame = 0.25;         /* and by this part of a pass of frames */
+static const double ratio_max = 4;               /* more is no pass, but a machine that slept */
+static const double rising = 0.5, falling = 0.1; /* what counts is that a pass ends in time */
+static const double averaging = 0.02;
+
+enum { AHEAD_MOST_US = 10000000, AHEAD_LEAST_US = 1500000 };
+
+void schedule_init(schedule *s, const schedule_config *config) {
+    assert(config->decision_cap <= SCHEDULE_ROW_CAP);
+    *s = (schedule){.config = *config,
+                    .position_us = position_us_guess,
+                    .encode_us = encode_us_guess,
+                    .mean = 1,
+                    .load_at_us = INT64_MIN};
+}
+
+/* ---- Times ---- */
+
+void schedule_know(schedule *s, int rows, double text_us, double frame_us) {
+    assert(rows >= 1 && rows <= s->config.decision_cap);
+    s->text_us[rows] = text_us;
+    s->frame_us[rows] = frame_us - text_us > 1 ? frame_us - text_us : 1; /* 0: not known */
+}
+
+/* `guess`: of one row, where nothing is known. */
+static double at(const schedule *s, const double *table, int rows, double guess) {
+    if (rows == 0) return 0;
+    int below = rows, above = rows;
+    while (below > 0 && table[below] == 0) below--;
+    while (above <= s->config.decision_cap && table[above] == 0) above++;
+    const bool has_above = above <= s->config.decision_cap;
+    if (below == 0 && !has_above) return guess * rows;
+    if (below == 0) return table[above];
+    if (!has_above) return table[below] * rows / below;
+    if (above == below) return table[rows];
+    return table[below] + (table[above] - table[below]) * (rows - below) / (above - below);
+}
+
+double schedule_text_us(const schedule *s, int rows) {
+    return at(s, s->text_us, rows, text_us_guess);
+}
+
+static double frames_more_us(const schedule *s, int rows) {
+    return at(s, s->frame_us, rows, text_us_guess);
+}
+
+double schedule_frame_us(const schedule *s, int rows) {
+    return schedule_text_us(s, rows) + frames_more_us(s, rows);
+}
+
+double schedule_foresee(const schedule *s, const schedule_pass *p) {
+    const int rows = p->texts + p->frames;
+    double us = schedule_text_us(s, rows) + frames_more_us(s, p->frames);
+    us += s->position_us * p->positions + s->encode_us * p->encode_size;
+    /* The weights are read, however few positions there are. */
+    if (rows == 0 && p->positions > 0 && us < schedule_text_us(s, 1)) us = schedule_text_us(s, 1);
+    return us;
+}
+
+static void correct(double *known, double value, double factor) {
+    *known = value * factor;
+}
+
+void schedule_learn(schedule *s, double us) {
+    const schedule_pass *p = &s->planned;
+    const int rows = p->texts + p->frames;
+    if (p->us <= 0 || us <= 0) return;
+    const double ratio = us / p->us < ratio_max ? us / p->us : ratio_max;
+    s->mean += averaging * (ratio - s->mean);
+    /* Everything that made up the forecast was wrong alike. */
+    const double factor = 1 + (ratio - 1) * (ratio > 1 ? rising : falling);
+    if (rows > 0) correct(&s->text_us[rows], schedule_text_us(s, rows), factor);
+    if (p->frames > 0) correct(&s->frame_us[p->frames], frames_more_us(s, p->frames), factor);
+    if (p->positions > 0) s->position_us *= factor;
+    if (p->encode_size > 0) s->encode_us *= factor;
+}
+
+/* ---- Load ---- */
+
+int schedule_speaking_max(const schedule *s) {
+    const schedule_config *c = &s->config;
+    const double turn_us = c->audio_run * c->frame_us;
+    int most = 0;
+    for (int rows = 1; rows <= c->decision_cap; rows++)
+        if (s->mean * (c->audio_run * schedule_frame_us(s, rows) +
+                       c->text_run * schedule_text_us(s, rows)) <=
+            load_most * turn_us)
+            most = rows;
+    return most;
+}
+
+/* A machine that is too slow for one serves one. */
+static int place_count(const schedule *s) {
+    const int most = schedule_speaking_max(s);
+    return most > 1 ? most : 1;
+}
+
+int64_t schedule_ahead_us(const schedule *s) {
+    const double share = (s->load - 0.5) / (load_admits - 0.5);
+    if (share <= 0) return AHEAD_MOST_US;
+    if (share >= 1) return AHEAD_LEAST_US;
+    return AHEAD_MOST_US - (int64_t)(share * (AHEAD_MOST_US - AHEAD_LEAST_US));
+}
+
+bool schedule_admits(const schedule *s, int count, double oversubscribe) {
+    const int most = schedule_speaking_max(s);
+    if (most == 0) return count < 1;
+    return count < most * oversubscribe && s->load < load_admits;
+}
+
+static void age_load(schedule *s, const schedule_client *clients, int count, int places,
+                     int64_t now_us) {
+    s->placed_count = 0;
+    for (int i = 0; i < count; i++) s->placed_count += clients[i].placed;
+    if (s->load_at_us != INT64_MIN && now_us > s->load_at_us) {
+        const double gain = 1 - exp(-(double)(now_us - s->load_at_us) / load_memory_us);
+        s->load += gain * ((double)s->placed_count / places - s->load);
+    }
+    s->load_at_us = now_us;
+}
+
+/* ---- Whose turn it is ---- */
+
+/* What a step takes of those who speak now: one that makes a token, beside others that make
+ * frames, and one that makes a frame. */
+typedef struct pace {
+    double text_us, frame_us;
+} pace;
+
+static pace pace_of(const schedule *s) {
+    const schedule_config *c = &s->config;
+    const int rows = s->placed_count > 0 ? s->placed_count : 1;
+    const int runs = c->audio_run + c->text_run;
+    const int frames = runs > 0 ? rows * c->audio_run / runs : 0;
+    return (pace){.text_us = schedule_text_us(s, rows) + frames_more_us(s, frames),
+                  .frame_us = schedule_frame_us(s, rows)};
+}
+
+/* Every client's deadline: when its next piece of work has to be done at the latest. */
+static void set_deadlines(const schedule *s, schedule_client *clients, int count) {
+    const pace p = pace_of(s);
+    for (int i = 0; i < count; i++) {
+        schedule_client *c = &clients[i];
+        c->granted = 0;
+        c->overdue = false;
+        c->deadline_us = c->due_us - (int64_t)(c->texts_before * p.text_us + p.frame_us);
+    }
+}
+
+/* The earliest deadline first; of equal ones, the first. */
+static void sort(const schedule_client *clients, int *order, int count) {
+    for (int i = 0; i < count; i++) {
+        int k = i;
+        for (; k > 0 && clients[order[k - 1]].deadline_us > clients[i].deadline_us; k--)
+            order[k] = order[k - 1];
+        order[k] = i;
+    }
+}
+
+/* When a pass of decisions, its own among them, has to be over for the sake of this one, who is
+ * playing: until its next frame is made its sound lasts. */
+static double limit_of(const schedule_client *c, const pace *p, int64_t now_us) {
+    double behind_us = 0;
+    if (c->want == SCHEDULE_TEXT) behind_us = (c->texts_before - 1) * p->text_us + p->frame_us;
+    return (double)(c->due_us - now_us) - behind_us - margin_us - margin_frame * p->frame_us;
+}
+
+/* What the sound that it gains until its next run of tokens leaves to be wished for that run: work
+ * for others must not eat it up. */
+static double burst_of(const schedule *s, const schedule_client *c, const pace *p) {
+    if (c->want != SCHEDULE_FRAME || c->frames_before == INT_MAX) return 0;
+    const double gain_us = c->frames_before * (s->config.frame_us - p->frame_us);
+    const double burst_us = s->config.text_run * p->text_us + p->frame_us - gain_us;
+    return burst_us > 0 ? burst_us : 0;
+}
+
+typedef struct budget {
+    double decisions_us; /* the pass may take as long as this for the sake of those who can be
+                          * served in time at all, */
+    double others_us;    /* and with what is not a decision as long as this, for all */
+} budget;
+
+static budget budget_of(const schedule *s, const schedule_client *clients, int count,
+                        int64_t now_us) {
+    const double one_text = schedule_text_us(s, 1), one_frame = schedule_frame_us(s, 1);
+    const pace p = pace_of(s);
+    budget b = {.decisions_us = INFINITY, .others_us = INFINITY};
+    for (int i = 0; i < count; i++) {
+        const schedule_client *c = &clients[i];
+        if (!c->playing || c->want == SCHEDULE_NOTHING) continue;
+        const double limit = limit_of(c, &p, now_us);
+        if (limit - burst_of(s, c, &p) < b.others_us) b.others_us = limit - burst_of(s, c, &p);
+        if (limit >= (c->want == SCHEDULE_FRAME ? one_frame : one_text) && limit < b.decisions_us)
+            b.decisions_us = limit;
+    }
+    return b;
+}
+
+/* May work for this one be done now? A place is taken by doing some. */
+static bool is_ready(const schedule *s, schedule_client *c, int places, int64_t now_us) {
+    if (c->want == SCHEDULE_ENCODE && c->in_encoder) return true;
+    if (c->playing && c->due_us - now_us > schedule_ahead_us(s)) return false;
+    if (c->guess && s->load >= load_guesses) return false;
+    if (!c->reply || c->placed || s->placed_count < places) return true;
+    c->overdue = now_us - c->due_us >= SCHEDULE_OVERDUE_US;
+    return false;
+}
+
+static void grant(schedule *s, schedule_client *c, int count) {
+    if (c->reply && !c->placed) {
+        c->placed = true;
+        s->placed_count++;
+    }
+    c->granted = count;
+}
+
+/* The decision of this one, if the pass still ends in time with it; that of the first who is
+ * playing in any case. */
+static bool add_decision(schedule *s, schedule_client *c, double budget_us) {
+    schedule_pass more = s->planned;
+    if (more.texts + more.frames == s->config.decision_cap ||
+        more.texts + more.frames == s->config.row_cap)
+        return false;
+    more.texts += c->want == SCHEDULE_TEXT;
+    more.frames += c->want == SCHEDULE_FRAME;
+    more.us = schedule_foresee(s, &more);
+    const bool first = s->planned.us == 0 && c->playing;
+    if (!first && more.us > budget_us) return false;
+    s->planned = more;
+    grant(s, c, 1);
+    return true;
+}
+
+/* Of the positions that wait so many as there is time for. */
+static bool add_positions(schedule *s, schedule_client *c, double budget_us) {
+    schedule_pass *p = &s->planned;
+    int most = SCHEDULE_CHUNK_MAX - p->positions;
+    const int room = s->config.row_cap - p->texts - p->frames - p->positions;
+    if (room < most) most = room;
+    const double time = (budget_us - p->us) / s->position_us;
+    if (time < most) most = (int)time;
+    const bool begins = p->positions == 0;
+    const int least = room < SCHEDULE_CHUNK_MIN ? room : SCHEDULE_CHUNK_MIN;
+    if (most < 1 || (begins && most < least && most < c->size)) return false;
+    const int count = c->size < most ? c->size : most;
+    p->positions += count;
+    p->us = schedule_foresee(s, p);
+    grant(s, c, count);
+    return true;
+}
+
+/* Blocks of the encoder, which has one clip at a time: as many as there is time for. */
+static bool add_blocks(schedule *s, schedule_client *c, double budget_us) {
+    const double block_us = s->encode_us * c->size;
+    const double time = (budget_us - s->planned.us) / block_us;
+    const int count = time < SCHEDULE_BLOCK_MAX ? (int)time : SCHEDULE_BLOCK_MAX;
+    if (count < 1) return false;
+    s->planned.encode_size = count * c->size;
+    s->planned.us = schedule_foresee(s, &s->planned);
+    grant(s, c, count);
+    return true;
+}
+
+/* Of those who are playing, or of the others. */
+static int add_decisions(schedule *s, schedule_client *clients, const int *order, int count,
+                         bool playing, double budget_us, int places, int64_t now_us) {
+    int granted = 0;
+    for (int i = 0; i < count; i++) {
+        schedule_client *c = &clients[order[i]];
+        if ((c->want == SCHEDULE_TEXT || c->want == SCHEDULE_FRAME) && c->playing == playing &&
+            is_ready(s, c, places, now_us))
+            granted += add_decision(s, c, budget_us);
+    }
+    return granted;
+}
+
+/* Whose clip is in the encoder, else the first who is ready. */
+static int add_encoding(schedule *s, schedule_client *clients, const int *order, int count,
+                        double budget_us, int places, int64_t now_us) {
+    schedule_client *first = NULL;
+    for (int i = 0; i < count; i++) {
+        schedule_client *c = &clients[order[i]];
+        if (c->want != SCHEDULE_ENCODE || !is_ready(s, c, places, now_us)) continue;
+        if (first == NULL || c->in_encoder) first = c;
+    }
+    return first != NULL && add_blocks(s, first, budget_us);
+}
+
+static int add_prefills(schedule *s, schedule_client *clients, const int *order, int count,
+                        double budget_us, int places, int64_t now_us) {
+    int granted = 0;
+    for (int i = 0; i < count; i++) {
+        schedule_client *c = &clients[order[i]];
+        if (c->want == SCHEDULE_PREFILL && is_ready(s, c, places, now_us))
+            granted += add_positions(s, c, budget_us);
+    }
+    return granted;
+}
+
+int schedule_plan(schedule *s, schedule_client *clients, int *order, int count, int64_t now_us) {
+    const int places = place_count(s);
+    s->planned = (schedule_pass){0};
+    age_load(s, clients, count, places, now_us);
+    set_deadlines(s, clients, count);
+    sort(clients, order, count);
+    const budget b = budget_of(s, clients, count, now_us);
+    int granted = add_decisions(s, clients, order, count, true, b.decisions_us, places, now_us);
+    granted += add_decisions(s, clients, order, count, false, b.decisions_us, places, now_us);
+    granted += add_prefills(s, clients, order, count, b.others_us, places, now_us);
+    return granted + add_encoding(s, clients, order, count, b.others_us, places, now_us);
+}
