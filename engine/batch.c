@@ -4,14 +4,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "core/checked.h"
 #include "core/range.h"
 #include "core/status.h"
-#include "engine/session.h"
-
-struct rnl_batch {
-    rnl_model *model;
-    pass *pass;
-};
+#include "engine/batch.h"
 
 rnl_batch_config rnl_batch_config_default(void) {
     return (rnl_batch_config){.row_cap = 128,
@@ -19,6 +15,8 @@ rnl_batch_config rnl_batch_config_default(void) {
                               .thread_count = rnl_thread_count_default(),
                               .context_cap = 4096,
                               .clip_seconds_max = 60.0,
+                              .session_cap = 64,
+                              .oversubscribe = 2,
                               .memory_size_max = SIZE_MAX};
 }
 
@@ -29,6 +27,8 @@ static rnl_status check_config(const rnl_batch_config *c, rnl_error *error) {
         {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
         {"context_cap", c->context_cap, 64, 1 << 20},
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
+        {"session_cap", c->session_cap, 1, 1024},
+        {"oversubscribe", c->oversubscribe, 1, 100},
     };
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
@@ -41,13 +41,48 @@ static pass_config pass_of(const rnl_batch_config *c) {
                          .clip_seconds_max = c->clip_seconds_max};
 }
 
+static void layout(rnl_batch *b, arena *a) {
+    const size_t cap = (size_t)b->config.session_cap;
+    b->clients = arena_take(a, cap, sizeof *b->clients);
+    b->members = arena_take(a, cap, sizeof *b->members);
+    b->order = arena_take(a, cap, sizeof *b->order);
+    b->items = arena_take(a, cap, sizeof *b->items);
+    b->before = arena_take(a, cap, sizeof *b->before);
+}
+
+/* Bytes of what a step needs besides the pass. */
+static size_t step_size(const rnl_batch_config *c) {
+    rnl_batch measured = {.config = *c};
+    arena a = {0};
+    layout(&measured, &a);
+    return a.size_used;
+}
+
 rnl_status rnl_batch_plan(const rnl_model *model, const rnl_batch_config *config,
                           rnl_memory_plan *plan, rnl_error *error) {
     const rnl_batch_config c = config != NULL ? *config : rnl_batch_config_default();
     const pass_config own = pass_of(&c);
     *plan = (rnl_memory_plan){0};
     const rnl_status status = check_config(&c, error);
-    return status == RNL_OK ? pass_plan(model, &own, plan, error) : status;
+    if (status != RNL_OK) return status;
+    plan->scratch = plan->total = step_size(&c);
+    return pass_plan(model, &own, plan, error);
+}
+
+static rnl_status no_memory(rnl_error *error) {
+    return status_fail(error, RNL_ERR_MEMORY, "memory for the batch is exhausted");
+}
+
+/* Speech as the model makes it when it is asked for nothing else. */
+static schedule_config speech_of(const rnl_model *m, const rnl_batch_config *c) {
+    schedule_config s = {.row_cap = c->row_cap, .decision_cap = c->decision_cap};
+    if (s.decision_cap > s.row_cap) s.decision_cap = s.row_cap;
+    if (!rnl_model_can(m, RNL_MODE_INTERLEAVED)) return s;
+    const rnl_turn_config turn = rnl_turn_config_default(m, RNL_MODE_INTERLEAVED);
+    s.frame_us = 1e6 * codec_frame_size(&m->codec) / RNL_RATE_OUT;
+    s.text_run = turn.text_run;
+    s.audio_run = turn.audio_run;
+    return s;
 }
 
 static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *error) {
@@ -60,7 +95,15 @@ static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *err
                            "the batch needs %zu MiB, more than the %zu MiB allowed; choose a "
                            "shorter longest clip, or fewer decisions of a pass",
                            (plan.total >> 20) + 1, c->memory_size_max >> 20);
-    return pass_create(b->model, &own, &b->pass, error);
+    arena a = {.size_cap = step_size(c)};
+    a.base = b->memory = aligned_alloc(ARENA_ALIGN, a.size_cap);
+    if (b->memory == NULL) return no_memory(error);
+    layout(b, &a);
+    const schedule_config speech = speech_of(b->model, c);
+    schedule_init(&b->schedule, &speech);
+    const rnl_status made = pass_create(b->model, &own, &b->pass, error);
+    if (made == RNL_OK) b->pass->session_cap = c->session_cap;
+    return made;
 }
 
 rnl_status rnl_batch_create(rnl_model *model, const rnl_batch_config *config, rnl_batch **batch,
@@ -70,8 +113,9 @@ rnl_status rnl_batch_create(rnl_model *model, const rnl_batch_config *config, rn
     const rnl_batch_config c = config != NULL ? *config : rnl_batch_config_default();
     rnl_batch *b = calloc(1, sizeof *b);
     *batch = b;
-    if (b == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the batch is exhausted");
+    if (b == NULL) return no_memory(error);
     b->model = model;
+    b->config = c;
     const rnl_status status = create(b, &c, error);
     if (status != RNL_OK) rnl_batch_destroy(batch);
     return status;
@@ -81,6 +125,7 @@ void rnl_batch_destroy(rnl_batch **batch) {
     if (batch == NULL || *batch == NULL) return;
     assert((*batch)->pass == NULL || (*batch)->pass->session_count == 0);
     pass_destroy(&(*batch)->pass);
+    free((*batch)->memory);
     free(*batch);
     *batch = NULL;
 }
@@ -100,4 +145,30 @@ rnl_status rnl_session_plan_in(const rnl_batch *batch, const rnl_session_config 
 
 void rnl_batch_pass(rnl_batch *batch, rnl_batch_item *items, size_t count) {
     pass_run(batch->pass, items, count);
+}
+
+/* ---- The batch chooses ---- */
+
+void rnl_batch_get_facts(const rnl_batch *b, rnl_batch_facts *facts) {
+    const schedule_pace pace = schedule_pace_of(&b->schedule);
+    *facts = (rnl_batch_facts){.session_count = b->pass->session_count,
+                               .speaking_count = b->schedule.placed_count,
+                               .speaking_max = schedule_speaking_max(&b->schedule),
+                               .load = b->schedule.load,
+                               .text_us = pace.text_us,
+                               .frame_us = pace.frame_us,
+                               .pass_count = b->pass_count,
+                               .rows = b->rows,
+                               .decision_count = b->decision_count};
+}
+
+bool rnl_batch_admits(const rnl_batch *b) {
+    return b->pass->session_count < b->config.session_cap &&
+           schedule_admits(&b->schedule, b->pass->session_count, b->config.oversubscribe);
+}
+
+void rnl_batch_set_times(rnl_batch *b, int rows, double text_us, double frame_us) {
+    if (rows < 1 || rows > b->schedule.config.decision_cap || !(text_us > 0) || !(frame_us > 0))
+        return;
+    schedule_know(&b->schedule, rows, text_us, frame_us);
 }

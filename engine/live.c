@@ -1,5 +1,5 @@
 /* A live conversation's life, and what can be seen of it. */
-#include "engine/live.h"
+#include "engine/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +106,10 @@ static rnl_status create_session(rnl_live *l, rnl_error *error) {
     if (c->clip_seconds_max > 600) c->clip_seconds_max = 600;
     c->snapshot_cap = LIVE_SLOT + 1;
     if (c->step_positions > LIVE_STEP_POSITIONS) c->step_positions = LIVE_STEP_POSITIONS;
-    rnl_status status = rnl_session_create(l->model, c, &l->session, error);
+    rnl_status status = l->batch != NULL ? rnl_session_create_in(l->batch, c, &l->session, error)
+                                         : rnl_session_create(l->model, c, &l->session, error);
     if (status != RNL_OK) return status;
+    l->session->loop = l;
     const char *system = l->config.system;
     if (system == NULL) system = rnl_model_system_prompt(l->model, RNL_MODE_INTERLEAVED);
     l->config.system = NULL; /* the caller's; not looked at again */
@@ -141,10 +143,8 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     return RNL_OK;
 }
 
-rnl_status rnl_live_create(rnl_model *model, const rnl_live_config *config, rnl_live **live,
-                           rnl_error *error) {
-    if (model == NULL || live == NULL)
-        return status_fail(error, RNL_ERR_ARGUMENT, "rnl_live_create: model or live is NULL");
+static rnl_status create_on(rnl_model *model, rnl_batch *batch, const rnl_live_config *config,
+                            rnl_live **live, rnl_error *error) {
     *live = NULL;
     const rnl_live_config c = config != NULL ? *config : rnl_live_config_default(model);
     rnl_status status = check(model, &c, error);
@@ -152,11 +152,26 @@ rnl_status rnl_live_create(rnl_model *model, const rnl_live_config *config, rnl_
     rnl_live *l = calloc(1, sizeof *l);
     if (l == NULL) return no_memory(error);
     l->model = model;
+    l->batch = batch;
     l->config = c;
     status = create(l, error);
     if (status != RNL_OK) rnl_live_destroy(&l);
     *live = l;
     return status;
+}
+
+rnl_status rnl_live_create(rnl_model *model, const rnl_live_config *config, rnl_live **live,
+                           rnl_error *error) {
+    if (model == NULL || live == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT, "rnl_live_create: model or live is NULL");
+    return create_on(model, NULL, config, live, error);
+}
+
+rnl_status rnl_live_create_in(rnl_batch *batch, const rnl_live_config *config, rnl_live **live,
+                              rnl_error *error) {
+    if (batch == NULL || live == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT, "rnl_live_create_in: batch or live is NULL");
+    return create_on(batch->model, batch, config, live, error);
 }
 
 void rnl_live_destroy(rnl_live **live) {

@@ -18,6 +18,7 @@
 
 #include "audio/echo.h"
 #include "audio/gain.h"
+#include "engine/schedule.h"
 #include "engine/session.h"
 #include "vad/energy.h"
 #include "vad/endpoint.h"
@@ -61,7 +62,8 @@ typedef struct live_reply {
     bool holding;    /* the buffer has not enough to begin, or to go on */
     bool started;    /* a sample has been pulled, */
     bool told_start; /* and the event is out */
-    bool finished;   /* the resampler has given its last sample */
+    bool told_busy;
+    bool finished; /* the resampler has given its last sample */
     bool ducked;
     int64_t pulled_begin; /* rnl_live.pulled when it began */
     int64_t pulled;       /* samples taken, at rate_out, */
@@ -98,6 +100,7 @@ struct rnl_live {
     rnl_model *model;
     rnl_live_config config;
     rnl_session *session;
+    rnl_batch *batch; /* that steps it, or NULL */
     bool failed;
 
     /* Input. */
@@ -198,6 +201,8 @@ bool live_wants_step(const rnl_live *l);
 /* Around a step of the session, which gave `status` >= 0: what it has made is collected. */
 live_before live_step_begin(const rnl_live *l);
 void live_step_end(rnl_live *l, const live_before *before, rnl_status status);
+/* Of a loop in a batch: what of its session belongs to a reply, and until when it is wanted. */
+void live_deadline(const rnl_live *l, int64_t now_us, schedule_client *client);
 
 /* live_output.c */
 void live_output_reset(rnl_live *l);          /* no reply; the texts of the last one stay */
@@ -208,6 +213,11 @@ void live_tell_text(rnl_live *l);             /* as events, as many as there is 
 void live_output_tick(rnl_live *l);
 /* The last step of that kind took so long. */
 void live_output_learn(rnl_live *l, live_work work, int64_t us);
+/* In a batch the batch knows better how long steps take. */
+void live_output_pace(rnl_live *l, const schedule_pace *pace, double mean);
+/* When what was made of the reply has been played; it is being played. */
+int64_t live_output_end_us(const rnl_live *l);
+bool live_output_is_playing(const rnl_live *l);
 void live_output_duck(rnl_live *l, bool ducked);
 /* Stops the reply's sound; true when nothing of it is left in a queue of the caller. */
 bool live_output_cut(rnl_live *l);

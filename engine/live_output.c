@@ -89,10 +89,27 @@ void live_output_learn(rnl_live *l, live_work work, int64_t us) {
     double *mean = frame ? &p->frame_mean_us : &p->text_mean_us;
     int64_t *most = frame ? &l->reply.frame_us_max : &l->reply.text_us_max;
     const double x = (double)us;
-    *careful += (x - *careful) * (*careful == 0 ? 1 : x > *careful ? 0.5 : 0.1);
-    *mean += (x - *mean) * (*mean == 0 ? 1 : 0.1);
     if (us > *most) *most = us;
     p->frame_count += frame;
+    if (l->batch != NULL) return; /* its passes do more than this loop's step */
+    *careful += (x - *careful) * (*careful == 0 ? 1 : x > *careful ? 0.5 : 0.1);
+    *mean += (x - *mean) * (*mean == 0 ? 1 : 0.1);
+}
+
+void live_output_pace(rnl_live *l, const schedule_pace *pace, double mean) {
+    l->pace.text_us = pace->text_us;
+    l->pace.frame_us = pace->frame_us;
+    l->pace.text_mean_us = mean * pace->text_us;
+    l->pace.frame_mean_us = mean * pace->frame_us;
+}
+
+bool live_output_is_playing(const rnl_live *l) {
+    const live_reply *r = &l->reply;
+    return l->phase == LIVE_REPLY && r->started && !r->holding && !r->complete;
+}
+
+int64_t live_output_end_us(const rnl_live *l) {
+    return l->reply.clock_us + us_of(l->reply.made);
 }
 
 /* What a whole round of text and frames gains, with the average times: negative is too slow. */

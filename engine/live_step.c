@@ -1,10 +1,11 @@
 /* A step of a live conversation: it listens, does its own work, and where that leaves nothing, the
  * model has its turn with one step of the session. */
 #include "core/status.h"
-#include "engine/live.h"
+#include "engine/batch.h"
 
 void live_stamp(rnl_live *l, int64_t now_us) {
     if (now_us < l->now_us) now_us = l->now_us;
+    if (l->batch != NULL) batch_stamp(l->batch, now_us);
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++)
         if (l->unstamped & 1u << i) l->turn.mark_us[i] = now_us;
     l->unstamped = 0;
@@ -57,11 +58,17 @@ static rnl_status step_session(rnl_live *l, rnl_error *error) {
     return RNL_OK;
 }
 
+static rnl_status failed_earlier(rnl_error *error) {
+    return status_fail(error, RNL_ERR_STATE, "the conversation failed earlier; destroy it");
+}
+
 /* ---- A loop of its own ---- */
 
 rnl_status rnl_live_step(rnl_live *l, int64_t now_us, rnl_error *error) {
-    if (l->failed)
-        return status_fail(error, RNL_ERR_STATE, "the conversation failed earlier; destroy it");
+    if (l->batch != NULL)
+        return status_fail(error, RNL_ERR_STATE,
+                           "the loop is in a batch: call rnl_live_listen and rnl_batch_step");
+    if (l->failed) return failed_earlier(error);
     live_stamp(l, now_us);
     if (l->event_count > 0) return RNL_AGAIN;
     live_output_tick(l);
@@ -70,4 +77,49 @@ rnl_status rnl_live_step(rnl_live *l, int64_t now_us, rnl_error *error) {
     if (status == RNL_AGAIN && live_wants_step(l)) status = step_session(l, error);
     l->failed = status < 0;
     return status == RNL_AGAIN && live_hears(l) && l->phase != LIVE_CUTTING ? RNL_OK : status;
+}
+
+/* ---- In a batch ---- */
+
+void live_deadline(const rnl_live *l, int64_t now_us, schedule_client *c) {
+    enum { FIRST_SOUND_US = 300000, READ_AGAIN_US = 5000000 };
+    c->reply = l->reply.begun && !l->reply.complete;
+    c->guess = c->reply && l->phase == LIVE_CLIP && !l->clip.ended;
+    c->playing = live_output_is_playing(l);
+    if (c->playing)
+        c->due_us = live_output_end_us(l);
+    else if (c->reply)
+        c->due_us = live_push_us(l, l->clip.speech_end - 1) + (int64_t)l->config.end_ms * 1000 +
+                    FIRST_SOUND_US;
+    else
+        c->due_us = now_us + READ_AGAIN_US; /* old turns went; nobody waits */
+}
+
+static void tell_busy(rnl_live *l) {
+    if (l->phase != LIVE_REPLY || !l->session->overdue || l->reply.told_busy) return;
+    l->reply.told_busy = true;
+    (void)live_tell(l, RNL_LIVE_BUSY);
+}
+
+rnl_status rnl_live_listen(rnl_live *l, int64_t now_us, rnl_error *error) {
+    if (l->batch == NULL)
+        return status_fail(error, RNL_ERR_STATE,
+                           "the loop is in no batch: call rnl_live_step instead");
+    if (l->failed) return failed_earlier(error);
+    rnl_status status = rnl_batch_status(l->session, error);
+    l->failed = status < 0;
+    if (l->failed) return status;
+    live_stamp(l, now_us);
+    if (l->event_count > 0) return RNL_AGAIN;
+    const schedule_pace pace = schedule_pace_of(&l->batch->schedule);
+    live_output_pace(l, &pace, l->batch->schedule.mean);
+    live_output_tick(l);
+    tell_busy(l);
+    do {
+        live_listen(l);
+        status = live_work_once(l, error);
+    } while (status == RNL_OK && l->event_count == 0);
+    l->failed = status < 0;
+    if (status != RNL_AGAIN) return status;
+    return live_wants_step(l) || (live_hears(l) && l->phase != LIVE_CUTTING) ? RNL_OK : RNL_AGAIN;
 }

@@ -37,7 +37,9 @@ typedef struct pass {
     const rnl_model *model;
     pass_config config;
     void *memory;
+    rnl_session *sessions; /* that share it: a list */
     int session_count;
+    int session_cap;
     pool *pool;
     compute compute;
 

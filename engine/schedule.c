@@ -134,24 +134,18 @@ static void age_load(schedule *s, const schedule_client *clients, int count, int
 
 /* ---- Whose turn it is ---- */
 
-/* What a step takes of those who speak now: one that makes a token, beside others that make
- * frames, and one that makes a frame. */
-typedef struct pace {
-    double text_us, frame_us;
-} pace;
-
-static pace pace_of(const schedule *s) {
+schedule_pace schedule_pace_of(const schedule *s) {
     const schedule_config *c = &s->config;
     const int rows = s->placed_count > 0 ? s->placed_count : 1;
     const int runs = c->audio_run + c->text_run;
     const int frames = runs > 0 ? rows * c->audio_run / runs : 0;
-    return (pace){.text_us = schedule_text_us(s, rows) + frames_more_us(s, frames),
-                  .frame_us = schedule_frame_us(s, rows)};
+    return (schedule_pace){.text_us = schedule_text_us(s, rows) + frames_more_us(s, frames),
+                           .frame_us = schedule_frame_us(s, rows)};
 }
 
 /* Every client's deadline: when its next piece of work has to be done at the latest. */
 static void set_deadlines(const schedule *s, schedule_client *clients, int count) {
-    const pace p = pace_of(s);
+    const schedule_pace p = schedule_pace_of(s);
     for (int i = 0; i < count; i++) {
         schedule_client *c = &clients[i];
         c->granted = 0;
@@ -172,7 +166,7 @@ static void sort(const schedule_client *clients, int *order, int count) {
 
 /* When a pass of decisions, its own among them, has to be over for the sake of this one, who is
  * playing: until its next frame is made its sound lasts. */
-static double limit_of(const schedule_client *c, const pace *p, int64_t now_us) {
+static double limit_of(const schedule_client *c, const schedule_pace *p, int64_t now_us) {
     double behind_us = 0;
     if (c->want == SCHEDULE_TEXT) behind_us = (c->texts_before - 1) * p->text_us + p->frame_us;
     return (double)(c->due_us - now_us) - behind_us - margin_us - margin_frame * p->frame_us;
@@ -180,7 +174,7 @@ static double limit_of(const schedule_client *c, const pace *p, int64_t now_us) 
 
 /* What the sound that it gains until its next run of tokens leaves to be wished for that run: work
  * for others must not eat it up. */
-static double burst_of(const schedule *s, const schedule_client *c, const pace *p) {
+static double burst_of(const schedule *s, const schedule_client *c, const schedule_pace *p) {
     if (c->want != SCHEDULE_FRAME || c->frames_before == INT_MAX) return 0;
     const double gain_us = c->frames_before * (s->config.frame_us - p->frame_us);
     const double burst_us = s->config.text_run * p->text_us + p->frame_us - gain_us;
@@ -196,7 +190,7 @@ typedef struct budget {
 static budget budget_of(const schedule *s, const schedule_client *clients, int count,
                         int64_t now_us) {
     const double one_text = schedule_text_us(s, 1), one_frame = schedule_frame_us(s, 1);
-    const pace p = pace_of(s);
+    const schedule_pace p = schedule_pace_of(s);
     budget b = {.decisions_us = INFINITY, .others_us = INFINITY};
     for (int i = 0; i < count; i++) {
         const schedule_client *c = &clients[i];

@@ -88,6 +88,13 @@ double schedule_frame_us(const schedule *s, int rows);
 /* Of a pass, its `us` not looked at. */
 double schedule_foresee(const schedule *s, const schedule_pass *pass);
 
+/* What a step takes with those who speak now: one that makes a token, beside others that make
+ * frames, and one that makes a frame. */
+typedef struct schedule_pace {
+    double text_us, frame_us;
+} schedule_pace;
+schedule_pace schedule_pace_of(const schedule *s);
+
 /* How many can speak at once in 80 % of the time; 0: not even one. */
 int schedule_speaking_max(const schedule *s);
 /* How much of a reply's sound may be made ahead of being played. */

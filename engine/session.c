@@ -236,6 +236,21 @@ rnl_status session_plan_in(const rnl_model *model, const pass *p, const rnl_sess
     return status == RNL_OK ? measure(&s, regions, plan, error) : status;
 }
 
+/* Behind those who are there. */
+static void join(rnl_session *s, pass *p) {
+    rnl_session **at = &p->sessions;
+    while (*at != NULL) at = &(*at)->next;
+    *at = s;
+    p->session_count++;
+}
+
+static void leave(rnl_session *s, pass *p) {
+    rnl_session **at = &p->sessions;
+    while (*at != s) at = &(*at)->next;
+    *at = s->next;
+    p->session_count--;
+}
+
 rnl_status session_create_in(rnl_model *model, pass *p, const rnl_session_config *config,
                              rnl_session **session, rnl_error *error) {
     rnl_memory_plan plan;
@@ -243,8 +258,12 @@ rnl_status session_create_in(rnl_model *model, pass *p, const rnl_session_config
     if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
     rnl_status status = session_plan_in(model, p, &s->config, &plan, error);
     if (status == RNL_OK) status = check_budget(s, &plan, error);
+    if (status == RNL_OK && p->session_count >= p->session_cap)
+        status = status_fail(error, RNL_ERR_BUDGET,
+                             "the batch has its %d sessions; destroy one, or raise session_cap",
+                             p->session_cap);
     s->pass = p;
-    p->session_count++;
+    join(s, p);
     s->config.thread_count = p->config.thread_count;
     s->config.step_positions = p->config.row_cap;
     if (status == RNL_OK) status = create(s, error);
@@ -260,7 +279,7 @@ void rnl_session_destroy(rnl_session **session) {
     if (s->owns_pass)
         pass_destroy(&s->pass);
     else
-        s->pass->session_count--;
+        leave(s, s->pass);
     free(s->slots);
     free(s->memory);
     free(s);
@@ -270,6 +289,10 @@ void rnl_session_destroy(rnl_session **session) {
 void rnl_session_reset(rnl_session *s) {
     session_live *live = s->live;
     s->failed = false;
+    s->failure.status = RNL_OK;
+    s->want = RNL_WANT_RESULT;
+    s->due_us = INT64_MIN;
+    s->due_said = s->placed = s->overdue = false;
     s->clip_open = false;
     session_drop_encoding(s);
     stack_reset(&live->backbone);

@@ -97,6 +97,16 @@ struct rnl_session {
     bool owns_pass;
     bool failed; /* a step failed: only reset or destroy */
 
+    /* In a batch (batch_step.c). */
+    rnl_session *next; /* of its pass */
+    rnl_live *loop;    /* that it belongs to, or NULL */
+    rnl_want want;
+    int64_t due_us; /* INT64_MIN: not said, and nothing waits */
+    bool due_said;
+    bool placed;       /* its reply is one of those that speak */
+    bool overdue;      /* or has waited too long for that */
+    rnl_error failure; /* status RNL_OK: none */
+
     /* Clip of the user. */
     resampler *resampler; /* NULL without encoder */
     mel_state mel;

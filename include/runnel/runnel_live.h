@@ -92,7 +92,8 @@ RNL_API void rnl_live_hold(rnl_live *live, bool down);
  * encoder, up to 32 prefill positions, or one position with its frame. now_us also stamps what the
  * call before has done, so call again right away after RNL_OK.
  * RNL_OK: more work waits. RNL_AGAIN: it waits for sound, for room to play, or for events to be
- * taken: while any wait it does nothing. Negative: the conversation is lost, only destroy. */
+ * taken: while any wait it does nothing. Negative: the conversation is lost, only destroy.
+ * RNL_ERR_STATE, and nothing lost: the loop is in a batch (runnel_batch.h). */
 RNL_API RNL_MUST_USE rnl_status rnl_live_step(rnl_live *live, int64_t now_us, rnl_error *error);
 
 /* ---- Sound out ---- */
@@ -131,6 +132,7 @@ RNL_API void rnl_live_cut_done(rnl_live *live, size_t dropped_count);
     X(UNDUCK, "unduck")                   /* and up again */                                       \
     X(CUT, "cut")                         /* interrupted: fade within 5 ms, drop what is queued */ \
     X(TURN, "turn")                       /* the reply was played to its end, or cut */            \
+    X(BUSY, "busy")   /* in a batch: the answer waits until others have spoken; once a turn */     \
     X(SLOW, "slow")   /* the machine is too slow to speak without waiting; told once */            \
     X(MUTED, "muted") /* the microphone has given only zeros for 5 s */                            \
     X(UNMUTED, "unmuted")

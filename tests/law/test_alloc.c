@@ -239,6 +239,64 @@ static void nothing_is_allocated_in_a_batch(void **state) {
     free(clip);
 }
 
+/* As live_turns, of a loop in a batch that also has a session. */
+static int batch_turns(rnl_batch *b, rnl_live *l, rnl_session *s, const float *mic, size_t count) {
+    float sound[1920];
+    char text[256];
+    rnl_error error;
+    int turns = 0;
+    for (size_t at = 0; at + 160 <= count; at += 160) {
+        const int64_t now = (int64_t)at * 1000000 / 16000;
+        const rnl_live_sound x = {.mic = mic + at, .count = 160, .adc_us = now};
+        size_t got;
+        rnl_live_event e;
+        assert_int_equal(rnl_live_push(l, &x, now, &got, &error), RNL_OK);
+        if (at == 16000) rig_begin(s, RNL_MODE_INTERLEAVED, 40);
+        if (at == 16000) rnl_batch_want(s, RNL_WANT_SPEECH, now);
+        do {
+            assert_true(rnl_live_listen(l, now, &error) >= 0);
+            while (rnl_live_next_event(l, &e) == RNL_OK) turns += e.kind == RNL_LIVE_TURN;
+            while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;
+            while (rnl_session_pull_samples(s, sound, 1920, &got) == RNL_OK) continue;
+        } while (rnl_batch_step(b, now) == RNL_OK);
+        (void)!rnl_live_pull(l, sound, 480, now, now, &got);
+    }
+    return turns;
+}
+
+static void nothing_is_allocated_while_many_talk(void **state) {
+    (void)state;
+    skip_unguarded();
+    enum { QUESTION = 78463, COUNT = 16000 * 12 };
+    float *clip = rig_wav("audio/question.wav", 0, QUESTION);
+    float *mic = calloc(COUNT, sizeof *mic);
+    assert_non_null(mic);
+    memcpy(mic + 16000, clip, QUESTION * sizeof *clip);
+    rnl_model *model = rig_model("tiny");
+    rnl_live_config config = rnl_live_config_default(model);
+    config.rate_out = 48000;
+    config.session.context_cap = 512;
+    config.turn.step_max = 100;
+    rnl_batch *b = NULL;
+    rnl_live *l = NULL;
+    rnl_session *s = NULL;
+    rnl_error error = {0};
+    assert_int_equal(rnl_batch_create(model, NULL, &b, &error), RNL_OK);
+    assert_int_equal(rnl_live_create_in(b, &config, &l, &error), RNL_OK);
+    assert_int_equal(rnl_session_create_in(b, &config.session, &s, &error), RNL_OK);
+    begin_counting(0);
+    const int turns = batch_turns(b, l, s, mic, COUNT);
+    end_counting();
+    assert_int_equal(atomic_load(&allocated), 0);
+    assert_true(turns > 0);
+    rnl_live_destroy(&l);
+    rnl_session_destroy(&s);
+    rnl_batch_destroy(&b);
+    rnl_model_close(&model);
+    free(mic);
+    free(clip);
+}
+
 /* Opens a model, a session and a batch with one, the n-th allocation refused; true when all was
  * opened. */
 static bool open_all(const char *path, long n) {
@@ -333,6 +391,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_allocated_after_create),
         cmocka_unit_test(nothing_is_allocated_while_talking),
         cmocka_unit_test(nothing_is_allocated_in_a_batch),
+        cmocka_unit_test(nothing_is_allocated_while_many_talk),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(a_line_of_json_is_whole_or_none),
     };

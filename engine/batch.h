@@ -1,0 +1,35 @@
+/* The inside of rnl_batch: a pass that sessions share, and who takes part in it.
+ *
+ *     batch.c       create, facts
+ *     batch_step.c  sessions and loops -> clients of the schedule -> items of a pass
+ *
+ * What a step needs is allocated by create; sessions stand in the list of the pass. */
+#ifndef ENGINE_BATCH_H
+#define ENGINE_BATCH_H
+
+#include "engine/live.h"
+#include "engine/schedule.h"
+
+struct rnl_batch {
+    rnl_model *model;
+    rnl_batch_config config;
+    pass *pass;
+    schedule schedule;
+
+    /* Of a step, [session_cap] each. */
+    schedule_client *clients;
+    rnl_session **members; /* whose they are */
+    int *order;
+    rnl_batch_item *items;
+    live_before *before; /* of the items that are loops' */
+    void *memory;        /* behind them */
+
+    bool running; /* a pass was made and nobody has said since what time it is */
+    int64_t begun_us, now_us;
+    int64_t pass_count, rows, decision_count;
+};
+
+/* The clock has come to now_us: the pass that was made is over. */
+void batch_stamp(rnl_batch *b, int64_t now_us);
+
+#endif
