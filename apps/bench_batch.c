@@ -43,16 +43,16 @@ static bool has_frames(const bench *b) {
 /* A reply begun, with some text before its first decision, another for each session. */
 static rnl_status begin_reply(const bench *b, rnl_session *s, int depth, int seed,
                               rnl_error *error) {
-    const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
+    const rnl_sampling greedy = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1};
     rnl_turn_config turn =
         rnl_turn_config_default(b->model, has_frames(b) ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT);
     turn.text = turn.audio = greedy;
     const rnl_status status = rnl_session_begin(s, &turn, error);
     const backbone_weights *w = &b->model->backbone;
-    while (status == RNL_OK && rnl_session_position_count(s) <= depth)
-        backbone_embed_text(w, &s->pass->compute,
-                            (rnl_session_position_count(s) + 31 * seed) % backbone_vocab_count(w),
-                            session_append(s));
+    while (status == RNL_OK && rnl_session_position_count(s) <= depth) {
+        const int id = (rnl_session_position_count(s) + 31 * seed) % backbone_vocab_count(w);
+        backbone_embed_text(w, &s->pass->compute, id, session_append(s, id));
+    }
     return status;
 }
 

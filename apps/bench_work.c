@@ -151,7 +151,7 @@ static bool to_sound(bench *b, const int32_t *codes) {
 void bench_frame(bench *b) {
     rnl_session *s = b->s;
     session_live *live = s->live;
-    const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
+    const rnl_sampling greedy = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1};
     int32_t codes[RNL_CODEBOOK_CAP] = {0};
     depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
     bench_pass passes[BENCH_PASS_CAP];

@@ -38,13 +38,13 @@ static int apply_sets(const options *o, rnl_model *model) {
         const char *equals = strchr(o->sets[i], '=');
         (void)snprintf(key, sizeof key, "%.*s", (int)(equals - o->sets[i]), o->sets[i]);
         if (!config_set_default(&model->source.config, key, equals + 1))
-            return complain(
-                EXIT_USAGE,
-                "--set: '%s' is no key with a value in its range; keys are "
-                "runnel.default.{interleaved,transcribe,speak,text}.{system,"
-                "text_temperature,text_top_k,audio_temperature,audio_top_k,step_max} and "
-                "runnel.asr.{piece_min,piece_max}",
-                o->sets[i]);
+            return complain(EXIT_USAGE,
+                            "--set: '%s' is no key with a value in its range; keys are "
+                            "runnel.default.{interleaved,transcribe,speak,text}.{system,"
+                            "text_temperature,text_top_k,text_top_p,text_min_p,text_repeat_penalty,"
+                            "audio_temperature,audio_top_k,step_max} and "
+                            "runnel.asr.{piece_min,piece_max}",
+                            o->sets[i]);
     }
     return EXIT_OK;
 }

@@ -74,6 +74,9 @@ static void add_option(print *p, const options *o, const option_row *row) {
 static void add_sampling(print *p, const rnl_sampling *s) {
     add_real(p, (double)s->temperature);
     add_int(p, s->top_k);
+    add_real(p, (double)s->top_p);
+    add_real(p, (double)s->min_p);
+    add_real(p, (double)s->repeat_penalty);
 }
 
 /* What holds where no option says otherwise. */

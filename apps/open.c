@@ -178,6 +178,9 @@ rnl_turn_config answer_config(const options *o, const rnl_model *model, rnl_mode
         t.text.top_k = INT32_MAX;
     }
     if (o->top_k > 0) t.text.top_k = o->top_k;
+    if (o->top_p >= 0) t.text.top_p = (float)o->top_p;
+    if (o->min_p >= 0) t.text.min_p = (float)o->min_p;
+    if (o->repeat_penalty >= 0) t.text.repeat_penalty = (float)o->repeat_penalty;
     if (o->audio_temperature >= 0) {
         t.audio.temperature = (float)o->audio_temperature;
         if (t.audio.top_k == 1) t.audio.top_k = INT32_MAX;

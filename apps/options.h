@@ -28,6 +28,7 @@ typedef struct options {
     int repeat;                                           /* -1: not given */
     int interleave[2]; /* text tokens, audio frames; -1: not given */
     double temperature, audio_temperature, seconds_max; /* -1: not given */
+    double top_p, min_p, repeat_penalty;                /* -1: not given */
     const char *list;                                   /* files to work on, one name a line */
     const char *text_file;                              /* say: -f */
     const char *raw_format;                   /* standard input without a header; NULL: not given */

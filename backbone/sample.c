@@ -49,6 +49,65 @@ static float kth_largest(float *x, int count, int k) {
     return x[want];
 }
 
+void sample_penalise(float *logits, int count, const int32_t *ids, size_t id_count, float penalty,
+                     unsigned char *seen) {
+    memset(seen, 0, ((size_t)count + 7) / 8);
+    for (size_t i = 0; i < id_count; i++) {
+        const int32_t id = ids[i];
+        if (id < 0 || id >= count || (seen[id / 8] >> (id % 8) & 1) != 0) continue;
+        seen[id / 8] |= (unsigned char)(1 << (id % 8));
+        logits[id] = logits[id] < 0.0f ? logits[id] * penalty : logits[id] / penalty;
+    }
+}
+
+/* The least weight that is kept when the heaviest are taken until they weigh `wanted` together.
+ * Reorders x. Quickselect by weight: linear time, as above. */
+static float weight_reaching(float *x, int count, double wanted) {
+    int low = 0, high = count - 1;
+    double above = 0.0;
+    while (low < high) {
+        const float pivot = x[low + (high - low) / 2];
+        int i = low, j = high;
+        while (i <= j) {
+            while (x[i] > pivot) i++;
+            while (x[j] < pivot) j--;
+            if (i <= j) swap(&x[i++], &x[j--]);
+        }
+        double left = above;
+        for (int k = low; k <= j; k++) left += (double)x[k];
+        if (left >= wanted) {
+            high = j;
+            continue;
+        }
+        above = left;
+        for (int k = j + 1; k < i; k++) {
+            if (above + (double)x[k] >= wanted) return x[k];
+            above += (double)x[k];
+        }
+        low = i;
+        if (low > high) return pivot; /* rounding: all are needed */
+    }
+    return x[low];
+}
+
+/* Nucleus: weights [count] of sum `sum`; those outside it become 0. */
+static void keep_top_p(float *weights, int count, double sum, float top_p, float *scratch) {
+    const double wanted = (double)top_p * sum;
+    double kept = 0.0;
+    memcpy(scratch, weights, (size_t)count * sizeof *scratch);
+    const float least = weight_reaching(scratch, count, wanted);
+    for (int i = 0; i < count; i++)
+        if (weights[i] > least) kept += (double)weights[i];
+    /* The reference drops from the lowest index on among equals: the highest stay. */
+    for (int i = count - 1; i >= 0; i--) {
+        if (weights[i] > least) continue;
+        if (weights[i] < least || kept >= wanted)
+            weights[i] = 0.0f;
+        else
+            kept += (double)weights[i];
+    }
+}
+
 void sample_probabilities(const float *logits, int count, rnl_sampling how, float *probabilities,
                           float *scratch) {
     assert(count > 0);
@@ -68,6 +127,15 @@ void sample_probabilities(const float *logits, int count, rnl_sampling how, floa
         const double p = scratch[i] < least ? 0.0 : exp((double)scratch[i]);
         probabilities[i] = (float)p;
         sum += p;
+    }
+    if (how.top_p < 1.0f) keep_top_p(probabilities, count, sum, how.top_p, scratch);
+    /* The best one weighs 1, so its share is the weight itself. */
+    if (how.min_p > 0.0f)
+        for (int i = 0; i < count; i++)
+            if (probabilities[i] < how.min_p) probabilities[i] = 0.0f;
+    if (how.top_p < 1.0f || how.min_p > 0.0f) {
+        sum = 0.0;
+        for (int i = 0; i < count; i++) sum += (double)probabilities[i];
     }
     for (int i = 0; i < count; i++) probabilities[i] = (float)((double)probabilities[i] / sum);
 }

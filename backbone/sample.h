@@ -1,4 +1,4 @@
-/* From logits to one decision: greedy, or temperature and top-k. audio.md 7.3. */
+/* From logits to one decision: greedy, or drawn. audio.md 7.3, family.md 3.4. */
 #ifndef BACKBONE_SAMPLE_H
 #define BACKBONE_SAMPLE_H
 
@@ -6,10 +6,17 @@
 
 #include "core/random.h"
 
+/* The penalty for repeating (family.md 3.4, step 1): logits of the ids that were seen, each once,
+ * whatever their number in ids; ids outside [0, count) are passed over. seen: [(count + 7) / 8]
+ * scratch. */
+void sample_penalise(float *logits, int count, const int32_t *ids, size_t id_count, float penalty,
+                     unsigned char *seen);
+
 /* The probabilities that a draw would use: logits / temperature, everything strictly below the
- * top_k-th largest dropped (ties stay, so more than top_k may survive), softmax. Greedy settings
- * give 1 at the largest logit, the lowest index among equals. probabilities and scratch:
- * [count]. */
+ * top_k-th largest dropped (ties stay, so more than top_k may survive), then all but the best whose
+ * probabilities reach top_p together (of equals the highest index stays), then what is below min_p
+ * times the best; softmax. Greedy settings give 1 at the largest logit, the lowest index among
+ * equals. The penalty is not applied here. probabilities and scratch: [count]. */
 void sample_probabilities(const float *logits, int count, rnl_sampling how, float *probabilities,
                           float *scratch);
 

@@ -1,6 +1,7 @@
 #include "engine/config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ void config_defaults(model_config *c) {
     /* What the models are trained on are clips of some 20 s. */
     c->asr_piece_min = 15;
     c->asr_piece_max = 25;
-    const rnl_sampling greedy = {.temperature = 0.0f, .top_k = 1};
+    const rnl_sampling greedy = rnl_sampling_plain(0.0f, 1);
     for (int i = 0; i < RNL_MODE_COUNT; i++)
         c->modes[i] = (mode_config){.text = greedy, .audio = greedy, .step_max = 512};
     if (c->codebook_count == 0 && !c->has_encoder) return; /* a text model: no prompts of its own */
@@ -49,13 +50,48 @@ void config_defaults(model_config *c) {
     set_prompt(&c->modes[RNL_MODE_SPEAK], tts, strlen(tts));
     set_prompt(&c->modes[RNL_MODE_INTERLEAVED], talk, strlen(talk));
     /* audio.md 7.3 */
-    c->modes[RNL_MODE_SPEAK].audio = (rnl_sampling){.temperature = 0.8f, .top_k = 64};
-    c->modes[RNL_MODE_INTERLEAVED].audio = (rnl_sampling){.temperature = 1.0f, .top_k = 4};
+    c->modes[RNL_MODE_SPEAK].audio = rnl_sampling_plain(0.8f, 64);
+    c->modes[RNL_MODE_INTERLEAVED].audio = rnl_sampling_plain(1.0f, 4);
     c->modes[RNL_MODE_INTERLEAVED].step_max = 1024;
 }
 
 static void key_of(char *out, size_t cap, int mode, const char *field) {
     (void)snprintf(out, cap, "runnel.default.%s.%s", mode_names[mode], field);
+}
+
+rnl_sampling rnl_sampling_plain(float temperature, int top_k) {
+    return (rnl_sampling){
+        .temperature = temperature, .top_k = top_k, .top_p = 1.0f, .repeat_penalty = 1.0f};
+}
+
+/* The settings of text that are real numbers: name behind "text_", range, place. */
+typedef struct real_setting {
+    const char *name;
+    double min, max;
+    size_t offset; /* in rnl_sampling */
+} real_setting;
+
+static const real_setting text_settings[] = {
+    {"text_temperature", 0, 2, offsetof(rnl_sampling, temperature)},
+    {"text_top_p", 1e-6, 1, offsetof(rnl_sampling, top_p)},
+    {"text_min_p", 0, 1, offsetof(rnl_sampling, min_p)},
+    {"text_repeat_penalty", 0.1, 10, offsetof(rnl_sampling, repeat_penalty)},
+};
+enum { TEXT_SETTING_COUNT = sizeof text_settings / sizeof *text_settings };
+
+static float *setting_of(rnl_sampling *s, const real_setting *row) {
+    return (float *)((char *)s + row->offset);
+}
+
+static void read_text_settings(rnl_sampling *s, const gguf *g, int mode) {
+    for (int i = 0; i < TEXT_SETTING_COUNT; i++) {
+        const real_setting *row = &text_settings[i];
+        char key[128];
+        double value;
+        key_of(key, sizeof key, mode, row->name);
+        if (gguf_float(g, key, &value) && value >= row->min && value <= row->max)
+            *setting_of(s, row) = (float)value;
+    }
 }
 
 static void read_sampling(rnl_sampling *s, const gguf *g, int mode, const char *modality) {
@@ -91,6 +127,7 @@ void config_read_defaults(model_config *c, const gguf *g) {
         key_of(key, sizeof key, i, "system");
         if (gguf_string(g, key, &text, &size)) set_prompt(m, text, size);
         read_sampling(&m->text, g, i, "text");
+        read_text_settings(&m->text, g, i);
         read_sampling(&m->audio, g, i, "audio");
         key_of(key, sizeof key, i, "step_max");
         if (gguf_int(g, key, 1, 1 << 20, &steps)) m->step_max = (int)steps;
@@ -104,11 +141,14 @@ void config_write_defaults(const model_config *c, gguf_writer *w) {
     }
     for (int i = 0; i < RNL_MODE_COUNT; i++) {
         const mode_config *m = &c->modes[i];
+        rnl_sampling text = m->text;
         char key[128];
         key_of(key, sizeof key, i, "system");
         if (m->has_prompt) gguf_put_string(w, key, m->prompt, strlen(m->prompt));
-        key_of(key, sizeof key, i, "text_temperature");
-        gguf_put_f32(w, key, m->text.temperature);
+        for (int k = 0; k < TEXT_SETTING_COUNT; k++) {
+            key_of(key, sizeof key, i, text_settings[k].name);
+            gguf_put_f32(w, key, *setting_of(&text, &text_settings[k]));
+        }
         key_of(key, sizeof key, i, "text_top_k");
         gguf_put_u32(w, key, (uint32_t)m->text.top_k);
         key_of(key, sizeof key, i, "audio_temperature");
@@ -152,6 +192,17 @@ static bool set_piece(model_config *c, const char *field, const char *value) {
     return true;
 }
 
+static bool set_text_setting(rnl_sampling *s, const char *field, const char *value) {
+    for (int i = 0; i < TEXT_SETTING_COUNT; i++) {
+        const real_setting *row = &text_settings[i];
+        double number;
+        if (!set_number(field, row->name, value, row->min, row->max, &number)) continue;
+        *setting_of(s, row) = (float)number;
+        return true;
+    }
+    return false;
+}
+
 bool config_set_default(model_config *c, const char *key, const char *value) {
     const char *pieces = "runnel.asr.";
     if (strncmp(key, pieces, strlen(pieces)) == 0) return set_piece(c, key + strlen(pieces), value);
@@ -168,9 +219,8 @@ bool config_set_default(model_config *c, const char *key, const char *value) {
             set_prompt(m, value, strlen(value));
             return true;
         }
-        if (set_number(field, "text_temperature", value, 0, 2, &number))
-            m->text.temperature = (float)number;
-        else if (set_number(field, "audio_temperature", value, 0, 2, &number))
+        if (set_text_setting(&m->text, field, value)) return true;
+        if (set_number(field, "audio_temperature", value, 0, 2, &number))
             m->audio.temperature = (float)number;
         else if (set_count(field, "text_top_k", value, INT32_MAX, &number))
             m->text.top_k = (int)number;

@@ -65,7 +65,8 @@ static void layout_scratch(pass *p, arena *a) {
     p->x = arena_take(a, rows * width, sizeof(float));
     p->hidden = arena_take(a, decisions * width, sizeof(float));
     p->logits = arena_take(a, decisions * vocab, sizeof(float));
-    p->draw = arena_take(a, 2 * vocab, sizeof(float));
+    p->draw = arena_take(a, 3 * vocab, sizeof(float));
+    p->seen = arena_take(a, (vocab + 7) / 8, 1);
     p->row = arena_take(a, width, sizeof(float));
 }
 

@@ -62,7 +62,8 @@ typedef struct pass {
     float *x;                  /* [row_cap, width] */
     float *hidden;             /* [decision_cap, width] rows that decide, side by side */
     float *logits;             /* [decision_cap, vocab] */
-    float *draw;               /* [2 * vocab] */
+    float *draw;               /* [3 * vocab] logits that were changed; of the sampler */
+    unsigned char *seen;       /* [(vocab + 7) / 8] ids of a conversation */
     float *row;                /* [width] */
     bpe_scratch bpe;
     int32_t *ids; /* [context_cap] tokens of a piece before it is accepted */

@@ -162,11 +162,22 @@ static void not_finite(pass_entry *e) {
                                item->session->model->path);
 }
 
+/* The logits that a token is drawn from: those of the model, or a copy that was changed. */
+static const float *shape_logits(pass *p, const rnl_session *s, const float *logits) {
+    const int vocab = backbone_vocab_count(&p->model->backbone);
+    const float penalty = s->live->turn.text.repeat_penalty;
+    if (penalty == 1.0f) return logits;
+    memcpy(p->draw, logits, (size_t)vocab * sizeof *logits);
+    sample_penalise(p->draw, vocab, s->ids, (size_t)s->live->position_count, penalty, p->seen);
+    return p->draw;
+}
+
 static void decide_token(pass *p, pass_entry *e, const float *logits) {
     rnl_session *s = e->item->session;
     session_live *live = s->live;
     const int vocab = backbone_vocab_count(&p->model->backbone);
-    const int id = sample_index(logits, vocab, live->turn.text, &live->random, p->draw);
+    const int id = sample_index(shape_logits(p, s, logits), vocab, live->turn.text, &live->random,
+                                p->draw + vocab);
     if (id < 0) {
         not_finite(e);
         return;
@@ -178,7 +189,7 @@ static void decide_token(pass *p, pass_entry *e, const float *logits) {
     emit(s, 't');
     s->text_confidences[live->text_count] = sample_confidence(logits, vocab, id);
     s->text_ids[live->text_count++] = id;
-    backbone_embed_text(&p->model->backbone, &p->compute, id, session_append(s));
+    backbone_embed_text(&p->model->backbone, &p->compute, id, session_append(s, id));
     live->end_fed = result.stop;
     session_put_token(s, id);
 }
@@ -212,7 +223,7 @@ static void accept_frame(pass *p, pass_entry *e, const depth_row *row, int *soun
     generate_frame(&live->loop, codes);
     emit(s, 'a');
     live->frame_count++;
-    backbone_embed_frame(&p->model->backbone, &p->compute, codes, session_append(s), p->row);
+    backbone_embed_frame(&p->model->backbone, &p->compute, codes, session_append(s, -1), p->row);
     if (!session_has_sound(s, codes)) return;
     p->frame_owners[*sound_count] = e;
     p->frames[(*sound_count)++] = (codec_frame){

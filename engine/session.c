@@ -72,6 +72,7 @@ static void layout_history(rnl_session *s, arena *a) {
     const size_t cap = (size_t)s->config.context_cap;
     const size_t books = (size_t)s->model->backbone.codebook_count;
     s->embeddings = arena_take(a, cap * (size_t)backbone_width(&s->model->backbone), sizeof(float));
+    s->ids = arena_take(a, cap, sizeof *s->ids);
     s->decided = arena_take(a, cap, 1);
     s->exchanges = arena_take(a, cap, sizeof *s->exchanges);
     s->modality = arena_take(a, cap + 2, 1);

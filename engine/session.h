@@ -119,6 +119,7 @@ struct rnl_session {
 
     /* History. */
     float *embeddings;       /* [context_cap, width] input of every position */
+    int32_t *ids;            /* [context_cap] token of every position; -1: sound */
     char *decided;           /* [context_cap] 1: went through as a decision */
     int32_t *exchanges;      /* [context_cap] first position of each question with its answers */
     char *modality;          /* [context_cap + 2] of every emitted position */
@@ -173,8 +174,9 @@ void session_draft_text(session_draft *d, const char *text, size_t size);
 RNL_MUST_USE rnl_status session_ensure_room(session_draft *d, size_t more, rnl_error *error);
 /* The draft, for which there is room, becomes the newest positions. */
 void session_accept(const session_draft *d);
-/* One more position at the end of the history; asserts room. */
-float *session_append(rnl_session *s);
+/* One more position at the end of the history, of this token (-1: none); asserts room. Its
+ * embedding is to be written. */
+float *session_append(rnl_session *s, int32_t id);
 /* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */
 void session_close_reply(rnl_session *s);
 

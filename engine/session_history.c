@@ -59,16 +59,18 @@ void session_draft_text(session_draft *d, const char *text, size_t size) {
     draft_piece(d, text, size, false);
 }
 
-float *session_append(rnl_session *s) {
+float *session_append(rnl_session *s, int32_t id) {
     session_live *live = s->live;
     assert(live->position_count < s->config.context_cap);
+    s->ids[live->position_count] = id;
     const size_t width = (size_t)backbone_width(&s->model->backbone);
     return s->embeddings + (size_t)live->position_count++ * width;
 }
 
 static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
     for (size_t i = 0; i < count; i++)
-        backbone_embed_text(&s->model->backbone, &s->pass->compute, ids[i], session_append(s));
+        backbone_embed_text(&s->model->backbone, &s->pass->compute, ids[i],
+                            session_append(s, ids[i]));
 }
 
 /* Where the history that stays may begin, from the least loss to the greatest: at a later question;
@@ -110,6 +112,7 @@ static void cut_out(rnl_session *s, int begin, int end) {
     const size_t width = (size_t)backbone_width(&s->model->backbone);
     memmove(s->embeddings + (size_t)begin * width, s->embeddings + (size_t)end * width,
             (size_t)(live->position_count - end) * width * sizeof *s->embeddings);
+    memmove(s->ids + begin, s->ids + end, (size_t)(live->position_count - end) * sizeof *s->ids);
     move_clip(s, begin, end);
     move_exchanges(s, begin, end);
     if (end == live->position_count) live->open_role = -1;

@@ -163,7 +163,7 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     s->encode_count = rows;
     s->encode_frame_count = mel_frame_count(&s->mel);
     s->encoding = true;
-    s->live->position_count += rows; /* filled when the encoder is through */
+    for (int i = 0; i < rows; i++) (void)session_append(s, -1); /* the encoder fills them */
     return RNL_OK;
 }
 
@@ -196,6 +196,12 @@ static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl
         {"audio temperature", t->audio.temperature, 0, 2},
         {"text top_k", t->text.top_k, 1, INT32_MAX},
         {"audio top_k", t->audio.top_k, 1, INT32_MAX},
+        {"text top_p", t->text.top_p, 1e-6, 1},
+        {"audio top_p", t->audio.top_p, 1e-6, 1},
+        {"text min_p", t->text.min_p, 0, 1},
+        {"audio min_p", t->audio.min_p, 0, 1},
+        {"text repeat_penalty", t->text.repeat_penalty, 0.0999, 10},
+        {"audio repeat_penalty", t->audio.repeat_penalty, 1, 1},
         {"step_max", t->step_max, 1, 1 << 20},
         {"text_run", t->text_run, 1, 64},
         {"audio_run", t->audio_run, 1, 256},

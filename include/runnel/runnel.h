@@ -276,10 +276,18 @@ RNL_API void rnl_session_cancel_audio(rnl_session *session);
 
 /* -- Generation. */
 
+/* Applied in this order: penalty, temperature, top_k, top_p, min_p; then one is drawn. */
 typedef struct rnl_sampling {
     float temperature; /* 0 = greedy, else (0, 2] */
     int top_k;         /* 1 = greedy, k keeps the k best (and ties); INT32_MAX keeps all */
+    float top_p;       /* keeps the best that have this probability together, (0, 1]; 1 keeps all */
+    float min_p; /* keeps what has this share of the best one's probability, [0, 1]; 0 = all */
+    float repeat_penalty; /* [0.1, 10]: logits of ids that the conversation has already, each once,
+                           * are divided by it, negative ones multiplied; 1 = none. Of text only */
 } rnl_sampling;
+
+/* A temperature and a top_k alone: all of what these keep, no penalty. */
+RNL_API rnl_sampling rnl_sampling_plain(float temperature, int top_k);
 
 typedef struct rnl_turn_config {
     rnl_mode mode;

@@ -75,12 +75,13 @@ static void ask(actor *a) {
     random_state *r = &a->random;
     static const rnl_mode modes[] = {RNL_MODE_INTERLEAVED, RNL_MODE_TRANSCRIBE, RNL_MODE_SPEAK,
                                      RNL_MODE_TEXT};
-    const rnl_turn_config turn = {.mode = modes[below(r, 4)],
-                                  .text = {.temperature = 0.9f, .top_k = 20},
-                                  .audio = {.temperature = 1.0f, .top_k = 1 + below(r, 6)},
-                                  .step_max = 5 + below(r, 40),
-                                  .text_run = 1 + below(r, 6),
-                                  .audio_run = 1 + below(r, 12)};
+    const rnl_turn_config turn = {
+        .mode = modes[below(r, 4)],
+        .text = {.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1.3f},
+        .audio = {.temperature = 1.0f, .top_k = 1 + below(r, 6), .top_p = 1, .repeat_penalty = 1},
+        .step_max = 5 + below(r, 40),
+        .text_run = 1 + below(r, 6),
+        .audio_run = 1 + below(r, 12)};
     if (below(r, 2) == 0)
         assert_int_equal(rnl_session_add_audio(a->s, clip + below(r, CLIP),
                                                (size_t)(4000 + below(r, 5000)), 16000, &error),

@@ -69,7 +69,7 @@ static void check_prompt(rnl_session *s, const char *dir, const char *prompt, bo
     (void)snprintf(file, sizeof file, "%s/text_logits.npy", prompt);
     golden_check(dir, file, s->pass->logits, (size_t)backbone_vocab_count(w));
     int32_t codes[8];
-    const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
+    const rnl_sampling greedy = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1};
     depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
     depth_frames(&s->pass->depth, &s->pass->compute, last, &row, 1);
     const size_t dim = (size_t)s->model->depth.stack.config.width;
@@ -129,12 +129,12 @@ static void prompt_a_of_the_gguf_sets(void **state) {
 static void append_frame(rnl_session *s, const npy *frames, size_t column) {
     int32_t codes[8];
     for (size_t k = 0; k < 8; k++) codes[k] = frames->i[k * (size_t)frames->shape[1] + column];
-    backbone_embed_frame(&s->model->backbone, &s->pass->compute, codes, session_append(s),
+    backbone_embed_frame(&s->model->backbone, &s->pass->compute, codes, session_append(s, -1),
                          s->pass->row);
 }
 
 static void append_id(rnl_session *s, int32_t id) {
-    backbone_embed_text(&s->model->backbone, &s->pass->compute, id, session_append(s));
+    backbone_embed_text(&s->model->backbone, &s->pass->compute, id, session_append(s, id));
 }
 
 /* Two clips with text between them, a spoken answer in the history with an end frame and an end

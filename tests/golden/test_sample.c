@@ -15,9 +15,9 @@ static const struct {
     const char *file;
     rnl_sampling how;
 } cases[] = {
-    {"probs_t1.0_k4", {1.0f, 4}},   {"probs_t0.8_k64", {0.8f, 64}},
-    {"probs_t0.8_k5", {0.8f, 5}},   {"probs_t1.7_kall", {1.7f, INT32_MAX}},
-    {"probs_t0.3_k20", {0.3f, 20}}, {"probs_t1.0_k2", {1.0f, 2}},
+    {"probs_t1.0_k4", {1.0f, 4, 1, 0, 1}},   {"probs_t0.8_k64", {0.8f, 64, 1, 0, 1}},
+    {"probs_t0.8_k5", {0.8f, 5, 1, 0, 1}},   {"probs_t1.7_kall", {1.7f, INT32_MAX, 1, 0, 1}},
+    {"probs_t0.3_k20", {0.3f, 20, 1, 0, 1}}, {"probs_t1.0_k2", {1.0f, 2, 1, 0, 1}},
 };
 
 static void probabilities_equal_the_reference(void **state) {
@@ -38,6 +38,83 @@ static void probabilities_equal_the_reference(void **state) {
     npy_free(&logits);
 }
 
+/* family.md 3.4: the recipes of the vendor's cards, and some that mix. */
+static const struct {
+    const char *file;
+    rnl_sampling how;
+} recipes[] = {
+    {"lfm2", {0.3f, INT32_MAX, 1, 0.15f, 1.05f}},
+    {"lfm25", {0.1f, 50, 1, 0, 1.05f}},
+    {"thinking", {0.05f, 50, 1, 0, 1.05f}},
+    {"vl", {0.1f, INT32_MAX, 1, 0.15f, 1.05f}},
+    {"vl-flat", {1.7f, INT32_MAX, 1, 0.05f, 1.3f}},
+    {"topp", {1.0f, 40, 0.9f, 0.02f, 1}},
+    {"ties", {1.0f, 2, 1, 0, 1}},
+};
+
+static void recipes_equal_the_reference(void **state) {
+    (void)state;
+    enum { COUNT = 300 };
+    npy logits = npy_read("family/text/sampling/logits.npy");
+    npy seen = npy_read("family/text/sampling/seen.npy");
+    float x[COUNT], got[COUNT], scratch[COUNT];
+    unsigned char bits[(COUNT + 7) / 8];
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "family/text/sampling/probs-%s.npy", recipes[i].file);
+        npy want = npy_read(path);
+        memcpy(x, logits.f, sizeof x);
+        sample_penalise(x, COUNT, seen.i, seen.count, recipes[i].how.repeat_penalty, bits);
+        sample_probabilities(x, COUNT, recipes[i].how, got, scratch);
+        for (size_t j = 0; j < COUNT; j++) {
+            assert_true(fabs((double)got[j] - (double)want.f[j]) <= 2e-6);
+            assert_int_equal(got[j] > 0, want.f[j] > 0);
+        }
+        npy_free(&want);
+    }
+    npy_free(&seen);
+    npy_free(&logits);
+}
+
+/* What the reference does in words: sort ascending, equals in the order of their indices, and drop
+ * while the running sum is within 1 - p. */
+static void slow_top_p(const double *p, int count, double top_p, bool *kept) {
+    int order[64];
+    for (int i = 0; i < count; i++) order[i] = i;
+    for (int i = 1; i < count; i++)
+        for (int j = i; j > 0 && p[order[j]] < p[order[j - 1]]; j--) {
+            const int other = order[j];
+            order[j] = order[j - 1];
+            order[j - 1] = other;
+        }
+    double sum = 0;
+    for (int i = 0; i < count; i++) {
+        sum += p[order[i]];
+        kept[order[i]] = sum > 1 - top_p || i == count - 1;
+    }
+}
+
+static void top_p_keeps_what_a_sort_keeps(void **state) {
+    (void)state;
+    random_state r;
+    random_seed(&r, 11);
+    for (int round = 0; round < 2000; round++) {
+        const int count = 1 + (int)(random_u64(&r) % 40);
+        float x[40], got[40], scratch[40];
+        double p[40], sum = 0;
+        bool kept[40];
+        for (int i = 0; i < count; i++) x[i] = (float)(random_u64(&r) % 8) * 0.5f; /* with ties */
+        for (int i = 0; i < count; i++) sum += exp((double)x[i]);
+        for (int i = 0; i < count; i++) p[i] = exp((double)x[i]) / sum;
+        /* An odd number: no sum of the few weights meets it exactly. */
+        const float top_p = (float)(0.01 + 0.98 * random_unit(&r) + 1e-5);
+        slow_top_p(p, count, (double)top_p, kept);
+        const rnl_sampling how = {1, INT32_MAX, top_p, 0, 1};
+        sample_probabilities(x, count, how, got, scratch);
+        for (int i = 0; i < count; i++) assert_int_equal(got[i] > 0, kept[i]);
+    }
+}
+
 static void greedy_takes_the_lowest_index_among_equals(void **state) {
     (void)state;
     const float x[] = {1, 3, 2, 3, 3};
@@ -45,8 +122,8 @@ static void greedy_takes_the_lowest_index_among_equals(void **state) {
     random_state r;
     random_seed(&r, 1);
     const random_state before = r;
-    assert_int_equal(sample_index(x, 5, (rnl_sampling){0, 50}, &r, scratch), 1);
-    assert_int_equal(sample_index(x, 5, (rnl_sampling){1, 1}, &r, scratch), 1);
+    assert_int_equal(sample_index(x, 5, rnl_sampling_plain(0, 50), &r, scratch), 1);
+    assert_int_equal(sample_index(x, 5, rnl_sampling_plain(1, 1), &r, scratch), 1);
     assert_memory_equal(&before, &r, sizeof r); /* greedy draws nothing */
 }
 
@@ -54,7 +131,7 @@ static void confidence_is_the_log_probability(void **state) {
     (void)state;
     const float x[] = {0.0f, 1.0f, 2.0f, -1.0f, 90.0f, -90.0f};
     float p[4], scratch[4];
-    sample_probabilities(x, 4, (rnl_sampling){1, INT32_MAX}, p, scratch);
+    sample_probabilities(x, 4, rnl_sampling_plain(1, INT32_MAX), p, scratch);
     for (int i = 0; i < 4; i++)
         assert_true(fabs((double)sample_confidence(x, 4, i) - log((double)p[i])) < 1e-5);
     assert_true(sample_confidence(x, 6, 4) == 0.0f); /* no overflow, never above 0 */
@@ -68,7 +145,7 @@ static void draws_follow_the_probabilities(void **state) {
     int counts[4] = {0};
     random_state r;
     random_seed(&r, 7);
-    const rnl_sampling how = {.temperature = 1, .top_k = 3};
+    const rnl_sampling how = rnl_sampling_plain(1, 3);
     sample_probabilities(x, 4, how, p, scratch);
     const int draws = 20000;
     for (int i = 0; i < draws; i++) counts[sample_index(x, 4, how, &r, scratch)]++;
@@ -83,7 +160,7 @@ static void a_tiny_temperature_is_nearly_greedy(void **state) {
     (void)state;
     const float x[] = {-3.0f, 40.0f, 39.0f, 40.0f};
     float p[4], scratch[8];
-    sample_probabilities(x, 4, (rnl_sampling){.temperature = 1e-38f, .top_k = 4}, p, scratch);
+    sample_probabilities(x, 4, rnl_sampling_plain(1e-38f, 4), p, scratch);
     assert_true(p[0] == 0 && p[1] == 0.5f && p[2] == 0 && p[3] == 0.5f);
 }
 
@@ -105,6 +182,8 @@ static void the_same_seed_gives_the_same_draws(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_equal_the_reference),
+        cmocka_unit_test(recipes_equal_the_reference),
+        cmocka_unit_test(top_p_keeps_what_a_sort_keeps),
         cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
         cmocka_unit_test(confidence_is_the_log_probability),
         cmocka_unit_test(draws_follow_the_probabilities),

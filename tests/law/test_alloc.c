@@ -181,6 +181,7 @@ static void nothing_is_allocated_while_talking(void **state) {
     config.turn.step_max = 200;
     config.turn.text.temperature = 0.9f; /* random weights, greedy, give no sound */
     config.turn.text.top_k = 20;
+    config.turn.text.repeat_penalty = 1.2f;
     rnl_live *l = NULL;
     rnl_error error = {0};
     assert_int_equal(rnl_live_create(model, &config, &l, &error), RNL_OK);

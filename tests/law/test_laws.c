@@ -80,12 +80,13 @@ static bool step(rnl_session *s, outcome *o) {
 }
 
 static void begin(rnl_session *s) {
-    const rnl_turn_config turn = {.mode = RNL_MODE_INTERLEAVED,
-                                  .text = {.temperature = 0.9f, .top_k = 20},
-                                  .audio = {.temperature = 1.0f, .top_k = 4},
-                                  .step_max = STEPS,
-                                  .text_run = 6,
-                                  .audio_run = 12};
+    const rnl_turn_config turn = {
+        .mode = RNL_MODE_INTERLEAVED,
+        .text = {.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1.3f},
+        .audio = {.temperature = 1.0f, .top_k = 4, .top_p = 1, .repeat_penalty = 1},
+        .step_max = STEPS,
+        .text_run = 6,
+        .audio_run = 12};
     assert_int_equal(rnl_session_begin(s, &turn, NULL), RNL_OK);
 }
 
@@ -380,12 +381,13 @@ static turn random_turn(random_state *r) {
     turn t = {.text = texts[below(r, 4)], .rate = rates[below(r, 3)], .stop_at = 10 + below(r, 60)};
     t.clip_begin = below(r, 8000);
     if (t.text == NULL || below(r, 2) == 0) t.clip_count = 2000 + below(r, 10000);
-    t.config = (rnl_turn_config){.mode = (rnl_mode)below(r, RNL_MODE_COUNT),
-                                 .text = {.temperature = 0.9f, .top_k = 20},
-                                 .audio = {.temperature = 1.0f, .top_k = 4},
-                                 .step_max = 15 + (int)below(r, STEPS - 15),
-                                 .text_run = 1 + (int)below(r, 8),
-                                 .audio_run = 1 + (int)below(r, 14)};
+    t.config = (rnl_turn_config){
+        .mode = (rnl_mode)below(r, RNL_MODE_COUNT),
+        .text = {.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1.3f},
+        .audio = {.temperature = 1.0f, .top_k = 4, .top_p = 1, .repeat_penalty = 1},
+        .step_max = 15 + (int)below(r, STEPS - 15),
+        .text_run = 1 + (int)below(r, 8),
+        .audio_run = 1 + (int)below(r, 14)};
     return t;
 }
 

@@ -129,12 +129,13 @@ void rig_free(rig_result *r) {
 }
 
 void rig_begin(rnl_session *s, rnl_mode mode, int step_max) {
-    rnl_turn_config turn = {.mode = mode,
-                            .text = {.temperature = 0, .top_k = 1},
-                            .audio = {.temperature = 0, .top_k = 1},
-                            .step_max = step_max,
-                            .text_run = 6,
-                            .audio_run = 12};
+    rnl_turn_config turn = {
+        .mode = mode,
+        .text = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1},
+        .audio = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1},
+        .step_max = step_max,
+        .text_run = 6,
+        .audio_run = 12};
     rnl_error error = {0};
     if (rnl_session_begin(s, &turn, &error) != RNL_OK) fail_msg("%s", error.text);
 }

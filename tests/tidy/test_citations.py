@@ -8,15 +8,15 @@ import re
 import sys
 
 root = pathlib.Path(sys.argv[1])
-folders = ("kernels", "core", "vad", "tokenizer", "backbone", "detokenizer", "engine", "apps",
+folders = ("kernels", "core", "vad", "tokenizer", "chat", "backbone", "detokenizer", "engine", "apps",
            "tests", "tools")
 number = r"\d+(?:\.\d+)?"
-citation = re.compile(rf"\b(audio|backbone)\.md ({number}(?:(?:, | and | to ){number})*)")
+citation = re.compile(rf"\b(audio|backbone|family)\.md ({number}(?:(?:, | and | to ){number})*)")
 
-headings = {"audio": set(), "backbone": set()}
+headings = {"audio": set(), "backbone": set(), "family": set()}
 part = None
 for line in (root / "docs/MODEL.md").read_text().splitlines():
-    if found := re.match(r"# Part (audio|backbone)\.md", line):
+    if found := re.match(r"# Part (audio|backbone|family)\.md", line):
         part = found[1]
     elif part and (found := re.match(rf"##+ ({number})\.? ", line)):
         headings[part].add(found[1])

@@ -16,7 +16,7 @@
 
 static rnl_model *model;
 static stage work;
-static const rnl_sampling greedy = {.temperature = 0, .top_k = 1};
+static const rnl_sampling greedy = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1};
 
 static int setup(void **state) {
     (void)state;
@@ -126,7 +126,7 @@ static void one_seed_gives_one_frame(void **state) {
     (void)state;
     depth_work d;
     begin_depth(&d);
-    const rnl_sampling how = {.temperature = 1.0f, .top_k = 64};
+    const rnl_sampling how = {.temperature = 1.0f, .top_k = 64, .top_p = 1, .repeat_penalty = 1};
     float hidden[64];
     for (int i = 0; i < 64; i++) hidden[i] = sinf((float)i);
     int32_t codes[3][8];
@@ -157,7 +157,10 @@ static void frames_of_one_pass_do_not_see_each_other(void **state) {
     for (int r = 0; r < ROWS; r++) {
         random_seed(&own[r], 20 + (uint64_t)r);
         random[r] = own[r];
-        rows[r] = (depth_row){.how = {.temperature = r == 1 ? 0.0f : 1.0f, .top_k = 3 + 20 * r},
+        rows[r] = (depth_row){.how = {.temperature = r == 1 ? 0.0f : 1.0f,
+                                      .top_k = 3 + 20 * r,
+                                      .top_p = 1,
+                                      .repeat_penalty = 1},
                               .random = &random[r],
                               .codes = codes[r]};
         decide(&one, hidden + r * DIM, rows[r].how, &own[r], alone[r]);
@@ -203,7 +206,9 @@ static void logits_that_are_no_numbers_are_told(void **state) {
         if (round % 7 == 0)
             for (int i = 0; i < COUNT; i++) logits[i] = odd[round % 5];
         const rnl_sampling how = {.temperature = round % 2 == 0 ? 0.8f : 2.0f,
-                                  .top_k = 1 + round % 70};
+                                  .top_k = 1 + round % 70,
+                                  .top_p = 1,
+                                  .repeat_penalty = 1};
         const int index = sample_index(logits, COUNT, how, &random, scratch);
         const bool none = round % 5 < 2 || (round % 5 == 2 && round % 7 == 0);
         assert_int_equal(index == -1, none);
@@ -211,7 +216,8 @@ static void logits_that_are_no_numbers_are_told(void **state) {
         if (!none) assert_true(isfinite(logits[index]));
     }
     /* A single one, wherever it stands, for every way to choose. */
-    const rnl_sampling ways[] = {{0, 1}, {1, 1}, {1.0f, 4}, {0.3f, INT32_MAX}};
+    const rnl_sampling ways[] = {
+        {0, 1, 1, 0, 1}, {1, 1, 1, 0, 1}, {1.0f, 4, 1, 0, 1}, {0.3f, INT32_MAX, 1, 0, 1}};
     for (int i = 0; i < 4 * COUNT; i += 37) {
         for (int k = 0; k < COUNT; k++) logits[k] = sinf((float)k);
         assert_true(sample_index(logits, COUNT, ways[i % 4], &random, scratch) >= 0);
@@ -242,7 +248,8 @@ static void a_frame_without_numbers_is_told(void **state) {
     bias[5 * dim] = NAN;
     spoilt.split_bias = bias;
     d.w = &spoilt;
-    const rnl_sampling ways[] = {greedy, {.temperature = 1.0f, .top_k = 64}};
+    const rnl_sampling ways[] = {
+        greedy, {.temperature = 1.0f, .top_k = 64, .top_p = 1, .repeat_penalty = 1}};
     for (int i = 0; i < 2; i++) {
         depth_row row = {.how = ways[i], .random = &random, .codes = codes[0]};
         depth_frames(&d, &work.c, hidden, &row, 1);

@@ -100,6 +100,12 @@ static void single_defaults_are_set_by_key(void **state) {
     assert_true(c->modes[RNL_MODE_INTERLEAVED].text.temperature == 1.25f);
     assert_true(config_set_default(c, "runnel.default.interleaved.text_top_k", "2147483647"));
     assert_int_equal(c->modes[RNL_MODE_INTERLEAVED].text.top_k, INT32_MAX);
+    assert_true(config_set_default(c, "runnel.default.text.text_min_p", "0.15"));
+    assert_true(config_set_default(c, "runnel.default.text.text_top_p", "0.5"));
+    assert_true(config_set_default(c, "runnel.default.text.text_repeat_penalty", "1.05"));
+    assert_true(c->modes[RNL_MODE_TEXT].text.min_p == 0.15f);
+    assert_true(c->modes[RNL_MODE_TEXT].text.top_p == 0.5f);
+    assert_true(c->modes[RNL_MODE_TEXT].text.repeat_penalty == 1.05f);
     assert_true(config_set_default(c, "runnel.default.transcribe.step_max", "7"));
     assert_int_equal(c->modes[RNL_MODE_TRANSCRIBE].step_max, 7);
     char longest[CONFIG_PROMPT_CAP + 1];
@@ -115,6 +121,9 @@ static void single_defaults_are_set_by_key(void **state) {
                                   {"runnel.default.text.text_top_k", "0"},
                                   {"runnel.default.text.text_temperature", "-0.1"},
                                   {"runnel.default.text.text_temperature", "2.1"},
+                                  {"runnel.default.text.text_top_p", "0"},
+                                  {"runnel.default.text.text_min_p", "1.1"},
+                                  {"runnel.default.text.text_repeat_penalty", "0"},
                                   {"runnel.default.text.text_temperature", "nan"},
                                   {"runnel.default.text.text_temperature", "0x1"},
                                   {"runnel.default.song.step_max", "7"},
@@ -159,6 +168,8 @@ static void written_defaults_read_back(void **state) {
     assert_true(config_set_default(&a, "runnel.default.speak.audio_top_k", "3"));
     assert_true(config_set_default(&a, "runnel.default.speak.text_temperature", "0.5"));
     assert_true(config_set_default(&a, "runnel.default.interleaved.step_max", "9"));
+    assert_true(config_set_default(&a, "runnel.default.text.text_min_p", "0.25"));
+    assert_true(config_set_default(&a, "runnel.default.text.text_repeat_penalty", "1.5"));
     gguf_writer *w = NULL;
     assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
     config_write_defaults(&a, w);

@@ -183,12 +183,13 @@ static int teardown(void **state) {
 
 static void begin(rnl_session *s, int step_max) {
     rnl_error error = {0};
-    const rnl_turn_config turn = {.mode = RNL_MODE_INTERLEAVED,
-                                  .text = {.temperature = 0.9f, .top_k = 20},
-                                  .audio = {.temperature = 1.0f, .top_k = 4},
-                                  .step_max = step_max,
-                                  .text_run = 6,
-                                  .audio_run = 12};
+    const rnl_turn_config turn = {
+        .mode = RNL_MODE_INTERLEAVED,
+        .text = {.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1},
+        .audio = {.temperature = 1.0f, .top_k = 4, .top_p = 1, .repeat_penalty = 1},
+        .step_max = step_max,
+        .text_run = 6,
+        .audio_run = 12};
     if (rnl_session_begin(s, &turn, &error) != RNL_OK) fail_msg("%s", error.text);
 }
 
