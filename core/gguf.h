@@ -32,6 +32,7 @@ bool gguf_string(const gguf *g, const char *key, const char **text, size_t *size
 /* Arrays: number of elements, then elements one by one, in order. */
 bool gguf_array_count(const gguf *g, const char *key, size_t *count);
 bool gguf_array_int(const gguf *g, const char *key, size_t index, int64_t *out);
+bool gguf_array_float(const gguf *g, const char *key, size_t index, double *out); /* f32, finite */
 /* Walks an array of strings; constant memory. index counts from 0; false stops the walk. */
 typedef bool (*gguf_string_fn)(void *context, size_t index, const char *text, size_t size);
 bool gguf_each_string(const gguf *g, const char *key, gguf_string_fn fn, void *context);
@@ -54,6 +55,7 @@ void gguf_put_f32(gguf_writer *w, const char *key, float value);
 void gguf_put_bool(gguf_writer *w, const char *key, bool value);
 void gguf_put_string(gguf_writer *w, const char *key, const char *text, size_t size);
 void gguf_put_i32_array(gguf_writer *w, const char *key, const int32_t *values, size_t count);
+void gguf_put_f32_array(gguf_writer *w, const char *key, const float *values, size_t count);
 void gguf_put_string_array(gguf_writer *w, const char *key, const char *const *texts,
                            const size_t *sizes, size_t count);
 /* Declares a tensor; shape outermost first. */

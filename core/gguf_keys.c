@@ -146,6 +146,16 @@ bool gguf_array_int(const gguf *g, const char *key, size_t index, int64_t *out) 
     return size > 0 && load_int(k->element_kind, k->value + index * size, out);
 }
 
+bool gguf_array_float(const gguf *g, const char *key, size_t index, double *out) {
+    const gguf_key *k = find(g, key);
+    float value;
+    if (k == NULL || k->kind != GGUF_ARRAY || index >= k->count || k->element_kind != GGUF_F32)
+        return false;
+    memcpy(&value, k->value + index * sizeof value, sizeof value);
+    *out = (double)value;
+    return isfinite(*out);
+}
+
 bool gguf_each_string(const gguf *g, const char *key, gguf_string_fn fn, void *context) {
     const gguf_key *k = find(g, key);
     if (k == NULL || k->kind != GGUF_ARRAY || k->element_kind != GGUF_STRING) return false;

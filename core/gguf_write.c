@@ -125,6 +125,11 @@ void gguf_put_i32_array(gguf_writer *w, const char *key, const int32_t *values, 
     put(w, &w->keys, values, count * sizeof *values);
 }
 
+void gguf_put_f32_array(gguf_writer *w, const char *key, const float *values, size_t count) {
+    put_array(w, key, GGUF_F32, count);
+    put(w, &w->keys, values, count * sizeof *values);
+}
+
 void gguf_put_string_array(gguf_writer *w, const char *key, const char *const *texts,
                            const size_t *sizes, size_t count) {
     put_array(w, key, GGUF_STRING, count);

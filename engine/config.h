@@ -8,6 +8,7 @@
 #include "core/gguf.h"
 #include "detokenizer/codec.h"
 #include "stack/stack.h"
+#include "vision/views.h"
 
 enum { CONFIG_NAME_CAP = 128, CONFIG_PROMPT_CAP = 512 };
 
@@ -40,6 +41,11 @@ typedef struct model_config {
     int codebook_count; /* 0: no depthformer */
     int depth_layer_count;
     bool depth_tied;
+
+    bool has_tower; /* vision, as the next four */
+    int tower_layer_count, tower_head_count;
+    float tower_eps;
+    views_config views;
 
     codec_kind codec;
     stack_config detokenizer;         /* with CODEC_LFM */

@@ -2,6 +2,7 @@
  * have is settled in source_*.c; from here on only names and shapes count. */
 #include "engine/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,11 +27,39 @@ static void load_stages(rnl_model *m, loader *l) {
                      &m->encoder);
         adapter_load(l, encoder_width(&m->encoder), width, &m->adapter);
     }
+    if (c->has_tower) {
+        tower_load(l, &c->views, c->tower_layer_count, c->tower_head_count, c->tower_eps,
+                   &m->tower);
+        projector_load(l, m->tower.width, width, &m->projector);
+    }
     if (c->codebook_count > 0)
         depth_load(l, c->depth_layer_count, c->codebook_count, width, c->depth_tied, &m->depth);
     if (c->codec == CODEC_LFM) codec_load_lfm(l, &c->detokenizer, c->codebook_count, &m->codec);
     if (c->codec == CODEC_MIMI)
         codec_load_mimi(l, c->mimi_head_width, c->mimi_window, c->codebook_count, &m->codec);
+}
+
+static rnl_status find_image_ids(rnl_model *m, rnl_error *error) {
+    const bpe *text = m->source.text;
+    image_ids *ids = &m->image_ids;
+    if (!m->source.config.has_tower || text == NULL) return RNL_OK;
+    ids->begin = bpe_find_special(text, "<|image_start|>");
+    ids->end = bpe_find_special(text, "<|image_end|>");
+    ids->thumbnail = bpe_find_special(text, "<|img_thumbnail|>");
+    bool whole = ids->begin >= 0 && ids->end >= 0 && ids->thumbnail >= 0;
+    for (int row = 0; row < VIEWS_GRID_MAX; row++)
+        for (int col = 0; col < VIEWS_GRID_MAX; col++) {
+            char name[32];
+            (void)snprintf(name, sizeof name, "<|img_row_%d_col_%d|>", row + 1, col + 1);
+            ids->tiles[row][col] = bpe_find_special(text, name);
+            whole = whole && ids->tiles[row][col] >= 0;
+        }
+    if (whole) return RNL_OK;
+    return status_fail(error, RNL_ERR_FORMAT,
+                       "%s: the vocabulary lacks <|image_start|>, <|image_end|>, "
+                       "<|img_thumbnail|> or a <|img_row_R_col_C|> as special tokens; it is not "
+                       "that of a vision model",
+                       m->path);
 }
 
 static rnl_status check_fit(const rnl_model *m, rnl_error *error) {
@@ -165,6 +194,7 @@ static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_con
     status = check_fit(m, error);
     if (status == RNL_OK && !m->exact) status = pack(m, config, error);
     if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
+    if (status == RNL_OK) status = find_image_ids(m, error);
     if (status == RNL_OK) measure(m);
     return status;
 }

@@ -12,6 +12,15 @@
 #include "tokenizer/chat.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/mel.h"
+#include "vision/projector.h"
+#include "vision/tower.h"
+
+/* The special tokens around the rows of a picture, by their text in the vocabulary; -1: it has none
+ * such. family.md 2.10. */
+typedef struct image_ids {
+    int32_t begin, end, thumbnail;
+    int32_t tiles[VIEWS_GRID_MAX][VIEWS_GRID_MAX]; /* by row and column, from 0 */
+} image_ids;
 
 struct rnl_model {
     source source; /* files, canonical tensors, configuration, vocabulary */
@@ -24,6 +33,9 @@ struct rnl_model {
     mel_weights mel; /* with config.has_encoder, as the next two */
     encoder_weights encoder;
     adapter_weights adapter;
+    tower_weights tower; /* with config.has_tower, as the next two */
+    projector_weights projector;
+    image_ids image_ids;
     depth_weights depth; /* with config.codebook_count > 0 */
     codec_weights codec; /* kind CODEC_NONE without sound */
     int64_t col_max;     /* widest matrix: the panel scratch of a session */

@@ -7,10 +7,10 @@ static const struct {
     const char *prefix;
     model_part part;
 } rows[] = {
-    {"a.", PART_ENCODER},   {"mm.a.", PART_ENCODER},
-    {"depth", PART_DEPTH},  {"audio_embedding.", PART_DEPTH},
-    {"detok.", PART_CODEC}, {"emb.emb.", PART_CODEC},
-    {"istft.", PART_CODEC}, {"mimi.", PART_CODEC},
+    {"a.", PART_ENCODER},   {"mm.a.", PART_ENCODER},  {"v.", PART_TOWER},
+    {"mm.", PART_TOWER},    {"depth", PART_DEPTH},    {"audio_embedding.", PART_DEPTH},
+    {"detok.", PART_CODEC}, {"emb.emb.", PART_CODEC}, {"istft.", PART_CODEC},
+    {"mimi.", PART_CODEC},
 };
 
 model_part part_of(const char *name) {
@@ -20,6 +20,7 @@ model_part part_of(const char *name) {
 }
 
 const char *part_name(model_part part) {
-    static const char *const names[PART_COUNT] = {"backbone", "encoder", "depthformer", "codec"};
+    static const char *const names[PART_COUNT] = {"backbone", "encoder", "tower", "depthformer",
+                                                  "codec"};
     return names[part];
 }

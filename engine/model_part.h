@@ -5,6 +5,7 @@
 typedef enum model_part {
     PART_BACKBONE,
     PART_ENCODER, /* the adapter included */
+    PART_TOWER,   /* the projector included */
     PART_DEPTH,   /* the depthformer, and the embeddings of what it says */
     PART_CODEC,   /* codes to samples: both detokenizers */
     PART_COUNT

@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "engine/packed_file.h"
 #include "engine/source.h"
+#include "engine/vision_config.h"
 #include "stack/kind.h"
 #include "tokenizer/bpe_file.h"
 
@@ -45,6 +46,12 @@ static rnl_status add_tensor(source *s, const gguf *g, size_t index, const char 
                              rnl_error *error) {
     tensor t = *gguf_tensor(g, index);
     if (is_unused(name)) return RNL_OK;
+    /* A kernel of the tower over channels, rows and columns of a patch is a matrix. */
+    if (strcmp(name, "v.patch_embd.weight") == 0 && t.rank == 4) {
+        t.shape[1] *= t.shape[2] * t.shape[3]; /* their product fits, or the file was refused */
+        t.shape[2] = t.shape[3] = 1;
+        t.rank = 2;
+    }
     const rnl_status status = packed_file_read(g, &t, error);
     if (status != RNL_OK) return status;
     t.name = name;
@@ -142,10 +149,11 @@ static rnl_status need_key(const gguf *g, const char *key, int64_t min, int64_t 
 
 static rnl_status read_encoder(source *s, const gguf *g, rnl_error *error) {
     model_config *c = &s->config;
+    if (vision_is_in_gguf(g)) return vision_read_gguf(c, g, error);
     if (!key_is(g, "clip.projector_type", "lfm2a"))
         return status_fail(error, RNL_ERR_UNSUPPORTED,
-                           "%s: this is not the encoder of an LFM2-Audio model "
-                           "(clip.projector_type is not lfm2a)",
+                           "%s: this is not the encoder of an LFM2-Audio or LFM2-VL model "
+                           "(clip.projector_type is neither lfm2a nor lfm2)",
                            gguf_path(g));
     rnl_status status =
         need_key(g, "clip.audio.block_count", 1, 1024, &c->encoder_layer_count, error);

@@ -241,6 +241,32 @@ static rnl_status fold_batch_norm(source *s, const char *path, int layer, rnl_er
     return RNL_OK;
 }
 
+/* The kernel of the patches [width, 768], whose columns are (row, column, channel), as the files of
+ * every other layout have it: (channel, row, column). */
+static rnl_status turn_patches(source *s, const char *path, rnl_error *error) {
+    const tensor *raw = weights_find(s->w, "raw.v.patch_embd.weight");
+    enum { AREA = VIEWS_PATCH * VIEWS_PATCH, COLS = 3 * AREA };
+    const size_t element = raw != NULL ? quant_describe((uint32_t)raw->type)->block_size : 0;
+    if (raw == NULL || raw->foreign != NULL || raw->rank != 2 || raw->shape[1] != COLS ||
+        quant_describe((uint32_t)raw->type)->block_len != 1)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: tensor 'vision_tower...patch_embedding.weight' is missing or not "
+                           "[width, %d]; the file is damaged",
+                           path, COLS);
+    unsigned char *turned = malloc(raw->size);
+    if (turned == NULL || weights_own(s->w, turned, free) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    for (size_t row = 0; row < (size_t)raw->shape[0]; row++)
+        for (size_t at = 0; at < AREA; at++)
+            for (size_t channel = 0; channel < 3; channel++)
+                memcpy(turned + (row * COLS + channel * AREA + at) * element,
+                       raw->data + (row * COLS + at * 3 + channel) * element, element);
+    tensor t = *raw;
+    t.name = "v.patch_embd.weight";
+    t.data = turned;
+    return weights_add(s->w, &t, path, error);
+}
+
 static rnl_status add_vocabulary(source *s, const char *directory, rnl_error *error) {
     char path[PATH_CAP];
     (void)snprintf(path, sizeof path, "%s/tokenizer.json", directory);
@@ -268,6 +294,7 @@ rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
     if (status == RNL_OK && s->config.codebook_count > 0) status = add_codec(s, path, error);
     for (int i = 0; i < s->config.encoder_layer_count && status == RNL_OK; i++)
         status = fold_batch_norm(s, path, i, error);
+    if (status == RNL_OK && s->config.has_tower) status = turn_patches(s, path, error);
     if (status == RNL_OK) status = add_vocabulary(s, path, error);
     if (status != RNL_OK) return status;
     source_folder_name(path, s->config.name, sizeof s->config.name);

@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/status.h"
 #include "engine/source.h"
+#include "engine/vision_config.h"
 #include "stack/kind.h"
 
 enum { CONFIG_SIZE_CAP = 4 << 20, PATH_CAP = 4096 };
@@ -161,16 +162,21 @@ static void read_experts(reader *r, stack_config *c) {
     if (r->status == RNL_OK) r->status = stack_check(c, r->path, r->error);
 }
 
+static bool is_vision(const json *root) {
+    return json_get(root, "vision_config") != NULL;
+}
+
 /* Kinds of model that are known, and refused for now (the program's exit code 3). */
 static rnl_status refuse_others(const json *root, const char *path, rnl_error *error) {
     const json *architecture = json_at(json_get(root, "architectures"), 0);
     const json *type = json_get(root, "model_type");
-    if (string_has(architecture, "Vl") || string_is(type, "lfm2_vl") ||
-        string_is(type, "lfm2-vl") || json_get(root, "vision_config") != NULL)
-        return status_fail(error, RNL_ERR_UNSUPPORTED,
-                           "%s: this is an LFM2-VL vision model, which Runnel does not run; use an "
-                           "audio or text model",
-                           path);
+    if (is_vision(root) &&
+        string_is(json_get(json_get(root, "text_config"), "model_type"), "lfm2_moe"))
+        return status_fail(
+            error, RNL_ERR_UNSUPPORTED,
+            "%s: this is a vision model on a mixture of experts, which was never released and "
+            "which Runnel does not run",
+            path);
     if (architecture != NULL && !string_has(architecture, "Lfm2"))
         return status_fail(
             error, RNL_ERR_UNSUPPORTED,
@@ -232,7 +238,8 @@ static void read_quantisation(model_config *c, const json *object) {
         (void)snprintf(c->quantised_by, sizeof c->quantised_by, "MLX");
 }
 
-static rnl_status read_main(model_config *c, const json *root, const char *path, rnl_error *error) {
+static rnl_status read_main(model_config *c, const json *root, const char *directory,
+                            const char *path, rnl_error *error) {
     rnl_status status = refuse_others(root, path, error);
     if (status != RNL_OK) return status;
     reader top = {.object = root, .path = path, .section = "", .error = error};
@@ -243,6 +250,7 @@ static rnl_status read_main(model_config *c, const json *root, const char *path,
     const json *inner = json_get(root, "lfm");
     reader text = top;
     if (inner != NULL) text.object = inner, text.section = "lfm.";
+    if (is_vision(root)) text.object = json_get(root, "text_config"), text.section = "text_config.";
     read_quantisation(c, text.object);
     if (c->quantised_by[0] == '\0') read_quantisation(c, root);
     read_stack(&text, &c->backbone, false);
@@ -251,6 +259,7 @@ static rnl_status read_main(model_config *c, const json *root, const char *path,
     c->tied = read_bool(&text, KEYS("tie_embedding", "tie_word_embeddings"), experts);
     c->vocab_count = read_int(&text, KEYS("vocab_size"), 1, 1 << 24, -1);
     c->context_trained = read_int(&text, KEYS("max_position_embeddings"), 1, INT32_MAX, 128000);
+    if (text.status == RNL_OK && is_vision(root)) return vision_read_hf(c, root, directory, error);
     if (text.status != RNL_OK || inner == NULL) return text.status;
     read_audio(&top, c);
     return top.status;
@@ -281,7 +290,7 @@ rnl_status source_hf_config(model_config *c, const char *directory, rnl_error *e
             directory);
     json *root = NULL;
     rnl_status status = json_read(path, CONFIG_SIZE_CAP, &root, error);
-    if (status == RNL_OK) status = read_main(c, root, path, error);
+    if (status == RNL_OK) status = read_main(c, root, directory, path, error);
     json_destroy(&root);
     if (status != RNL_OK || c->codebook_count == 0) return status;
     return read_detokenizer(c, directory, error);

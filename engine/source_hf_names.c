@@ -68,6 +68,29 @@ static const name_rule main_rules[] = {
     {"depthformer.layers.*", "depthformer.layers.*"},
 };
 
+/* Below "vision_tower." and the level "vision_model." that not every program writes. The pooling
+ * head is of no use (family.md 2.6). The patch kernel gets another order in source_hf.c. */
+static const name_rule tower_rules[] = {
+    {"embeddings.patch_embedding.weight", "raw.v.patch_embd.weight"},
+    {"embeddings.patch_embedding.bias", "v.patch_embd.bias"},
+    {"embeddings.position_embedding.weight", "v.position_embd.weight"},
+    {"encoder.layers.#.layer_norm1.*", "v.blk.#.ln1.*"},
+    {"encoder.layers.#.layer_norm2.*", "v.blk.#.ln2.*"},
+    {"encoder.layers.#.self_attn.q_proj.*", "v.blk.#.attn_q.*"},
+    {"encoder.layers.#.self_attn.k_proj.*", "v.blk.#.attn_k.*"},
+    {"encoder.layers.#.self_attn.v_proj.*", "v.blk.#.attn_v.*"},
+    {"encoder.layers.#.self_attn.out_proj.*", "v.blk.#.attn_out.*"},
+    {"encoder.layers.#.mlp.fc1.*", "v.blk.#.ffn_up.*"},
+    {"encoder.layers.#.mlp.fc2.*", "v.blk.#.ffn_down.*"},
+    {"post_layernorm.*", "v.post_ln.*"},
+};
+
+static const name_rule projector_rules[] = {
+    {"layer_norm.*", "mm.input_norm.*"},
+    {"linear_1.*", "mm.1.*"},
+    {"linear_2.*", "mm.2.*"},
+};
+
 static const name_rule detokenizer_rules[] = {
     {"emb.emb.weight", "emb.emb.weight"},
     {"istft.window", "istft.window"},
@@ -143,8 +166,29 @@ static const char *after(const char *name, const char *prefix) {
     return strncmp(name, prefix, length) == 0 ? name + length : NULL;
 }
 
+/* A vision model's tensors (family.md 2.8): its tower, its projector, and where its text model
+ * begins. False: none of them. */
+static bool vision_name(const char *name, char *out, size_t cap) {
+    const char *rest = after(name, "model.");
+    if (rest == NULL) rest = name;
+    const char *part = after(rest, "vision_tower.");
+    if (part != NULL) {
+        const char *inner = after(part, "vision_model.");
+        return APPLY_ANY(tower_rules, inner != NULL ? inner : part, "", out, cap);
+    }
+    part = after(rest, "multi_modal_projector.");
+    if (part != NULL) return APPLY_ANY(projector_rules, part, "", out, cap);
+    part = after(rest, "language_model.");
+    if (part == NULL) return false;
+    const char *inner = after(part, "model.");
+    if (inner == NULL && strcmp(part, "lm_head.weight") == 0)
+        return APPLY_ANY(main_rules, part, "", out, cap);
+    return APPLY_ANY(stack_rules, inner != NULL ? inner : part, "", out, cap);
+}
+
 bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap) {
     if (part == HF_MIMI) return mimi_name(name, out, out_cap);
+    if (part == HF_MAIN && vision_name(name, out, out_cap)) return true;
     const char *prefix = part == HF_DETOKENIZER ? "detok." : "";
     const char *stack = after(name, "lfm.");
     if (stack == NULL && part == HF_MAIN) stack = after(name, "model.");

@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,13 +45,16 @@ npy npy_read(const char *path) {
     parse_shape(header, &a);
     void *data = calloc(a.count + 1, 4);
     assert_non_null(data);
-    assert_int_equal(fread(data, 4, a.count, f), a.count);
+    const bool bytes = strstr(header, "'|u1'") != NULL;
+    assert_int_equal(fread(data, bytes ? 1 : 4, a.count, f), a.count);
     if (strstr(header, "'<f4'") != NULL)
         a.f = data;
     else if (strstr(header, "'<i4'") != NULL)
         a.i = data;
+    else if (bytes)
+        a.u = data;
     else
-        fail_msg("%s: dtype is neither float32 nor int32", full);
+        fail_msg("%s: dtype is none of float32, int32, uint8", full);
     free(header);
     fclose(f);
     return a;
@@ -59,5 +63,6 @@ npy npy_read(const char *path) {
 void npy_free(npy *a) {
     free(a->f);
     free(a->i);
+    free(a->u);
     *a = (npy){0};
 }

@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 
-STAGES = ["vad", "tokenizer", "backbone", "detokenizer"]
+STAGES = ["vad", "tokenizer", "vision", "backbone", "detokenizer"]
 # Folder -> folders whose headers it may include. audio/ knows no model, so no stage either.
 MAY_INCLUDE = {
     "kernels": {"kernels"},

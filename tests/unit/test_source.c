@@ -55,6 +55,19 @@ static void names_become_canonical(void **state) {
         {HF_MAIN, "lfm.layers.1.ffn_norm.weight.more", NULL},
         {HF_MAIN, "lfm.layers.1.ffn_norm", NULL},
         {HF_MAIN, "vision_tower.patch.weight", NULL},
+        {HF_MAIN, "model.vision_tower.vision_model.encoder.layers.3.mlp.fc1.bias",
+         "v.blk.3.ffn_up.bias"},
+        {HF_MAIN, "vision_tower.encoder.layers.0.self_attn.out_proj.weight",
+         "v.blk.0.attn_out.weight"},
+        {HF_MAIN, "model.vision_tower.vision_model.embeddings.patch_embedding.weight",
+         "raw.v.patch_embd.weight"},
+        {HF_MAIN, "model.vision_tower.vision_model.head.probe", NULL},
+        {HF_MAIN, "multi_modal_projector.linear_1.bias", "mm.1.bias"},
+        {HF_MAIN, "model.multi_modal_projector.layer_norm.weight", "mm.input_norm.weight"},
+        {HF_MAIN, "model.language_model.layers.1.ffn_norm.weight", "blk.1.ffn_norm.weight"},
+        {HF_MAIN, "language_model.model.embed_tokens.weight", "token_embd.weight"},
+        {HF_MAIN, "language_model.lm_head.weight", "output.weight"},
+        {HF_DETOKENIZER, "model.language_model.layers.1.ffn_norm.weight", NULL},
         {HF_MAIN, "", NULL},
         {HF_DETOKENIZER, "lfm.embed_tokens.weight", NULL},
         {HF_DETOKENIZER, "lfm.layers.1.ffn_norm.weight", "detok.blk.1.ffn_norm.weight"},
@@ -277,9 +290,10 @@ static void other_kinds_of_model_are_named(void **state) {
     const struct {
         const char *text, *part;
     } kinds[] = {
-        {"{\"architectures\":[\"Lfm2VlForConditionalGeneration\"]}", "vision"},
-        {"{\"model_type\":\"lfm2-vl\"}", "vision"},
-        {"{\"vision_config\":{}}", "vision"},
+        {"{\"architectures\":[\"Lfm3VlForConditionalGeneration\"],\"vision_config\":{}}",
+         "Lfm3VlForConditionalGeneration"},
+        {"{\"vision_config\":{},\"text_config\":{\"model_type\":\"lfm2_moe\"}}",
+         "vision model on a mixture"},
         {"{\"architectures\":[\"LlamaForCausalLM\"]}", "LlamaForCausalLM"},
     };
     static model_config c;
