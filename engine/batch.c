@@ -29,6 +29,7 @@ static rnl_status check_config(const rnl_batch_config *c, rnl_error *error) {
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
         {"session_cap", c->session_cap, 1, 1024},
         {"oversubscribe", c->oversubscribe, 1, 100},
+        {"image_views_max", c->image_views_max, 0, RNL_IMAGE_VIEWS_CAP},
     };
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
@@ -38,7 +39,8 @@ static pass_config pass_of(const rnl_batch_config *c) {
                          .row_cap = c->row_cap,
                          .decision_cap = c->decision_cap,
                          .context_cap = c->context_cap,
-                         .clip_seconds_max = c->clip_seconds_max};
+                         .clip_seconds_max = c->clip_seconds_max,
+                         .image_views_max = c->image_views_max};
 }
 
 static void layout(rnl_batch *b, arena *a) {

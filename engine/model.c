@@ -244,6 +244,7 @@ void rnl_model_get_info(const rnl_model *model, rnl_model_info *info) {
                              .codec = codec_name(c->codec),
                              .takes_audio = c->has_encoder,
                              .gives_audio = c->codec != CODEC_NONE,
+                             .takes_images = c->has_tower,
                              .layer_count = c->backbone.layer_count,
                              .width = c->backbone.width,
                              .vocab_count = c->vocab_count,

@@ -13,6 +13,7 @@
 #include "tokenizer/encoder.h"
 #include "tokenizer/mel.h"
 #include "vision/projector.h"
+#include "vision/resize.h"
 #include "vision/tower.h"
 
 /* The special tokens around the rows of a picture, by their text in the vocabulary; -1: it has none

@@ -6,7 +6,13 @@
 #include "core/checked.h"
 #include "core/status.h"
 
-typedef enum pass_region { PASS_TOKENIZER, PASS_BACKBONE, PASS_CODEC, PASS_SCRATCH } pass_region;
+typedef enum pass_region {
+    PASS_TOKENIZER,
+    PASS_VISION,
+    PASS_BACKBONE,
+    PASS_CODEC,
+    PASS_SCRATCH
+} pass_region;
 enum { PASS_REGION_COUNT = PASS_SCRATCH + 1 };
 
 static void layout_tokenizer(pass *p, arena *a) {
@@ -20,6 +26,16 @@ static void layout_tokenizer(pass *p, arena *a) {
     encoder_layout(&p->encoder, &m->encoder, mel_frame_cap(&mel), p->config.thread_count, a);
     adapter_layout(&p->adapter, &m->adapter, a);
     p->resampled = arena_take(a, PASS_BLOCK, sizeof(float));
+}
+
+static void layout_vision(pass *p, arena *a) {
+    const rnl_model *m = p->model;
+    if (!m->source.config.has_tower || p->config.image_views_max == 0) return;
+    const int rows = views_rows_max(&m->source.config.views);
+    const int area = rows * VIEWS_CELL * VIEWS_CELL; /* config.token_max keeps it in an int */
+    resize_layout(&p->resize, area / VIEWS_CELL, area, a);
+    tower_layout(&p->tower, &m->tower, 4 * rows, p->config.thread_count, a);
+    projector_layout(&p->projector, &m->projector, a);
 }
 
 static void layout_codec(pass *p, arena *a) {
@@ -72,6 +88,7 @@ static void layout_scratch(pass *p, arena *a) {
 
 static void layout(pass *p, arena *regions) {
     layout_tokenizer(p, &regions[PASS_TOKENIZER]);
+    layout_vision(p, &regions[PASS_VISION]);
     layout_backbone(p, &regions[PASS_BACKBONE]);
     layout_codec(p, &regions[PASS_CODEC]);
     layout_scratch(p, &regions[PASS_SCRATCH]);
@@ -101,6 +118,7 @@ rnl_status pass_plan(const rnl_model *m, const pass_config *config, rnl_memory_p
     const struct {
         size_t *field, size;
     } parts[] = {{&plan->tokenizer, regions[PASS_TOKENIZER].size_used},
+                 {&plan->vision, regions[PASS_VISION].size_used},
                  {&plan->backbone, regions[PASS_BACKBONE].size_used},
                  {&plan->detokenizer, regions[PASS_CODEC].size_used},
                  {&plan->scratch, regions[PASS_SCRATCH].size_used},

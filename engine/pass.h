@@ -20,6 +20,7 @@ typedef struct pass_config {
     int decision_cap; /* most decisions of a pass, of tokens and of frames */
     int context_cap;  /* of the longest of its sessions */
     double clip_seconds_max;
+    int image_views_max; /* 0: no pictures */
     bool rounds; /* what is prefilled may be rounded to BF16 (compute.brains): for a session of its
                   * own. Clips are encoded one by one and may always be */
 } pass_config;
@@ -45,7 +46,10 @@ typedef struct pass {
 
     encoder_state encoder; /* with an encoder: of one clip at a time */
     adapter_state adapter;
-    const rnl_session *encoding; /* whose clip it is, or NULL */
+    resize_state resize; /* with a tower, and image_views_max above 0, as the next two */
+    tower_state tower;   /* of one view at a time */
+    projector_state projector;
+    const rnl_session *encoding; /* whose clip or view it is, or NULL */
     float *resampled;            /* [PASS_BLOCK] */
 
     stack_work backbone;

@@ -12,18 +12,17 @@ static size_t width_of(const pass *p) {
 
 /* ---- Encoder ---- */
 
-/* A block of the encoder. A clip is encoded whole, all of it in one way, so it may be rounded to
- * BF16. */
+/* A piece of work at a clip or a picture. Either is encoded whole, all of it in one way, so it may
+ * be rounded to BF16. */
 static rnl_status encode(pass *p, rnl_session *s) {
     compute c = p->compute;
     c.brains = true;
     if (p->encoding != NULL && p->encoding != s) return RNL_AGAIN;
-    if (p->encoding == NULL) encoder_begin(&p->encoder, mel_frames(&s->mel), s->encode_frame_count);
+    const bool begins = p->encoding == NULL;
     p->encoding = s;
-    if (encoder_step(&p->encoder, &c) == RNL_OK) return RNL_OK;
-    adapter_forward(&p->adapter, &c, encoder_output(&p->encoder), s->encode_count,
-                    s->embeddings + (size_t)s->encode_at * width_of(p));
-    session_drop_encoding(s);
+    const rnl_status status = s->percept->step(p, s, &c, begins);
+    if (status == RNL_AGAIN) p->encoding = NULL;
+    if (status == RNL_DONE) session_drop_encoding(s);
     return RNL_OK;
 }
 

@@ -24,6 +24,7 @@ static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
         {"snapshot_cap", c->snapshot_cap, 0, 64},
         {"step_positions", c->step_positions, 1, 512},
+        {"image_views_max", c->image_views_max, 0, RNL_IMAGE_VIEWS_CAP},
         {"kv_cache", c->kv_cache, RNL_KV_DEFAULT, RNL_KV_Q8_0},
     };
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
@@ -94,6 +95,7 @@ static void layout(rnl_session *s, arena *regions) {
     layout_live(s, regions);
     layout_history(s, &regions[REGION_HISTORY]);
     layout_tokenizer(s, &regions[REGION_TOKENIZER]);
+    session_layout_picture(s, &regions[REGION_VISION]);
 }
 
 /* Adds the regions up; the slots follow them. */
@@ -102,11 +104,12 @@ static rnl_status plan_regions(const arena *regions, const rnl_session_config *c
     *plan = (rnl_memory_plan){.kv_cache = regions[REGION_KV].size_used,
                               .history = regions[REGION_HISTORY].size_used,
                               .tokenizer = regions[REGION_TOKENIZER].size_used,
+                              .vision = regions[REGION_VISION].size_used,
                               .scratch = regions[REGION_KEPT].size_used};
     bool fits =
         checked_mul(regions[REGION_KEPT].size_used, (size_t)c->snapshot_cap, &plan->snapshots);
-    const size_t parts[] = {plan->kv_cache, plan->history, plan->tokenizer, plan->scratch,
-                            plan->snapshots};
+    const size_t parts[] = {plan->kv_cache, plan->history, plan->tokenizer,
+                            plan->vision,   plan->scratch, plan->snapshots};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         fits = fits && checked_add(plan->total, parts[i], &plan->total);
     for (int i = 0; i < REGION_COUNT; i++) fits = fits && !regions[i].overflowed;
@@ -136,6 +139,7 @@ static pass_config own_pass(const rnl_session_config *c) {
                          .decision_cap = 1,
                          .context_cap = c->context_cap,
                          .clip_seconds_max = c->clip_seconds_max,
+                         .image_views_max = c->image_views_max,
                          .rounds = true};
 }
 
@@ -234,6 +238,9 @@ rnl_status session_plan_in(const rnl_model *model, const pass *p, const rnl_sess
                              "context_cap %d or clip_seconds_max %g is over the batch's, %d and %g",
                              s.config.context_cap, s.config.clip_seconds_max, p->config.context_cap,
                              p->config.clip_seconds_max);
+    if (status == RNL_OK && s.config.image_views_max > p->config.image_views_max)
+        status = status_fail(error, RNL_ERR_ARGUMENT, "image_views_max %d is over the batch's, %d",
+                             s.config.image_views_max, p->config.image_views_max);
     return status == RNL_OK ? measure(&s, regions, plan, error) : status;
 }
 
@@ -328,8 +335,9 @@ static rnl_status check_slot(const rnl_session *s, int slot, rnl_error *error) {
         return status_fail(error, RNL_ERR_ARGUMENT, "snapshot slot %d is outside 0 to %d", slot,
                            s->config.snapshot_cap - 1);
     if (s->failed || s->encoding)
-        return status_fail(error, RNL_ERR_STATE,
-                           "no snapshot while a clip is being encoded; step until it is done");
+        return status_fail(
+            error, RNL_ERR_STATE,
+            "no snapshot while a clip or picture is being encoded; step until it is done");
     if (s->clip_open && s->clip_rate != RNL_RATE_IN)
         return status_fail(error, RNL_ERR_STATE,
                            "no snapshot inside a clip at %d Hz; push it at %d Hz", s->clip_rate,

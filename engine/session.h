@@ -5,6 +5,7 @@
  *     session.c         create, plan, reset, snapshots
  *     session_history.c positions: appended, dropped, the end of a reply
  *     session_input.c   text and clips -> positions of the history
+ *     session_picture.c pictures -> positions of the history
  *     session_step.c    encode, prefill, generate, by a pass (pass.h)
  *     session_rewind.c  the reply cut back to what was heard
  *     session_output.c  text and samples of the reply, waiting to be pulled */
@@ -15,6 +16,7 @@
 #include "core/resample.h"
 #include "core/utf8.h"
 #include "engine/pass.h"
+#include "engine/percept.h"
 
 enum {
     SESSION_TEXT_CAP = 4096,  /* bytes of text waiting to be pulled, besides the longest token */
@@ -29,6 +31,7 @@ typedef enum session_region {
     REGION_KV,        /* keys and values of the backbone: append-only */
     REGION_HISTORY,   /* embeddings of every position, emitted tokens: append-only */
     REGION_TOKENIZER, /* clip and mel: not while a snapshot is taken */
+    REGION_VISION,    /* the views of a picture, likewise */
     REGION_COUNT
 } session_region;
 
@@ -86,6 +89,13 @@ typedef struct session_mark {
     unsigned char *fixed; /* [fixed_size] */
 } session_mark;
 
+/* The picture that is being encoded. */
+typedef struct session_picture {
+    views views;
+    int view;        /* the one at work, or next */
+    uint8_t *pixels; /* the views' bytes one after the other; NULL: no room for pictures */
+} session_picture;
+
 struct rnl_session {
     rnl_model *model;
     rnl_session_config config;
@@ -112,10 +122,13 @@ struct rnl_session {
     mel_state mel;
     bool clip_open;
     int clip_rate;
-    size_t clip_count; /* samples pushed, at clip_rate */
-    bool encoding;     /* rows [encode_at, + encode_count) of the history wait for the encoder */
+    size_t clip_count;      /* samples pushed, at clip_rate */
+    int encode_frame_count; /* mel frames of the clip that is being encoded */
+
+    bool encoding;               /* positions [encode_at, + encode_count) of the history wait for */
+    const percept_kind *percept; /* what this makes of a clip or a picture */
     int encode_at, encode_count;
-    int encode_frame_count; /* mel frames of that clip */
+    session_picture picture;
 
     /* History. */
     float *embeddings;       /* [context_cap, width] input of every position */
@@ -148,7 +161,7 @@ const generate *session_loop(const rnl_session *s);
 int session_waiting(const rnl_session *s);
 /* The end of the reply: what is held back into the queues, the closing of its turn. */
 void session_finish_reply(rnl_session *s);
-/* Its clip, if one is being encoded, is not waited for any more. */
+/* Its clip or picture, if one is being encoded, is not waited for any more. */
 void session_drop_encoding(rnl_session *s);
 
 /* session_history.c */
@@ -180,7 +193,12 @@ float *session_append(rnl_session *s, int32_t id);
 /* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */
 void session_close_reply(rnl_session *s);
 
+/* session_picture.c */
+void session_layout_picture(rnl_session *s, arena *a);
+
 /* session_input.c */
+/* RNL_OK where content can be added: not while a reply is being generated, or after a failure. */
+RNL_MUST_USE rnl_status session_check_content(const rnl_session *s, rnl_error *error);
 /* Positions that a clip of so many samples at RNL_RATE_IN takes. */
 int session_clip_positions(int64_t sample_count);
 

@@ -8,7 +8,7 @@
 #include "core/status.h"
 #include "engine/session.h"
 
-static rnl_status check_content(const rnl_session *s, rnl_error *error) {
+rnl_status session_check_content(const rnl_session *s, rnl_error *error) {
     if (s->failed)
         return status_fail(error, RNL_ERR_STATE,
                            "the session failed earlier; only reset or destroy it");
@@ -25,7 +25,7 @@ static rnl_status check_content(const rnl_session *s, rnl_error *error) {
 }
 
 rnl_status rnl_session_reserve(rnl_session *s, int position_count, rnl_error *error) {
-    const rnl_status status = check_content(s, error);
+    const rnl_status status = session_check_content(s, error);
     if (status != RNL_OK) return status;
     if (position_count < 0)
         return status_fail(error, RNL_ERR_ARGUMENT, "position_count %d of reserve is negative",
@@ -47,7 +47,7 @@ static rnl_status add_text(rnl_session *s, rnl_role role, const char *text, size
 
 rnl_status rnl_session_add_text(rnl_session *s, rnl_role role, const char *text, size_t size,
                                 rnl_error *error) {
-    rnl_status status = check_content(s, error);
+    rnl_status status = session_check_content(s, error);
     if (status != RNL_OK) return status;
     if ((int)role < RNL_ROLE_SYSTEM || (int)role > RNL_ROLE_ASSISTANT || (text == NULL && size > 0))
         return status_fail(error, RNL_ERR_ARGUMENT, "role or text of add_text is not valid");
@@ -98,7 +98,7 @@ static rnl_status too_long(const rnl_session *s, rnl_error *error) {
 
 rnl_status rnl_session_push_audio(rnl_session *s, const float *samples, size_t count, int rate,
                                   rnl_error *error) {
-    rnl_status status = check_content(s, error);
+    rnl_status status = session_check_content(s, error);
     if (status == RNL_OK) status = check_samples(s, samples, count, rate, error);
     if (status != RNL_OK) return status;
     const size_t before = s->clip_open ? s->clip_count : 0;
@@ -159,6 +159,7 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     status = session_ensure_room(&d, (size_t)rows, error);
     if (status != RNL_OK) return status;
     session_accept(&d);
+    s->percept = &percept_clip;
     s->encode_at = s->live->position_count;
     s->encode_count = rows;
     s->encode_frame_count = mel_frame_count(&s->mel);
@@ -167,12 +168,24 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     return RNL_OK;
 }
 
+/* A block of the encoder. */
+static rnl_status step_clip(pass *p, rnl_session *s, const compute *c, bool begins) {
+    if (begins) encoder_begin(&p->encoder, mel_frames(&s->mel), s->encode_frame_count);
+    if (encoder_step(&p->encoder, c) == RNL_OK) return RNL_OK;
+    const size_t width = (size_t)backbone_width(&p->model->backbone);
+    adapter_forward(&p->adapter, c, encoder_output(&p->encoder), s->encode_count,
+                    s->embeddings + (size_t)s->encode_at * width);
+    return RNL_DONE;
+}
+
+const percept_kind percept_clip = {.name = "clip", .step = step_clip};
+
 rnl_status rnl_session_add_audio(rnl_session *s, const float *samples, size_t count, int rate,
                                  rnl_error *error) {
     if (s->clip_open)
         return status_fail(error, RNL_ERR_STATE,
                            "a clip is open; end or cancel it before adding another");
-    rnl_status status = check_content(s, error);
+    rnl_status status = session_check_content(s, error);
     if (status == RNL_OK) status = check_samples(s, samples, count, rate, error);
     if (status == RNL_OK && s->encoding) return RNL_AGAIN;
     if (status == RNL_OK) status = rnl_session_push_audio(s, samples, count, rate, error);
@@ -239,7 +252,7 @@ static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
 }
 
 rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_error *error) {
-    rnl_status status = check_content(s, error);
+    rnl_status status = session_check_content(s, error);
     if (status == RNL_OK) status = check_turn(s, turn, error);
     if (status == RNL_OK && s->clip_open) status = rnl_session_end_audio(s, error);
     if (status != RNL_OK) return status;

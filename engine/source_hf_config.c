@@ -251,6 +251,8 @@ static rnl_status read_main(model_config *c, const json *root, const char *direc
     reader text = top;
     if (inner != NULL) text.object = inner, text.section = "lfm.";
     if (is_vision(root)) text.object = json_get(root, "text_config"), text.section = "text_config.";
+    c->text_run = 6; /* of audio models: read_audio */
+    c->audio_run = 12;
     read_quantisation(c, text.object);
     if (c->quantised_by[0] == '\0') read_quantisation(c, root);
     read_stack(&text, &c->backbone, false);

@@ -1,7 +1,8 @@
 # Sourced by ./demo and ./test: which Debian 12 packages each needs.
 packages_build=(gcc libc6-dev make cmake pkg-config libfftw3-dev libsamplerate0-dev libjansson-dev
     libsndfile1-dev libflac-dev libvorbis-dev libmpg123-dev libopusenc-dev libopus-dev
-    libspeexdsp-dev portaudio19-dev libcurl4-openssl-dev libssl-dev ca-certificates)
+    libspeexdsp-dev portaudio19-dev libpng-dev libjpeg62-turbo-dev libwebp-dev
+    libcurl4-openssl-dev libssl-dev ca-certificates)
 packages_test=(g++ openssl libcmocka-dev libsimde-dev clang-format python3 pulseaudio
     pulseaudio-utils libasound2-plugins ffmpeg)
 packages_fuzz=(clang libclang-rt-14-dev) # libFuzzer
@@ -11,4 +12,5 @@ packages_arm=(gcc-aarch64-linux-gnu libc6-dev make cmake pkg-config python3 qemu
 # Unpacked by tools/make_arm_sysroot.sh; the libraries of packages_build and packages_test.
 packages_arm_libraries=(libc6-dev libfftw3-dev libsamplerate0-dev libjansson-dev libsndfile1-dev
     libflac-dev libvorbis-dev libmpg123-dev libopusenc-dev libopus-dev libspeexdsp-dev
-    portaudio19-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
+    portaudio19-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libcurl4-openssl-dev libssl-dev
+    libcmocka-dev)

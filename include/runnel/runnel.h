@@ -66,9 +66,10 @@ RNL_API const char *rnl_status_name(rnl_status status);
 RNL_API const char *rnl_status_text(rnl_status status);
 
 enum {
-    RNL_RATE_IN = 16000,   /* Hz: what the audio tokenizer works at */
-    RNL_RATE_OUT = 24000,  /* Hz: what rnl_session_pull_samples gives */
-    RNL_CODEBOOK_CAP = 32, /* most codes of one frame */
+    RNL_RATE_IN = 16000,       /* Hz: what the audio tokenizer works at */
+    RNL_RATE_OUT = 24000,      /* Hz: what rnl_session_pull_samples gives */
+    RNL_CODEBOOK_CAP = 32,     /* most codes of one frame */
+    RNL_IMAGE_VIEWS_CAP = 101, /* views of a picture */
     RNL_THREAD_CAP = 64
 };
 
@@ -107,7 +108,8 @@ typedef struct rnl_tuning {
 RNL_API rnl_tuning rnl_tuning_default(void);
 
 typedef struct rnl_model_config {
-    const char *mmproj_path;    /* encoder GGUF; NULL (default): found beside the first file */
+    const char
+        *mmproj_path; /* encoder or tower GGUF; NULL (default): found beside the first file */
     const char *vocoder_path;   /* depthformer GGUF; NULL: likewise */
     const char *tokenizer_path; /* detokenizer GGUF; NULL: likewise */
     bool exact;                 /* float32 inputs and KV cache in every product: what meets the
@@ -132,7 +134,7 @@ RNL_API rnl_model_config rnl_model_config_default(void);
 /* Opens a model: a GGUF bundle, the first file of an official GGUF set, or a Hugging Face
  * directory. Weights are mapped, not read; the files must not shrink while the model lives
  * (touching what is gone raises SIGBUS). config may be NULL (defaults).
- * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED (vision), RNL_ERR_MEMORY,
+ * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED, RNL_ERR_MEMORY,
  * RNL_ERR_ARGUMENT: this machine has no such level; a tuning or thread_count out of its range. */
 RNL_API RNL_MUST_USE rnl_status rnl_model_open(const char *path, const rnl_model_config *config,
                                                rnl_model **model, rnl_error *error);
@@ -153,6 +155,7 @@ typedef struct rnl_model_info {
     const char *codec;   /* "lfm", "mimi" or "none" */
     bool takes_audio;    /* has an audio encoder */
     bool gives_audio;    /* has a depthformer and a codec */
+    bool takes_images;   /* has a vision tower */
     int layer_count;     /* backbone */
     int width;           /* backbone */
     int vocab_count;     /* rows of the text embedding */
@@ -198,10 +201,13 @@ typedef struct rnl_session_config {
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
     int step_positions;      /* of a prefill in one step at most: [1, 512], default 128. More are
                               * faster as a whole, fewer keep a step short; no bit depends on it */
-    size_t memory_size_max;  /* bytes of session memory allowed, default SIZE_MAX (no limit) */
-    uint64_t seed;           /* of the sampler, any value, default 0 */
-    rnl_kv_cache kv_cache;   /* default RNL_KV_DEFAULT; Q8_0 needs heads of 32, 64, ... values */
-    bool drop_oldest_turns;  /* a full context drops the oldest turns, a question with its answers
+    int image_views_max;    /* views of a picture at most, for which room is made: [0, 101], default
+                              * 0: no pictures. rnl_image_views_max says how many the model's
+                              * pictures can have. Nothing to a model that takes none */
+    size_t memory_size_max; /* bytes of session memory allowed, default SIZE_MAX (no limit) */
+    uint64_t seed;          /* of the sampler, any value, default 0 */
+    rnl_kv_cache kv_cache;  /* default RNL_KV_DEFAULT; Q8_0 needs heads of 32, 64, ... values */
+    bool drop_oldest_turns; /* a full context drops the oldest turns, a question with its answers
                               * (never the system prompt), instead of refusing; default false */
 } rnl_session_config;
 
@@ -212,6 +218,7 @@ typedef struct rnl_memory_plan {
     size_t kv_cache;    /* attention keys and values */
     size_t history;     /* embeddings of the conversation, emitted tokens */
     size_t tokenizer;   /* clip, mel, encoder */
+    size_t vision;      /* a picture's views, tower */
     size_t backbone;    /* backbone and depthformer working memory */
     size_t detokenizer; /* codec state and working memory */
     size_t snapshots;   /* all slots */
@@ -241,8 +248,9 @@ RNL_API void rnl_session_reset(rnl_session *session);
  * With drop_oldest_turns that is said only of what would not fit either if the conversation had
  * just begun: the system prompt and the question under way stay, of the others the oldest go, each
  * with its answers.
- * Clips are encoded one at a time, by rnl_session_step. While one is (RNL_STAGE_ENCODE), what would
- * end another gives RNL_AGAIN and does nothing: step, then call again. Only push goes on. */
+ * Clips and pictures are encoded one at a time, by rnl_session_step. While one is
+ * (RNL_STAGE_ENCODE), what would end or add another gives RNL_AGAIN and does nothing: step, then
+ * call again. Only push goes on. */
 
 typedef enum rnl_role { RNL_ROLE_SYSTEM, RNL_ROLE_USER, RNL_ROLE_ASSISTANT } rnl_role;
 
@@ -273,6 +281,40 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_push_audio(rnl_session *session, con
                                                        size_t count, int rate, rnl_error *error);
 RNL_API RNL_MUST_USE rnl_status rnl_session_end_audio(rnl_session *session, rnl_error *error);
 RNL_API void rnl_session_cancel_audio(rnl_session *session);
+
+/* How a picture is looked at. A picture becomes one view, or, when it is large, tiles and a view of
+ * the whole; a view takes a position of the conversation for each 32 x 32 pixels of it. */
+typedef struct rnl_image_config {
+    int token_min, token_max; /* positions of a view of the whole: [1, token_max], [1, 4 times the
+                               * model's]; defaults: the model's, 64 and 256 as released */
+    bool splits;              /* large pictures into tiles; default: as the model does */
+} rnl_image_config;
+/* Of a model that takes_images. */
+RNL_API rnl_image_config rnl_image_config_default(const rnl_model *model);
+
+/* What a picture takes. */
+typedef struct rnl_image_plan {
+    int view_count;
+    int position_count; /* with the marks around and between the views */
+} rnl_image_plan;
+/* config NULL: the default. RNL_ERR_UNSUPPORTED: the model takes no pictures; RNL_ERR_ARGUMENT:
+ * config out of its ranges; RNL_ERR_DATA: a side outside 1 to 65535 pixels; RNL_ERR_TOO_LONG: so
+ * long a stripe that one view would be beyond 4 times the model's token_max. */
+RNL_API RNL_MUST_USE rnl_status rnl_model_image_plan(const rnl_model *model, int width, int height,
+                                                     const rnl_image_config *config,
+                                                     rnl_image_plan *plan, rnl_error *error);
+/* The views of any picture of this model at most; 0 for one that takes none. */
+RNL_API int rnl_image_views_max(const rnl_model *model);
+
+/* Adds a picture to the user's turn, where it stands among texts and clips. pixels [height rows of
+ * stride bytes, width, 3]: R, G, B, row 0 on top; looked at during the call only, which resizes
+ * them (some 10 ms a megapixel). The errors of rnl_model_image_plan, and RNL_ERR_ARGUMENT: pixels
+ * NULL, stride below 3 * width; RNL_ERR_STATE: image_views_max is 0; RNL_ERR_TOO_LONG: more views
+ * than that. A clip that is open is ended first. RNL_AGAIN: see above. */
+RNL_API RNL_MUST_USE rnl_status rnl_session_add_image(rnl_session *session, const uint8_t *pixels,
+                                                      int width, int height, size_t stride,
+                                                      const rnl_image_config *config,
+                                                      rnl_error *error);
 
 /* -- Generation. */
 
@@ -307,11 +349,11 @@ RNL_API rnl_turn_config rnl_turn_config_default(const rnl_model *model, rnl_mode
 RNL_API RNL_MUST_USE rnl_status rnl_session_begin(rnl_session *session, const rnl_turn_config *turn,
                                                   rnl_error *error);
 
-/* A bounded piece of work: a block of the encoder, up to step_positions of a prefill, or one
- * position with its frame. Also valid before begin: it then encodes and prefills what was added.
- * RNL_OK: more waits. RNL_AGAIN: text or samples must be pulled first. RNL_DONE: nothing to do; the
- * reply, if one was begun, is complete. Negative: the reply is lost, only reset or destroy
- * (RNL_ERR_FORMAT: the weights give values that are not numbers). */
+/* A bounded piece of work: a block of the encoder or a layer of the tower, up to step_positions of
+ * a prefill, or one position with its frame. Also valid before begin: it then encodes and prefills
+ * what was added. RNL_OK: more waits. RNL_AGAIN: text or samples must be pulled first. RNL_DONE:
+ * nothing to do; the reply, if one was begun, is complete. Negative: the reply is lost, only reset
+ * or destroy (RNL_ERR_FORMAT: the weights give values that are not numbers). */
 RNL_API RNL_MUST_USE rnl_status rnl_session_step(rnl_session *session, rnl_error *error);
 
 /* What the next step works at. */
@@ -383,10 +425,10 @@ RNL_API int rnl_session_position_count(const rnl_session *session);
 
 /* Keeps or brings back the whole state of the conversation; slot in [0, snapshot_cap). A clip that
  * is open at RNL_RATE_IN belongs to it: a guessed end of speech can be taken back, and the clip
- * goes on. Not inside a clip of another rate or while a clip is being encoded (RNL_ERR_STATE), nor
- * after reset, dropped turns or, for an open clip, the beginning of another clip have made the slot
- * invalid (RNL_ERR_STATE). Restoring makes slots with later states invalid. Cheap: copies the small
- * states, not the KV cache. */
+ * goes on. Not inside a clip of another rate or while anything is being encoded (RNL_ERR_STATE),
+ * nor after reset, dropped turns or, for an open clip, the beginning of another clip have made the
+ * slot invalid (RNL_ERR_STATE). Restoring makes slots with later states invalid. Cheap: copies the
+ * small states, not the KV cache. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_snapshot(rnl_session *session, int slot,
                                                      rnl_error *error);
 RNL_API RNL_MUST_USE rnl_status rnl_session_restore(rnl_session *session, int slot,

@@ -46,6 +46,8 @@ typedef struct rnl_batch_config {
     int session_cap;         /* sessions and live loops of it: [1, 1024], default 64 */
     double oversubscribe;    /* conversations that rnl_batch_admits lets in for each that can speak
                               * at once, since not all do: [1, 100], default 2 */
+    int image_views_max;     /* views of a picture of a session: as there, default 0. One view is
+                              * encoded at a time: this memory exists once */
     size_t memory_size_max;  /* bytes of working memory allowed, default SIZE_MAX (no limit) */
 } rnl_batch_config;
 
@@ -64,9 +66,10 @@ RNL_API RNL_MUST_USE rnl_status rnl_batch_create(rnl_model *model, const rnl_bat
 RNL_API void rnl_batch_destroy(rnl_batch **batch);
 
 /* A session that computes with the batch; destroyed as any other, before the batch. Of config,
- * thread_count and step_positions are the batch's. RNL_ERR_ARGUMENT also when context_cap or
- * clip_seconds_max are over the batch's; RNL_ERR_BUDGET also when session_cap are there. Nothing is
- * allocated by it or the batch afterwards. rnl_session_step is a pass over this session alone. */
+ * thread_count and step_positions are the batch's. RNL_ERR_ARGUMENT also when context_cap,
+ * clip_seconds_max or image_views_max are over the batch's; RNL_ERR_BUDGET also when session_cap are
+ * there. Nothing is allocated by it or the batch afterwards. rnl_session_step is a pass over this
+ * session alone. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_create_in(rnl_batch *batch,
                                                       const rnl_session_config *config,
                                                       rnl_session **session, rnl_error *error);
@@ -78,14 +81,14 @@ RNL_API RNL_MUST_USE rnl_status rnl_session_plan_in(const rnl_batch *batch,
 /* What one session is to do in a pass. */
 typedef struct rnl_batch_item {
     rnl_session *session; /* of this batch; in one item of a pass only */
-    rnl_stage stage;      /* as rnl_session_stage says it: a block of its clip's encoder, a prefill,
+    rnl_stage stage;    /* as rnl_session_stage says it: a block of its clip or picture, a prefill,
                            * or a decision of its reply */
-    int position_count;   /* of a prefill at most, >= 1; a prefill that ends what waits makes the
+    int position_count; /* of a prefill at most, >= 1; a prefill that ends what waits makes the
                            * first decision of a begun reply, too. Others do not look at it */
-    rnl_status status;    /* out: as rnl_session_step, for this session. RNL_AGAIN also where the
+    rnl_status status;  /* out: as rnl_session_step, for this session. RNL_AGAIN also where the
                            * pass has no room left, or the encoder has another clip: nothing was
                            * done, try the next pass */
-    rnl_error error;      /* out: the sentence of a negative status */
+    rnl_error error;    /* out: the sentence of a negative status */
 } rnl_batch_item;
 
 /* One bounded piece of work for each item, in their order while there is room. A session that fails

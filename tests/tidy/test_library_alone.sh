@@ -9,7 +9,9 @@ trap 'rm -rf "$work"' EXIT
 
 cat >"$work/pkg-config" <<'EOF'
 #!/bin/sh
-case "$*" in *sndfile* | *opus* | *portaudio* | *curl* | *crypto*) exit 1 ;; esac
+case "$*" in
+*sndfile* | *opus* | *portaudio* | *curl* | *crypto* | *libpng* | *libjpeg* | *webp*) exit 1 ;;
+esac
 exec pkg-config "$@"
 EOF
 chmod +x "$work/pkg-config"
@@ -33,7 +35,7 @@ targets=$(cmake --build "$work/alone" --target help)
 for name in runnel_static runnel_shared; do
     grep -qw "$name" <<<"$targets" || { echo "there is no target $name"; exit 1; }
 done
-for name in runnel_cli runnel_audio test_support; do
+for name in runnel_cli runnel_audio runnel_picture test_support; do
     ! grep -qw "$name" <<<"$targets" || { echo "there is a target $name"; exit 1; }
 done
 if grep -i 'werror' "$work/alone/CMakeCache.txt" | grep -q '=ON'; then

@@ -1,0 +1,128 @@
+#define _GNU_SOURCE /* pipe2: another thread's child must not inherit this one's pipe */
+#include "picture/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/status.h"
+
+/* 0 or an errno. */
+static int start(pid_t *child, const char *const *arguments, int in, int out, int reports) {
+    extern char **environ;
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    (void)sigemptyset(&none);
+    (void)sigemptyset(&defaults);
+    (void)sigaddset(&defaults, SIGPIPE); /* ours is ignored; it shall end with its reader */
+    if (posix_spawn_file_actions_init(&files) != 0) return ENOMEM;
+    if (posix_spawnattr_init(&attributes) != 0) {
+        (void)posix_spawn_file_actions_destroy(&files);
+        return ENOMEM;
+    }
+    int fault =
+        in >= 0 ? posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO)
+                : posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (fault == 0) fault = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+    if (fault == 0) fault = posix_spawn_file_actions_adddup2(&files, reports, STDERR_FILENO);
+    /* A process group of its own: Ctrl-C is for us, and what to do then ours to decide. */
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |
+                                                    POSIX_SPAWN_SETSIGMASK);
+    (void)posix_spawnattr_setpgroup(&attributes, 0);
+    (void)posix_spawnattr_setsigdefault(&attributes, &defaults);
+    (void)posix_spawnattr_setsigmask(&attributes, &none);
+    if (fault == 0)
+        fault = posix_spawnp(child, arguments[0], &files, &attributes,
+                             (char *const *)(uintptr_t)arguments, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&files);
+    return fault;
+}
+
+/* Room for more; false: no memory. */
+static bool grow(child_result *out, size_t *cap) {
+    const size_t wanted = *cap == 0 ? 1 << 16 : 2 * *cap;
+    unsigned char *grown = realloc(out->data, wanted);
+    if (grown == NULL) return false;
+    out->data = grown;
+    *cap = wanted;
+    return true;
+}
+
+/* All that comes until the end, the limit, or the time. 0 or an errno. */
+static int drain(int fd, size_t size_max, child_result *out) {
+    size_t cap = 0;
+    const double deadline = clock_seconds() + CHILD_SECONDS_MAX;
+    for (;;) {
+        if (out->size == cap && !grow(out, &cap)) return ENOMEM;
+        const double left = deadline - clock_seconds();
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        const int ready = left > 0 ? poll(&wait, 1, (int)(1000 * left)) : 0;
+        if (ready < 0 && errno == EINTR) continue;
+        out->overran = ready == 0 || out->size > size_max;
+        if (out->overran) return 0;
+        const ssize_t got = read(fd, out->data + out->size, cap - out->size);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno;
+        if (got == 0) return 0;
+        out->size += (size_t)got;
+    }
+}
+
+static bool ended_well(pid_t child) {
+    int how = 0;
+    while (waitpid(child, &how, 0) < 0)
+        if (errno != EINTR) return false;
+    return WIFEXITED(how) && WEXITSTATUS(how) == 0;
+}
+
+static void read_reason(FILE *reports, char reason[CHILD_REASON_CAP]) {
+    char line[CHILD_REASON_CAP];
+    if (fseek(reports, 0, SEEK_SET) != 0) return;
+    while (fgets(line, sizeof line, reports) != NULL) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0] != '\0') strcpy(reason, line);
+    }
+}
+
+static int run(const char *const *arguments, int in, size_t size_max, FILE *reports,
+               child_result *out) {
+    int ends[2];
+    pid_t child = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+    int fault = start(&child, arguments, in, ends[1], fileno(reports));
+    (void)close(ends[1]);
+    if (fault == 0) {
+        fault = drain(ends[0], size_max, out);
+        if (fault != 0 || out->overran) (void)kill(child, SIGKILL); /* it writes no file */
+        out->well = ended_well(child) && !out->overran;
+        read_reason(reports, out->reason);
+    }
+    (void)close(ends[0]);
+    return fault;
+}
+
+rnl_status child_run(const char *const *arguments, int in, size_t size_max, child_result *out,
+                     rnl_error *error) {
+    *out = (child_result){0};
+    FILE *reports = tmpfile(); /* a pipe could fill up while we wait at the other one */
+    int fault = reports == NULL ? errno : 0;
+    if (reports != NULL) (void)fcntl(fileno(reports), F_SETFD, FD_CLOEXEC);
+    if (fault == 0) fault = run(arguments, in, size_max, reports, out);
+    if (reports != NULL) (void)fclose(reports);
+    out->missing = fault == ENOENT;
+    if (fault == 0 || out->missing) return RNL_OK;
+    free(out->data);
+    *out = (child_result){0};
+    return status_fail(error, fault == ENOMEM ? RNL_ERR_MEMORY : RNL_ERR_IO, "%s cannot be run: %s",
+                       arguments[0], strerror(fault));
+}
