@@ -8,7 +8,11 @@
 #include "core/range.h"
 #include "core/status.h"
 
-enum { SAMPLES_PER_MS = VAD_RATE / 1000, GOOD_TURNS = 3 /* until an early cut is forgotten */ };
+enum {
+    SAMPLES_PER_MS = VAD_RATE / 1000,
+    BLOCK_MS = VAD_BLOCK / SAMPLES_PER_MS,
+    GOOD_TURNS = 3 /* until an early cut is forgotten */
+};
 
 static const float odds_max = 2.3f; /* of one block: a probability of 0.91 */
 
@@ -26,6 +30,9 @@ endpoint_config endpoint_config_default(void) {
                              .end_ms = 500,
                              .end_ms_max = 900,
                              .end_ms_step = 150,
+                             .end_ms_min = 320,
+                             .sure = 0.7f,
+                             .border = 0.6f,
                              .early_ms = 600,
                              .pre_roll_ms = 300,
                              .turn_ms_max = 30000,
@@ -50,6 +57,10 @@ rnl_status endpoint_config_check(const endpoint_config *c, rnl_error *error) {
         {"early_ms", c->early_ms, 0, 5000},
         {"pre_roll_ms", c->pre_roll_ms, 0, 2000},
         {"turn_ms_max", c->turn_ms_max, 2000, 600000},
+        {"sure", (double)c->sure, 0, 1},
+        {"border", (double)c->border, 0, (double)c->sure},
+        {"end_ms_min", c->asks ? c->end_ms_min : c->end_ms,
+         c->asks ? c->guess_ms + 2 * BLOCK_MS : c->end_ms, c->end_ms},
     };
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
@@ -62,8 +73,33 @@ void endpoint_reset(endpoint *t, const endpoint_config *config) {
     *t = (endpoint){.config = *config, .previous_end = -1};
 }
 
-int endpoint_end_ms(const endpoint *t) {
-    return t->config.end_ms + t->end_extra_ms;
+static int zone_ms(const endpoint_config *c, turn_zone zone) {
+    return zone == TURN_SURE ? c->end_ms_min : zone == TURN_LONG ? c->end_ms_max : c->end_ms;
+}
+
+int endpoint_end_ms(const endpoint *t, turn_zone zone) {
+    const int ms = zone_ms(&t->config, zone) + t->end_extra_ms;
+    return ms < t->config.end_ms_max ? ms : t->config.end_ms_max;
+}
+
+/* As the answer about this pause has it. */
+static turn_zone zone_of(const endpoint *t) {
+    if (!t->config.asks || !t->answered) return TURN_MIDDLE;
+    return t->answer >= t->config.sure    ? TURN_SURE
+           : t->answer < t->config.border ? TURN_LONG
+                                          : TURN_MIDDLE;
+}
+
+bool endpoint_waits(const endpoint *t) {
+    return t->config.asks && !t->config.push_to_talk && t->guessed && !t->answered &&
+           t->position + VAD_BLOCK - t->speech_end >= samples_of(endpoint_end_ms(t, TURN_SURE));
+}
+
+void endpoint_answer(endpoint *t, float probability) {
+    assert(probability >= 0 && probability <= 1);
+    if (!t->guessed) return;
+    t->answered = true;
+    t->answer = probability;
 }
 
 static void emit(const endpoint *t, turn_kind kind, turn_events *out) {
@@ -109,7 +145,8 @@ static void end_turn(endpoint *t, turn_reason reason, turn_events *out) {
 static void judge_previous(endpoint *t) {
     if (t->previous_end < 0 || t->config.push_to_talk) return;
     if (t->speech_begin - t->previous_end <= samples_of(t->config.early_ms)) {
-        const int room = t->config.end_ms_max - t->config.end_ms;
+        const int least = t->config.asks ? t->config.end_ms_min : t->config.end_ms;
+        const int room = t->config.end_ms_max - least;
         const int extra = t->end_extra_ms + t->config.end_ms_step;
         t->end_extra_ms = extra < room ? extra : room;
         t->end_extra_off_ms = (t->end_extra_ms + GOOD_TURNS - 1) / GOOD_TURNS;
@@ -234,13 +271,17 @@ static void conclude(endpoint *t, float probability, turn_events *out) {
         if (!t->guessed && silence >= samples_of(t->config.guess_ms) && !long_turn) {
             emit(t, TURN_GUESS, out);
             t->guessed = true;
+            t->answered = false;
         }
         if (long_turn && silence >= samples_of(t->config.guess_ms)) {
             end_turn(t, TURN_BY_LENGTH, out);
             return;
         }
-        if (!t->config.push_to_talk && silence >= samples_of(endpoint_end_ms(t))) {
+        const turn_zone zone = zone_of(t);
+        if (!t->config.push_to_talk && silence >= samples_of(endpoint_end_ms(t, zone))) {
+            const bool learned = endpoint_end_ms(t, zone) > zone_ms(&t->config, zone);
             end_turn(t, TURN_BY_SILENCE, out);
+            out->list[out->count - 1].zone = learned ? TURN_LEARNED : zone;
             return;
         }
     }
@@ -264,7 +305,7 @@ static void release(endpoint *t, turn_reason reason, turn_events *out) {
 }
 
 void endpoint_push(endpoint *t, float probability, bool speaking, bool held, turn_events *out) {
-    assert(probability >= 0 && probability <= 1);
+    assert(probability >= 0 && probability <= 1 && !endpoint_waits(t));
     out->count = 0;
     const bool by_key = t->config.push_to_talk;
     if (by_key && !held && t->phase == TURN_SPEAKING) release(t, TURN_BY_RELEASE, out);

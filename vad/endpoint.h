@@ -11,7 +11,13 @@
  * The last speech sample of a turn is found back: it is the one before the first block below the
  * exit threshold. Silence is counted from there, and a clip ends guess_ms behind it, whether the
  * end was only guessed or is confirmed: so an answer computed at the guess is the answer.
- * Whatever may silence a block (energy gate, echo) has done so before: its probability is 0. */
+ * Whatever may silence a block (energy gate, echo) has done so before: its probability is 0.
+ *
+ * How much silence ends a turn may depend on how finished it sounds (config.asks). The caller then
+ * asks a network at each GUESS, about the clip up to the event's clip_end, and gives the answer with
+ * endpoint_answer at any time before the machine wants it (endpoint_waits). It wants it at a fixed
+ * place, the earliest end of that pause: so where a turn ends depends on the sound alone, not on how
+ * fast the network is. The wait is bounded whatever it says. */
 #ifndef VAD_ENDPOINT_H
 #define VAD_ENDPOINT_H
 
@@ -39,9 +45,16 @@ typedef struct endpoint_config {
 
     int guess_ms;    /* silence at which the end is guessed; kept in the clip, [32, 1000]; 100 */
     int end_ms;      /* silence that ends a turn, [guess_ms, 5000]; default 500 */
-    int end_ms_max;  /* the same after turns that were cut early, [end_ms, 5000]; default 900 */
-    int end_ms_step; /* what a turn that was cut early adds, [0, 2000]; default 150; three good
-                        turns take it away again */
+    int end_ms_max;  /* the most that is ever asked: of turns that sound unfinished, or after some
+                        that were cut early, [end_ms, 5000]; default 900 */
+    int end_ms_step; /* what a turn that was cut early adds to every wait, [0, 2000]; default 150;
+                        three good turns take it away again */
+    bool asks;       /* endpoint_answer is called in every pause; default false. If so: */
+    int end_ms_min;  /* silence that ends a turn that sounds finished, [guess_ms + 64, end_ms];
+                        default 320. (A click may delay the guess by a block) */
+    float sure;      /* probability of an end from which on end_ms_min holds, [0, 1]; */
+    float border;    /* below it end_ms_max holds, [0, sure]; end_ms in between; defaults 0.7 and
+                        0.6 (docs/LATENCY.md) */
     int early_ms;    /* speech this soon after an end: it was early, [0, 5000]; default 600 */
 
     int pre_roll_ms; /* sound kept before the first spoken block, [0, 2000]; default 300 */
@@ -72,10 +85,19 @@ typedef enum turn_reason {
     TURN_BY_FINISH   /* endpoint_finish: the input is over */
 } turn_reason;
 
+/* What set the silence that ended a turn. */
+typedef enum turn_zone {
+    TURN_MIDDLE, /* end_ms: the network was in doubt, or not asked */
+    TURN_SURE,   /* end_ms_min: it sounded finished */
+    TURN_LONG,   /* end_ms_max: it did not */
+    TURN_LEARNED /* longer than these, because of turns that were cut early */
+} turn_zone;
+
 /* Positions are samples since the reset. */
 typedef struct turn_event {
     turn_kind kind;
     turn_reason reason; /* END */
+    turn_zone zone;     /* END by silence */
     int64_t position;   /* one past the block that told */
     int64_t clip_begin; /* first sample of the clip, pre-roll included; never before the end of the
                              previous clip. With push-to-talk it moves on until something is said */
@@ -105,7 +127,9 @@ typedef struct endpoint {
     bool silent;           /* the last spoken block lies behind */
     bool spoken;           /* the turn holds speech; with push-to-talk it may not yet, */
     bool begun;            /* although something was heard: the clip begins there */
-    bool guessed;          /* GUESS is out and not withdrawn */
+    bool guessed;          /* GUESS is out and not withdrawn, */
+    bool answered;         /* and the network has answered */
+    float answer;          /* its probability of an end */
     bool continues;        /* the clip begins where the previous one was cut by length */
     int spoken_count;      /* blocks at or above exit; with push-to-talk at or above enter */
     int resume_count;      /* blocks of a sound within a pause */
@@ -117,18 +141,24 @@ typedef struct endpoint {
     /* What the turn before left. */
     int64_t previous_clip_end;
     int64_t previous_end; /* position of its END by silence, or -1 */
-    int end_extra_ms;     /* silence asked beyond end_ms */
+    int end_extra_ms;     /* silence asked beyond what the zone asks */
     int end_extra_off_ms; /* what a good turn takes off it */
 } endpoint;
 
 /* config must have passed the check. Fresh: nobody has spoken yet. */
 void endpoint_reset(endpoint *t, const endpoint_config *config);
-/* The next block. speaking: our own speech can be heard. held: the push-to-talk key is down (not
- * looked at without push_to_talk). No allocation; one thread at a time. */
+/* The next block, not while endpoint_waits. speaking: our own speech can be heard. held: the
+ * push-to-talk key is down (not looked at without push_to_talk). No allocation; one thread at a
+ * time. */
 void endpoint_push(endpoint *t, float probability, bool speaking, bool held, turn_events *out);
 /* The input is over: ends or rejects what is under way. The machine then listens as before. */
 void endpoint_finish(endpoint *t, turn_events *out);
-/* Silence that ends a turn at present: end_ms ... end_ms_max. */
-int endpoint_end_ms(const endpoint *t);
+/* Silence that ends a turn of that zone at present, up to end_ms_max. */
+int endpoint_end_ms(const endpoint *t, turn_zone zone);
+/* The next block may end the turn: first the answer about this pause. Never without asks. */
+bool endpoint_waits(const endpoint *t);
+/* How likely the turn is over, in [0, 1], as it stood at the latest GUESS. Without such a guess, or
+ * when it was withdrawn, nothing happens. */
+void endpoint_answer(endpoint *t, float probability);
 
 #endif

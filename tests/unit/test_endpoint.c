@@ -18,20 +18,25 @@ enum { TEXT_CAP = 1024, MS = VAD_RATE / 1000 };
 /* The language of a line of blocks, each letter once or with a count behind it ("S10"):
  *   S speech (0.95)   m between exit and enter (0.42)   b doubtful (0.52)   . silence (0.02)
  *   > we begin to speak   < we stop   [ key pressed   ] key released   ! the input is over
+ *   F from now on turns sound finished (0.9)   U unsure (0.65)   N unfinished (0.2): only with asks
  * The events that come out, with the number of the block that told:
  *   O onset  R rejected  C confirmed  G guess  W withdrawn  E end by silence  L by length
- *   K by the key  F by finish; + behind C: it continues the turn before. */
+ *   K by the key  F by finish; + behind C: it continues the turn before. With asks, behind E what
+ *   set the wait: s sure  m middle  l long  a learned. */
 static char letter_of(const turn_event *e) {
     return e->kind == TURN_END ? "ELKF"[e->reason] : "ORCGW"[e->kind];
 }
 
-static void tell(const turn_events *events, char *text) {
+static void tell(const endpoint *t, const turn_events *events, char *text) {
     for (int i = 0; i < events->count; i++) {
         const turn_event *e = &events->list[i];
         const size_t used = strlen(text);
         const bool plus = e->kind == TURN_CONFIRMED && e->continues;
-        (void)snprintf(text + used, TEXT_CAP - used, "%s%c%lld%s", used > 0 ? " " : "",
-                       letter_of(e), (long long)(e->position / VAD_BLOCK - 1), plus ? "+" : "");
+        const bool by_silence = e->kind == TURN_END && e->reason == TURN_BY_SILENCE;
+        const char zone[] = {t->config.asks && by_silence ? "msla"[e->zone] : '\0', '\0'};
+        (void)snprintf(text + used, TEXT_CAP - used, "%s%c%lld%s%s", used > 0 ? " " : "",
+                       letter_of(e), (long long)(e->position / VAD_BLOCK - 1), plus ? "+" : "",
+                       zone);
     }
 }
 
@@ -42,6 +47,7 @@ static float probability_of(char letter) {
 /* Runs the line; text gets the events; last, when given, the latest of each kind. */
 static void run(endpoint *t, const char *line, char *text, turn_event last[TURN_END + 1]) {
     bool speaking = false, held = false;
+    float answer = 0.9f;
     turn_events events;
     text[0] = 0;
     for (const char *p = line; *p != 0;) {
@@ -52,13 +58,16 @@ static void run(endpoint *t, const char *line, char *text, turn_event last[TURN_
         if (letter == ' ') continue;
         if (letter == '>' || letter == '<') speaking = letter == '>';
         if (letter == '[' || letter == ']') held = letter == '[';
+        if (strchr("FUN", letter) != NULL)
+            answer = letter == 'F' ? 0.9f : letter == 'U' ? 0.65f : 0.2f;
         if (strchr("Smb.!", letter) == NULL) continue;
         for (long i = 0; i < count; i++) {
+            if (endpoint_waits(t)) endpoint_answer(t, answer);
             if (letter == '!')
                 endpoint_finish(t, &events);
             else
                 endpoint_push(t, probability_of(letter), speaking, held, &events);
-            tell(&events, text);
+            tell(t, &events, text);
             for (int e = 0; e < events.count && last != NULL; e++)
                 last[events.list[e].kind] = events.list[e];
         }
@@ -164,6 +173,62 @@ static void early_cuts(void **state) {
     CHECK_ROWS(&config, rows);
 }
 
+static void the_network_is_asked(void **state) {
+    (void)state;
+    static const row rows[] = {
+        {"it sounds finished: 320 ms", "F S20 .40", "O0 C7 G23 E29s"},
+        {"in doubt: 512 ms", "U S20 .40", "O0 C7 G23 E35m"},
+        {"unfinished: 928 ms", "N S20 .40", "O0 C7 G23 E48l"},
+        {"unfinished, and goes on", "N S20 .20 F S10 .40", "O0 C7 G23 W41 G53 E59s"},
+        {"an answer is of its own pause", "F S20 .8 N S20 .40", "O0 C7 G23 W29 G51 E76l"},
+        {"a click when the guess is due: a block later, the end is not", "F S20 .3 S1 .20",
+         "O0 C7 G24 E29s"},
+        {"a click when the end is due", "F S20 .9 S1 .20", "O0 C7 G23 E30s"},
+        {"speech in the last moment", "F S20 .9 S10 .20", "O0 C7 G23 W30 G42 E48s"},
+        {"a turn cut early: every wait grows, not beyond 900 ms",
+         "F S10 .10 S10 .40 U S10 .40 N S10 .40",
+         "O0 C7 G13 E19s O20 C27+ G33 E44a O70 C77 G83 E98a O120 C127 G133 E158l"},
+        {"three good turns and it is 320 ms again: 15, 14, 12, 10 blocks",
+         "F S10 .10 S10 .60 S10 .60 S10 .60 S10 .60",
+         "O0 C7 G13 E19s O20 C27+ G33 E44a O90 C97 G103 E113a O160 C167 G173 E181a O230 C237 G243 "
+         "E249s"},
+        {"the input ends before the answer", "N S20 .5 !", "O0 C7 G23 F24"},
+    };
+    static const row by_key[] = {
+        {"the key decides", "F [ S10 .30 ] .", "O0 C0 G13 K39"},
+    };
+    endpoint_config config = endpoint_config_default();
+    config.asks = true;
+    CHECK_ROWS(&config, rows);
+    config.push_to_talk = true;
+    CHECK_ROWS(&config, by_key);
+}
+
+/* The answer is wanted at the earliest end and not before; one that comes sooner counts there. */
+static void the_answer_has_its_place(void **state) {
+    (void)state;
+    endpoint_config config = endpoint_config_default();
+    config.asks = true;
+    for (int early = 0; early < 2; early++) {
+        endpoint t;
+        turn_events events;
+        endpoint_reset(&t, &config);
+        endpoint_answer(&t, 0.9f); /* about nothing */
+        for (int i = 0; i < 29; i++) {
+            assert_false(endpoint_waits(&t));
+            endpoint_push(&t, i < 20 ? 0.95f : 0.02f, false, false, &events);
+            if (early && events.count > 0 && events.list[0].kind == TURN_GUESS)
+                endpoint_answer(&t, 0.9f);
+        }
+        assert_int_equal(endpoint_waits(&t), !early);
+        endpoint_answer(&t, 0.9f);
+        assert_false(endpoint_waits(&t));
+        endpoint_push(&t, 0.02f, false, false, &events);
+        assert_int_equal(events.count, 1);
+        assert_int_equal(events.list[0].kind, TURN_END);
+    }
+}
+
 /* 100 ms are not a multiple of three turns: nothing may be left over. */
 static void patience_returns_exactly(void **state) {
     (void)state;
@@ -173,11 +238,11 @@ static void patience_returns_exactly(void **state) {
     endpoint t;
     endpoint_reset(&t, &config);
     run(&t, "S10 .16 S10 .60", text, NULL);
-    assert_int_equal(endpoint_end_ms(&t), 600);
+    assert_int_equal(endpoint_end_ms(&t, TURN_MIDDLE), 600);
     run(&t, "S10 .60 S10 .60", text, NULL);
-    assert_true(endpoint_end_ms(&t) > 500);
+    assert_true(endpoint_end_ms(&t, TURN_MIDDLE) > 500);
     run(&t, "S10 .60", text, NULL);
-    assert_int_equal(endpoint_end_ms(&t), 500);
+    assert_int_equal(endpoint_end_ms(&t, TURN_MIDDLE), 500);
 }
 
 /* 2 s are 62 blocks; the last quarter begins with the 47th block of the clip. */
@@ -244,7 +309,7 @@ static void positions_are_samples(void **state) {
     assert_true(last[TURN_END].clip_end == 68 * VAD_BLOCK + 100 * MS);
     assert_true(last[TURN_GUESS].clip_end == last[TURN_END].clip_end);
     assert_true(last[TURN_END].position == 84 * VAD_BLOCK);
-    assert_int_equal(endpoint_end_ms(&t), 500);
+    assert_int_equal(endpoint_end_ms(&t, TURN_MIDDLE), 500);
 
     /* The pre-roll begins with the sound and does not reach into the clip before. */
     endpoint_reset(&t, &config);
@@ -326,6 +391,7 @@ static void anything_goes(void **state) {
         endpoint_config config = endpoint_config_default();
         config.push_to_talk = seed % 3 == 0;
         config.turn_ms_max = seed % 2 == 0 ? 2000 : 5000;
+        config.asks = seed % 5 < 3;
         endpoint t;
         endpoint_reset(&t, &config);
         watch w = {0};
@@ -336,6 +402,7 @@ static void anything_goes(void **state) {
             if (random_unit(&r) < 0.02) speaking = !speaking;
             if (random_unit(&r) < 0.02) held = !held;
             turn_events events;
+            if (endpoint_waits(&t)) endpoint_answer(&t, (float)random_unit(&r));
             if (random_unit(&r) < 0.002)
                 endpoint_finish(&t, &events);
             else
@@ -364,6 +431,16 @@ static void bad_settings_are_named(void **state) {
     c = endpoint_config_default();
     c.mean_min = NAN;
     assert_int_equal(endpoint_config_check(&c, NULL), RNL_ERR_ARGUMENT);
+    c = endpoint_config_default();
+    c.end_ms_min = 163;
+    assert_int_equal(endpoint_config_check(&c, NULL), RNL_OK); /* without asks nobody looks at it */
+    c.asks = true;
+    assert_int_equal(endpoint_config_check(&c, &error), RNL_ERR_ARGUMENT);
+    assert_string_equal(error.text, "end_ms_min is 163, outside 164 to 500");
+    c.end_ms_min = 320;
+    c.border = 0.8f;
+    assert_int_equal(endpoint_config_check(&c, &error), RNL_ERR_ARGUMENT);
+    assert_string_equal(error.text, "border is 0.8, outside 0 to 0.7");
 }
 
 int main(void) {
@@ -371,6 +448,8 @@ int main(void) {
         cmocka_unit_test(listening),
         cmocka_unit_test(interrupting),
         cmocka_unit_test(early_cuts),
+        cmocka_unit_test(the_network_is_asked),
+        cmocka_unit_test(the_answer_has_its_place),
         cmocka_unit_test(patience_returns_exactly),
         cmocka_unit_test(long_turns),
         cmocka_unit_test(push_to_talk),
