@@ -107,7 +107,7 @@ static void resize_views(rnl_session *s, const resize_source *from, const views_
 }
 
 static void append_id(rnl_session *s, int32_t id) {
-    backbone_embed_text(&s->model->backbone, &s->pass->compute, id, session_append(s));
+    backbone_embed_text(&s->model->backbone, &s->pass->compute, id, session_append(s, id));
 }
 
 /* Every position of the picture; those of rows are filled later. */
@@ -119,7 +119,7 @@ static void append_picture(rnl_session *s) {
         const view at = views_at(v, i);
         if (v->count > 1)
             append_id(s, at.row == 0 ? ids->thumbnail : ids->tiles[at.row - 1][at.col - 1]);
-        s->live->position_count += at.row_count;
+        for (int k = 0; k < at.row_count; k++) (void)session_append(s, -1);
     }
     append_id(s, ids->end);
 }

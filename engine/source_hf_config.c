@@ -169,7 +169,6 @@ static bool is_vision(const json *root) {
 /* Kinds of model that are known, and refused for now (the program's exit code 3). */
 static rnl_status refuse_others(const json *root, const char *path, rnl_error *error) {
     const json *architecture = json_at(json_get(root, "architectures"), 0);
-    const json *type = json_get(root, "model_type");
     if (is_vision(root) &&
         string_is(json_get(json_get(root, "text_config"), "model_type"), "lfm2_moe"))
         return status_fail(

@@ -14,10 +14,10 @@
  * Whatever may silence a block (energy gate, echo) has done so before: its probability is 0.
  *
  * How much silence ends a turn may depend on how finished it sounds (config.asks). The caller then
- * asks a network at each GUESS, about the clip up to the event's clip_end, and gives the answer with
- * endpoint_answer at any time before the machine wants it (endpoint_waits). It wants it at a fixed
- * place, the earliest end of that pause: so where a turn ends depends on the sound alone, not on how
- * fast the network is. The wait is bounded whatever it says. */
+ * asks a network at each GUESS, about the clip up to the event's clip_end, and gives the answer
+ * with endpoint_answer at any time before the machine wants it (endpoint_waits). It wants it at a
+ * fixed place, the earliest end of that pause: so where a turn ends depends on the sound alone, not
+ * on how fast the network is. The wait is bounded whatever it says. */
 #ifndef VAD_ENDPOINT_H
 #define VAD_ENDPOINT_H
 

@@ -67,9 +67,9 @@ RNL_API void rnl_batch_destroy(rnl_batch **batch);
 
 /* A session that computes with the batch; destroyed as any other, before the batch. Of config,
  * thread_count and step_positions are the batch's. RNL_ERR_ARGUMENT also when context_cap,
- * clip_seconds_max or image_views_max are over the batch's; RNL_ERR_BUDGET also when session_cap are
- * there. Nothing is allocated by it or the batch afterwards. rnl_session_step is a pass over this
- * session alone. */
+ * clip_seconds_max or image_views_max are over the batch's; RNL_ERR_BUDGET also when session_cap
+ * are there. Nothing is allocated by it or the batch afterwards. rnl_session_step is a pass over
+ * this session alone. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_create_in(rnl_batch *batch,
                                                       const rnl_session_config *config,
                                                       rnl_session **session, rnl_error *error);

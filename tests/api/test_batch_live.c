@@ -57,7 +57,8 @@ static void open_asker(asker *a, rnl_model *model, rnl_batch *b, int n) {
     c.session.context_cap = 512;
     c.session.thread_count = 1;
     c.session.seed = (uint64_t)n;
-    c.turn.text = c.turn.audio = (rnl_sampling){.temperature = 0.9f, .top_k = 20};
+    c.turn.text = c.turn.audio =
+        (rnl_sampling){.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1};
     c.turn.step_max = 60 + 10 * n;
     c.turn_seconds_max = 4;
     c.echo_cancel = c.barge_in = false;
@@ -236,12 +237,13 @@ static rnl_session *join(rnl_batch *b, uint64_t seed) {
 }
 
 static void ask(rnl_session *s) {
-    const rnl_turn_config turn = {.mode = RNL_MODE_INTERLEAVED,
-                                  .text = {.temperature = 0.9f, .top_k = 20},
-                                  .audio = {.temperature = 1.0f, .top_k = 4},
-                                  .step_max = 30,
-                                  .text_run = 3,
-                                  .audio_run = 4};
+    const rnl_turn_config turn = {
+        .mode = RNL_MODE_INTERLEAVED,
+        .text = {.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1},
+        .audio = {.temperature = 1.0f, .top_k = 4, .top_p = 1, .repeat_penalty = 1},
+        .step_max = 30,
+        .text_run = 3,
+        .audio_run = 4};
     assert_int_equal(rnl_session_add_audio(s, question, 9600, 16000, &error), RNL_OK);
     if (rnl_session_begin(s, &turn, &error) != RNL_OK) fail_msg("%s", error.text);
 }

@@ -80,7 +80,7 @@ static void add_prompt(rnl_session *s, int index) {
 
 static rnl_turn_config greedy_of(const rnl_model *m) {
     rnl_turn_config turn = rnl_turn_config_default(m, RNL_MODE_TEXT);
-    turn.text = (rnl_sampling){.temperature = 0, .top_k = 1};
+    turn.text = (rnl_sampling){.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1};
     turn.step_max = GREEDY;
     return turn;
 }
