@@ -77,6 +77,8 @@ double bench_encoder_ops(const bench *b, int positions);
  * frame: all its bytes read, or all its products, whichever is longer. 0: no limit is known. */
 double bench_texts_limit(bench *b, int rows, int depth);
 double bench_frames_limit(bench *b, int rows, int depth);
+/* The same of the experts of all layers, for so many rows that choose by chance. */
+double bench_experts_limit(bench *b, int rows);
 
 /* The rows "bandwidth" and "peak". */
 void bench_bandwidth_rows(bench *b);
@@ -86,6 +88,7 @@ void bench_peak_rows(bench *b);
 void bench_encoder(bench *b, bool wants_mel, bool wants_encoder);
 void bench_prefill(bench *b, int tokens);
 void bench_decode(bench *b, int steps, int depth);
+void bench_experts(bench *b, int rows);
 void bench_frame(bench *b);
 void bench_detokenizer(bench *b);
 

@@ -88,7 +88,7 @@ static int open_sessions(crowd *c, rnl_session_config config, int count, int dep
 }
 
 static int open_crowd(crowd *c, int count, int depth) {
-    rnl_session_config config = rnl_session_config_default();
+    rnl_session_config config = rnl_session_config_for(c->b->model);
     if (!session_options(c->b->o, &config)) return EXIT_USAGE;
     config.thread_count = c->b->s->config.thread_count;
     config.context_cap = depth + ROOM;

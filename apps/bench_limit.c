@@ -8,6 +8,7 @@
 #include "apps/ending.h"
 #include "core/clock.h"
 #include "kernels/limit.h"
+#include "stack/kind.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -258,4 +259,14 @@ double bench_frames_limit(bench *b, int rows, int depth) {
     passes[0].size +=
         rows * stack_cost_of(stack, b->s->live->backbone.cache, depth, rows).kept_size;
     return longer_of(b, passes, count, rows * frame_ops(b));
+}
+
+double bench_experts_limit(bench *b, int rows) {
+    const stack_weights *w = &b->model->backbone.stack;
+    stack_cost sum = {0};
+    for (int i = 0; i < w->config.layer_count; i++)
+        if (w->config.layers[i].kinds[STACK_FEED_FORWARD] == &stack_experts)
+            stack_experts.cost(w, i, w->cache, 0, rows, &sum);
+    const bench_pass once = {sum.byte_count, 1};
+    return longer_of(b, &once, 1, rows * sum.op_count);
 }

@@ -5,6 +5,7 @@
 #include "apps/bench_report.h"
 #include "apps/ending.h"
 #include "core/clock.h"
+#include "stack/kind.h"
 
 static void add(bench *b, double value, double limit) {
     b->values[b->count] = value;
@@ -128,6 +129,38 @@ void bench_decode(bench *b, int steps, int depth) {
     }
     bench_report(b,
                  &(bench_row){.work = "decode", .unit = "tok/s", .tokens = steps, .depth = depth});
+}
+
+/* The experts of all layers, routers included, for rows that choose by chance: as the stack runs
+ * them, a pass at a time. */
+static void run_experts(const bench *b, int rows) {
+    stack_work *k = &b->s->pass->backbone;
+    const stack_config *c = &b->model->backbone.stack.config;
+    const int most = b->s->config.step_positions;
+    for (int at = 0; at < rows && !interrupted(); at += most) {
+        const stack_pass p = {
+            .work = k, .c = &b->s->pass->compute, .row_count = rows - at < most ? rows - at : most};
+        for (int i = 0; i < c->layer_count; i++)
+            if (c->layers[i].kinds[STACK_FEED_FORWARD] == &stack_experts)
+                stack_experts.forward(&p, i, b->s->pass->x);
+    }
+}
+
+void bench_experts(bench *b, int rows) {
+    stack_work *k = &b->s->pass->backbone;
+    const size_t cells = (size_t)b->s->config.step_positions * (size_t)k->w->config.width;
+    random_state random;
+    random_seed(&random, 1);
+    /* Norms make rows of about this size. */
+    for (size_t i = 0; i < cells; i++) k->normed[i] = (float)(3.46 * (random_unit(&random) - 0.5));
+    memset(b->s->pass->x, 0, cells * sizeof(float));
+    while (more(b)) {
+        const double limit = bench_experts_limit(b, rows);
+        const double begin = clock_seconds();
+        run_experts(b, rows);
+        add(b, 1e3 * (clock_seconds() - begin), limit);
+    }
+    bench_report(b, &(bench_row){.work = "experts", .unit = "ms", .tokens = rows});
 }
 
 /* ---- Sound out ---- */

@@ -10,6 +10,7 @@
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "core/clock.h"
+#include "stack/kind.h"
 
 enum { LENGTH_CAP = 1 << 20, BATCH_DEPTH = 500 };
 
@@ -22,14 +23,15 @@ enum {
     WORK_ENCODER,
     WORK_PREFILL,
     WORK_DECODE,
+    WORK_EXPERTS,
     WORK_FRAME,
     WORK_DETOKENIZER,
     WORK_BATCH, /* only by name: as many conversations take memory and time */
     WORK_COUNT
 };
-static const char *const works[WORK_COUNT] = {"load",        "bandwidth", "peak",   "mel",
-                                              "encoder",     "prefill",   "decode", "frame",
-                                              "detokenizer", "batch"};
+static const char *const works[WORK_COUNT] = {"load",    "bandwidth",   "peak",   "mel",
+                                              "encoder", "prefill",     "decode", "experts",
+                                              "frame",   "detokenizer", "batch"};
 
 /* ---- Output ---- */
 
@@ -102,6 +104,8 @@ static bool wants(const bench *b, int work) {
 
 static bool can(const rnl_model *m, int work) {
     if (work == WORK_MEL || work == WORK_ENCODER) return m->source.config.has_encoder;
+    if (work == WORK_EXPERTS)
+        return stack_layers_of(&m->source.config.backbone, &stack_experts) > 0;
     if (work == WORK_FRAME) return m->source.config.codebook_count > 0;
     return work != WORK_DETOKENIZER || m->codec.kind != CODEC_NONE;
 }
@@ -169,6 +173,11 @@ static void measure_backbone(bench *b, bool prefill, bool decode) {
         for (int i = 0; i < steps.count; i++) bench_decode(b, steps.values[i], b->depths.values[d]);
 }
 
+static void measure_experts(bench *b) {
+    const bench_list rows = b->tokens.count > 0 ? b->tokens : (bench_list){{1, 32, 512}, 3};
+    for (int i = 0; i < rows.count; i++) bench_experts(b, rows.values[i]);
+}
+
 static int measure_batch(bench *b) {
     const bench_list rows = b->rows.count > 0 ? b->rows : (bench_list){{1, 2, 4, 8, 16}, 5};
     const bench_list depths = b->o->depth != NULL ? b->depths : (bench_list){{BATCH_DEPTH}, 1};
@@ -186,6 +195,7 @@ static int measure(bench *b) {
     if (wants(b, WORK_MEL) || wants(b, WORK_ENCODER))
         bench_encoder(b, wants(b, WORK_MEL), wants(b, WORK_ENCODER));
     measure_backbone(b, wants(b, WORK_PREFILL), wants(b, WORK_DECODE));
+    if (wants(b, WORK_EXPERTS)) measure_experts(b);
     if (wants(b, WORK_FRAME)) bench_frame(b);
     if (wants(b, WORK_DETOKENIZER)) bench_detokenizer(b);
     if (wants(b, WORK_BATCH) && !interrupted()) code = measure_batch(b);
@@ -271,6 +281,7 @@ const command command_bench = {
         "  mel, encoder 10 s of sound, the adapter included\n"
         "  prefill      of --tokens positions (32,128,512) and the logits of the last\n"
         "  decode       of --tokens positions (32) with their logits, behind --depth (0,2048)\n"
+        "  experts      of a mixture of experts alone, of --tokens positions (1,32,512)\n"
         "  frame        80 ms of speech: backbone, depthformer, detokenizer\n"
         "  detokenizer  80 ms of speech from its codes\n"
         "  batch        only by name: one pass for --rows conversations (1,2,4,8,16) behind "
@@ -278,7 +289,7 @@ const command command_bench = {
         "               (500), a token or a frame each; then how many can speak at once\n"
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others,\n"
-        "for a batch the longer of both.\n"
+        "for experts and a batch the longer of both.\n"
         "--calibrate takes some seconds on a quiet machine and writes\n"
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
         "not a bit of any result.\n"

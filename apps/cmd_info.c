@@ -49,12 +49,25 @@ static void print_kinds(const stack_config *c) {
     printf(")");
 }
 
-/* The first layer with that operator, for the rest: every file of today has them alike. NULL: there
- * is none. */
+/* The first layer with a part of that kind, for the rest: every file of today has them alike. NULL:
+ * there is none. */
 static const stack_layer_config *layer_of(const stack_config *c, const stack_kind *kind) {
     for (int i = 0; i < c->layer_count; i++)
-        if (c->layers[i].kinds[STACK_OPERATOR] == kind) return &c->layers[i];
+        if (c->layers[i].kinds[kind->place] == kind) return &c->layers[i];
     return NULL;
+}
+
+static void print_experts(const stack_weights *w) {
+    const stack_config *c = &w->config;
+    const stack_layer_config *l = layer_of(c, &stack_experts);
+    if (l == NULL) return;
+    /* Of the bytes of a pass, those of one row. */
+    const double all = stack_cost_of(w, w->cache, 0, 1 << 20).byte_count;
+    const double read = stack_cost_of(w, w->cache, 0, 1).byte_count;
+    printf("%-12s %d in each of %d layers, of width %lld, %d for a token, which reads %.1f of %.1f "
+           "MiB\n",
+           "experts", l->expert_count, stack_layers_of(c, &stack_experts), (long long)l->ff_width,
+           l->expert_used, read / (1 << 20), all / (1 << 20));
 }
 
 static void print_stack(const char *name, const stack_weights *w) {
@@ -65,7 +78,9 @@ static void print_stack(const char *name, const stack_weights *w) {
     print_kinds(c);
     printf(", width %d", c->width);
     if (attention != NULL) printf(", %d heads of %d", attention->head_count, attention->head_width);
-    printf(", feed-forward %lld", (long long)stack_ff_width_max(c, &stack_dense));
+    const int dense = stack_layers_of(c, &stack_dense);
+    if (dense > 0) printf(", feed-forward %lld", (long long)stack_ff_width_max(c, &stack_dense));
+    if (dense > 0 && dense < c->layer_count) printf(" in %d layers", dense);
     if (convolution != NULL) printf(", %d taps", convolution->taps);
     if (attention != NULL && attention->window > 0) printf(", window %d", attention->window);
     printf("\n");
@@ -74,6 +89,7 @@ static void print_stack(const char *name, const stack_weights *w) {
 static void print_shapes(const rnl_model *m) {
     const model_config *c = &m->source.config;
     print_stack("backbone", &m->backbone.stack);
+    print_experts(&m->backbone.stack);
     printf("%-12s %d rows, context %d (as the file says)%s\n", "vocabulary", c->vocab_count,
            c->context_trained,
            m->backbone.head.data != m->backbone.text_embedding.data ? ", head of its own" : "");
@@ -108,7 +124,7 @@ static void print_parts(const rnl_model *m) {
 /* The memory of a session as the options would make it; EXIT_OK or the code of a complaint. */
 static int plan_session(const options *o, const rnl_model *m, rnl_session_config *config,
                         rnl_memory_plan *plan) {
-    *config = rnl_session_config_default();
+    *config = rnl_session_config_for(m);
     rnl_error error = {0};
     if (!session_options(o, config)) return EXIT_USAGE;
     if (rnl_session_plan(m, config, plan, &error) == RNL_OK) return EXIT_OK;
@@ -182,6 +198,18 @@ static json_draft *parts_of(const rnl_model *m) {
     return all;
 }
 
+/* Of a model that has some. */
+static void set_experts(json_draft *object, const stack_config *c) {
+    const stack_layer_config *l = layer_of(c, &stack_experts);
+    if (l == NULL) return;
+    json_draft *experts = json_new_object();
+    set_size(experts, "count", (size_t)l->expert_count);
+    set_size(experts, "used", (size_t)l->expert_used);
+    set_size(experts, "width", (size_t)l->ff_width);
+    set_size(experts, "layers", (size_t)stack_layers_of(c, &stack_experts));
+    json_set(object, "experts", experts);
+}
+
 static json_draft *modes_of(const rnl_model *m) {
     const char *const names[] = {"interleaved", "transcribe", "speak", "text"};
     json_draft *modes = json_new_array();
@@ -210,6 +238,7 @@ static int json_all(const options *o, const rnl_model *m) {
     set_size(object, "codebooks", (size_t)info.codebook_count);
     set_size(object, "context", (size_t)info.context_trained);
     set_size(object, "bytes", info.weight_size);
+    set_experts(object, &m->backbone.stack.config);
     json_set(object, "parts", parts_of(m));
     set_size(session, "context", (size_t)config.context_cap);
     set_size(session, "bytes", p.total);

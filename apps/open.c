@@ -8,8 +8,10 @@
 
 #include "apps/hub_cache.h"
 #include "apps/messages.h"
+#include "apps/progress.h"
 #include "apps/sources.h"
 #include "apps/tuning.h"
+#include "core/clock.h"
 #include "core/status.h"
 
 /* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */
@@ -30,6 +32,19 @@ static bool installed_model(char *path, size_t cap) {
 static void log_to_stderr(void *context, rnl_log_level level, const char *text) {
     const options *o = context;
     if (level == RNL_LOG_WARNING && !o->quiet) (void)fprintf(stderr, "runnel: %s\n", text);
+}
+
+/* Packing, which takes seconds of a large model and nothing to speak of in others. */
+typedef struct packing {
+    progress shown;
+    double begin;
+} packing;
+
+static void show_packing(void *context, size_t done, size_t total) {
+    enum { PATIENCE_MS = 500 };
+    packing *p = context;
+    if (1e3 * (clock_seconds() - p->begin) < PATIENCE_MS) return;
+    progress_work(&p->shown, "packing the weights", (double)done / (double)total, "");
 }
 
 /* Puts a sentence into error; EXIT_MODEL. */
@@ -107,13 +122,19 @@ rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
     if (tuning_read(&tuning, o->quiet)) config.tuning = &tuning;
     config.log = log_to_stderr;
     config.log_context = (void *)o;
+    packing p = {.begin = clock_seconds()};
+    progress_begin(&p.shown, o);
+    config.progress = show_packing;
+    config.progress_context = &p;
     rnl_model *model = NULL;
     *code = EXIT_OK;
     const char *const files[] = {path, config.mmproj_path, config.vocoder_path,
                                  config.tokenizer_path};
     for (int i = 0; i < 4; i++)
         if (files[i] != NULL) source_note(files[i]);
-    if (rnl_model_open(path, &config, &model, error) == RNL_OK) {
+    const rnl_status status = rnl_model_open(path, &config, &model, error);
+    progress_clear(&p.shown);
+    if (status == RNL_OK) {
         sources_note_model(model);
         return model;
     }
@@ -158,7 +179,7 @@ bool session_options(const options *o, rnl_session_config *config) {
 }
 
 rnl_session *open_session(const options *o, rnl_model *model, int *code) {
-    rnl_session_config config = rnl_session_config_default();
+    rnl_session_config config = rnl_session_config_for(model);
     *code = EXIT_USAGE;
     if (!session_options(o, &config)) return NULL;
     config.snapshot_cap = 0;

@@ -170,6 +170,7 @@ static options nothing_given(void) {
                      .repeat_penalty = -1,
                      .interleave = {-1, -1},
                      .repeat = -1,
+                     .count = -1,
                      .temperature = -1,
                      .audio_temperature = -1,
                      .seconds_max = -1,

@@ -24,6 +24,8 @@ typedef struct options {
     const char *input, *record, *trace; /* talk */
     int set_count;
     const char *work, *tokens, *depth, *rows;             /* bench */
+    const char *ids;                                      /* dump: a file of numbers */
+    int count;                                            /* dump; -1: not given */
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
     int repeat;                                           /* -1: not given */
     int interleave[2]; /* text tokens, audio frames; -1: not given */

@@ -112,7 +112,7 @@ static int shape_of(const rnl_model *m, const tensor *t, int64_t *shape) {
     return rank;
 }
 
-/* What kinds of layers take as vectors, whatever its shape (taps of a convolution, a router). */
+/* What kinds of layers take as vectors, whatever its shape (taps of a convolution, routers). */
 static bool is_layer_vector(const rnl_model *m, const tensor *t) {
     const stack_tensor *known = layer_tensor(m, t);
     return known != NULL && (known->form == STACK_VECTOR || known->form == STACK_VECTOR_IF);

@@ -7,6 +7,7 @@
 #include "core/checked.h"
 #include "core/range.h"
 #include "core/status.h"
+#include "stack/kind.h"
 
 rnl_session_config rnl_session_config_default(void) {
     return (rnl_session_config){.context_cap = 4096,
@@ -15,6 +16,12 @@ rnl_session_config rnl_session_config_default(void) {
                                 .snapshot_cap = 1,
                                 .step_positions = 128,
                                 .memory_size_max = SIZE_MAX};
+}
+
+rnl_session_config rnl_session_config_for(const rnl_model *model) {
+    rnl_session_config c = rnl_session_config_default();
+    if (stack_layers_of(&model->backbone.stack.config, &stack_experts) > 0) c.step_positions = 512;
+    return c;
 }
 
 static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
@@ -146,7 +153,7 @@ static pass_config own_pass(const rnl_session_config *c) {
 rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *config,
                             rnl_memory_plan *plan, rnl_error *error) {
     rnl_session s = {.model = (rnl_model *)model,
-                     .config = config != NULL ? *config : rnl_session_config_default()};
+                     .config = config != NULL ? *config : rnl_session_config_for(model)};
     const pass_config own = own_pass(&s.config);
     pass measured = {.model = model, .config = own};
     arena regions[REGION_COUNT];
@@ -209,7 +216,7 @@ static rnl_session *begin(rnl_model *model, const rnl_session_config *config) {
     rnl_session *s = calloc(1, sizeof *s);
     if (s == NULL) return NULL;
     s->model = model;
-    s->config = config != NULL ? *config : rnl_session_config_default();
+    s->config = config != NULL ? *config : rnl_session_config_for(model);
     return s;
 }
 
@@ -227,7 +234,7 @@ rnl_status rnl_session_create(rnl_model *model, const rnl_session_config *config
 rnl_status session_plan_in(const rnl_model *model, const pass *p, const rnl_session_config *config,
                            rnl_memory_plan *plan, rnl_error *error) {
     rnl_session s = {.model = (rnl_model *)model,
-                     .config = config != NULL ? *config : rnl_session_config_default()};
+                     .config = config != NULL ? *config : rnl_session_config_for(model)};
     pass measured = {.model = model, .config = p->config};
     arena regions[REGION_COUNT];
     s.pass = &measured;

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Writes a checkpoint with random weights and the exact shapes of LFM2.5-Audio-1.5B.
+"""Writes a checkpoint with random weights and the exact shapes of LFM2.5-Audio-1.5B, or a GGUF file
+of those of a mixture of experts.
 
     make_random_checkpoint.py --hf DIR [--seed N]
+    make_random_checkpoint.py --moe 8b --type q4_0 -o FILE.gguf [--seed N]
 
 Loading, memory and speed depend on shapes, not on values, so this stands in for the official
 weights where those may not be copied. DIR gets what the official repository holds, without Mimi:
@@ -9,6 +11,9 @@ config.json, model.safetensors (BF16, 2.9 GB), tokenizer.json with its side file
 audio_detokenizer/ (F32, 0.3 GB). Names, shapes and sizes: spec audio.md 2.1, 2.2, 10.1, 10.2; the
 sizes are checked against the published files, to the byte. Python 3.11 alone is enough; about a
 minute.
+
+--moe writes one file of LFM2-8B-A1B (8b, 4.7 GB as q4_0) or LFM2-24B-A2B (24b), whose blocks are
+quantised as they are made (random_gguf.py); llama.cpp loads it as well.
 
 Weights are normal with standard deviation 1/sqrt(fan-in), norms are near 1: a forward pass stays
 finite. One seed gives the same files everywhere. The numbers are cut from one long strip of noise
@@ -23,6 +28,8 @@ import random
 import statistics
 import struct
 import time
+
+import random_gguf
 
 MAIN_BYTES, DETOKENIZER_BYTES = 2_940_723_992, 314_137_512
 WIDTH, VOCAB, LAYERS = 2048, 65536, 16
@@ -356,10 +363,21 @@ def check_size(path, size, published):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--hf", metavar="DIR", required=True, help="where the checkpoint goes")
+    parser.add_argument("--hf", metavar="DIR", help="where the checkpoint goes")
+    parser.add_argument("--moe", choices=random_gguf.MIXTURES, help="a mixture of experts")
+    parser.add_argument("--type", choices=random_gguf.TYPES, default="q4_0", help="of --moe")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where --moe goes")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     began = time.monotonic()
+    if options.moe:
+        if not options.output or options.hf:
+            parser.error("--moe wants -o FILE.gguf, and no --hf")
+        size = random_gguf.write_mixture(options.output, options.moe, options.type, options.seed)
+        print(f"{options.output}: {size:,} bytes in {time.monotonic() - began:.0f} s")
+        return
+    if not options.hf:
+        parser.error("--hf DIR or --moe SHAPE is missing")
     root, detokenizer = options.hf, os.path.join(options.hf, "audio_detokenizer")
     os.makedirs(detokenizer, exist_ok=True)
 

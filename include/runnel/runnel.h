@@ -212,6 +212,9 @@ typedef struct rnl_session_config {
 } rnl_session_config;
 
 RNL_API rnl_session_config rnl_session_config_default(void);
+/* The same for this model, which is what sessions get without a config: a mixture of experts takes
+ * step_positions 512, because each of its steps reads all experts that some position has chosen. */
+RNL_API rnl_session_config rnl_session_config_for(const rnl_model *model);
 
 /* Where the memory of a session goes, in bytes. Nothing else is ever allocated. */
 typedef struct rnl_memory_plan {
