@@ -1,6 +1,7 @@
 # Debian packages: runnel (the program and its model), librunnel0, librunnel-dev.
 #
-#   cmake --preset deb && cmake --build --preset deb -j && cpack --config build/deb/CPackConfig.cmake
+#   cmake --preset deb && cmake --build --preset deb -j
+#   cpack --config build/deb/CPackConfig.cmake
 #
 # Each has a copyright file made of NOTICE and LICENSE, and a changelog; cmake/package_files.cmake
 # compresses what Debian wants compressed.
