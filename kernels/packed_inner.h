@@ -60,15 +60,21 @@ typedef struct packed_fetch {
     size_t block_size; /* bytes for each block of the slab at hand */
     kernels_fetch to;
 } packed_fetch;
-/* first: these are the first inputs that the slab meets, which fetch for all of them. */
+/* Pass `index` of `count` over a slab fetches its share of the next, so that memory is asked all the
+ * time and not only while the first inputs meet the slab. */
 PACKED_INLINE packed_fetch fetch_of(const packed_info p, const unsigned char *slab,
-                                    const kernels_input *x, bool first) {
-    const kernels_fetch to = first ? x->fetch : KERNELS_FETCH_NONE;
+                                    const kernels_input *x, int64_t index, int64_t count) {
     const size_t blocks = (size_t)x->col_count / PACKED_BLOCK,
                  supers = blocks * PACKED_BLOCK / (size_t)p.super_len;
     const size_t size = blocks * packed_code_size(&p) + supers * packed_meta_size(&p);
+    size_t begin = 0, end = size;
+    if (count > 1) { /* one input is done too soon to divide for nothing */
+        const size_t lines = (size + PACKED_LINE - 1) / PACKED_LINE;
+        begin = lines * (size_t)index / (size_t)count * PACKED_LINE;
+        end = lines * (size_t)(index + 1) / (size_t)count * PACKED_LINE;
+    }
     const unsigned char *next = slab + x->ahead;
-    return (packed_fetch){next, next + size, size / blocks, to};
+    return (packed_fetch){next + begin, next + end, (end - begin + blocks - 1) / blocks, x->fetch};
 }
 PACKED_INLINE void fetch_blocks(packed_fetch *f, int count) {
     const unsigned char *end = f->next + (size_t)count * f->block_size;

@@ -233,7 +233,7 @@ INLINE void direct(const packed_info p, float *y, const unsigned char *slab,
     const int of_super = p.super_len / PACKED_BLOCK;
     const size_t code_size = packed_code_size(&p), meta_size = packed_meta_size(&p);
     const unsigned char *codes = slab, *meta = slab + (size_t)blocks * code_size;
-    packed_fetch fetch = fetch_of(p, slab, x, true);
+    packed_fetch fetch = fetch_of(p, slab, x, 0, 1);
     __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (int64_t b = 0; b < blocks; b += of_super, meta += meta_size) {
         __m256 products[2], minima[2];
@@ -488,7 +488,7 @@ INLINE void batch(const packed_info p, float *y, const unsigned char *slab, cons
     const int64_t blocks = x->col_count / PACKED_BLOCK;
     const size_t code_size = packed_code_size(&p);
     const unsigned char *meta = slab + (size_t)blocks * code_size;
-    packed_fetch fetch = fetch_of(p, slab, x, true);
+    packed_fetch fetch = fetch_of(p, slab, x, 0, 1);
     memset(y, 0, (size_t)x_count * PACKED_ROWS * sizeof *y);
     for (int64_t b = 0; b < blocks; b += PIECE_BLOCKS) {
         const int count = blocks - b < PIECE_BLOCKS ? (int)(blocks - b) : PIECE_BLOCKS;

@@ -1,19 +1,19 @@
 /* AVX-512 with VNNI: products with packed weights, sixteen rows at a time; x86_vnni.h. A line of a
  * slab is one register.
  *
- * One slab, for few inputs: of the 32 registers eight hold the block's lines and eight each the
- * sums and the minima of eight inputs, so a byte of codes is read once for eight inputs.
+ * One slab, for few inputs: of the 32 registers eight hold the block's lines.
  *
  * Two slabs at once, for batches. Each `vpdpbusd` of a single slab wants a load of its own, and a
  * core has two loads and two dot products a cycle, with the loads of scales on top; so the four
  * columns of an input that are spread over a register serve both slabs:
  *
  *     z0, z1       the line at hand of slab 0 and 1     z2    input, spread
- *     z3 .. z14    sums of the block    [6 inputs][2 slabs]
- *     z15 .. z26   outputs so far, or for types with super-blocks the super-block's products
+ *     others       sums of the block    [8 inputs][2 slabs]
  *
+ * and what the outputs have come to lies in memory meanwhile: it is met once a block, the lines are
+ * unpacked for eight inputs at once. Q8_0, whose lines cost most beside its products, takes twelve.
  * Where two halves of a block have scales of their own, sums of the first wait for the second, and
- * there are four inputs instead of six. Minima have a loop of their own behind a super-block's
+ * there are six inputs. Minima have a loop of their own behind a super-block's
  * products. All bits are those of one slab after the other. */
 #include "kernels/levels.h"
 
@@ -24,7 +24,7 @@
 
 PACKED_EACH(VNNI_MULTIPLY)
 
-enum { PAIR = 2, PAIR_INPUTS = 6 };
+enum { PAIR = 2, PAIR_INPUTS = 12 };
 
 /* Where a block stands in the first of the inputs; the others follow a row of columns apart. */
 typedef struct block_input {
@@ -145,9 +145,9 @@ INLINE void pair_minima(const packed_info p, int count, const unsigned char *con
     }
 }
 
-/* y[s][t ...][row] of both slabs for `count` inputs from t on. */
+/* y[s][t ...][row] of both slabs for `count` inputs. */
 INLINE void pair_rows(const packed_info p, int count, float *const *y,
-                      const unsigned char *const *slabs, const kernels_input *x, int64_t t) {
+                      const unsigned char *const *slabs, const kernels_input *x, input_tile at) {
     const int64_t blocks = x->col_count / PACKED_BLOCK;
     const int of_super = p.super_len / PACKED_BLOCK;
     const unsigned char *code[PAIR], *meta[PAIR];
@@ -156,14 +156,14 @@ INLINE void pair_rows(const packed_info p, int count, float *const *y,
     for (int s = 0; s < PAIR; s++) {
         code[s] = slabs[s];
         meta[s] = slabs[s] + (size_t)blocks * packed_code_size(&p);
-        fetch[s] = fetch_of(p, slabs[s], x, t == 0);
+        fetch[s] = fetch_of(p, slabs[s], x, at.index, at.count);
     }
     UNROLL for (int i = 0; i < count; i++) acc[i][0] = acc[i][1] = single(0);
     for (int64_t b = 0; b < blocks; b += of_super) {
         floats products[PAIR_INPUTS][PAIR];
         UNROLL for (int i = 0; i < count; i++) products[i][0] = products[i][1] = single(0);
         for (int j = 0; j < of_super; j++) {
-            const block_input in = input_at(p, x, t, b + j);
+            const block_input in = input_at(p, x, at.t, b + j);
             floats sums[PAIR_INPUTS][PAIR];
             if (p.sub_len == 32)
                 pair_sums(p, count, code, meta, j, &in, sums);
@@ -185,22 +185,44 @@ INLINE void pair_rows(const packed_info p, int count, float *const *y,
             UNROLL for (int i = 0; i < count; i++) acc[i][s] =
                 times_plus(d, products[i][s], acc[i][s]);
         }
-        const block_input in = input_at(p, x, t, b);
+        const block_input in = input_at(p, x, at.t, b);
         if (p.has_min) pair_minima(p, count, meta, &in, acc);
         for (int s = 0; s < PAIR; s++) meta[s] += packed_meta_size(&p);
     }
     UNROLL for (int i = 0; i < count; i++) UNROLL for (int s = 0; s < PAIR; s++)
-        store(y[s] + (t + i) * PACKED_ROWS, acc[i][s]);
+        store(y[s] + (at.t + i) * PACKED_ROWS, acc[i][s]);
+}
+
+/* Inputs at once, of a type. */
+INLINE int pair_cap(const packed_info p) {
+    return is_wide(p) ? PAIR_INPUTS : p.sub_len == PACKED_BLOCK ? 8 : 6;
 }
 
 INLINE void multiply_two(const packed_info p, float *const *y, const unsigned char *const *slabs,
                          const kernels_input *x, int64_t x_count) {
-    const int most = p.sub_len == 32 ? PAIR_INPUTS : 4;
-    int64_t t = 0;
-    for (; t + most <= x_count; t += most) pair_rows(p, most, y, slabs, x, t);
-    if (most > 4 && x_count - t >= 4) pair_rows(p, 4, y, slabs, x, t), t += 4;
-    if (x_count - t >= 2) pair_rows(p, 2, y, slabs, x, t), t += 2;
-    if (x_count - t >= 1) pair_rows(p, 1, y, slabs, x, t);
+    const int64_t tiles = (x_count + pair_cap(p) - 1) / pair_cap(p);
+    for (int64_t i = 0; i < tiles; i++) {
+        const input_tile at = {tile_begin(x_count, tiles, i), i, tiles};
+        switch (tile_begin(x_count, tiles, i + 1) - at.t) {
+#define TILE(count)                                                                                \
+    case count:                                                                                    \
+        if (count <= pair_cap(p)) pair_rows(p, count, y, slabs, x, at);                            \
+        break
+            TILE(1);
+            TILE(2);
+            TILE(3);
+            TILE(4);
+            TILE(5);
+            TILE(6);
+            TILE(7);
+            TILE(8);
+            TILE(9);
+            TILE(10);
+            TILE(11);
+            TILE(12);
+#undef TILE
+        }
+    }
 }
 
 #define MULTIPLY_PAIR(name, type)                                                                  \

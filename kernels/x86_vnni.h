@@ -17,8 +17,8 @@
  * Q8_0 meets inputs of 16 bits by `vpdpwssd` alone: a line becomes two, columns 0 and 2, then 1
  * and 3 of each group, sign-extended.
  *
- * The lines of a block are unpacked into registers and meet INPUTS inputs there; the codes are read
- * again for the next inputs, from the first-level cache. The integer scale of a sub-block is
+ * The lines of a block are unpacked into registers and meet up to INPUTS inputs there; the codes are
+ * read again for the next inputs, from the first-level cache. The integer scale of a sub-block is
  * multiplied in float32, which is exact: no product of a block's sum and its scale reaches 2^24
  * (the largest, of Q6_K, is 2 * 16 * 32 * 127 * 128 = 0.99 * 2^24). So the bits are those of
  * scalar_packed.c. */
@@ -32,12 +32,12 @@
 #include "kernels/packed_inner.h"
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 12")
 
 /* ---- the two widths ---- */
 
 #if defined(VNNI_512)
-enum { LANES = 16, INPUTS = 8 }; /* rows of a register; inputs at once, of 32 registers */
+enum { LANES = 16 }; /* rows of a register */
 typedef __m512i ints;
 typedef __m512 floats;
 INLINE ints load(const void *p) {
@@ -122,7 +122,7 @@ INLINE void store(float *p, floats v) {
     _mm512_storeu_ps(p, v);
 }
 #else
-enum { LANES = 8, INPUTS = 4 };
+enum { LANES = 8 };
 typedef __m256i ints;
 typedef __m256 floats;
 INLINE ints load(const void *p) {
@@ -357,11 +357,24 @@ INLINE floats block_min(const packed_info p, const ints mins[2], const int16_t *
     return to_floats(dot_words(a, less_words(mins[0], mins[1]), spread(sums)));
 }
 
+enum { INPUTS = 4 }; /* at once: beside eight lines there is room for as many in 16 registers */
+
+/* Inputs from t on, the tile of them that makes pass `index` of `count` over a slab. */
+typedef struct input_tile {
+    int64_t t, index, count;
+} input_tile;
+
+/* As few tiles as will do, of as equal sizes as there are: one of an input or two costs nearly what
+ * one of four does. */
+INLINE int64_t tile_begin(int64_t x_count, int64_t tile_count, int64_t i) {
+    return tile_count == 1 ? x_count * i : x_count * i / tile_count; /* one input is short */
+}
+
 /* y[t][row] for `count` inputs t and LANES rows of the slab, beginning with `row`. */
 INLINE void multiply_rows(const packed_info p, int count, float *y, const unsigned char *slab,
-                          int row, const kernels_input *x, int64_t t) {
+                          int row, const kernels_input *x, input_tile at) {
     const int64_t blocks = x->col_count / PACKED_BLOCK;
-    packed_fetch fetch = fetch_of(p, slab, x, row == 0 && t == 0);
+    packed_fetch fetch = fetch_of(p, slab, x, at.index, at.count);
     const int of_super = p.super_len / PACKED_BLOCK;
     const unsigned char *codes = slab + 4 * row;
     const unsigned char *meta = slab + (size_t)blocks * packed_code_size(&p) + row;
@@ -375,12 +388,12 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
             fetch_blocks(&fetch, 1);
             read_block(p, count, codes, meta, j, &w);
             UNROLL for (int i = 0; i < count; i++) {
-                const int64_t at = (t + i) * blocks + b + j;
-                const int16_t *sums = x->sums + 4 * at;
-                const floats scale = single(is_wide(p) ? x->wide_scales[at] : x->scales[at]);
-                const int8_t *xc = x->codes + PACKED_BLOCK * at;
-                const floats sum = is_wide(p)        ? block_wide(&w, x->wide + PACKED_BLOCK * at)
-                                   : p.sub_len == 32 ? block_sum(p, &w, xc, x->offsets + at)
+                const int64_t n = (at.t + i) * blocks + b + j;
+                const int16_t *sums = x->sums + 4 * n;
+                const floats scale = single(is_wide(p) ? x->wide_scales[n] : x->scales[n]);
+                const int8_t *xc = x->codes + PACKED_BLOCK * n;
+                const floats sum = is_wide(p)        ? block_wide(&w, x->wide + PACKED_BLOCK * n)
+                                   : p.sub_len == 32 ? block_sum(p, &w, xc, x->offsets + n)
                                                      : block_halves(p, &w, xc, sums);
                 products[i] = times_plus(sum, scale, products[i]);
                 if (p.has_min) minima[i] = times_plus(block_min(p, w.mins, sums), scale, minima[i]);
@@ -392,18 +405,26 @@ INLINE void multiply_rows(const packed_info p, int count, float *y, const unsign
             if (p.has_min) acc[i] = times_plus(min_of(p, d), minima[i], acc[i]);
         }
     }
-    UNROLL for (int i = 0; i < count; i++) store(y + (t + i) * PACKED_ROWS + row, acc[i]);
+    UNROLL for (int i = 0; i < count; i++) store(y + (at.t + i) * PACKED_ROWS + row, acc[i]);
 }
 
 INLINE void multiply_slab(const packed_info p, float *y, const unsigned char *slab,
                           const kernels_input *x, int64_t x_count) {
-    for (int row = 0; row < PACKED_ROWS; row += LANES) {
-        int64_t t = 0;
-        for (; t + INPUTS <= x_count; t += INPUTS) multiply_rows(p, INPUTS, y, slab, row, x, t);
-        if (INPUTS > 4 && x_count - t >= 4) multiply_rows(p, 4, y, slab, row, x, t), t += 4;
-        if (x_count - t >= 2) multiply_rows(p, 2, y, slab, row, x, t), t += 2;
-        if (x_count - t >= 1) multiply_rows(p, 1, y, slab, row, x, t);
-    }
+    const int64_t tiles = (x_count + INPUTS - 1) / INPUTS;
+    input_tile at = {.count = tiles * (PACKED_ROWS / LANES)};
+    for (int row = 0; row < PACKED_ROWS; row += LANES)
+        for (int64_t i = 0; i < tiles; i++, at.index++) {
+            at.t = tile_begin(x_count, tiles, i);
+            const int64_t count = tile_begin(x_count, tiles, i + 1) - at.t;
+            if (count == 4)
+                multiply_rows(p, 4, y, slab, row, x, at);
+            else if (count == 3)
+                multiply_rows(p, 3, y, slab, row, x, at);
+            else if (count == 2)
+                multiply_rows(p, 2, y, slab, row, x, at);
+            else
+                multiply_rows(p, 1, y, slab, row, x, at);
+        }
 }
 
 /* multiply_NAME() of a level, for PACKED_EACH. */
