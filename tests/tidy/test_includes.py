@@ -2,7 +2,7 @@
 """Holds the order of the house: test_includes.py TREE | --self-test
 
 Includes go down only (docs/ARCHITECTURE.md):
-    apps -> engine, audio, picture -> vad tokenizer vision backbone detokenizer -> stack -> core
+    apps -> engine, audio, picture -> vad tokenizer vision chat backbone detokenizer -> stack -> core
     -> kernels
 and a few more habits that a compiler does not see; RULES below has one line for each.
 Prints `file:line: what is wrong` and ends with 1 when something is. --self-test breaks each rule
@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 
-STAGES = ["vad", "tokenizer", "vision", "backbone", "detokenizer"]
+STAGES = ["vad", "tokenizer", "vision", "chat", "backbone", "detokenizer"]
 # Folder -> folders whose headers it may include. audio/ and picture/ know no model, so no stage
 # either.
 MAY_INCLUDE = {
