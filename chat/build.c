@@ -7,7 +7,7 @@
 #include "chat/step.h"
 #include "core/status.h"
 
-enum { TOOL_CAP = 256, TOOL_NAME_CAP = 128, NEED_CAP = 32768, BYTE_CAP = 16 << 20 };
+enum { TOOL_CAP = 256, TOOL_NAME_CAP = 128, NEED_CAP = GRAMMAR_NEED_MAX, BYTE_CAP = 16 << 20 };
 /* Of a value that cannot be: deeper than anything may nest. */
 enum { NEST_IMPOSSIBLE = 1000 };
 
@@ -352,7 +352,7 @@ static void finish(builder *b, int32_t root) {
     build_needs(g);
     const grammar_node *n = &g->nodes[root];
     const char *fault = NULL;
-    if (n->need > NEED_CAP) fault = "the shortest value that fits has more than 32768 bytes";
+    if (n->need > NEED_CAP) fault = "the shortest value that fits has more than 16384 bytes";
     if (n->nest > GRAMMAR_NEST_CAP) fault = "values that fit are nested deeper than 16";
     if (n->need >= GRAMMAR_NEED_CAP) fault = "no value fits it";
     if (fault != NULL) b->status = status_fail(b->error, RNL_ERR_DATA, "%s: %s", b->name, fault);

@@ -16,6 +16,7 @@ enum {
     GRAMMAR_THREAD_CAP = 8,                   /* ways to read a text that are followed */
     GRAMMAR_USED_CAP = 128,                   /* keys beyond the schema's, in a whole text */
     GRAMMAR_NEED_CAP = 1 << 20,               /* bytes; stands for "cannot end" */
+    GRAMMAR_NEED_MAX = 16384,                 /* bytes of the shortest text of a grammar */
     GRAMMAR_SPACE_CAP = 32                    /* of white space in a row, in JSON */
 };
 
