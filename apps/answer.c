@@ -15,6 +15,7 @@
 #include "apps/reply_json.h"
 #include "apps/sources.h"
 #include "core/clock.h"
+#include "picture/picture.h"
 
 typedef struct running {
     const answer *a;
@@ -58,8 +59,15 @@ static int read_file(const answer *a, const char *path, sound *s) {
     return heard;
 }
 
+picture_target answer_pictures(const answer *a) {
+    return (picture_target){
+        .options = a->options, .model = a->model, .session = a->session, .log = a->pictures};
+}
+
 int answer_check_file(const answer *a, const char *path) {
     sound s;
+    const picture_target target = answer_pictures(a);
+    if (picture_is(path)) return pictures_check(&target, path);
     const int code = read_file(a, path, &s);
     sound_free(&s);
     return code;
@@ -68,6 +76,8 @@ int answer_check_file(const answer *a, const char *path) {
 int answer_add_file(const answer *a, const char *path) {
     sound s;
     rnl_error error = {0};
+    const picture_target target = answer_pictures(a);
+    if (picture_is(path)) return pictures_add(&target, path);
     const int code = read_file(a, path, &s);
     if (code != EXIT_OK) return code;
     (void)inputs_tell_faults(path, &s.faults); /* the rest is a question still */
@@ -191,6 +201,7 @@ static int print_reply(const running *r, const rnl_reply *reply) {
     if (r->a->input != NULL)
         json_set(o, "input", json_new_string(r->a->input, strlen(r->a->input)));
     json_set(o, "text", json_new_string(r->text != NULL ? r->text : "", r->text_size));
+    pictures_json(o, r->a->pictures);
     reply_json(o, reply, &r->times);
     if (r->writer != NULL || r->a->sound_path != NULL)
         json_set(o, "audio", json_new_string(r->a->sound_path, strlen(r->a->sound_path)));
@@ -229,6 +240,7 @@ int answer_run(const answer *a) {
     if (code == EXIT_OK) code = generate(&r);
     progress_clear(&r.progress);
     if (code == EXIT_OK) code = finish(&r);
+    if (a->pictures != NULL) a->pictures->count = 0;
     sound_writer_abort(&r.writer);
     doomed_clear();
     free(r.text);

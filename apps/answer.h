@@ -4,6 +4,7 @@
 #define APPS_ANSWER_H
 
 #include "apps/options.h"
+#include "apps/pictures.h"
 #include "core/json.h"
 
 typedef struct answer {
@@ -14,14 +15,17 @@ typedef struct answer {
     const char *label;      /* printed before the text, or NULL */
     const char *input;      /* file the question came from, for --json; NULL: none */
     const char *sound_path; /* where the sound goes; NULL: nowhere */
+    picture_log *pictures;  /* what those of this turn took; NULL: not kept */
     bool any_sound;         /* sounds without speech are taken, too */
 } answer;
 
-/* Adds the samples of a file to the user's turn; EXIT_OK or the code of a complaint: EXIT_INPUT for
- * less speech than RNL_SPEECH_MS_MIN. */
+/* Adds a file to the user's turn, a picture or a sound as its bytes say; EXIT_OK or the code of a
+ * complaint: EXIT_INPUT for less speech than RNL_SPEECH_MS_MIN. */
 int answer_add_file(const answer *a, const char *path);
 /* Whether the file can be added so far as it alone decides; adds nothing. */
 int answer_check_file(const answer *a, const char *path);
+/* Where the answer's pictures go. */
+picture_target answer_pictures(const answer *a);
 /* Whether a sound can be written under this name, which must not be that of a file that is read:
  * EXIT_OK or the code of a complaint, before the work and not after it. */
 int answer_check_sound_path(const char *path);

@@ -1,4 +1,5 @@
-/* runnel chat: a typed conversation, line by line; @FILE in a line adds a sound to the turn. */
+/* runnel chat: a typed conversation, line by line; @FILE in a line adds a sound or a picture to the
+ * turn, /image and /video lines before it show what it is about. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 typedef struct chat {
     answer a;
+    picture_log pictures;
     int turn_count;
 } chat;
 
@@ -75,13 +77,26 @@ static int answer_line(chat *c, char *line) {
     return answer_run(&c->a);
 }
 
+/* "/image PATH" or "/video PATH": shown before the question that follows. False: another line. */
+static bool show(const chat *c, const char *line, int *code) {
+    const picture_target target = answer_pictures(&c->a);
+    if (strncmp(line, "/image ", 7) == 0)
+        *code = pictures_add(&target, line + 7);
+    else if (strncmp(line, "/video ", 7) == 0)
+        *code = pictures_add_film(&target, line + 7);
+    else
+        return false;
+    return true;
+}
+
 /* A line of standard input, its end and byte order marks taken off. */
 static int take_line(chat *c, char *line, size_t size) {
     if (memchr(line, '\0', size) != NULL)
         return complain(EXIT_INPUT, "chat: the line holds a NUL byte; give plain text");
     while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
     line += utf8_mark_size(line, size);
-    return is_blank(line) ? EXIT_OK : answer_line(c, line);
+    int code = EXIT_OK;
+    return is_blank(line) || show(c, line, &code) ? code : answer_line(c, line);
 }
 
 static int converse(chat *c) {
@@ -104,6 +119,8 @@ static int converse(chat *c) {
         code = EXIT_OK;
     }
     free(line);
+    if (code == EXIT_OK && c->pictures.count > 0 && !interrupted())
+        code = complain(EXIT_INPUT, "chat: a picture came without a question behind it");
     return code != EXIT_OK ? code : slip;
 }
 
@@ -125,6 +142,9 @@ static int begin(chat *c) {
     int code = answer_add_system(&c->a);
     if (code == EXIT_OK && o->output != NULL) code = make_folder(o->output);
     if (code != EXIT_OK) return code;
+    const picture_target target = answer_pictures(&c->a);
+    code = pictures_add_options(&target);
+    if (code != EXIT_OK) return code;
     if (o->argument_count == 0) return converse(c);
     if (is_blank(o->arguments[0])) return complain(EXIT_INPUT, "chat: the message has no text");
     return answer_line(c, o->arguments[0]);
@@ -133,10 +153,14 @@ static int begin(chat *c) {
 static int run(const options *o) {
     if (o->argument_count > 1)
         return complain(EXIT_USAGE, "chat: give the message as one argument, in quotes");
+    for (int i = 0; i < o->images.count && o->argument_count == 0; i++)
+        if (strcmp(o->images.at[i], "-") == 0)
+            return complain(EXIT_USAGE, "chat: with --image - give the message as an argument");
     int code;
     rnl_model *model = open_model(o, &code);
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
     chat c = {.a = {.options = o, .model = model, .session = session}};
+    c.a.pictures = &c.pictures;
     if (session != NULL) code = find_mode(o, model, &c.a.mode) ? begin(&c) : EXIT_USAGE;
     rnl_session_destroy(&session);
     rnl_model_close(&model);
@@ -155,13 +179,17 @@ static const option_list own = OPTION_LIST(rows);
 
 const command command_chat = {
     .name = "chat",
-    .summary = "talk by keyboard; @FILE adds a sound",
-    .synopsis = "[options] [--mode text|interleaved] [MESSAGE]",
+    .summary = "talk by keyboard; @FILE adds a sound or a picture",
+    .synopsis = "[options] [--mode text|interleaved] [--image FILE]... [MESSAGE]",
     .about =
         "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
         "-o FOLDER the spoken answers are written there. A line that cannot be taken, such as one\n"
-        "with a wrong file name, is told and passed over; the exit code is 5 then.",
+        "with a wrong file name, is told and passed over; the exit code is 5 then. @FILE is a "
+        "sound\n"
+        "or a picture, as its bytes say; lines /image PATH and /video PATH show what the next "
+        "line\n"
+        "asks about, as --image and --video do for the first.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
-                &options_turns, &options_cache, &own},
+                &options_turns, &options_cache, &options_images, &own},
     .run = run,
 };

@@ -85,7 +85,7 @@ static void write_bash(void) {
 static const char zsh_quote[] = "'\\''";
 
 static void zsh_option(const option_row *row) {
-    const char *again = row->kind == OPTION_SETS ? "*" : "";
+    const char *again = row->kind == OPTION_SETS || row->kind == OPTION_TEXTS ? "*" : "";
     const char *next = row->value != NULL ? "=" : "", *joined = row->value != NULL ? "+" : "";
     if (row->letter != 0)
         printf("            '(-%c --%s)'{-%c%s,--%s%s}'", row->letter, row->name, row->letter,

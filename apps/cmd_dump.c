@@ -50,6 +50,27 @@ static void on_encoder(void *context, const char *stage, int layer, const float 
     if (dump_wants(d, stage, first ? -1 : layer)) keep(d, x, (size_t)rows, (size_t)cols);
 }
 
+static void on_tower(void *context, const char *stage, int layer, const float *x, int rows,
+                     int cols) {
+    dump *d = context;
+    const bool is_layer = strcmp(stage, "layer") == 0;
+    if (dump_wants(d, is_layer ? "tower" : stage, is_layer ? layer : -1))
+        keep(d, x, (size_t)rows, (size_t)cols);
+}
+
+/* The rows of a picture that was looked at, without the marks around and between its views. */
+static void keep_image_rows(dump *d, const rnl_session *s) {
+    const size_t width = (size_t)backbone_width(&s->model->backbone);
+    const views *v = &s->picture.views;
+    int at = s->encode_at + 1;
+    for (int i = 0; i < v->count && dump_wants(d, "image_rows", -1); i++) {
+        const int rows = views_at(v, i).row_count;
+        at += v->count > 1;
+        keep(d, s->embeddings + (size_t)at * width, (size_t)rows, width);
+        at += rows;
+    }
+}
+
 typedef struct backbone_tap {
     dump *d;
     const rnl_session *s;
@@ -120,14 +141,16 @@ static int run_turn(dump *d, rnl_session *s, const rnl_turn_config *config) {
 
 static const struct {
     const char *name;
-    bool numbered, of_sound, of_ids;
+    bool numbered, of_input, of_ids;
 } stages[] = {{"mel", false, true, false},        {"subsampling", false, true, false},
               {"encoder", true, true, false},     {"adapter", false, true, false},
               {"embeddings", false, true, false}, {"backbone", true, true, true},
               {"hidden", false, true, true},      {"logits", false, true, true},
               {"depth", true, true, false},       {"spectrum", false, true, false},
-              {"samples", false, true, false},    {"experts", true, false, true},
-              {"greedy", false, false, true}};
+              {"samples", false, true, false},    {"patches", false, true, false},
+              {"embedded", false, true, false},   {"tower", true, true, false},
+              {"post_norm", false, true, false},  {"image_rows", false, true, false},
+              {"experts", true, false, true},     {"greedy", false, false, true}};
 
 /* "encoder.3" -> stage "encoder", index 3; false when it is none of that input. name is cut at the
  * dot. */
@@ -142,7 +165,7 @@ static bool split_stage(dump *d, char *name, bool of_ids) {
         d->index = (int)strtol(dot, NULL, 10);
     }
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
-        if (strcmp(stages[i].name, name) == 0 && (of_ids ? stages[i].of_ids : stages[i].of_sound))
+        if (strcmp(stages[i].name, name) == 0 && (of_ids ? stages[i].of_ids : stages[i].of_input))
             return stages[i].numbered == (dot != NULL);
     return false;
 }
@@ -159,8 +182,11 @@ static int dump_answer(const options *o, rnl_model *model, dump *d) {
                 .any_sound = true};
     if (!rnl_model_can(model, a.mode))
         a.mode = rnl_model_can(model, RNL_MODE_TRANSCRIBE) ? RNL_MODE_TRANSCRIBE : RNL_MODE_TEXT;
+    session->pass->tower.tap = on_tower; /* pictures are looked at when they are added */
+    session->pass->tower.tap_context = d;
     code = answer_add_system(&a);
     if (code == EXIT_OK) code = answer_add_file(&a, o->arguments[1]);
+    if (code == EXIT_OK) keep_image_rows(d, session);
     const rnl_turn_config config = answer_config(o, model, a.mode);
     if (code == EXIT_OK) code = run_turn(d, session, &config);
     if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED; /* the array is not complete */
@@ -195,15 +221,16 @@ static int refuse_stage(const options *o) {
     return complain(EXIT_USAGE,
                     "dump: '%.60s' is no stage; stages are mel, subsampling, encoder.N, "
                     "adapter, embeddings, backbone.N, hidden, logits, depth.K, spectrum, "
-                    "samples; experts.N and greedy want --ids",
+                    "samples; of a picture patches, embedded, tower.N, post_norm, image_rows; "
+                    "experts.N and greedy want --ids",
                     o->arguments[0]);
 }
 
 static int run(const options *o) {
     const bool ids = o->ids != NULL;
     if (o->argument_count != (ids ? 1 : 2) || o->output == NULL)
-        return complain(EXIT_USAGE, "dump: name a stage, a sound file or --ids FILE.npy, and the "
-                                    "target with -o");
+        return complain(EXIT_USAGE, "dump: name a stage, a sound or picture file or --ids "
+                                    "FILE.npy, and the target with -o");
     dump d = {0};
     char name[64];
     (void)snprintf(name, sizeof name, "%s", o->arguments[0]);
@@ -242,11 +269,12 @@ static const option_list own = OPTION_LIST(rows);
 const command command_dump = {
     .name = "dump",
     .summary = "write an intermediate array of a run",
-    .synopsis = "[options] STAGE INPUT.wav | --ids FILE.npy -o X.npy",
+    .synopsis = "[options] STAGE INPUT | --ids FILE.npy -o X.npy",
     .about =
         "STAGE is mel, subsampling, encoder.N, adapter, embeddings, backbone.N, hidden, logits,\n"
-        "depth.K, spectrum or samples. The input is answered as by `reply`; arrays of the\n"
-        "generation hold one row a decision (backbone.N: one a position, prompt first).\n"
+        "depth.K, spectrum or samples, and of a picture patches, embedded, tower.N, post_norm or\n"
+        "image_rows (views one after the other). The input is answered as by `reply`; arrays of\n"
+        "the generation hold one row a decision (backbone.N: one a position, prompt first).\n"
         "\n"
         "With --ids the numbers of FILE.npy go through the backbone as they are, also of a model\n"
         "without a vocabulary: backbone.N, hidden and logits hold a row for each, experts.N the\n"

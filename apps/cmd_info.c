@@ -97,6 +97,13 @@ static void print_shapes(const rnl_model *m) {
         printf("%-12s %d layers, width %d, %d heads, %d taps, %d mel bands\n", "encoder",
                m->encoder.layer_count, m->encoder.width, m->encoder.head_count, m->encoder.taps,
                c->feature_count);
+    if (c->has_tower)
+        printf("%-12s %d layers, width %d, %d heads of %d, views of %d to %d positions, %s%d to %d "
+               "tiles of %d\n",
+               "tower", m->tower.layer_count, m->tower.width, m->tower.head_count,
+               m->tower.head_width, c->views.token_min, c->views.token_max,
+               c->views.splits ? "" : "not split; ", c->views.tile_min, c->views.tile_max,
+               c->views.tile);
     if (c->codebook_count > 0) {
         print_stack("depthformer", &m->depth.stack);
         printf("%-12s %d codebooks of %d, %d text tokens and %d frames in turn\n", "codes",
@@ -127,6 +134,7 @@ static int plan_session(const options *o, const rnl_model *m, rnl_session_config
     *config = rnl_session_config_for(m);
     rnl_error error = {0};
     if (!session_options(o, config)) return EXIT_USAGE;
+    config->image_views_max = rnl_image_views_max(m);
     if (rnl_session_plan(m, config, plan, &error) == RNL_OK) return EXIT_OK;
     return complain(exit_code(&error), "%s", error.text);
 }
@@ -137,11 +145,11 @@ static int print_plan(const options *o, const rnl_model *m) {
     const int code = plan_session(o, m, &config, &p);
     if (code != EXIT_OK) return code;
     printf("\na session with a context of %d positions and clips of %.0f s needs %.1f MiB:\n"
-           "  KV cache %.1f, history %.1f, tokenizer %.1f, backbone %.1f, detokenizer %.1f, "
-           "snapshots %.1f, rest %.1f\n",
+           "  KV cache %.1f, history %.1f, tokenizer %.1f, vision %.1f, backbone %.1f, "
+           "detokenizer %.1f, snapshots %.1f, rest %.1f\n",
            config.context_cap, config.clip_seconds_max, mib(p.total), mib(p.kv_cache),
-           mib(p.history), mib(p.tokenizer), mib(p.backbone), mib(p.detokenizer), mib(p.snapshots),
-           mib(p.scratch));
+           mib(p.history), mib(p.tokenizer), mib(p.vision), mib(p.backbone), mib(p.detokenizer),
+           mib(p.snapshots), mib(p.scratch));
     return EXIT_OK;
 }
 
@@ -160,6 +168,7 @@ static void print_remarks(const rnl_model *m) {
         printf("missing: %s\n", m->source.encoder_remark);
     else if (!c->has_encoder)
         printf("no audio in: there is no encoder\n");
+    if (c->has_tower) printf("it takes pictures\n");
     if (c->context_trained > 32768 && c->vocab_count == 65536)
         printf("odd: the file claims %d positions of context; LFM2 models were trained to 32768\n",
                c->context_trained);

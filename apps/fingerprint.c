@@ -65,6 +65,10 @@ static void add_option(print *p, const options *o, const option_row *row) {
     case OPTION_PAIR:
         for (int i = 0; i < 2; i++) add_int(p, ((const int *)field)[i]);
         break;
+    case OPTION_TEXTS:
+        for (int i = 0; i < ((const option_texts *)field)->count; i++)
+            add_text(p, ((const option_texts *)field)->at[i]);
+        break;
     case OPTION_SETS:
         for (int i = 0; i < o->set_count; i++) add_text(p, o->sets[i]);
         break;

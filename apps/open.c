@@ -183,6 +183,7 @@ rnl_session *open_session(const options *o, rnl_model *model, int *code) {
     *code = EXIT_USAGE;
     if (!session_options(o, &config)) return NULL;
     config.snapshot_cap = 0;
+    config.image_views_max = rnl_image_views_max(model);
     rnl_session *session = NULL;
     rnl_error error = {0};
     *code = EXIT_OK;

@@ -136,6 +136,13 @@ static int store(options *o, const option_row *row, const char *value) {
         (void)snprintf(expected, sizeof expected, "two counts such as 6:12 (1-%.0f:1-%.0f)",
                        row->min, row->max);
         return parse_pair(row, value, field) ? EXIT_OK : bad_value(row, value, expected);
+    case OPTION_TEXTS: {
+        option_texts *texts = field;
+        if (texts->count == sizeof texts->at / sizeof *texts->at)
+            return bad_value(row, value, "given 64 times at most");
+        texts->at[texts->count++] = value;
+        return EXIT_OK;
+    }
     case OPTION_SETS:
         if (o->set_count == sizeof o->sets / sizeof *o->sets || strchr(value, '=') == NULL)
             return bad_value(row, value, "KEY=VALUE, at most 64 of them");
@@ -174,6 +181,11 @@ static options nothing_given(void) {
                      .temperature = -1,
                      .audio_temperature = -1,
                      .seconds_max = -1,
+                     .image_tokens_min = -1,
+                     .image_tokens_max = -1,
+                     .frames_max = -1,
+                     .pixels_max = -1,
+                     .fps = -1,
                      .channel = -1,
                      .raw_rate = -1,
                      .raw_channels = -1,

@@ -8,6 +8,12 @@
 
 #include <runnel/runnel.h>
 
+/* The values of an option that may be given several times, in their order. */
+typedef struct option_texts {
+    const char *at[64];
+    int count;
+} option_texts;
+
 typedef struct options {
     const char *model, *mmproj, *vocoder, *tokenizer;
     const char *cpu;                    /* kernel level */
@@ -46,7 +52,11 @@ typedef struct options {
     size_t memory_max;
     uint64_t seed;
     const char *remove; /* models */
-    bool calibrate;     /* bench */
+    option_texts images, videos;
+    int image_tokens_min, image_tokens_max, frames_max, pixels_max; /* -1: not given */
+    double fps;                                                     /* -1: not given */
+    bool no_split;
+    bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
     bool resume_damaged;
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
@@ -57,14 +67,15 @@ typedef struct options {
 
 /* How a value is written, and the type of its field. */
 typedef enum option_kind {
-    OPTION_FLAG, /* takes no value; bool */
-    OPTION_TEXT, /* const char * */
-    OPTION_INT,  /* int, within min and max */
-    OPTION_REAL, /* double, within min and max */
-    OPTION_SIZE, /* 500M; size_t */
-    OPTION_SEED, /* uint64_t */
-    OPTION_PAIR, /* 6:12; int[2], from 1 to min, from 1 to max */
-    OPTION_SETS  /* KEY=VALUE, repeatable; the next of options.sets */
+    OPTION_FLAG,  /* takes no value; bool */
+    OPTION_TEXT,  /* const char * */
+    OPTION_INT,   /* int, within min and max */
+    OPTION_REAL,  /* double, within min and max */
+    OPTION_SIZE,  /* 500M; size_t */
+    OPTION_SEED,  /* uint64_t */
+    OPTION_PAIR,  /* 6:12; int[2], from 1 to min, from 1 to max */
+    OPTION_TEXTS, /* as OPTION_TEXT, repeatable; option_texts */
+    OPTION_SETS   /* KEY=VALUE, repeatable; the next of options.sets */
 } option_kind;
 
 typedef struct option_row {
@@ -100,7 +111,8 @@ extern const option_list options_answer; /* the rest of sampling; length, turns 
 extern const option_list options_turns;  /* limits of a conversation and of a sound in it */
 extern const option_list options_cache;
 extern const option_list options_channel;
-extern const option_list options_raw; /* samples without a header */
+extern const option_list options_raw;    /* samples without a header */
+extern const option_list options_images; /* what is shown, and how it is looked at */
 extern const option_list options_resume;
 extern const option_list options_recordings; /* how to work on many */
 

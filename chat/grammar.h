@@ -72,8 +72,8 @@ typedef struct grammar {
 /* Says which keywords narrow and are not held; may be NULL. */
 typedef void (*grammar_warn_fn)(void *context, const char *text);
 
-/* One value as the schema has it, in JSON. RNL_ERR_DATA names what is wrong with the schema, or that
- * no value fits; RNL_ERR_MEMORY. */
+/* One value as the schema has it, in JSON. RNL_ERR_DATA names what is wrong with the schema, or
+ * that no value fits; RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status grammar_of_schema(const json *schema, const char *name,
                                           grammar_warn_fn warn, void *context, grammar *out,
                                           rnl_error *error);

@@ -23,8 +23,8 @@ void mask_begin(const mask *m, mask_text *t);
 bool mask_advance(mask *m, mask_text *t, const char *bytes, size_t size);
 bool mask_may_end(const mask *m, const mask_text *t);
 
-/* The fewest tokens that end the text, 0 when it may end here: an upper bound that a text can always
- * keep to. */
+/* The fewest tokens that end the text, 0 when it may end here: an upper bound that a text can
+ * always keep to. */
 int mask_cost(mask *m, mask_text *t);
 /* The tokens of which one may come now, when at most `left` (>= mask_cost) come in all. Never empty
  * unless the text may end. Valid until the next call. */

@@ -1,7 +1,8 @@
 /* The parts of a model and the files they go to:
  *
  *     main       backbone, vocabulary        NAME.gguf
- *     mmproj     encoder and adapter         mmproj-NAME.gguf
+ *     mmproj     encoder and adapter, or     mmproj-NAME.gguf
+ *                tower and projector
  *     vocoder    depthformer, code tables    vocoder-NAME.gguf
  *     tokenizer  the detokenizer's LFM2      tokenizer-NAME.gguf
  *
@@ -17,6 +18,7 @@
 #include "core/status.h"
 #include "engine/model_part.h"
 #include "engine/packed_file.h"
+#include "engine/vision_config.h"
 #include "stack/kind.h"
 #include "tokenizer/bpe_file.h"
 
@@ -60,6 +62,7 @@ static bool ends(const char *name, const char *ending) {
 static set_file file_of(const char *name) {
     switch (part_of(name)) {
     case PART_ENCODER:
+    case PART_TOWER:
         return FILE_ENCODER;
     case PART_DEPTH:
         return FILE_VOCODER;
@@ -104,6 +107,12 @@ static int shape_of(const rnl_model *m, const tensor *t, int64_t *shape) {
         shape[1] = shape[2] = 1;
         return 3;
     }
+    if (strcmp(t->name, "v.patch_embd.weight") == 0) { /* a kernel again, as others have it */
+        shape[0] = t->shape[0];
+        shape[1] = 3;
+        shape[2] = shape[3] = VIEWS_PATCH;
+        return 4;
+    }
     const bool keep = starts(t->name, "a.conv1d.") || starts(t->name, "mimi.") || is_stack(m, t);
     int rank = 0;
     for (int i = 0; i < t->rank; i++)
@@ -126,10 +135,11 @@ static quant_type type_of(const writing *job, const tensor *t) {
     /* Vectors, norms, positions and convolutions stay float32 (backbone.md 6.6, audio.md 10.3). */
     if ((rank != 2 && !is_stack(m, t)) || ends(t->name, ".bias") || ends(t->name, "norm.weight") ||
         ends(t->name, "conv_dw.weight") || ends(t->name, "pos_bias_u") ||
-        ends(t->name, "pos_bias_v") || starts(t->name, "mimi.") || is_layer_vector(m, t))
+        ends(t->name, "pos_bias_v") || starts(t->name, "mimi.") ||
+        strcmp(t->name, "v.position_embd.weight") == 0 || is_layer_vector(m, t))
         return QUANT_F32;
     const recipe *r = job->config->recipe;
-    if (part_of(t->name) == PART_ENCODER && job->config->encoder_recipe != NULL)
+    if (file_of(t->name) == FILE_ENCODER && job->config->encoder_recipe != NULL)
         r = job->config->encoder_recipe;
     if (r == NULL) return t->type;
     return recipe_type(r, &m->source.config.backbone,
@@ -193,7 +203,7 @@ static uint32_t file_type(const writing *job) {
 
 static void put_general(const writing *job, gguf_writer *w, const char *architecture) {
     put_text(w, "general.architecture", architecture);
-    put_text(w, "general.type", "model");
+    put_text(w, "general.type", strcmp(architecture, "clip") == 0 ? "mmproj" : "model");
     put_text(w, "general.name", job->m->source.config.name);
     gguf_put_u32(w, "general.file_type", file_type(job));
     gguf_put_u32(w, "general.quantization_version", 2);
@@ -219,6 +229,10 @@ static rnl_status put_main(const writing *job, gguf_writer *w) {
 
 static void put_encoder(const writing *job, gguf_writer *w) {
     const model_config *c = &job->m->source.config;
+    if (c->has_tower) {
+        vision_write_gguf(c, w, job->m->tower.width, job->m->tower.ff_max);
+        return;
+    }
     gguf_put_bool(w, "clip.has_audio_encoder", true);
     put_text(w, "clip.projector_type", "lfm2a");
     gguf_put_u32(w, "clip.audio.projection_dim", (uint32_t)c->backbone.width);
@@ -257,7 +271,7 @@ static rnl_status put_bundle_keys(const writing *job) {
     put_general(job, w, "runnel");
     gguf_put_u32(w, "runnel.bundle", 1);
     if (job->config->packs) put_text(w, PACKED_LAYOUT_KEY, PACKED_LAYOUT);
-    if (c->has_encoder) put_encoder(job, w);
+    if (c->has_encoder || c->has_tower) put_encoder(job, w);
     if (c->codebook_count > 0) put_vocoder(job, w);
     if (c->codec == CODEC_LFM) put_detokenizer(job, w, "detok.");
     return put_main(job, w);
@@ -439,7 +453,7 @@ static rnl_status write_tensors(writing *job, rnl_error *error) {
 /* ---- Files ---- */
 
 static bool has_file(const model_config *c, set_file p) {
-    return p == FILE_MAIN || (p == FILE_ENCODER && c->has_encoder) ||
+    return p == FILE_MAIN || (p == FILE_ENCODER && (c->has_encoder || c->has_tower)) ||
            (p == FILE_VOCODER && c->codebook_count > 0) ||
            (p == FILE_DETOKENIZER && c->codec == CODEC_LFM);
 }

@@ -320,7 +320,8 @@ static rnl_status read_set(source *s, const char *path, const rnl_model_config *
 static rnl_status read_bundle(source *s, const gguf *g, rnl_error *error) {
     model_config *c = &s->config;
     rnl_status status = RNL_OK;
-    if (gguf_has(g, "clip.projector_type")) status = read_encoder(s, g, error);
+    if (gguf_has(g, "clip.projector_type") || vision_is_in_gguf(g))
+        status = read_encoder(s, g, error);
     if (status == RNL_OK && gguf_has(g, "depthformer_n_layer"))
         status = read_depthformer(s, g, error);
     if (status == RNL_OK && gguf_has(g, "detok.lfm2.block_count")) {
@@ -353,8 +354,8 @@ static rnl_status refuse_others(const gguf *g, const char *path, rnl_error *erro
             "%s: the GGUF set of LFM2-Audio v1 is not supported; convert its Hugging "
             "Face directory with `runnel convert`",
             path);
-    if (gguf_has(g, "clip.projector_type") || gguf_has(g, "depthformer_n_layer") ||
-        is_detokenizer(g))
+    if (gguf_has(g, "clip.projector_type") || vision_is_in_gguf(g) ||
+        gguf_has(g, "depthformer_n_layer") || is_detokenizer(g))
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: this file holds one part of a model; name the main file (the one "
                            "without mmproj-, vocoder- or tokenizer- before its name)",

@@ -60,8 +60,8 @@ typedef struct packed_fetch {
     size_t block_size; /* bytes for each block of the slab at hand */
     kernels_fetch to;
 } packed_fetch;
-/* Pass `index` of `count` over a slab fetches its share of the next, so that memory is asked all the
- * time and not only while the first inputs meet the slab. */
+/* Pass `index` of `count` over a slab fetches its share of the next, so that memory is asked all
+ * the time and not only while the first inputs meet the slab. */
 PACKED_INLINE packed_fetch fetch_of(const packed_info p, const unsigned char *slab,
                                     const kernels_input *x, int64_t index, int64_t count) {
     const size_t blocks = (size_t)x->col_count / PACKED_BLOCK,

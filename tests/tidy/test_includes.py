@@ -2,8 +2,8 @@
 """Holds the order of the house: test_includes.py TREE | --self-test
 
 Includes go down only (docs/ARCHITECTURE.md):
-    apps -> engine, audio, picture -> vad tokenizer vision chat backbone detokenizer -> stack -> core
-    -> kernels
+    apps -> engine, audio, picture -> vad tokenizer vision chat backbone detokenizer -> stack
+    -> core -> kernels
 and a few more habits that a compiler does not see; RULES below has one line for each.
 Prints `file:line: what is wrong` and ends with 1 when something is. --self-test breaks each rule
 in a small tree of its own and demands that exactly this is found.
