@@ -11,6 +11,7 @@
 
 #include "core/gguf_inner.h"
 #include "core/random.h"
+#include "tests/support/prompt.h"
 #include "tests/support/rig.h"
 
 static char folder[] = "/tmp/runnel-hostile-XXXXXX";
@@ -78,6 +79,10 @@ static void exercise(rnl_model *model) {
         assert_true(error.text[0] != '\0');
         return;
     }
+    const int32_t ids[] = {0, 1, 2};
+    float logits[3 * 256];
+    if (backbone_vocab_count(&model->backbone) <= 256) prompt_run(s, ids, 3, 2, logits);
+    rnl_session_reset(s);
     static const float tone[4000] = {0.1f, -0.1f, 0.2f};
     rnl_turn_config turn = rnl_turn_config_default(
         model, rnl_model_can(model, RNL_MODE_INTERLEAVED) ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT);
@@ -198,6 +203,24 @@ static void damaged_folders(void **state) {
     for (size_t i = 0; i < 3; i++) free(b[i].data);
 }
 
+static void damaged_experts(void **state) {
+    (void)state;
+    char path[512], config[512];
+    blob b = read_blob("moe/moe-Q4_0.gguf"), c = read_blob("moe/fused/config.json");
+    (void)snprintf(path, sizeof path, "%s/experts.gguf", folder);
+    cut(path, path, &b);
+    flip(path, path, &b, 8000, 200);
+    free(b.data);
+    b = read_blob("moe/fused/model.safetensors");
+    (void)snprintf(config, sizeof config, "%s/config.json", folder);
+    (void)snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    write_blob(path, b.data, b.size);
+    flip(config, folder, &c, c.size, 100);
+    flip(path, folder, &b, 4000, 100);
+    free(b.data);
+    free(c.data);
+}
+
 /* The same damage that no header shows: the file opens, and is refused when it computes. */
 static void weights_that_are_not_numbers(void **state) {
     (void)state;
@@ -241,6 +264,7 @@ int main(void) {
         cmocka_unit_test(damaged_gguf_files),
         cmocka_unit_test(damaged_parts_of_a_set),
         cmocka_unit_test(damaged_folders),
+        cmocka_unit_test(damaged_experts),
         cmocka_unit_test(weights_that_are_not_numbers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

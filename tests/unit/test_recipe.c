@@ -109,6 +109,26 @@ static void head_and_audio_parts_have_their_types(void **state) {
                      QUANT_Q6_K);
 }
 
+/* Stacks of experts have the types of dense matrices in their place: LFM2-8B-A1B. */
+static void experts_follow_the_rules_of_dense_parts(void **state) {
+    (void)state;
+    stack_config c = config_of(24, (const int[]){2, 6, 10, 14, 18, 21}, 6);
+    const stack_config dense = c;
+    for (int i = 2; i < 24; i++) c.layers[i].kinds[STACK_FEED_FORWARD] = &stack_experts;
+    const char *const names[] = {"q4_0", "q8_0", "q4_k_m", "q4_k_s", "q2_k"};
+    for (int n = 0; n < 5; n++)
+        for (int i = 2; i < 24; i++) {
+            assert_int_equal(type_in(names[n], &c, i, "ffn_down_exps"),
+                             type_in(names[n], &dense, i, "ffn_down"));
+            assert_int_equal(type_in(names[n], &c, i, "ffn_gate_exps"),
+                             type_in(names[n], &dense, i, "ffn_gate"));
+            assert_int_equal(type_in(names[n], &c, i, "ffn_up_exps"),
+                             type_in(names[n], &dense, i, "ffn_up"));
+        }
+    assert_int_equal(type_in("q4_k_m", &c, 2, "ffn_down_exps"), QUANT_Q6_K);
+    assert_int_equal(type_in("q4_k_m", &c, 3, "ffn_down_exps"), QUANT_Q4_K);
+}
+
 /* The encoder rows of minnow have 160 elements. */
 static void short_rows_fall_back(void **state) {
     (void)state;
@@ -161,6 +181,7 @@ int main(void) {
         cmocka_unit_test(medium_mixtures_have_the_positions_of_the_table),
         cmocka_unit_test(other_mixtures_follow_their_rules),
         cmocka_unit_test(head_and_audio_parts_have_their_types),
+        cmocka_unit_test(experts_follow_the_rules_of_dense_parts),
         cmocka_unit_test(short_rows_fall_back),
         cmocka_unit_test(names_are_found),
     };
