@@ -224,7 +224,9 @@ static rnl_status put_main(const writing *job, gguf_writer *w) {
         gguf_put_u32(w, "runnel.interleave.audio", (uint32_t)c->audio_run);
         config_write_defaults(c, w);
     }
-    return job->m->source.text != NULL ? bpe_to_gguf(job->m->source.text, w) : RNL_OK;
+    if (job->m->source.text != NULL) return bpe_to_gguf(job->m->source.text, w);
+    put_text(w, "tokenizer.ggml.model", "none"); /* llama.cpp wants to be told */
+    return RNL_OK;
 }
 
 static void put_encoder(const writing *job, gguf_writer *w) {

@@ -133,11 +133,58 @@ static void what_is_converted_gives_the_same_bits(void **state) {
     }
 }
 
+static bool has_text(const gguf *g, const char *key, const char *text) {
+    const char *value;
+    size_t size;
+    return gguf_string(g, key, &value, &size) && size == strlen(text) &&
+           memcmp(value, text, size) == 0;
+}
+
+/* Keys and types of a set's main file are those that it was made from, so that llama.cpp, which
+ * loads the one, loads the other. */
+static void a_set_has_the_keys_of_its_source(void **state) {
+    const folder *f = *state;
+    static const char *const numbers[] = {
+        "block_count",        "embedding_length",     "feed_forward_length",
+        "expert_count",       "expert_used_count",    "expert_feed_forward_length",
+        "expert_gating_func", "attention.head_count", "leading_dense_block_count",
+        "shortconv.l_cache"};
+    char path[PATH_CAP], key[64];
+    name_in(f, "m.gguf", path);
+    rnl_model *model = through_file(models[0], path, false, true, false);
+    rnl_model_close(&model);
+    gguf *from = NULL, *to = NULL;
+    assert_int_equal(gguf_open(TEST_DATA "/moe/moe-Q4_0.gguf", &from, NULL), RNL_OK);
+    assert_int_equal(gguf_open(path, &to, NULL), RNL_OK);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        int64_t a, b;
+        (void)snprintf(key, sizeof key, "lfm2moe.%s", numbers[i]);
+        assert_true(gguf_int(from, key, 0, INT32_MAX, &a) && gguf_int(to, key, 0, INT32_MAX, &b));
+        assert_int_equal(a, b);
+    }
+    assert_true(has_text(to, "general.architecture", "lfm2moe"));
+    assert_true(has_text(to, "tokenizer.ggml.model", "none"));
+    assert_int_equal(gguf_tensor_count(from), gguf_tensor_count(to));
+    for (size_t i = 0; i < gguf_tensor_count(from); i++) {
+        const tensor *a = gguf_tensor(from, i), *b = NULL;
+        for (size_t k = 0; k < gguf_tensor_count(to) && b == NULL; k++)
+            if (strcmp(gguf_tensor(to, k)->name, a->name) == 0) b = gguf_tensor(to, k);
+        assert_non_null(b);
+        assert_int_equal(a->type, b->type);
+        assert_int_equal(a->rank, b->rank);
+        assert_memory_equal(a->shape, b->shape, sizeof a->shape);
+        assert_memory_equal(a->data, b->data, a->size);
+    }
+    gguf_close(&from);
+    gguf_close(&to);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_cut_and_any_threads_give_the_same_bits),
         cmocka_unit_test(neighbours_change_no_bit),
         IN_FOLDER(what_is_converted_gives_the_same_bits),
+        IN_FOLDER(a_set_has_the_keys_of_its_source),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
