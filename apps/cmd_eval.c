@@ -126,7 +126,6 @@ static int json_total(const eval *e, const wer_counts *total) {
     json_set(o, "speech", json_new_number(r->stats.speech));
     json_set(o, "encode_seconds", json_new_number(r->stats.encode));
     json_set(o, "decode_seconds", json_new_number(r->stats.decode));
-    json_set(o, "overlap_seconds", json_new_number(r->stats.overlap));
     json_set(o, "pieces", json_new_int(r->stats.piece_count));
     json_set(o, "skipped", json_new_int(r->stats.skipped_count));
     json_set(o, "again", json_new_int(r->stats.again_count));
@@ -191,6 +190,7 @@ static int evaluate(eval *e, const options *o) {
     rnl_model *model = code == EXIT_OK ? open_model(o, &code) : NULL;
     if (model != NULL) {
         e->all.work = work;
+        e->all.in_any_order = true;
         e->all.context = e;
         code = recordings_run(&e->all, model);
         const int printed = e->all.done_count > 0 ? report(e) : EXIT_OK;

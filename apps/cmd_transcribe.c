@@ -358,6 +358,7 @@ static int transcribe_all(run_state *run, const options *o) {
     if (code == EXIT_OK) {
         skip_others(run);
         r->work = work;
+        r->in_any_order = run->formats != 0 && !o->json;
         r->context = run;
         code = recordings_run(r, model);
     }

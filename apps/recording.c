@@ -126,21 +126,15 @@ int recording_channels(const char *path, const sound_config *config, rnl_error *
     return channels;
 }
 
-rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_count,
-                                rnl_transcript_config *config, int *code) {
-    const rnl_turn_config turn = answer_config(o, model, RNL_MODE_TRANSCRIBE);
-    *config = rnl_transcript_config_default(model);
-    config->thread_count = thread_count;
-    config->whole = o->whole;
-    config->system = o->system;
-    config->text = turn.text;
-    if (o->max_tokens > 0) config->step_max = o->max_tokens;
-    config->seed = o->seed;
-    config->memory_size_max = o->memory_max;
-    rnl_transcript *t = NULL;
-    rnl_error error = {0};
-    *code = EXIT_OK;
-    if (rnl_transcript_create(model, config, &t, &error) != RNL_OK)
-        *code = complain(exit_code(&error), "%s", error.text);
-    return t;
+rnl_transcript_config transcript_options(const options *o, const rnl_model *model,
+                                         int thread_count) {
+    rnl_transcript_config c = rnl_transcript_config_default(model);
+    c.thread_count = thread_count;
+    c.whole = o->whole;
+    c.system = o->system;
+    c.text = answer_config(o, model, RNL_MODE_TRANSCRIBE).text;
+    if (o->max_tokens > 0) c.step_max = o->max_tokens;
+    c.seed = o->seed;
+    c.memory_size_max = o->memory_max;
+    return c;
 }

@@ -28,9 +28,8 @@ int recording_run(rnl_transcript *t, const char *path, const sound_config *confi
  * be read once for each channel. */
 int recording_channels(const char *path, const sound_config *config, rnl_error *error);
 
-/* The transcript that the options ask for, with so many threads. NULL after a complaint, with
- * *code. */
-rnl_transcript *open_transcript(const options *o, rnl_model *model, int thread_count,
-                                rnl_transcript_config *config, int *code);
+/* What the options ask of transcripts, with so many threads. */
+rnl_transcript_config transcript_options(const options *o, const rnl_model *model,
+                                         int thread_count);
 
 #endif

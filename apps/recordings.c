@@ -7,8 +7,14 @@
 
 #include "apps/ending.h"
 #include "apps/messages.h"
+#include "apps/open.h"
 #include "apps/recording.h"
 #include "core/clock.h"
+
+enum {
+    JOBS = 8,   /* recordings at a time, when it matters to nobody */
+    PIECES = 16 /* in hand, of all of them: rows that share the weights of a pass */
+};
 
 int recordings_prepare(recordings *r) {
     r->states = calloc(r->list.count + 1, sizeof *r->states);
@@ -78,7 +84,6 @@ static void add_stats(recordings *r, const rnl_transcript_stats *one) {
     r->stats.speech += one->speech;
     r->stats.encode += one->encode;
     r->stats.decode += one->decode;
-    r->stats.overlap += one->overlap;
     r->stats.piece_count += one->piece_count;
     r->stats.skipped_count += one->skipped_count;
     r->stats.again_count += one->again_count;
@@ -126,22 +131,35 @@ static void *run_job(void *context) {
     return NULL;
 }
 
-/* Threads are shared out evenly; each job has one at least. */
+static rnl_status open_transcripts(recordings *r, int count, rnl_error *error) {
+    rnl_status status = RNL_OK;
+    if (count > 1) {
+        const rnl_batch_config c = rnl_transcript_batch_config(r->model, &r->config, count);
+        status = rnl_batch_create(r->model, &c, &r->batch, error);
+    }
+    for (; r->job_count < count && status == RNL_OK; r->job_count++) {
+        recordings_job *job = &r->jobs[r->job_count];
+        job->all = r;
+        status = count > 1 ? rnl_transcript_create_in(r->batch, &r->config, &job->transcript, error)
+                           : rnl_transcript_create(r->model, &r->config, &job->transcript, error);
+    }
+    return status;
+}
+
 static int open_jobs(recordings *r) {
     const int threads = r->options->threads > 0 ? r->options->threads : rnl_thread_count_default();
-    const int wanted = r->options->jobs > 0 ? r->options->jobs : 1;
+    const int usual = r->in_any_order ? JOBS : 1;
+    const int wanted = r->options->jobs > 0 ? r->options->jobs : usual;
     const size_t most = r->list.count > 0 ? r->list.count : 1;
     const int count = (size_t)wanted < most ? wanted : (int)most;
     r->jobs = calloc((size_t)count, sizeof *r->jobs);
     if (r->jobs == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-    int code = EXIT_OK;
-    for (; r->job_count < count && code == EXIT_OK; r->job_count++) {
-        recordings_job *job = &r->jobs[r->job_count];
-        job->all = r;
-        job->transcript = open_transcript(
-            r->options, r->model, threads / count > 0 ? threads / count : 1, &r->config, &code);
-    }
-    return code;
+    rnl_error error = {0};
+    r->config = transcript_options(r->options, r->model, threads);
+    const int each = PIECES / count;
+    r->config.piece_cap = each < 2 ? 2 : each > PIECES / 2 ? PIECES / 2 : each;
+    if (open_transcripts(r, count, &error) == RNL_OK) return EXIT_OK;
+    return complain(exit_code(&error), "%s", error.text);
 }
 
 static int run_jobs(recordings *r) {
@@ -196,6 +214,7 @@ int recordings_run(recordings *r, rnl_model *model) {
 
 void recordings_free(recordings *r) {
     for (int i = 0; i < r->job_count; i++) rnl_transcript_destroy(&r->jobs[i].transcript);
+    rnl_batch_destroy(&r->batch);
     for (size_t i = 0; r->reasons != NULL && i < r->list.count; i++) free(r->reasons[i]);
     free(r->jobs);
     free(r->states);

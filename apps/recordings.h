@@ -1,5 +1,6 @@
-/* Many recordings over a pool of jobs: each job has a transcript of its own on the shared model. A
- * recording that fails does not stop the others. */
+/* Many recordings over a pool of jobs: each job reads with a thread of its own and has a transcript
+ * of its own; the pieces of all are decoded in one batch. A recording that fails does not stop the
+ * others. */
 #ifndef APPS_RECORDINGS_H
 #define APPS_RECORDINGS_H
 
@@ -35,12 +36,15 @@ struct recordings {
                           * one out */
     char **reasons; /* [list.count] of failures; NULL: none */
     rnl_transcript_config config; /* of the transcripts */
+    bool in_any_order;            /* results need not come in the order of the inputs: several jobs
+                                   * where nobody said how many */
     /* Works on one input, with the lock open: EXIT_OK, EXIT_STOPPED (Ctrl-C), or a code with a
      * sentence in error. *seconds: of sound. */
     int (*work)(recordings_job *job, size_t input, double *seconds, rnl_error *error);
     void *context;
 
     pthread_mutex_t lock; /* for what follows, and whatever jobs share (standard output) */
+    rnl_batch *batch;     /* of the transcripts */
     recordings_job *jobs;
     int job_count;
     size_t next, done_count, failed_count, skipped_count;
@@ -54,8 +58,8 @@ struct recordings {
     rnl_transcript_stats stats; /* of all transcripts, added up */
 };
 
-/* Makes states and reasons for what is in r->list; the rest of b but options, work and context is
- * zero. EXIT_OK or the code of a complaint. */
+/* Makes states and reasons for what is in r->list; the rest of r but options, work, context and
+ * in_any_order is zero. EXIT_OK or the code of a complaint. */
 int recordings_prepare(recordings *r);
 /* Notes a failure of an input; error's sentence is kept. Before the run, or with the lock held. */
 void recordings_fail(recordings *r, size_t input, int code, const rnl_error *error);

@@ -50,6 +50,8 @@ static void layout(rnl_batch *b, arena *a) {
     b->order = arena_take(a, cap, sizeof *b->order);
     b->items = arena_take(a, cap, sizeof *b->items);
     b->before = arena_take(a, cap, sizeof *b->before);
+    b->working = arena_take(a, cap, sizeof(struct slot *));
+    b->item_slots = arena_take(a, cap, sizeof(struct slot *));
 }
 
 /* Bytes of what a step needs besides the pass. */
@@ -87,6 +89,17 @@ static schedule_config speech_of(const rnl_model *m, const rnl_batch_config *c) 
     return s;
 }
 
+static rnl_status make_lock(rnl_batch *b, rnl_error *error) {
+    if (pthread_mutex_init(&b->lock, NULL) != 0)
+        return status_fail(error, RNL_ERR_MEMORY, "a lock cannot be made");
+    if (pthread_cond_init(&b->moved, NULL) != 0) {
+        (void)pthread_mutex_destroy(&b->lock);
+        return status_fail(error, RNL_ERR_MEMORY, "a condition cannot be made");
+    }
+    b->lock_made = true;
+    return RNL_OK;
+}
+
 static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *error) {
     const pass_config own = pass_of(c);
     rnl_memory_plan plan;
@@ -101,6 +114,8 @@ static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *err
     a.base = b->memory = aligned_alloc(ARENA_ALIGN, a.size_cap);
     if (b->memory == NULL) return no_memory(error);
     layout(b, &a);
+    const rnl_status locked = make_lock(b, error);
+    if (locked != RNL_OK) return locked;
     const schedule_config speech = speech_of(b->model, c);
     schedule_init(&b->schedule, &speech);
     const rnl_status made = pass_create(b->model, &own, &b->pass, error);
@@ -127,6 +142,10 @@ void rnl_batch_destroy(rnl_batch **batch) {
     if (batch == NULL || *batch == NULL) return;
     assert((*batch)->pass == NULL || (*batch)->pass->session_count == 0);
     pass_destroy(&(*batch)->pass);
+    if ((*batch)->lock_made) {
+        (void)pthread_cond_destroy(&(*batch)->moved);
+        (void)pthread_mutex_destroy(&(*batch)->lock);
+    }
     free((*batch)->memory);
     free(*batch);
     *batch = NULL;

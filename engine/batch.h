@@ -7,6 +7,9 @@
 #ifndef ENGINE_BATCH_H
 #define ENGINE_BATCH_H
 
+#include <pthread.h>
+#include <runnel/runnel_transcript.h>
+
 #include "engine/live.h"
 #include "engine/schedule.h"
 
@@ -22,11 +25,21 @@ struct rnl_batch {
     int *order;
     rnl_batch_item *items;
     live_before *before; /* of the items that are loops' */
-    void *memory;        /* behind them */
+    /* Of the crew of its transcripts (transcript_crew.c), likewise. */
+    struct slot **working, **item_slots;
+    void *memory; /* behind them all */
 
     bool running; /* a pass was made and nobody has said since what time it is */
     int64_t begun_us, now_us;
     int64_t pass_count, rows, decision_count;
+
+    /* Transcripts have callers of their own. */
+    pthread_mutex_t lock;
+    pthread_cond_t moved; /* a piece changed its state */
+    bool lock_made;
+    bool leading;    /* somebody works, without the lock */
+    int pause_count; /* and nobody begins to */
+    rnl_transcript *transcripts;
 };
 
 /* The clock has come to now_us: the pass that was made is over. */

@@ -62,7 +62,7 @@ static schedule_client session_client(rnl_session *s, int64_t now_us) {
             s->due_us = now_us + RESULT_US;
     }
     if (s->want == RNL_WANT_NOTHING && !c.in_encoder) c.want = SCHEDULE_NOTHING;
-    c.due_us = s->due_us;
+    c.due_us = s->due_us == INT64_MIN ? now_us : s->due_us;
     c.reply = s->live->generating && (s->want == RNL_WANT_SPEECH || s->want == RNL_WANT_PLAYING);
     c.playing = s->live->generating && s->want == RNL_WANT_PLAYING;
     return c;
@@ -171,8 +171,9 @@ rnl_status rnl_batch_step(rnl_batch *b, int64_t now_us) {
 /* ---- What was said of a session ---- */
 
 void rnl_batch_want(rnl_session *s, rnl_want want, int64_t due_us) {
+    const int64_t most = INT64_MAX / 4; /* times are added to it and taken from it */
     s->want = want;
-    s->due_us = due_us;
+    s->due_us = due_us > most ? most : due_us < -most ? -most : due_us;
     s->due_said = true;
 }
 

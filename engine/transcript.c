@@ -18,6 +18,7 @@ rnl_transcript_config rnl_transcript_config_default(const rnl_model *model) {
         .thread_count = rnl_thread_count_default(),
         .piece_min = c->asr_piece_min,
         .piece_max = c->asr_piece_max,
+        .piece_cap = 8,
         .word_times = true,
         .text = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE).text,
         .memory_size_max = SIZE_MAX,
@@ -32,9 +33,9 @@ static rnl_status check_config(const rnl_model *m, const rnl_transcript_config *
                            "vocabulary",
                            m->path);
     const range ranges[] = {
-        {"rate", c->rate, 4000, 768000},       {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
-        {"piece_max", c->piece_max, 1, 30},    {"piece_min", c->piece_min, 0, c->piece_max},
-        {"step_max", c->step_max, 0, 1 << 20},
+        {"rate", c->rate, 4000, 768000},    {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
+        {"piece_max", c->piece_max, 1, 30}, {"piece_min", c->piece_min, 0, c->piece_max},
+        {"piece_cap", c->piece_cap, 1, 64}, {"step_max", c->step_max, 0, 1 << 20},
     };
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
@@ -67,6 +68,9 @@ static void layout(rnl_transcript *t, arena *a) {
 }
 
 static void measure(rnl_transcript *t) {
+    t->turn = rnl_turn_config_default(t->model, RNL_MODE_TRANSCRIBE);
+    t->turn.text = t->config.text;
+    if (t->config.step_max > 0) t->turn.step_max = t->config.step_max;
     const double seconds = t->config.whole ? WHOLE_SECONDS_MAX : t->config.piece_max;
     /* The clip has half a second more: what is heard before and behind the speech. */
     t->clip_cap = (int64_t)((seconds + 0.5) * CUT_RATE);
@@ -76,9 +80,7 @@ static void measure(rnl_transcript *t) {
     t->emitted_cap = t->token_cap + TRANSCRIPT_TOKENS_MORE; /* each part ends with a special one */
     t->text_cap = 16 * t->token_cap + 3 * ((size_t)t->model->token_size_max + 16);
     t->word_cap = t->token_cap + t->text_cap / 2 + 1;
-    /* Each thread has a piece at hand; the others wait encoded or not, so that encoding finds a
-     * decoding to run beside even where pieces differ in length (docs/notebook/2026-11.md). */
-    t->slot_count = t->config.whole ? 1 : t->config.thread_count + 4;
+    t->slot_count = t->config.whole ? 1 : t->config.piece_cap;
 }
 
 static rnl_session_config session_config(const rnl_transcript *t) {
@@ -86,7 +88,6 @@ static rnl_session_config session_config(const rnl_transcript *t) {
     const char *system = t->system;
     if (system == NULL) system = rnl_model_system_prompt(t->model, RNL_MODE_TRANSCRIBE);
     c.clip_seconds_max = (double)t->clip_cap / CUT_RATE;
-    c.thread_count = t->config.whole ? t->config.thread_count : 1;
     c.snapshot_cap = 1;
     c.seed = t->config.seed;
     /* The prompt has at most a token for each byte. */
@@ -95,28 +96,60 @@ static rnl_session_config session_config(const rnl_transcript *t) {
     return c;
 }
 
+rnl_batch_config rnl_transcript_batch_config(const rnl_model *model,
+                                             const rnl_transcript_config *config,
+                                             int transcript_count) {
+    rnl_transcript t = {.model = (rnl_model *)model,
+                        .config = config != NULL ? *config : rnl_transcript_config_default(model)};
+    t.system = (char *)t.config.system;
+    measure(&t);
+    const rnl_session_config s = session_config(&t);
+    rnl_batch_config c = rnl_batch_config_default();
+    c.row_cap = TRANSCRIPT_ROW_CAP;
+    c.session_cap = t.slot_count * transcript_count;
+    c.decision_cap = c.session_cap < PASS_DECISION_CAP ? c.session_cap : PASS_DECISION_CAP;
+    c.thread_count = t.config.thread_count;
+    c.context_cap = s.context_cap;
+    c.clip_seconds_max = s.clip_seconds_max;
+    c.memory_size_max = t.config.memory_size_max;
+    return c;
+}
+
+static rnl_status create_batch(rnl_transcript *t, size_t *size, rnl_error *error) {
+    const rnl_batch_config c = rnl_transcript_batch_config(t->model, &t->config, 1);
+    rnl_memory_plan plan;
+    rnl_status status = rnl_batch_plan(t->model, &c, &plan, error);
+    if (status != RNL_OK) return status;
+    *size = plan.total;
+    t->owns_batch = true;
+    return rnl_batch_create(t->model, &c, &t->batch, error);
+}
+
 static rnl_status create_sessions(rnl_transcript *t, rnl_error *error) {
     const rnl_session_config config = session_config(t);
     rnl_memory_plan plan;
-    rnl_status status = rnl_session_plan(t->model, &config, &plan, error);
+    size_t shared = 0;
+    rnl_status status = t->batch == NULL ? create_batch(t, &shared, error) : RNL_OK;
+    if (status == RNL_OK) status = rnl_session_plan_in(t->batch, &config, &plan, error);
     if (status != RNL_OK) return status;
-    const size_t total = plan.total * (size_t)t->slot_count + t->memory_size;
+    const size_t total = shared + plan.total * (size_t)t->slot_count + t->memory_size;
     if (total > t->config.memory_size_max)
         return status_fail(error, RNL_ERR_BUDGET,
-                           "transcribing with %d threads needs %zu MiB, more than the %zu MiB "
-                           "allowed; use fewer threads",
-                           t->config.thread_count, total >> 20, t->config.memory_size_max >> 20);
+                           "transcribing needs %zu MiB, more than the %zu MiB allowed; choose "
+                           "fewer pieces in hand",
+                           total >> 20, t->config.memory_size_max >> 20);
     t->memory_size = total;
-    for (int i = 0; i < t->slot_count && status == RNL_OK; i++)
-        status = rnl_session_create(t->model, &config, &t->slots[i].session, error);
+    for (int i = 0; i < t->slot_count && status == RNL_OK; i++) {
+        t->slots[i].owner = t;
+        status = rnl_session_create_in(t->batch, &config, &t->slots[i].session, error);
+        if (status == RNL_OK) rnl_batch_want(t->slots[i].session, RNL_WANT_NOTHING, 0);
+    }
     return status;
 }
 
 static rnl_status place(rnl_transcript *t, rnl_error *error) {
     t->slots = calloc((size_t)t->slot_count, sizeof *t->slots);
-    t->threads = calloc((size_t)t->config.thread_count, sizeof *t->threads);
-    if (t->slots == NULL || t->threads == NULL)
-        return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    if (t->slots == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     arena a = {0};
     layout(t, &a);
     t->memory_size = (a.size_used + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
@@ -128,20 +161,57 @@ static rnl_status place(rnl_transcript *t, rnl_error *error) {
     return create_sessions(t, error);
 }
 
-static rnl_status start_threads(rnl_transcript *t, rnl_error *error) {
-    if (pthread_mutex_init(&t->lock, NULL) != 0)
-        return status_fail(error, RNL_ERR_MEMORY, "a lock cannot be made");
-    if (pthread_cond_init(&t->moved, NULL) != 0) {
-        (void)pthread_mutex_destroy(&t->lock);
-        return status_fail(error, RNL_ERR_MEMORY, "a condition cannot be made");
+/* Among the others of the batch; with threads to spare one leads while the caller cuts. */
+static rnl_status join(rnl_transcript *t, rnl_error *error) {
+    (void)pthread_mutex_lock(&t->batch->lock);
+    t->next = t->batch->transcripts;
+    t->batch->transcripts = t;
+    t->listed = true;
+    (void)pthread_mutex_unlock(&t->batch->lock);
+    if (!t->owns_batch || t->config.thread_count == 1 || t->config.whole) return RNL_OK;
+    t->helped = pthread_create(&t->helper, NULL, transcript_help, t) == 0;
+    return t->helped ? RNL_OK
+                     : status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
+                                   t->config.thread_count);
+}
+
+static void leave(rnl_transcript *t) {
+    rnl_batch *b = t->batch;
+    crew_pause(b);
+    t->stopping = true;
+    rnl_transcript **at = &b->transcripts;
+    while (*at != t) at = &(*at)->next;
+    *at = t->next;
+    for (int i = 0; i < t->slot_count; i++) rnl_session_destroy(&t->slots[i].session);
+    crew_go_on(b);
+    if (t->helped) (void)pthread_join(t->helper, NULL);
+}
+
+static rnl_status create(rnl_transcript *t, rnl_error *error) {
+    rnl_status status = check_config(t->model, &t->config, error);
+    if (status != RNL_OK) return status;
+    if (t->config.system != NULL) {
+        t->system = strdup(t->config.system);
+        if (t->system == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     }
-    t->lock_made = true;
-    const int count = t->config.whole ? 0 : t->config.thread_count - 1;
-    for (; t->thread_count < count; t->thread_count++)
-        if (pthread_create(&t->threads[t->thread_count], NULL, transcript_help, t) != 0)
-            return status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
-                               t->config.thread_count);
-    return RNL_OK;
+    measure(t);
+    status = place(t, error);
+    if (status == RNL_OK) status = join(t, error);
+    if (status == RNL_OK) rnl_transcript_reset(t, t->config.rate);
+    return status;
+}
+
+static rnl_status create_on(rnl_model *model, rnl_batch *batch, const rnl_transcript_config *config,
+                            rnl_transcript **transcript, rnl_error *error) {
+    rnl_transcript *t = calloc(1, sizeof *t);
+    *transcript = t;
+    if (t == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    t->model = model;
+    t->batch = batch;
+    t->config = config != NULL ? *config : rnl_transcript_config_default(model);
+    const rnl_status status = create(t, error);
+    if (status != RNL_OK) rnl_transcript_destroy(transcript);
+    return status;
 }
 
 rnl_status rnl_transcript_create(rnl_model *model, const rnl_transcript_config *config,
@@ -149,49 +219,26 @@ rnl_status rnl_transcript_create(rnl_model *model, const rnl_transcript_config *
     if (model == NULL || transcript == NULL)
         return status_fail(error, RNL_ERR_ARGUMENT,
                            "rnl_transcript_create: model or transcript is NULL");
-    *transcript = NULL;
-    rnl_transcript *t = calloc(1, sizeof *t);
-    if (t == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-    t->model = model;
-    t->config = config != NULL ? *config : rnl_transcript_config_default(model);
-    rnl_status status = check_config(model, &t->config, error);
-    if (status == RNL_OK && t->config.system != NULL) {
-        t->system = strdup(t->config.system);
-        if (t->system == NULL) status = status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-    }
-    if (status == RNL_OK) {
-        t->turn = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE);
-        t->turn.text = t->config.text;
-        if (t->config.step_max > 0) t->turn.step_max = t->config.step_max;
-        measure(t);
-        status = place(t, error);
-    }
-    if (status == RNL_OK) status = start_threads(t, error);
-    if (status == RNL_OK)
-        rnl_transcript_reset(t, t->config.rate);
-    else
-        rnl_transcript_destroy(&t);
-    *transcript = t;
-    return status;
+    return create_on(model, NULL, config, transcript, error);
+}
+
+rnl_status rnl_transcript_create_in(rnl_batch *batch, const rnl_transcript_config *config,
+                                    rnl_transcript **transcript, rnl_error *error) {
+    if (batch == NULL || transcript == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "rnl_transcript_create_in: batch or transcript is NULL");
+    return create_on(batch->model, batch, config, transcript, error);
 }
 
 void rnl_transcript_destroy(rnl_transcript **transcript) {
     if (transcript == NULL || *transcript == NULL) return;
     rnl_transcript *t = *transcript;
-    if (t->lock_made) {
-        (void)pthread_mutex_lock(&t->lock);
-        t->stopping = true;
-        (void)pthread_cond_broadcast(&t->moved);
-        (void)pthread_mutex_unlock(&t->lock);
-        for (int i = 0; i < t->thread_count; i++) (void)pthread_join(t->threads[i], NULL);
-        (void)pthread_cond_destroy(&t->moved);
-        (void)pthread_mutex_destroy(&t->lock);
-    }
+    if (t->listed) leave(t);
     for (int i = 0; t->slots != NULL && i < t->slot_count; i++)
         rnl_session_destroy(&t->slots[i].session);
+    if (t->owns_batch) rnl_batch_destroy(&t->batch);
     resampler_destroy(&t->resampler);
     free(t->slots);
-    free(t->threads);
     free(t->memory);
     free(t->system);
     free(t);
@@ -204,25 +251,21 @@ size_t rnl_transcript_memory_size(const rnl_transcript *t) {
 
 void rnl_transcript_reset(rnl_transcript *t, int rate) {
     assert(rate >= 4000 && rate <= 768000);
-    (void)pthread_mutex_lock(&t->lock);
-    /* Nothing new is begun, not even the decoding of what is being encoded; what runs is waited
-     * for. */
-    t->resetting = true;
-    while (t->encoding_count + t->decoding_count > 0) (void)pthread_cond_wait(&t->moved, &t->lock);
+    /* What runs is waited for; nothing new is begun, not even the decoding of what is encoded. */
+    crew_pause(t->batch);
     for (int i = 0; i < t->slot_count; i++) {
         slot *s = &t->slots[i];
         s->state = SLOT_FREE;
         s->clip_count = 0;
-        if (t->failure == RNL_OK) continue;
+        if (t->failure == RNL_OK && s->prepared) continue;
         rnl_session_reset(s->session);
+        rnl_batch_want(s->session, RNL_WANT_NOTHING, 0);
         s->prepared = false;
     }
     t->head = t->tail_index = 0;
     t->failure = RNL_OK;
-    t->resetting = false;
-    transcript_count(t); /* what is counted begins now */
     t->stats = (rnl_transcript_stats){0};
-    (void)pthread_mutex_unlock(&t->lock);
+    crew_go_on(t->batch);
     t->config.rate = rate;
     resampler_begin(t->resampler, rate, CUT_RATE);
     vad_reset(&t->vad);
@@ -241,9 +284,9 @@ void rnl_transcript_reset(rnl_transcript *t, int rate) {
 static void release(rnl_transcript *t) {
     if (!t->given) return;
     t->given = false;
-    (void)pthread_mutex_lock(&t->lock);
+    (void)pthread_mutex_lock(&t->batch->lock);
     t->slots[t->head++ % t->slot_count].state = SLOT_FREE;
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_mutex_unlock(&t->batch->lock);
 }
 
 /* The slot to fill next, NULL when all are in use. Only the caller moves head and tail, so no lock
@@ -254,21 +297,21 @@ static slot *free_slot(const rnl_transcript *t) {
 }
 
 static void hand_over(rnl_transcript *t, slot *s) {
-    (void)pthread_mutex_lock(&t->lock);
+    (void)pthread_mutex_lock(&t->batch->lock);
     s->state = SLOT_CLIP;
     t->tail_index++;
     t->stats.piece_count++;
     t->stats.joined_count += s->piece.joined;
     t->stats.speech += (double)(s->piece.end - s->piece.begin) / CUT_RATE;
-    (void)pthread_cond_broadcast(&t->moved);
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_cond_broadcast(&t->batch->moved);
+    (void)pthread_mutex_unlock(&t->batch->lock);
 }
 
 static void take_piece(rnl_transcript *t, const cut_piece *piece) {
     if (!piece->is_speech) {
-        (void)pthread_mutex_lock(&t->lock);
+        (void)pthread_mutex_lock(&t->batch->lock);
         t->stats.skipped_count++;
-        (void)pthread_mutex_unlock(&t->lock);
+        (void)pthread_mutex_unlock(&t->batch->lock);
         return;
     }
     slot *s = free_slot(t);
@@ -390,23 +433,23 @@ static rnl_status step(rnl_transcript *t, rnl_error *error) {
         if (error != NULL) *error = t->failure_error;
         return t->failure;
     }
-    if (transcript_work(t)) return RNL_OK;
+    if (transcript_work(t->batch)) return RNL_OK;
     if (t->failure != RNL_OK) return step(t, error);
     const bool more = t->finishing && t->cut_all;
     if (t->head == t->tail_index) return more ? RNL_DONE : RNL_AGAIN;
     if (t->slots[t->head % t->slot_count].state == SLOT_DONE) return RNL_AGAIN;
     if (!more && t->tail_index - t->head < t->slot_count) return RNL_AGAIN;
-    /* Every piece is in the hands of a helper. */
-    (void)pthread_cond_wait(&t->moved, &t->lock);
+    /* Somebody else leads. */
+    (void)pthread_cond_wait(&t->batch->moved, &t->batch->lock);
     return RNL_OK;
 }
 
 rnl_status rnl_transcript_step(rnl_transcript *t, rnl_error *error) {
     release(t);
     advance(t);
-    (void)pthread_mutex_lock(&t->lock);
+    (void)pthread_mutex_lock(&t->batch->lock);
     const rnl_status status = step(t, error);
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_mutex_unlock(&t->batch->lock);
     return status;
 }
 
@@ -492,11 +535,11 @@ rnl_status rnl_transcript_pull(rnl_transcript *t, rnl_piece *piece) {
     for (;;) {
         release(t);
         advance(t);
-        (void)pthread_mutex_lock(&t->lock);
+        (void)pthread_mutex_lock(&t->batch->lock);
         const bool any = t->head < t->tail_index;
         slot *s = &t->slots[t->head % t->slot_count];
         const bool done = any && s->state == SLOT_DONE && t->failure == RNL_OK;
-        (void)pthread_mutex_unlock(&t->lock);
+        (void)pthread_mutex_unlock(&t->batch->lock);
         if (!any && t->cut_all) return RNL_DONE;
         if (!done) return RNL_AGAIN;
         t->given = true;
@@ -511,9 +554,8 @@ rnl_status rnl_transcript_pull(rnl_transcript *t, rnl_piece *piece) {
 
 void rnl_transcript_get_stats(const rnl_transcript *transcript, rnl_transcript_stats *stats) {
     rnl_transcript *t = (rnl_transcript *)transcript;
-    (void)pthread_mutex_lock(&t->lock);
-    transcript_count(t);
+    (void)pthread_mutex_lock(&t->batch->lock);
     *stats = t->stats;
-    (void)pthread_mutex_unlock(&t->lock);
+    (void)pthread_mutex_unlock(&t->batch->lock);
     stats->sound = (double)t->pushed / t->config.rate;
 }

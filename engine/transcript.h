@@ -1,23 +1,23 @@
 /* The inside of rnl_transcript.
  *
  *     transcript.c        create, push, cut, pull: the caller's thread
- *     transcript_work.c   encode and decode: any thread; which of both comes next
+ *     transcript_crew.c   whose turn it is, passes over pieces of all transcripts of the batch
+ *     transcript_work.c   a piece, from its clip to its words
  *     transcript_cut.c    where pieces begin and end
  *     transcript_text.c   tokens -> words and sentences; transcript_times.c their times
  *
  * Pieces live in a ring of slots, in order: [head, tail) are in use. The caller fills the slot at
- * tail and takes from the one at head; in between any thread moves a slot along
- * CLIP -> ENCODING -> ENCODED -> DECODING -> DONE. The lock guards states, counters and the
+ * tail and takes from the one at head; in between whoever leads the crew moves slots along
+ * CLIP -> ENCODING -> ENCODED -> DECODING -> DONE. The batch's lock guards states, counters and the
  * failure; what is in a slot belongs to whoever put it into its state. */
 #ifndef ENGINE_TRANSCRIPT_H
 #define ENGINE_TRANSCRIPT_H
 
-#include <pthread.h>
 #include <runnel/runnel_transcript.h>
 
 #include "core/resample.h"
 #include "core/utf8.h"
-#include "engine/session.h"
+#include "engine/batch.h"
 #include "engine/transcript_cut.h"
 #include "engine/transcript_text.h"
 #include "vad/vad.h"
@@ -26,7 +26,9 @@ enum {
     TRANSCRIPT_STAGING = 4096,     /* resampled samples that wait for a slot */
     TRANSCRIPT_TAIL_CAP = 16,      /* words of a piece that the next may repeat */
     TRANSCRIPT_TOKENS_SECOND = 12, /* of a reply, at most; speech has about 4 */
-    TRANSCRIPT_TOKENS_MORE = 24    /* and so many besides */
+    TRANSCRIPT_TOKENS_MORE = 24,   /* and so many besides */
+    TRANSCRIPT_ROW_CAP = 256,      /* positions of a pass */
+    TRANSCRIPT_DEPTH_CAP = 2       /* how often a piece is halved */
 };
 
 typedef enum slot_state {
@@ -38,10 +40,38 @@ typedef enum slot_state {
     SLOT_DONE
 } slot_state;
 
+/* What an ENCODING or DECODING slot does; of whoever leads. */
+typedef enum slot_phase {
+    PHASE_NEW,
+    PHASE_PROMPT, /* the system prompt, once for each session */
+    PHASE_ENCODE,
+    PHASE_WAIT, /* encoded */
+    PHASE_REPLY,
+    PHASE_ENDED
+} slot_phase;
+
+/* A part of the clip that is written down by itself. */
+typedef struct slot_part {
+    int64_t begin, end;
+    int depth;
+} slot_part;
+
+typedef struct slot_said {
+    size_t token_count, text_size, emitted_count;
+} slot_said;
+
 typedef struct slot {
     slot_state state;
+    slot_phase phase;
+    rnl_transcript *owner;
     rnl_session *session;
-    bool prepared; /* the system prompt is in its snapshot 0 */
+    slot_part parts[TRANSCRIPT_DEPTH_CAP + 2]; /* to be done; the last one first */
+    int part_count;
+    slot_said before;                      /* the part under way was begun */
+    size_t seen;                           /* tokens of its reply that were taken over */
+    double encode_seconds, decode_seconds; /* of the latest turn */
+    rnl_error error;                       /* of it; status RNL_OK: none */
+    bool prepared;                         /* the system prompt is in its snapshot 0 */
     cut_piece piece;
     float *clip; /* [clip_cap] */
     int64_t clip_count;
@@ -69,6 +99,8 @@ typedef struct slot {
 
 struct rnl_transcript {
     rnl_model *model;
+    rnl_batch *batch; /* its own, or that of several */
+    bool owns_batch;
     rnl_transcript_config config;
     char *system; /* copy of config.system, or NULL */
     rnl_turn_config turn;
@@ -93,30 +125,36 @@ struct rnl_transcript {
     char *tail_text;                    /* [text_cap + 1] */
     size_t tail_count;
 
-    /* Under the lock. */
-    pthread_mutex_t lock;
-    pthread_cond_t moved; /* a slot changed its state */
-    bool lock_made, stopping;
-    bool resetting; /* no work is begun */
+    /* Under the lock of the batch. */
+    rnl_transcript *next; /* of the batch */
+    bool listed, stopping;
     slot *slots;
     int slot_count;
     int64_t head, tail_index; /* pieces since reset */
-    int encoding_count, decoding_count;
-    double counted; /* when the times in stats were brought up to date */
     rnl_transcript_stats stats;
     rnl_status failure; /* RNL_OK: none */
     rnl_error failure_error;
 
-    pthread_t *threads; /* [thread_count - 1] */
-    int thread_count;   /* started */
+    pthread_t helper;
+    bool helped; /* it runs */
 };
 
-/* Takes the next piece of work; false: there is none. Called with the lock held, which is given
- * up while working. */
-bool transcript_work(rnl_transcript *t);
-/* Body of a helper thread. */
+/* transcript_crew.c */
+/* From here to crew_go_on nobody works, and the lock is held. */
+void crew_pause(rnl_batch *b);
+void crew_go_on(rnl_batch *b);
+/* Leads one pass over what the batch's transcripts have; false: another does, or there is nothing.
+ * Called with the lock held, which is given up while working. */
+bool transcript_work(rnl_batch *b);
+/* Body of a thread that leads whenever nobody does. */
 void *transcript_help(void *context);
-/* Brings the times in stats up to date; with the lock held. */
-void transcript_count(rnl_transcript *t);
+
+/* transcript_work.c */
+/* The clip of a slot begins its way. */
+RNL_MUST_USE rnl_status transcript_begin(slot *s, rnl_error *error);
+/* What is encoded is to be written down. */
+RNL_MUST_USE rnl_status transcript_begin_reply(slot *s, rnl_error *error);
+/* A pass, which gave `stepped`, has brought the session on. */
+RNL_MUST_USE rnl_status transcript_go_on(slot *s, rnl_status stepped, rnl_error *error);
 
 #endif

@@ -1,5 +1,10 @@
-/* Encoding and decoding of pieces, by any thread. One session belongs to each slot, so a piece's
- * bits do not depend on who does what when. */
+/* A piece under way, as a machine that the crew (transcript_crew.c) moves from pass to pass:
+ *
+ *     PROMPT ─► ENCODE ─► WAIT ─► REPLY ─┬─ sane ────► the next part, or ENDED
+ *                 ▲                      └─ in a loop ─► its two halves
+ *                 └──────────────────────── a half ◄──┘
+ *
+ * One session belongs to each slot, so a piece's bits do not depend on who does what when. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,65 +12,87 @@
 #include "core/status.h"
 #include "engine/transcript.h"
 
-enum { PART_MIN = CUT_RATE, DEPTH_CAP = 2 };
+enum { PART_MIN = CUT_RATE };
 
-void transcript_count(rnl_transcript *t) {
-    const double moment = clock_seconds(), seconds = moment - t->counted;
-    t->stats.encode += seconds * t->encoding_count;
-    t->stats.decode += seconds * t->decoding_count;
-    if (t->encoding_count > 0 && t->decoding_count > 0) t->stats.overlap += seconds;
-    t->counted = moment;
+/* ---- The clip ---- */
+
+static const slot_part *part_of(const slot *s) {
+    return &s->parts[s->part_count - 1];
 }
 
-/* The session as it is after the system prompt. */
-static rnl_status prepare(const rnl_transcript *t, slot *s, rnl_error *error) {
-    if (s->prepared) return rnl_session_restore(s->session, 0, error);
+static rnl_status open_part(slot *s, rnl_error *error) {
+    const slot_part *p = part_of(s);
+    s->phase = PHASE_ENCODE;
+    return rnl_session_add_audio(s->session, s->clip + p->begin, (size_t)(p->end - p->begin),
+                                 CUT_RATE, error);
+}
+
+/* The session as it is behind the system prompt, with the part's sound. */
+static rnl_status begin_part(slot *s, rnl_error *error) {
+    rnl_status status = RNL_OK;
+    if (s->prepared) {
+        status = rnl_session_restore(s->session, 0, error);
+        return status == RNL_OK ? open_part(s, error) : status;
+    }
+    const rnl_transcript *t = s->owner;
     const char *system = t->system;
     if (system == NULL) system = rnl_model_system_prompt(t->model, RNL_MODE_TRANSCRIBE);
-    rnl_status status = RNL_OK;
+    s->phase = PHASE_PROMPT;
     if (system != NULL)
         status = rnl_session_add_text(s->session, RNL_ROLE_SYSTEM, system, strlen(system), error);
-    while (status == RNL_OK) status = rnl_session_step(s->session, error);
-    if (status == RNL_DONE) status = rnl_session_snapshot(s->session, 0, error);
-    s->prepared = status == RNL_OK;
     return status;
 }
 
-static rnl_status encode(const rnl_transcript *t, slot *s, int64_t begin, int64_t end,
-                         rnl_error *error) {
-    rnl_status status = prepare(t, s, error);
-    if (status == RNL_OK)
-        status = rnl_session_add_audio(s->session, s->clip + begin, (size_t)(end - begin), CUT_RATE,
-                                       error);
-    while (status == RNL_OK && rnl_session_stage(s->session) == RNL_STAGE_ENCODE)
-        status = rnl_session_step(s->session, error);
-    return status;
+rnl_status transcript_begin(slot *s, rnl_error *error) {
+    s->parts[0] = (slot_part){.end = s->clip_count};
+    s->part_count = 1;
+    s->token_count = s->text_size = s->word_count = s->segment_count = s->emitted_count = 0;
+    s->first_text = 0;
+    s->again = false;
+    s->finish = RNL_FINISH_END;
+    utf8_decoder_reset(&s->decoder);
+    return begin_part(s, error);
+}
+
+/* ---- The reply ---- */
+
+rnl_status transcript_begin_reply(slot *s, rnl_error *error) {
+    const rnl_transcript *t = s->owner;
+    const slot_part *p = part_of(s);
+    rnl_turn_config turn = t->turn;
+    const double seconds = (double)(p->end - p->begin) / CUT_RATE;
+    const int most = (int)(seconds * TRANSCRIPT_TOKENS_SECOND) + TRANSCRIPT_TOKENS_MORE;
+    if (t->config.step_max == 0 && !t->config.whole && most < turn.step_max) turn.step_max = most;
+    s->phase = PHASE_REPLY;
+    s->before = (slot_said){s->token_count, s->text_size, s->emitted_count};
+    s->seen = 0;
+    return rnl_session_begin(s->session, &turn, error);
 }
 
 /* Takes over the tokens that are new; false: there is no more room. Only text counts: a reply that
  * turns to sound is stopped by the caller. */
-static bool take_tokens(const rnl_transcript *t, slot *s, size_t *seen) {
+static bool take_tokens(slot *s) {
+    const rnl_transcript *t = s->owner;
     char dropped[512];
     size_t size;
     while (rnl_session_pull_text(s->session, dropped, sizeof dropped, &size) == RNL_OK) continue;
     rnl_reply reply;
     rnl_session_get_reply(s->session, &reply);
-    for (; *seen < reply.text_count; ++*seen) {
+    for (; s->seen < reply.text_count; ++s->seen) {
         const char *bytes;
         bool special;
+        const int32_t id = reply.text_ids[s->seen];
         if (s->emitted_count == t->emitted_cap) return false;
         if (s->first_text == 0) s->first_text = clock_seconds();
-        s->emitted[s->emitted_count++] = reply.text_ids[*seen];
-        if (!bpe_token_bytes(t->model->source.text, reply.text_ids[*seen], &bytes, &size,
-                             &special) ||
-            special)
+        s->emitted[s->emitted_count++] = id;
+        if (!bpe_token_bytes(t->model->source.text, id, &bytes, &size, &special) || special)
             continue;
         const size_t room = 3 * (size + UTF8_PENDING_CAP) + 3 * UTF8_PENDING_CAP;
         if (s->token_count == t->token_cap || s->text_size + room > t->text_cap) return false;
         s->text_size += utf8_decoder_push(&s->decoder, bytes, size, s->text + s->text_size,
                                           t->text_cap - s->text_size);
-        s->tokens[s->token_count] = reply.text_ids[*seen];
-        s->confidences[s->token_count] = reply.text_confidences[*seen];
+        s->tokens[s->token_count] = id;
+        s->confidences[s->token_count] = reply.text_confidences[s->seen];
         s->token_seen[s->token_count] = (uint32_t)s->emitted_count;
         s->token_ends[s->token_count++] = (uint32_t)s->text_size;
     }
@@ -73,16 +100,16 @@ static bool take_tokens(const rnl_transcript *t, slot *s, size_t *seen) {
 }
 
 /* Cuts the slot's text back to its first tokens. */
-static void keep_tokens(slot *s, size_t token_count, size_t text_size, size_t emitted_count) {
-    s->token_count = token_count;
-    s->emitted_count = emitted_count;
-    s->text_size = text_size;
+static void keep_tokens(slot *s, slot_said said) {
+    s->token_count = said.token_count;
+    s->emitted_count = said.emitted_count;
+    s->text_size = said.text_size;
     utf8_decoder_reset(&s->decoder);
 }
 
-static void flush_text(const rnl_transcript *t, slot *s) {
+static void flush_text(slot *s) {
     s->text_size +=
-        utf8_decoder_flush(&s->decoder, s->text + s->text_size, t->text_cap - s->text_size);
+        utf8_decoder_flush(&s->decoder, s->text + s->text_size, s->owner->text_cap - s->text_size);
     if (s->token_count > 0) s->token_ends[s->token_count - 1] = (uint32_t)s->text_size;
 }
 
@@ -92,60 +119,10 @@ static bool turned_to_sound(const rnl_session *session) {
     return reply.frame_count > 0;
 }
 
-/* Generates the reply to what is encoded. *sane: it ended by itself, without a loop; what stands
- * before a loop is kept. */
-static rnl_status write_down(const rnl_transcript *t, slot *s, double seconds, bool *sane,
-                             rnl_error *error) {
-    rnl_turn_config turn = t->turn;
-    const int most = (int)(seconds * TRANSCRIPT_TOKENS_SECOND) + TRANSCRIPT_TOKENS_MORE;
-    if (t->config.step_max == 0 && !t->config.whole && most < turn.step_max) turn.step_max = most;
-    rnl_status status = rnl_session_begin(s->session, &turn, error);
-    const size_t first = s->token_count;
-    size_t seen = 0, kept = 0;
-    while (status == RNL_OK || status == RNL_AGAIN) {
-        status = rnl_session_step(s->session, error);
-        if (status < 0) return status;
-        const bool full = !take_tokens(t, s, &seen) || turned_to_sound(s->session);
-        kept = t->config.whole ? 0 : text_loop(s->tokens + first, s->token_count - first);
-        if (full || kept > 0) {
-            rnl_session_stop(s->session);
-            break;
-        }
-    }
-    if (status < 0) return status;
-    const size_t last = first + kept - 1;
-    if (kept > 0) keep_tokens(s, last + 1, s->token_ends[last], s->token_seen[last]);
-    flush_text(t, s);
-    rnl_reply reply;
-    rnl_session_get_reply(s->session, &reply);
-    s->finish = reply.finish;
-    *sane = t->config.whole || reply.finish == RNL_FINISH_END;
-    return RNL_OK;
-}
+/* ---- The end ---- */
 
-/* Decodes [begin, end) of the clip; at depth 0 it is encoded already. A reply that is not sane is
- * forgotten and the halves are tried, unless they would be too short. */
-static rnl_status decode(const rnl_transcript *t, slot *s, int64_t begin, int64_t end, int depth,
-                         rnl_error *error) {
-    rnl_status status = depth > 0 ? encode(t, s, begin, end, error) : RNL_OK;
-    const size_t token_count = s->token_count, text_size = s->text_size;
-    const size_t emitted_count = s->emitted_count;
-    bool sane = true;
-    if (status == RNL_OK) status = write_down(t, s, (double)(end - begin) / CUT_RATE, &sane, error);
-    if (status != RNL_OK || sane || depth == DEPTH_CAP || end - begin < 2 * PART_MIN) return status;
-    keep_tokens(s, token_count, text_size, emitted_count);
-    s->again = true;
-    const int64_t middle = begin + cut_middle(s->clip + begin, end - begin);
-    status = decode(t, s, begin, middle, depth + 1, error);
-    const rnl_finish finish = s->finish;
-    if (status == RNL_OK && s->text_size > 0 && s->text_size < t->text_cap)
-        s->text[s->text_size++] = ' ';
-    if (status == RNL_OK) status = decode(t, s, middle, end, depth + 1, error);
-    if (finish != RNL_FINISH_END) s->finish = finish;
-    return status;
-}
-
-static void set_times(const rnl_transcript *t, slot *s) {
+static void set_times(slot *s) {
+    const rnl_transcript *t = s->owner;
     const double begin = (double)s->piece.begin / CUT_RATE;
     const int64_t offset = s->piece.begin - s->piece.clip_begin;
     const int frames = (int)((s->piece.end - s->piece.begin) / CUT_FRAME);
@@ -162,74 +139,83 @@ static void set_times(const rnl_transcript *t, slot *s) {
     text_times_fill(&s->times, s->text, s->words, s->word_count, frames, begin, frame);
 }
 
-static rnl_status decode_piece(const rnl_transcript *t, slot *s, rnl_error *error) {
-    s->token_count = s->text_size = s->word_count = s->segment_count = s->emitted_count = 0;
-    s->first_text = 0;
-    s->again = false;
-    utf8_decoder_reset(&s->decoder);
-    const rnl_status status = decode(t, s, 0, s->clip_count, 0, error);
-    if (status != RNL_OK) return status;
+static void end_piece(slot *s) {
+    s->phase = PHASE_ENDED;
     s->text[s->text_size] = '\0';
     s->word_count =
         text_words(s->text, s->text_size, s->token_ends, s->confidences, s->token_count, s->words);
-    set_times(t, s);
+    set_times(s);
     s->segment_count = text_segments(s->text, s->words, s->word_count, s->confidences,
                                      s->token_count, s->segments);
+}
+
+/* The reply to a part was not sane: it is forgotten, and the halves are tried. */
+static void split(slot *s) {
+    const slot_part p = s->parts[--s->part_count];
+    const int64_t middle = p.begin + cut_middle(s->clip + p.begin, p.end - p.begin);
+    keep_tokens(s, s->before);
+    s->again = true;
+    s->parts[s->part_count++] = (slot_part){.begin = middle, .end = p.end, .depth = p.depth + 1};
+    s->parts[s->part_count++] = (slot_part){.begin = p.begin, .end = middle, .depth = p.depth + 1};
+}
+
+/* The part has its text, or its halves get another try; then the next one. */
+static rnl_status end_part(slot *s, bool sane, rnl_error *error) {
+    const slot_part *p = part_of(s);
+    if (sane || p->depth == TRANSCRIPT_DEPTH_CAP || p->end - p->begin < 2 * PART_MIN) {
+        rnl_reply reply;
+        rnl_session_get_reply(s->session, &reply);
+        /* Of several parts the first that stopped early is told. */
+        if (s->finish == RNL_FINISH_END) s->finish = reply.finish;
+        if (--s->part_count == 0) {
+            end_piece(s);
+            return RNL_OK;
+        }
+        if (s->text_size > 0 && s->text_size < s->owner->text_cap) s->text[s->text_size++] = ' ';
+    } else {
+        split(s);
+    }
+    return begin_part(s, error);
+}
+
+/* What a pass has added to the reply: its tokens are taken, and it ends by itself, by a loop, of
+ * which what stands before it is kept, or because there is no more room. */
+static rnl_status go_on(slot *s, bool done, rnl_error *error) {
+    const bool whole = s->owner->config.whole;
+    const size_t first = s->before.token_count;
+    const bool full = !take_tokens(s) || turned_to_sound(s->session);
+    const size_t kept = whole ? 0 : text_loop(s->tokens + first, s->token_count - first);
+    if (!done && !full && kept == 0) return RNL_OK;
+    if (full || kept > 0) rnl_session_stop(s->session);
+    const size_t last = first + kept - 1;
+    if (kept > 0) keep_tokens(s, (slot_said){last + 1, s->token_ends[last], s->token_seen[last]});
+    flush_text(s);
+    rnl_reply reply;
+    rnl_session_get_reply(s->session, &reply);
+    return end_part(s, whole || reply.finish == RNL_FINISH_END, error);
+}
+
+rnl_status transcript_go_on(slot *s, rnl_status stepped, rnl_error *error) {
+    const rnl_stage stage = rnl_session_stage(s->session);
+    switch (s->phase) {
+    case PHASE_PROMPT: {
+        if (stage != RNL_STAGE_IDLE) return RNL_OK;
+        const rnl_status status = rnl_session_snapshot(s->session, 0, error);
+        if (status != RNL_OK) return status;
+        s->prepared = true;
+        return open_part(s, error);
+    }
+    case PHASE_ENCODE:
+        if (stage == RNL_STAGE_ENCODE) return RNL_OK;
+        s->phase = PHASE_WAIT;
+        /* Halves are not looked at by anybody: they go on at once. */
+        return part_of(s)->depth > 0 ? transcript_begin_reply(s, error) : RNL_OK;
+    case PHASE_REPLY:
+        return go_on(s, stepped == RNL_DONE, error);
+    case PHASE_NEW:
+    case PHASE_WAIT:
+    case PHASE_ENDED:
+        break;
+    }
     return RNL_OK;
-}
-
-static slot *oldest(const rnl_transcript *t, slot_state state) {
-    for (int64_t i = t->head; i < t->tail_index; i++) {
-        slot *s = &t->slots[i % t->slot_count];
-        if (s->state == state) return s;
-    }
-    return NULL;
-}
-
-/* What comes next: the kind of work that nobody does now, so that encoding of later pieces runs
- * beside decoding of earlier ones; decoding first where only one can run, since it frees slots. */
-static slot *choose(const rnl_transcript *t) {
-    slot *decode = oldest(t, SLOT_ENCODED), *encode = oldest(t, SLOT_CLIP);
-    if (decode == NULL || encode == NULL) return decode != NULL ? decode : encode;
-    return t->encoding_count == 0 && t->decoding_count > 0 ? encode : decode;
-}
-
-bool transcript_work(rnl_transcript *t) {
-    if (t->failure != RNL_OK || t->resetting) return false;
-    slot *s = choose(t);
-    if (s == NULL) return false;
-    const bool is_encode = s->state == SLOT_CLIP;
-    int *const running = is_encode ? &t->encoding_count : &t->decoding_count;
-    transcript_count(t);
-    ++*running;
-    s->state = is_encode ? SLOT_ENCODING : SLOT_DECODING;
-    if (is_encode) s->begun = t->counted;
-    (void)pthread_mutex_unlock(&t->lock);
-    rnl_error error = {0};
-    const rnl_status status =
-        is_encode ? encode(t, s, 0, s->clip_count, &error) : decode_piece(t, s, &error);
-    (void)pthread_mutex_lock(&t->lock);
-    transcript_count(t);
-    if (is_encode)
-        s->encoded = t->counted;
-    else
-        s->decoded = t->counted;
-    --*running;
-    s->state = is_encode ? SLOT_ENCODED : SLOT_DONE;
-    if (!is_encode) t->stats.again_count += s->again;
-    if (status != RNL_OK && t->failure == RNL_OK) {
-        t->failure = status < 0 ? status : RNL_ERR_STATE;
-        t->failure_error = error;
-    }
-    (void)pthread_cond_broadcast(&t->moved);
-    return true;
-}
-
-void *transcript_help(void *context) {
-    rnl_transcript *t = context;
-    (void)pthread_mutex_lock(&t->lock);
-    while (!t->stopping)
-        if (!transcript_work(t)) (void)pthread_cond_wait(&t->moved, &t->lock);
-    (void)pthread_mutex_unlock(&t->lock);
-    return NULL;
 }

@@ -3,9 +3,10 @@
  *     push -> cut at silences (VAD) -> pieces -> encode | decode -> text with times -> pull
  *
  * A transcript cuts what is pushed into pieces of speech, runs each as a conversation of its own
- * with the model's ASR prompt, and gives back their text. Pieces are encoded ahead while earlier
- * ones are decoded. The text, its tokens and its times do not depend on how the sound was cut into
- * pushes or on thread_count, bit for bit.
+ * with the model's ASR prompt, and gives back their text. Pieces that are decoded share passes over
+ * the weights (runnel_batch.h), also with those of other transcripts. The text, its tokens and its
+ * times do not depend on how the sound was cut into pushes, on thread_count or on the others, bit
+ * for bit.
  *
  *     while (...) {
  *         rnl_transcript_push(t, samples, count, &taken, &error);
@@ -16,12 +17,13 @@
  *     while ((st = rnl_transcript_pull(t, &piece)) != RNL_DONE)
  *         if (st == RNL_OK) use(&piece); else rnl_transcript_step(t, &error);
  *
- * Threads: one caller at a time; thread_count - 1 threads of its own help it. The caller works in
- * rnl_transcript_step only. */
+ * Threads: one caller at a time for each transcript; transcripts of a batch may have one each, at
+ * the same time, while nothing else uses the batch. They are created one by one. The caller works
+ * in rnl_transcript_step only, where it makes a pass for all, unless another does. */
 #ifndef RUNNEL_RUNNEL_TRANSCRIPT_H
 #define RUNNEL_RUNNEL_TRANSCRIPT_H
 
-#include <runnel/runnel.h>
+#include <runnel/runnel_batch.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,16 +33,20 @@ typedef struct rnl_transcript rnl_transcript;
 
 typedef struct rnl_transcript_config {
     int rate;         /* Hz of the samples pushed, [4000, 768000], default RNL_RATE_IN */
-    int thread_count; /* [1, RNL_THREAD_CAP], the caller included; default as for sessions */
+    int thread_count; /* [1, RNL_THREAD_CAP] that work at a pass, default as for sessions. With two
+                       * and more, one of them makes passes while the caller pushes. In a batch: the
+                       * batch's count */
     double piece_min; /* s of sound that a piece should reach before a pause of 300 ms ends it:
                        * [0, piece_max]; default: the model's (runnel.asr.piece_min), else 15 */
     double piece_max; /* s, longest piece: [1, 30]; default: the model's (runnel.asr.piece_max),
                        * else 25 */
-    bool word_times;  /* align text to sound: times of words, and of sentences within a piece;
+    int piece_cap; /* pieces in hand at once, [1, 64], default 8: as many rows share the weights of
+                       * a pass, and each has the memory of a session; with `whole` 1 */
+    bool word_times; /* align text to sound: times of words, and of sentences within a piece;
                        * default true. Off, all words of a piece carry the piece's times */
-    bool whole;       /* no cutting, no silence skipped, no second try: all that is pushed, at most
+    bool whole;      /* no cutting, no silence skipped, no second try: all that is pushed, at most
                        * 60 s, is one turn as the model answers it; default false */
-    int step_max;     /* tokens of a piece, [1, 1 << 20]; 0 (default): what its length can have been
+    int step_max;    /* tokens of a piece, [1, 1 << 20]; 0 (default): what its length can have been
                        * spoken in, at most the model's own; with `whole` the model's own */
     const char *system;     /* system prompt, copied; NULL (default): the model's own for ASR */
     rnl_sampling text;      /* default: the model's own for RNL_MODE_TRANSCRIBE */
@@ -57,6 +63,16 @@ RNL_API RNL_MUST_USE rnl_status rnl_transcript_create(rnl_model *model,
                                                       const rnl_transcript_config *config,
                                                       rnl_transcript **transcript,
                                                       rnl_error *error);
+/* One that shares a batch, which is made for so many of them by rnl_transcript_batch_config and
+ * outlives them. Of config, thread_count is the batch's. RNL_ERR_ARGUMENT, RNL_ERR_BUDGET also
+ * where the batch is too small. */
+RNL_API rnl_batch_config rnl_transcript_batch_config(const rnl_model *model,
+                                                     const rnl_transcript_config *config,
+                                                     int transcript_count);
+RNL_API RNL_MUST_USE rnl_status rnl_transcript_create_in(rnl_batch *batch,
+                                                         const rnl_transcript_config *config,
+                                                         rnl_transcript **transcript,
+                                                         rnl_error *error);
 RNL_API void rnl_transcript_destroy(rnl_transcript **transcript); /* NULL is fine; sets NULL */
 /* Bytes that the sessions and buffers take, as allocated by create. */
 RNL_API size_t rnl_transcript_memory_size(const rnl_transcript *transcript);
@@ -74,9 +90,10 @@ RNL_API RNL_MUST_USE rnl_status rnl_transcript_push(rnl_transcript *transcript,
 /* No more sound comes. A second finish does nothing. */
 RNL_API void rnl_transcript_finish(rnl_transcript *transcript);
 
-/* A bounded piece of work of the caller's thread: encodes or decodes one piece, or waits until a
- * helper has. RNL_OK: something moved; RNL_AGAIN: nothing to do before more is pushed or pulled;
- * RNL_DONE: after finish, all is pulled. Negative: a session failed; only reset or destroy. */
+/* A bounded piece of work of the caller's thread: a pass over all pieces of the batch that are
+ * being decoded, and a clip encoded; or waits until another thread has done so. RNL_OK: something
+ * moved; RNL_AGAIN: nothing to do before more is pushed or pulled; RNL_DONE: after finish, all is
+ * pulled. Negative: a session failed; only reset or destroy. */
 RNL_API RNL_MUST_USE rnl_status rnl_transcript_step(rnl_transcript *transcript, rnl_error *error);
 
 /* Times are seconds from the first sample pushed. */
@@ -133,8 +150,7 @@ RNL_API RNL_MUST_USE rnl_status rnl_transcript_pull(rnl_transcript *transcript, 
 typedef struct rnl_transcript_stats {
     double sound;                       /* s pushed */
     double speech;                      /* s in pieces that were decoded */
-    double encode, decode;              /* s that threads spent, all added up */
-    double overlap;                     /* s in which at least one encoded while another decoded */
+    double encode, decode;              /* s of work; of passes that are shared, its share */
     int64_t piece_count, skipped_count; /* skipped: too little speech in it */
     int64_t again_count, joined_count;
 } rnl_transcript_stats;

@@ -11,7 +11,6 @@
 
 #include "core/random.h"
 #include "engine/schedule.h"
-#include "tests/support/rig.h"
 
 static schedule_config speech(void) {
     return (schedule_config){
@@ -335,7 +334,7 @@ static void nobody_runs_out_of_sound(void **state) {
     assert_non_null(p);
     const int counts[] = {1, 4, 12, 20, 32, 48, 64};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        talk(p, counts[i], 30 * rig_rounds(10), true, 1 + i);
+        talk(p, counts[i], 300, true, 1 + i);
         print_message("%d talk: %d replies, %d speak at once, least reserve %d ms, first sound "
                       "%d ms at most, %d run out\n",
                       counts[i], (int)p->replies, p->speaking_most, (int)(p->least / 1000),
@@ -352,7 +351,7 @@ static void so_it_is_where_nothing_was_measured(void **state) {
     (void)state;
     place *p = malloc(sizeof *p);
     assert_non_null(p);
-    talk(p, 16, 30 * rig_rounds(10), false, 99);
+    talk(p, 16, 300, false, 99);
     print_message("%d replies, %d speak at once of %d, %d run out\n", (int)p->replies,
                   p->speaking_most, schedule_speaking_max(&p->s), (int)p->underruns);
     assert_int_equal(p->underruns, 0);
