@@ -3,14 +3,11 @@
 # system, used there, and removed. Needs root, and Debian's mirror (RUNNEL_DEBIAN_MIRROR).
 set -uo pipefail
 source=$(realpath "$1")
-mirror=${RUNNEL_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap > /dev/null; then
-    echo "skipped: this needs root and debootstrap"
-    exit 77
-fi
+. "$source/tests/support/clean_debian.sh"
+clean_debian_is_possible || { echo "skipped: this needs root and debootstrap"; exit 77; }
 work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-deb-XXXXXX")
-root=$work/root
-trap 'umount "$root/proc" 2> /dev/null; rm -rf --one-file-system "$work"' EXIT
+root=
+trap '[ -z "$root" ] || clean_debian_remove; rm -rf "$work"' EXIT
 passed=0 failed=0
 pass() { passed=$((passed + 1)); }
 fail() { failed=$((failed + 1)); echo "FAILED: $*"; tail -n 5 "$work/log"; }
@@ -35,17 +32,13 @@ cat "$work/lintian"
 [ "$(grep -c '^E:' "$work/lintian")" -eq 0 ] && pass || fail "lintian"
 
 # ---- Installed, in a system that has seen no compiler and no source tree
-if ! debootstrap --variant=minbase bookworm "$root" "$mirror" > "$work/log" 2>&1; then
+if ! clean_debian "$work/root" "$work/log"; then
     [ "$failed" -eq 0 ] || exit 1
     echo "skipped: $mirror gives no system to install into"
     exit 77
 fi
-mount -t proc proc "$root/proc"
-cp /etc/resolv.conf "$root/etc/"
 cp "$work"/packages/*.deb "$root/var/tmp/"
 cp samples/questions/light.wav samples/hello.c "$root/var/tmp/"
-inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-    DEBIAN_FRONTEND=noninteractive "$@"; }
 installed() { inside dpkg-query -W -f '${db:Status-Status}\n' "$1" 2> /dev/null; }
 check "apt update" inside apt-get -q update
 check "install runnel" inside sh -c \
