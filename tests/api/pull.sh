@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # runnel pull and models, and -m with a name of the hub, against a small hub on loopback
-# (support/hub.py): pull.sh PROGRAM SOURCE. Python's huggingface_hub is met when the interpreter
-# RUNNEL_TEST_HUB_PYTHON (python3) has it.
+# (support/hub.py): pull.sh PROGRAM SOURCE. Python's huggingface_hub is met, too: that of the
+# interpreter RUNNEL_TEST_HUB_PYTHON (python3), else pip fetches it from PyPI.
 . "$(dirname "$0")/common.sh"
+pip_home=$HOME pip_proxy=${HTTPS_PROXY:-${https_proxy:-}} # what pip works with
 unset HF_HOME HF_HUB_OFFLINE HF_TOKEN_PATH HUGGINGFACE_HUB_CACHE XDG_CACHE_HOME SSL_CERT_FILE
 unset http_proxy https_proxy HTTPS_PROXY ALL_PROXY all_proxy NO_PROXY no_proxy
 export HOME=$work/home HF_HUB_CACHE=$work/cache HF_TOKEN=sesame
@@ -421,7 +422,15 @@ check "NO_COLOR" [ "$(grep -c $'\033\\[[0-9;]*m' out)" -eq 0 ]
 fault
 
 # ---- Python's own package, both ways
-python=${RUNNEL_TEST_HUB_PYTHON:-python3}
+python=${RUNNEL_TEST_HUB_PYTHON:-python3} why="PyPI is out of reach"
+if [ -n "${RUNNEL_TEST_SHORT:-}" ]; then
+    why="short loops; the program is met without sanitizers"
+elif ! "$python" -c 'import huggingface_hub' 2> /dev/null; then
+    "$python" -m venv --without-pip room &&
+        env HOME="$pip_home" HTTPS_PROXY="$pip_proxy" "$python" -m pip --python room/bin/python \
+            install -q --no-compile --retries 1 --timeout 20 huggingface_hub > pip.log 2>&1 &&
+        python=$work/room/bin/python
+fi
 if "$python" -c 'import huggingface_hub' 2> /dev/null; then
     export HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1
     download() { # download CACHE REPO [ARGUMENT]
@@ -447,6 +456,6 @@ print(h.snapshot_download(sys.argv[1], **eval(sys.argv[2])))' "$2" "${3:-{\}}"
         expect 0 "we use Python's" env HF_HUB_CACHE="$work/python" "$runnel" info -m "$repo"
     done
 else
-    echo "left out: $python has no huggingface_hub (RUNNEL_TEST_HUB_PYTHON names one that has)"
+    echo "left out: Python's huggingface_hub, for $python has none, and: $why"
 fi
 summary
