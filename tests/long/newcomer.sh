@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From README to the first spoken answer in a clean Debian: newcomer.sh SOURCE BUILD. The commands of
-# "Building by hand" as they stand, then ./demo. Needs root, and Debian's mirror.
+# From README to the first spoken answer in a clean Debian: newcomer.sh SOURCE BUILD. The commands
+# of "Building by hand" as they stand, then ./demo. Needs root, and Debian's mirror.
 set -uo pipefail
 source=$(realpath "$1")
 . "$source/tests/support/clean_debian.sh"
