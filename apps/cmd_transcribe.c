@@ -31,6 +31,7 @@ typedef struct one {
     run_state *run;
     recordings_job *job;
     const char *path;
+    sound_kept *kept;  /* what is read for each channel; NULL: path is read, once */
     int channel;       /* 0: all mixed */
     int channel_count; /* recordings of which are heard one after the other */
     outputs outputs;
@@ -210,7 +211,8 @@ static int transcribe_channel(one *x, double *seconds, rnl_error *error) {
     if (x->channel > 0) how.channel = x->channel;
     const recording_hooks hooks = {.context = x, .begin = on_begin, .piece = on_piece};
     sound_faults faults;
-    int code = recording_run(x->job->transcript, x->path, &how, &hooks, seconds, &faults, error);
+    int code =
+        recording_run(x->job->transcript, x->path, x->kept, &how, &hooks, seconds, &faults, error);
     const bool kept = code == EXIT_STOPPED && outputs_replace(&x->outputs);
     if ((code == EXIT_OK || (code == EXIT_STOPPED && !kept)) &&
         (!outputs_commit(&x->outputs, *seconds, &faults, error) || !put_faults(x, &faults, error)))
@@ -229,11 +231,12 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
     const bool is_file = manifest_look(x.path, &file);
     int code = EXIT_OK, channels = 0;
     if (run->sound.per_channel) {
-        channels = recording_channels(x.path, &run->sound, error);
-        if (channels == 0) return EXIT_INPUT;
+        code = recording_keep(x.path, &run->sound, &x.kept, &channels, error);
+        if (code != EXIT_OK) return code;
     }
     for (x.channel = channels > 0 ? 1 : 0; x.channel <= channels && code == EXIT_OK; x.channel++)
         code = transcribe_channel(&x, seconds, error);
+    sound_kept_close(&x.kept);
     if (code != EXIT_OK || run->manifest == NULL || !is_file) return code;
     file.channels = channels;
     file.damaged = job->damaged;

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "apps/ending.h"
 #include "apps/messages.h"
@@ -91,14 +90,15 @@ static int read_all(const running *r, sound_reader *reader, double *seconds) {
     return code == EXIT_OK && stopped ? EXIT_STOPPED : code;
 }
 
-int recording_run(rnl_transcript *t, const char *path, const sound_config *config,
-                  const recording_hooks *hooks, double *seconds, sound_faults *faults,
-                  rnl_error *error) {
+int recording_run(rnl_transcript *t, const char *path, const sound_kept *kept,
+                  const sound_config *config, const recording_hooks *hooks, double *seconds,
+                  sound_faults *faults, rnl_error *error) {
     const running r = {.t = t, .path = path, .hooks = hooks, .error = error};
     sound_reader *reader = NULL;
     *seconds = 0.0;
     *faults = (sound_faults){0};
-    const rnl_status status = sound_reader_open(path, config, &reader, error);
+    const rnl_status status = kept != NULL ? sound_reader_open_kept(kept, config, &reader, error)
+                                           : sound_reader_open(path, config, &reader, error);
     if (status != RNL_OK) return input_code(status);
     const sound_info *info = sound_reader_info(reader);
     rnl_transcript_reset(t, info->rate);
@@ -110,20 +110,17 @@ int recording_run(rnl_transcript *t, const char *path, const sound_config *confi
     return code;
 }
 
-int recording_channels(const char *path, const sound_config *config, rnl_error *error) {
-    const bool is_input = strcmp(path, "-") == 0;
-    struct stat st;
-    if (is_input || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))) {
-        (void)status_fail(error, RNL_ERR_ARGUMENT,
-                          "%s: --per-channel reads a recording once for each channel; name a file",
-                          is_input ? "standard input" : path);
-        return 0;
-    }
+int recording_keep(const char *path, const sound_config *config, sound_kept **kept, int *channels,
+                   rnl_error *error) {
     sound_reader *reader = NULL;
-    if (sound_reader_open(path, config, &reader, error) != RNL_OK) return 0;
-    const int channels = sound_reader_info(reader)->file_channels;
+    *channels = 0;
+    rnl_status status = sound_keep(path, kept, error);
+    if (status == RNL_OK) status = sound_reader_open_kept(*kept, config, &reader, error);
+    if (status == RNL_OK) *channels = sound_reader_info(reader)->file_channels;
     sound_reader_close(&reader);
-    return channels;
+    if (status == RNL_OK) return EXIT_OK;
+    sound_kept_close(kept);
+    return interrupted() ? EXIT_STOPPED : input_code(status);
 }
 
 rnl_transcript_config transcript_options(const options *o, const rnl_model *model,

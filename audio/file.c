@@ -199,19 +199,20 @@ static rnl_status make_room(sound_reader *r, bool mixes, rnl_error *error) {
     return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", r->source->name);
 }
 
-rnl_status sound_reader_open(const char *path, const sound_config *config, sound_reader **out,
-                             rnl_error *error) {
-    const sound_config defaults = sound_config_default();
-    if (config == NULL) config = &defaults;
-    *out = NULL;
-    rnl_status status = check_config(path, config, error);
-    if (status != RNL_OK) return status;
+/* The reader of a source, which it takes over, also when it fails. */
+static rnl_status open_on(sound_source *source, const sound_config *config, sound_reader **out,
+                          rnl_error *error) {
     const bool mixes = config->channel == 0 && !config->per_channel;
     sound_reader *r = calloc(1, sizeof *r);
-    if (r == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    if (r == NULL) {
+        const rnl_status status =
+            status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", source->name);
+        source_close(&source);
+        return status;
+    }
     r->channel = config->channel;
-    status = source_open(path, &r->source, error);
-    if (status == RNL_OK) status = open_decoder(r, config, error);
+    r->source = source;
+    rnl_status status = open_decoder(r, config, error);
     r->info.channels = config->per_channel ? r->info.file_channels : 1;
     if (status == RNL_OK) status = check_info(r, mixes, error);
     if (status == RNL_OK) status = make_room(r, mixes, error);
@@ -220,6 +221,40 @@ rnl_status sound_reader_open(const char *path, const sound_config *config, sound
     else
         sound_reader_close(&r);
     return status;
+}
+
+rnl_status sound_reader_open(const char *path, const sound_config *config, sound_reader **out,
+                             rnl_error *error) {
+    const sound_config defaults = sound_config_default();
+    sound_source *source;
+    if (config == NULL) config = &defaults;
+    *out = NULL;
+    rnl_status status = check_config(path, config, error);
+    if (status == RNL_OK) status = source_open(path, &source, error);
+    return status == RNL_OK ? open_on(source, config, out, error) : status;
+}
+
+rnl_status sound_keep(const char *path, sound_kept **out, rnl_error *error) {
+    rnl_status status = source_open(path, out, error);
+    if (status != RNL_OK) return status;
+    status = source_keep(*out, error);
+    if (status != RNL_OK) source_close(out);
+    return status;
+}
+
+void sound_kept_close(sound_kept **kept) {
+    source_close(kept);
+}
+
+rnl_status sound_reader_open_kept(const sound_kept *kept, const sound_config *config,
+                                  sound_reader **out, rnl_error *error) {
+    const sound_config defaults = sound_config_default();
+    sound_source *source;
+    if (config == NULL) config = &defaults;
+    *out = NULL;
+    rnl_status status = check_config(kept->name, config, error);
+    if (status == RNL_OK) status = source_again(kept, &source, error);
+    return status == RNL_OK ? open_on(source, config, out, error) : status;
 }
 
 const sound_info *sound_reader_info(const sound_reader *r) {

@@ -78,6 +78,15 @@ typedef struct sound_reader sound_reader;
  * RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_ARGUMENT (config), RNL_ERR_MEMORY; *out is then NULL. */
 RNL_MUST_USE rnl_status sound_reader_open(const char *path, const sound_config *config,
                                           sound_reader **out, rnl_error *error);
+/* A sound that is read more than once, also from a pipe or standard input: what these give is kept
+ * in a temporary file without a name, whole before keep returns. Errors as of sound_reader_open,
+ * and RNL_ERR_IO when there is no room for it. */
+typedef struct sound_source sound_kept;
+RNL_MUST_USE rnl_status sound_keep(const char *path, sound_kept **out, rnl_error *error);
+void sound_kept_close(sound_kept **kept); /* NULL is fine; sets NULL */
+/* As sound_reader_open, from its beginning, one reader at a time. */
+RNL_MUST_USE rnl_status sound_reader_open_kept(const sound_kept *kept, const sound_config *config,
+                                               sound_reader **out, rnl_error *error);
 /* Valid until close. */
 const sound_info *sound_reader_info(const sound_reader *r);
 /* Reads up to frame_cap frames (>= 1) into frames [frame_cap, info.channels]. Length and content

@@ -74,8 +74,8 @@ rnl_status source_keep(sound_source *s, rnl_error *error) {
         status = source_fault(s, error);
     else if (!kept)
         status = status_fail(error, RNL_ERR_IO,
-                             "%s: cannot be kept in a temporary file, which sounds of this kind "
-                             "need: %s; name the file instead",
+                             "%s: cannot be kept in a temporary file, which is needed here: %s; "
+                             "name the file instead",
                              s->name, strerror(errno));
     if (status != RNL_OK) {
         if (fd >= 0) (void)close(fd);
@@ -88,6 +88,27 @@ rnl_status source_keep(sound_source *s, rnl_error *error) {
     s->size = (int64_t)lseek(fd, 0, SEEK_CUR);
     (void)lseek(fd, 0, SEEK_SET);
     bytes_begin(&s->b, fd);
+    return RNL_OK;
+}
+
+rnl_status source_again(const sound_source *s, sound_source **out, rnl_error *error) {
+    sound_source *again = *out = calloc(1, sizeof *again);
+    if (again != NULL) again->name = strdup(s->name);
+    if (again == NULL || again->name == NULL) {
+        free(again);
+        *out = NULL;
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", s->name);
+    }
+    again->owned = again->regular = true;
+    again->path = s->path != NULL ? again->name : NULL;
+    again->size = s->size;
+    again->fd = source_reopen(s);
+    if (again->fd < 0) {
+        const rnl_status status = cannot(s, "opened", error);
+        source_close(out);
+        return status;
+    }
+    bytes_begin(&again->b, again->fd);
     return RNL_OK;
 }
 

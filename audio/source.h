@@ -23,6 +23,9 @@ rnl_status source_open(const char *path, sound_source **out, rnl_error *error);
  * without a name; then the source is regular. Nothing to do for a regular one.
  * RNL_ERR_IO: no room for it, or the pipe's trouble. */
 rnl_status source_keep(sound_source *s, rnl_error *error);
+/* Another source of the same bytes, from their beginning, of a regular one. Both may be closed in
+ * any order, but only one at a time may be read. Errors as of open. */
+rnl_status source_again(const sound_source *s, sound_source **out, rnl_error *error);
 /* A descriptor at the beginning of a regular source, or -1 with errno; the caller closes it. */
 int source_reopen(const sound_source *s);
 /* RNL_ERR_IO with the sentence of a read that failed. */

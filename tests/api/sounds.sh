@@ -80,8 +80,32 @@ head -c 4000 "$runnel" > unknown
 refuse 5 "an unknown head" "--raw-rate, --raw-channels or --raw-format" \
     bash -c 'cat unknown | "$1" transcribe -q -' _ "$runnel"
 INPUT=unknown refuse 5 "an unknown file as standard input" "--raw-rate" transcribe -
-refuse 5 "--per-channel of a pipe" "name a file" \
-    bash -c '"$1" transcribe -q --per-channel <(cat light.wav)' _ "$runnel"
+python3 - light.wav "$source/samples/questions/weather.wav" <<'PY'
+import array, sys, wave
+both = [array.array("h", wave.open(name).readframes(1 << 24)) for name in sys.argv[1:]]
+count = max(map(len, both))
+left, right = (one + array.array("h", [0]) * (count - len(one)) for one in both)
+frames = array.array("h", [x for pair in zip(left, right) for x in pair])
+with wave.open("two.wav", "w") as f:
+    f.setparams((2, 2, 16000, 0, "NONE", ""))
+    f.writeframes(frames.tobytes())
+PY
+tail -c +45 two.wav > two.raw
+expect 0 "--per-channel of a file" transcribe --per-channel two.wav
+sed 's/^[^ ]* //' out > two.txt # without its name
+check "--per-channel of a file: two" [ "$(wc -l < two.txt)" -eq 2 ]
+check "--per-channel of a file: both" grep -q "^(channel 2): .*Vienna" two.txt
+for kind in 'cat two.wav | "$1" transcribe -q --per-channel -' \
+    '"$1" transcribe -q --per-channel <(cat two.wav)' \
+    '"$1" transcribe -q --per-channel - < two.wav' \
+    'cat two.raw | "$1" transcribe -q --per-channel --raw-channels 2 -'; do
+    expect 0 "$kind" bash -c "$kind" _ "$runnel"
+    check "$kind: the same" diff <(sed 's/^[^ ]* //' out) two.txt
+done
+refuse 5 "--per-channel of an unknown head" "standard input" \
+    bash -c 'cat unknown | "$1" transcribe -q --per-channel -' _ "$runnel"
+refuse 5 "--per-channel of nothing" "standard input: there is no sound in it" \
+    bash -c '"$1" transcribe -q --per-channel - < /dev/null' _ "$runnel"
 
 # ---- Damage costs its place, is told everywhere, and is remembered
 mkdir in && cp "$cases/hole.mp3" light.wav in/
