@@ -73,7 +73,8 @@ static int work(recordings_job *job, size_t input, double *seconds, rnl_error *e
     sound_faults faults = {0};
     int code = append(r, "", 0) ? EXIT_OK : EXIT_FAILED;
     if (code == EXIT_OK)
-        code = recording_run(job->transcript, path, NULL, &e->sound, &hooks, seconds, &faults, error);
+        code =
+            recording_run(job->transcript, path, NULL, &e->sound, &hooks, seconds, &faults, error);
     if (code == EXIT_OK) recordings_tell_faults(job, path, &faults);
     r->seconds = *seconds;
     r->elapsed = clock_seconds() - begin;

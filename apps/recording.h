@@ -16,10 +16,10 @@ typedef struct recording_hooks {
     int (*piece)(void *context, const rnl_piece *piece, rnl_error *error);
 } recording_hooks;
 
-/* Reads path (as sound_reader_open has it), or kept unless it is NULL, until its end, or until Ctrl-C: what was read by then is
- * still transcribed and handed on, and EXIT_STOPPED is returned. *seconds: sound read; *faults:
- * what is missing in it. On any other code than EXIT_OK and EXIT_STOPPED error holds one
- * sentence. */
+/* Reads path (as sound_reader_open has it), or kept unless it is NULL, until its end, or until
+ * Ctrl-C: what was read by then is still transcribed and handed on, and EXIT_STOPPED is returned.
+ * *seconds: sound read; *faults: what is missing in it. On any other code than EXIT_OK and
+ * EXIT_STOPPED error holds one sentence. */
 int recording_run(rnl_transcript *t, const char *path, const sound_kept *kept,
                   const sound_config *config, const recording_hooks *hooks, double *seconds,
                   sound_faults *faults, rnl_error *error);

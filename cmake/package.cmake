@@ -1,6 +1,6 @@
 # Debian packages: runnel (the program and its model), librunnel0, librunnel-dev.
 #
-#   cmake --preset deb && cmake --build --preset deb -j
+#   cmake --preset deb && cmake --build --preset deb -j"$(nproc)"
 #   cpack --config build/deb/CPackConfig.cmake
 #
 # Each has a copyright file made of NOTICE and LICENSE, and a changelog; cmake/package_files.cmake
