@@ -84,6 +84,22 @@ is "bench: works" "{'load','mel','encoder','prefill','decode','frame'} <= \
 is "bench: order" "all(0 < x['min'] <= x['median'] <= x['max'] for x in all_of)"
 is "bench: decoding has a limit" \
     "all((x['limit'] or 0) > 0 for x in all_of if x['work'] == 'decode')"
+cp out bench.jsonl
+expect 0 "a table of it" python3 "$source/tools/speed_table.py" minnow=bench.jsonl again=bench.jsonl
+holds "a table of it: its head" "^| what | minnow | again |$"
+check "a table of it: a line for each kind of work" \
+    [ "$(grep -c '^| [^w]' out)" -eq "$(wc -l < bench.jsonl)" ]
+is_row() { python3 - "$work" <<'PY'
+import json, re, sys
+rows = [json.loads(line) for line in open(sys.argv[1] + "/bench.jsonl")]
+row = next(r for r in rows if r["work"] == "decode")
+line = next(l for l in open(sys.argv[1] + "/out") if l.startswith("| decode 32, depth 0 |"))
+median = float(re.match(r"[\d.]+", line.split("|")[2].strip()).group())
+assert abs(median / row["median"] - 1) < 0.01 and line.split("|")[2] == line.split("|")[3]
+assert f"{100 * row['median'] / row['limit']:.0f} %" in line
+PY
+}
+check "a table of it: decoding" is_row
 refuse 2 "bench, an argument" "argument" "$runnel" bench "$model"
 
 # ---- What each option changes
