@@ -1,14 +1,17 @@
 /* The parts of `runnel bench`: cmd_bench.c chooses, bench_report.c prints, bench_work.c times the
  * stages, bench_batch.c passes over many conversations, bench_limit.c measures what the machine
- * would allow, right before each repetition, because shared machines change within seconds. */
+ * would allow, right before each repetition, because shared machines change within seconds, and
+ * bench_state.c in which state it is. */
 #ifndef APPS_BENCH_H
 #define APPS_BENCH_H
 
+#include "apps/bench_state.h"
 #include "apps/options.h"
 #include "engine/session.h"
 
 enum {
     BENCH_REPEAT_CAP = 1000,
+    BENCH_TRIES = 3, /* times as many repetitions at most, until enough are of one state */
     BENCH_LIST_CAP = 16,
     BENCH_PASS_CAP = 4,
     BENCH_CLIP_SECONDS = 10,
@@ -19,6 +22,12 @@ typedef struct bench_list {
     int values[BENCH_LIST_CAP];
     int count; /* 0: not given */
 } bench_list;
+
+/* What the machine is like at a moment. */
+typedef struct bench_state {
+    double round_trip; /* ns between two of the threads; 0: there is one */
+    double bandwidth;  /* GB/s that all of them read */
+} bench_state;
 
 typedef struct bench_row bench_row; /* bench_report.h */
 
@@ -36,9 +45,14 @@ typedef struct bench {
     kernels_fetch fetch; /* the hint that reads fastest here */
     uint64_t sink;       /* of results that nobody wants */
 
-    int count;                       /* repetitions done, of the row under way */
-    double values[BENCH_REPEAT_CAP]; /* in the unit of the row */
-    double limits[BENCH_REPEAT_CAP]; /* likewise; 0: no limit is known */
+    int count;                                     /* repetitions done, of the row under way */
+    double values[BENCH_TRIES * BENCH_REPEAT_CAP]; /* in the unit of the row */
+    double limits[BENCH_TRIES * BENCH_REPEAT_CAP]; /* likewise; 0: no limit is known */
+    bench_nearness states[BENCH_TRIES * BENCH_REPEAT_CAP];
+    double ratios[BENCH_TRIES * BENCH_REPEAT_CAP]; /* limit / value, of those that are kept */
+    int of_state[BENCH_NEARNESS_COUNT];            /* repetitions; none: no state is known */
+    int tried;                                     /* before bench_keep; 0: it was not called */
+    bench_state before, after;                     /* the row, and the last repetition */
 
     /* Who takes the rows instead of standard output; NULL: nobody. */
     void (*take)(void *context, const bench_row *row, double median);
@@ -52,6 +66,15 @@ bool bench_limit_create(bench *b);
 void bench_limit_destroy(bench *b);
 /* Finds the hint that reads fastest; needs the session. */
 void bench_limit_choose(bench *b);
+
+/* Repetitions of a row: bench_more() until there are b->repeat of one state, or BENCH_TRIES times as
+ * many in all, or Ctrl-C; bench_add() after each. The first bench_more() sees the state before. */
+void bench_start(bench *b);
+bool bench_more(bench *b);
+void bench_add(bench *b, double value, double limit);
+/* Leaves the repetitions of the state that most were in, which it returns, and sets the ratios, in
+ * their order. A second call does nothing. */
+bench_nearness bench_keep(bench *b);
 
 /* Reads `size` bytes `times` times over. */
 typedef struct bench_pass {

@@ -143,16 +143,17 @@ static int pass_once(crowd *c, int rows, pass_kind kind, double *seconds) {
 
 static int measure(crowd *c, pass_kind kind, int rows, int depth) {
     bench *b = c->b;
-    for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
+    while (bench_more(b)) {
         double unused = 0, seconds = 0;
-        b->limits[b->count] = kind == PASS_FRAME ? bench_frames_limit(b, rows, depth)
-                                                 : bench_texts_limit(b, rows, depth);
+        const double limit = kind == PASS_FRAME ? bench_frames_limit(b, rows, depth)
+                                                : bench_texts_limit(b, rows, depth);
         int code = pass_once(c, rows, kind, &unused); /* the threads of the limit fall asleep */
         for (int i = 0; code == EXIT_OK && i < PASS_COUNT; i++)
             code = pass_once(c, rows, kind, &seconds);
         if (code != EXIT_OK) return code;
-        b->values[b->count] = 1e3 * seconds / PASS_COUNT;
+        bench_add(b, 1e3 * seconds / PASS_COUNT, limit);
     }
+    (void)bench_keep(b);
     return b->count > 0 ? EXIT_OK : EXIT_STOPPED;
 }
 

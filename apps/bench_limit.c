@@ -36,30 +36,15 @@ void bench_limit_destroy(bench *b) {
 
 /* ---- Memory ---- */
 
-typedef struct reading {
-    const bench *b;
-    const unsigned char *data;
-    kernels_fetch fetch;
-    uint64_t sums[RNL_THREAD_CAP];
-} reading;
-
-static void read_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    reading *r = context;
-    r->sums[thread_index] += limit_read(r->b->features, r->data + (size_t)begin * LINE,
-                                        (size_t)(end - begin) * LINE, r->fetch);
-}
-
-static void read_region(bench *b, size_t begin, size_t size, kernels_fetch fetch) {
-    reading r = {.b = b, .data = b->memory + begin, .fetch = fetch};
-    pool_run(b->s->pass->pool, (int64_t)(size / LINE), 1, read_part, &r);
-    for (int i = 0; i < RNL_THREAD_CAP; i++) b->sink += r.sums[i];
+static double read_region(bench *b, size_t begin, size_t size, kernels_fetch fetch) {
+    return bench_bandwidth(b->s->pass->pool, b->features, b->memory + begin, size, fetch, &b->sink);
 }
 
 /* From the cursor on, wrapping at the end of the buffer. */
 static void read_once(bench *b, size_t begin, size_t size) {
     while (size >= LINE) {
         const size_t left = b->memory_size - begin, part = size < left ? size / LINE * LINE : left;
-        read_region(b, begin, part, b->fetch);
+        (void)read_region(b, begin, part, b->fetch);
         begin = (begin + part) % b->memory_size;
         size -= part;
     }
@@ -77,9 +62,7 @@ double bench_read(bench *b, const bench_pass *passes, int count) {
 }
 
 static double bandwidth_of(bench *b, kernels_fetch fetch) {
-    const double start = clock_seconds();
-    read_region(b, 0, b->memory_size, fetch);
-    return (double)b->memory_size / (clock_seconds() - start);
+    return read_region(b, 0, b->memory_size, fetch);
 }
 
 void bench_limit_choose(bench *b) {
@@ -92,13 +75,57 @@ void bench_limit_choose(bench *b) {
         if (best[f] > best[b->fetch]) b->fetch = (kernels_fetch)f;
 }
 
+/* ---- Repetitions ---- */
+
+static bench_state state_of(bench *b) {
+    enum { SIZE = 64 << 20 };
+    return (bench_state){.round_trip = bench_round_trip(b->s->pass->pool),
+                         .bandwidth = 1e-9 * read_region(b, b->memory_size - SIZE, SIZE, b->fetch)};
+}
+
+void bench_start(bench *b) {
+    b->count = b->tried = 0;
+    memset(b->of_state, 0, sizeof b->of_state);
+    b->before = b->after = state_of(b);
+}
+
+bool bench_more(bench *b) {
+    if (b->count == 0) bench_start(b);
+    return b->of_state[BENCH_NEAR] < b->repeat && b->of_state[BENCH_FAR] < b->repeat &&
+           b->count < BENCH_TRIES * b->repeat && !interrupted();
+}
+
+void bench_add(bench *b, double value, double limit) {
+    const double before = b->after.round_trip;
+    b->after = state_of(b);
+    const bench_nearness state = bench_nearness_of(before, b->after.round_trip);
+    b->of_state[state]++;
+    b->values[b->count] = value;
+    b->limits[b->count] = limit;
+    b->states[b->count++] = state;
+}
+
+bench_nearness bench_keep(bench *b) {
+    const int near_count = b->of_state[BENCH_NEAR], far_count = b->of_state[BENCH_FAR];
+    const bench_nearness kept = near_count + far_count == 0 ? BENCH_CHANGED
+                                : far_count > near_count    ? BENCH_FAR
+                                                            : BENCH_NEAR;
+    if (b->tried > 0) return kept;
+    b->tried = b->count;
+    b->count = 0;
+    for (int i = 0; i < b->tried; i++) {
+        if (b->states[i] != kept) continue;
+        b->values[b->count] = b->values[i];
+        b->limits[b->count] = b->limits[i];
+        b->ratios[b->count++] = b->limits[i] / b->values[i];
+    }
+    return kept;
+}
+
 void bench_bandwidth_rows(bench *b) {
     static const char *const names[KERNELS_FETCH_COUNT] = {"plain", "to L1", "to L2"};
     for (int f = 0; f < KERNELS_FETCH_COUNT; f++) {
-        for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
-            b->values[b->count] = 1e-9 * bandwidth_of(b, (kernels_fetch)f);
-            b->limits[b->count] = 0;
-        }
+        while (bench_more(b)) bench_add(b, 1e-9 * bandwidth_of(b, (kernels_fetch)f), 0);
         bench_report(
             b, &(bench_row){.work = "bandwidth", .unit = "GB/s", .type = names[f], .tokens = 0});
     }
@@ -194,10 +221,7 @@ void bench_peak_rows(bench *b) {
     const limit_probe *probe;
     for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++) {
         if ((probe->needs & ~b->features) != 0) continue;
-        for (b->count = 0; b->count < b->repeat && !interrupted(); b->count++) {
-            b->values[b->count] = 1e-9 * peak_of(b, probe);
-            b->limits[b->count] = 0;
-        }
+        while (bench_more(b)) bench_add(b, 1e-9 * peak_of(b, probe), 0);
         bench_report(
             b, &(bench_row){
                    .work = "peak", .unit = "Gop/s", .type = probe->type, .level = probe->level});

@@ -32,7 +32,40 @@ static void set_text(json_draft *o, const char *key, const char *text) {
     json_set(o, key, json_new_string(text, strlen(text)));
 }
 
-static void json_row(const bench *b, const bench_row *row, double median, double limit) {
+/* Of the limit, of each repetition: times are best when small, rates when large; either way 1 is the
+ * limit. */
+typedef struct share {
+    double median, min, max; /* 0: no limit is known */
+} share;
+
+static share share_of(bench *b, const bench_row *row) {
+    if (b->limits[0] <= 0) return (share){0, 0, 0};
+    if (b->tried == 0) b->ratios[0] = b->limits[0] / b->values[0]; /* one figure, made of others */
+    const double median = bench_median(b->ratios, b->count);
+    const double min = b->ratios[0], max = b->ratios[b->count - 1];
+    if (strcmp(row->unit, "ms") == 0) return (share){median, min, max};
+    return (share){1 / median, 1 / max, 1 / min};
+}
+
+static void json_share(json_draft *o, const share *s) {
+    json_set(o, "share", json_new_number(s->median > 0 ? s->median : NAN));
+    json_set(o, "share_min", json_new_number(s->min > 0 ? s->min : NAN));
+    json_set(o, "share_max", json_new_number(s->max > 0 ? s->max : NAN));
+}
+
+/* Around the row, and which repetitions of those that were tried count. */
+static void json_state(const bench *b, json_draft *o, bench_nearness kept) {
+    const bool known = b->tried > 0;
+    set_text(o, "state", known ? bench_nearness_names[kept] : "unknown");
+    json_set(o, "tried", json_new_int(known ? b->tried : b->count));
+    json_set(o, "round_trip", json_new_number(known ? b->before.round_trip : NAN));
+    json_set(o, "round_trip_after", json_new_number(known ? b->after.round_trip : NAN));
+    json_set(o, "bandwidth", json_new_number(known ? b->before.bandwidth : NAN));
+    json_set(o, "bandwidth_after", json_new_number(known ? b->after.bandwidth : NAN));
+}
+
+static void json_row(const bench *b, const bench_row *row, double median, double limit,
+                     const share *s, bench_nearness kept) {
     json_draft *o = json_new_object();
     set_text(o, "work", row->work);
     if (row->kind != NULL) {
@@ -50,6 +83,8 @@ static void json_row(const bench *b, const bench_row *row, double median, double
     json_set(o, "max", json_new_number(b->values[b->count - 1]));
     json_set(o, "n", json_new_int(b->count));
     json_set(o, "limit", json_new_number(limit > 0 ? limit : NAN));
+    json_share(o, s);
+    json_state(b, o, kept);
     json_set(o, "memory", json_new_int(bench_high_water(b)));
     char *line = json_text(o);
     json_drop(&o);
@@ -58,30 +93,45 @@ static void json_row(const bench *b, const bench_row *row, double median, double
     (void)fflush(stdout);
 }
 
+static void print_row(const bench *b, const bench_row *r, double median, double limit,
+                      const share *s, bench_nearness kept) {
+    char name[32];
+    (void)snprintf(name, sizeof name, "%s%s%s", r->work, r->kind != NULL ? " " : "",
+                   r->kind != NULL ? r->kind : "");
+    printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", name, r->type, r->level, r->tokens,
+           r->depth, median, r->unit, b->values[0], b->values[b->count - 1]);
+    if (s->median > 0)
+        printf(" %10.2f %5.0f %% (%.0f to %.0f)", limit, 100 * s->median, 100 * s->min,
+               100 * s->max);
+    if (b->tried > 0)
+        printf("  %s, %d of %d; %.0f, %.0f ns; %.1f, %.1f GB/s", bench_nearness_names[kept],
+               b->count, b->tried, b->before.round_trip, b->after.round_trip, b->before.bandwidth,
+               b->after.bandwidth);
+    printf("\n");
+    (void)fflush(stdout);
+}
+
 void bench_report(bench *b, const bench_row *row) {
+    bench_nearness kept = BENCH_CHANGED;
+    for (int i = 0; i < BENCH_NEARNESS_COUNT; i++)
+        if (b->of_state[i] > 0) {
+            kept = bench_keep(b);
+            break;
+        }
     if (b->count > 0) {
         bench_row r = *row;
         if (r.type == NULL) r.type = bench_type(b->model);
         if (r.level == NULL) r.level = b->model->kernels.name;
+        const share s = share_of(b, &r);
         const double limit = bench_median(b->limits, b->count);
         const double median = bench_median(b->values, b->count);
-        if (b->take != NULL) {
+        if (b->take != NULL)
             b->take(b->take_context, &r, median);
-        } else if (b->o->json) {
-            json_row(b, &r, median, limit);
-        } else {
-            char name[32];
-            (void)snprintf(name, sizeof name, "%s%s%s", r.work, r.kind != NULL ? " " : "",
-                           r.kind != NULL ? r.kind : "");
-            printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", name, r.type, r.level,
-                   r.tokens, r.depth, median, r.unit, b->values[0], b->values[b->count - 1]);
-            /* Times are best when small, rates when large: either way 100 % is the limit. */
-            if (limit > 0)
-                printf(" %10.2f %4.0f %%", limit,
-                       100 * (strcmp(r.unit, "ms") == 0 ? limit / median : median / limit));
-            printf("\n");
-            (void)fflush(stdout);
-        }
+        else if (b->o->json)
+            json_row(b, &r, median, limit, &s, kept);
+        else
+            print_row(b, &r, median, limit, &s, kept);
     }
-    b->count = 0;
+    b->count = b->tried = 0;
+    memset(b->of_state, 0, sizeof b->of_state);
 }

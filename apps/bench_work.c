@@ -7,17 +7,6 @@
 #include "core/clock.h"
 #include "stack/kind.h"
 
-static void add(bench *b, double value, double limit) {
-    b->values[b->count] = value;
-    b->limits[b->count] = limit;
-    b->count++;
-}
-
-/* True while repetitions are left. */
-static bool more(const bench *b) {
-    return b->count < b->repeat && !interrupted();
-}
-
 /* ---- Sound in ---- */
 
 static void make_clip(float *samples, size_t count) {
@@ -53,17 +42,17 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
     if (clip == NULL) return;
     make_clip(clip, count);
     if (wants_mel) {
-        while (more(b)) add(b, 1e3 * mel_seconds(s, clip, count), 0);
+        while (bench_more(b)) bench_add(b, 1e3 * mel_seconds(s, clip, count), 0);
         bench_report(b, &(bench_row){.work = "mel", .unit = "ms"});
     }
     if (wants_encoder) {
         (void)mel_seconds(s, clip, count);
         const int positions = encoder_position_count(mel_frame_count(&s->mel));
         const double op_count = bench_encoder_ops(b, positions);
-        while (more(b)) {
+        while (bench_more(b)) {
             const double limit =
                 1e3 * op_count / bench_peak(b, &b->model->encoder.layers[0].ff1.up, true);
-            add(b, 1e3 * encoder_seconds(s), limit);
+            bench_add(b, 1e3 * encoder_seconds(s), limit);
         }
         bench_report(b, &(bench_row){.work = "encoder", .unit = "ms", .tokens = positions});
     }
@@ -98,14 +87,14 @@ static void logits(rnl_session *s, int position_in_batch) {
 /* As the peer counts: the prompt, and the logits of its last position. */
 void bench_prefill(bench *b, int tokens) {
     const double op_count = bench_prefill_ops(b, tokens);
-    while (more(b)) {
+    while (bench_more(b)) {
         const double limit =
             tokens * bench_peak(b, stack_first_matrix(&b->model->backbone.stack), true) / op_count;
         stack_reset(&b->s->live->backbone);
         const double begin = clock_seconds();
         forward(b->s, tokens, false);
         logits(b->s, (tokens - 1) % b->s->config.step_positions);
-        add(b, tokens / (clock_seconds() - begin), limit);
+        bench_add(b, tokens / (clock_seconds() - begin), limit);
     }
     bench_report(b, &(bench_row){.work = "prefill", .unit = "tok/s", .tokens = tokens});
 }
@@ -116,7 +105,7 @@ void bench_decode(bench *b, int steps, int depth) {
     const int pass_count = bench_decode_passes(b, depth + steps / 2, 1, passes);
     stack_reset(&s->live->backbone);
     forward(s, depth, false);
-    while (more(b)) {
+    while (bench_more(b)) {
         (void)bench_read(b, passes, pass_count); /* a small model finds its copy in the caches */
         const double limit = 1 / bench_read(b, passes, pass_count);
         s->live->backbone.position = depth;
@@ -125,7 +114,7 @@ void bench_decode(bench *b, int steps, int depth) {
             forward(s, 1, true);
             logits(s, 0);
         }
-        add(b, steps / (clock_seconds() - begin), limit);
+        bench_add(b, steps / (clock_seconds() - begin), limit);
     }
     bench_report(b,
                  &(bench_row){.work = "decode", .unit = "tok/s", .tokens = steps, .depth = depth});
@@ -190,7 +179,7 @@ void bench_frame(bench *b) {
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_frame_passes(b, passes);
     if (b->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
-    while (more(b)) {
+    while (bench_more(b)) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
         stack_reset(&live->backbone);
         const double begin = clock_seconds();
@@ -200,7 +189,7 @@ void bench_frame(bench *b) {
         backbone_embed_frame(&b->model->backbone, &s->pass->compute, codes, s->pass->x,
                              s->pass->row);
         if (!to_sound(b, codes)) return;
-        add(b, 1e3 * (clock_seconds() - begin), limit);
+        bench_add(b, 1e3 * (clock_seconds() - begin), limit);
     }
     bench_report(b, &(bench_row){.work = "frame", .unit = "ms", .tokens = 1});
 }
@@ -210,12 +199,12 @@ void bench_detokenizer(bench *b) {
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_detokenizer_passes(b, passes);
     codec_reset(&b->s->live->codec);
-    while (more(b)) {
+    while (bench_more(b)) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
         const double begin = clock_seconds();
         sounding(b, codes);
         if (!to_sound(b, codes)) return;
-        add(b, 1e3 * (clock_seconds() - begin), pass_count > 0 ? limit : 0);
+        bench_add(b, 1e3 * (clock_seconds() - begin), pass_count > 0 ? limit : 0);
     }
     bench_report(b, &(bench_row){.work = "detokenizer", .unit = "ms", .tokens = 1});
 }

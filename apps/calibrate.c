@@ -23,6 +23,7 @@ enum {
     COLS_MAX = 8192,         /* as the feed-forward part of a backbone of 1.2B has */
     BATCH = 128,
     ROUNDS = 7,
+    TRIES = 3, /* times as many rounds at most, until enough are of one state */
     VARIANT_CAP = 4,
     SETTLED = 0x2b /* byte that makes a sane half of two of its kind */
 };
@@ -98,34 +99,70 @@ static double seconds_of(const ground *g, const choice *o, const rnl_tuning *t) 
     return seconds;
 }
 
-static int best_of(const choice *c, double seconds[VARIANT_CAP][ROUNDS], bool shown) {
+/* Rounds of one choice that were near, far, or neither. */
+typedef struct rounds {
+    double seconds[BENCH_NEARNESS_COUNT][VARIANT_CAP][TRIES * ROUNDS];
+    int count[BENCH_NEARNESS_COUNT];
+    bench_state before, after; /* all of them */
+} rounds;
+
+static bench_state state_of(const ground *g, kernels_fetch fetch) {
+    enum { SIZE = 64 << 20 };
+    uint64_t sink = 0;
+    return (bench_state){.round_trip = bench_round_trip(g->pool),
+                         .bandwidth = 1e-9 * bench_bandwidth(g->pool, kernels_cpu_features(),
+                                                             g->memory.data, SIZE, fetch, &sink)};
+}
+
+static int best_of(const choice *c, rounds *r, bool shown) {
     int best = 0;
     double medians[VARIANT_CAP] = {0};
+    bench_nearness kept = r->count[BENCH_FAR] > r->count[BENCH_NEAR] ? BENCH_FAR : BENCH_NEAR;
+    if (r->count[kept] == 0) kept = BENCH_CHANGED;
+    const int count = r->count[kept];
     for (int v = 0; v < c->count; v++) {
-        medians[v] = bench_median(seconds[v], ROUNDS);
+        medians[v] = bench_median(r->seconds[kept][v], count);
         if (medians[v] < medians[best]) best = v;
     }
     if (!(medians[best] < clearly * medians[0])) best = 0;
     for (int v = 0; v < c->count && shown; v++)
         printf("%-11s %-10s %-13s %8.2f ms  %5.2f to %5.2f%s\n", c->name, c->names[v], c->work,
-               1e3 * medians[v], 1e3 * seconds[v][0], 1e3 * seconds[v][ROUNDS - 1],
+               1e3 * medians[v], 1e3 * r->seconds[kept][v][0], 1e3 * r->seconds[kept][v][count - 1],
                v == best ? "  taken" : "");
+    if (shown)
+        printf("%-11s %s, %d rounds; round trip %.0f, %.0f ns; %.1f, %.1f GB/s\n", "",
+               bench_nearness_names[kept], count, r->before.round_trip, r->after.round_trip,
+               r->before.bandwidth, r->after.bandwidth);
     (void)fflush(stdout);
     return best;
 }
 
+/* Every variant once, the state before and after. False after Ctrl-C, or without memory. */
+static bool one_round(ground *g, const choice *c, rounds *r, bool counts) {
+    double seconds[VARIANT_CAP];
+    const double before = r->after.round_trip;
+    for (int v = 0; v < c->count; v++) {
+        const rnl_tuning *t = &c->variants[v];
+        if (c->pages && !prepare_weights(g, t->huge_pages)) return false;
+        seconds[v] = seconds_of(g, c, t);
+        if (isnan(seconds[v]) || interrupted()) return false;
+    }
+    r->after = state_of(g, (kernels_fetch)c->variants[0].prefetch);
+    const bench_nearness state = bench_nearness_of(before, r->after.round_trip);
+    for (int v = 0; counts && v < c->count; v++) r->seconds[state][v][r->count[state]] = seconds[v];
+    r->count[state] += counts;
+    return true;
+}
+
 /* Tries them all and takes the best. False after Ctrl-C, or without memory. */
 static bool choose(ground *g, const choice *c, bool shown, rnl_tuning *out) {
-    double seconds[VARIANT_CAP][ROUNDS];
-    for (int round = -1; round < ROUNDS; round++) /* the first only warms up */
-        for (int v = 0; v < c->count; v++) {
-            const rnl_tuning *t = &c->variants[v];
-            if (c->pages && !prepare_weights(g, t->huge_pages)) return false;
-            const double s = seconds_of(g, c, t);
-            if (isnan(s) || interrupted()) return false;
-            if (round >= 0) seconds[v][round] = s;
-        }
-    *out = c->variants[best_of(c, seconds, shown)];
+    rounds r = {.count = {0}};
+    if (!one_round(g, c, &r, false)) return false; /* only warms up */
+    r.before = r.after;
+    for (int n = 0;
+         n < TRIES * ROUNDS && r.count[BENCH_NEAR] < ROUNDS && r.count[BENCH_FAR] < ROUNDS; n++)
+        if (!one_round(g, c, &r, true)) return false;
+    *out = c->variants[best_of(c, &r, shown)];
     return true;
 }
 

@@ -38,8 +38,9 @@ static const char *const works[WORK_COUNT] = {"load",    "bandwidth",   "peak", 
 static void print_head(const bench *b) {
     printf("%s, %s, kernels %s, %d threads\n\n", b->model->path, bench_type(b->model),
            b->model->kernels.name, b->s->config.thread_count);
-    printf("%-11s %-8s %-11s %6s %6s %10s %-6s %10s %10s %10s\n", "work", "type", "level", "tokens",
-           "depth", "median", "unit", "min", "max", "limit");
+    printf("%-11s %-8s %-11s %6s %6s %10s %-6s %10s %10s %10s %7s %s\n", "work", "type", "level",
+           "tokens", "depth", "median", "unit", "min", "max", "limit", "of it",
+           "(min to max)  state");
 }
 
 /* ---- Options ---- */
@@ -289,7 +290,11 @@ const command command_bench = {
         "               (500), a token or a frame each; then how many can speak at once\n"
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others,\n"
-        "for experts and a batch the longer of both.\n"
+        "for experts and a batch the longer of both; of it is the median of the repetitions' own shares.\n"
+        "state is that of the machine, which a host may move about: round trip between two\n"
+        "threads and memory bandwidth, before and after; near is a round trip below 250 ns.\n"
+        "Repetitions go on, up to three times as many, until there are enough of one state;\n"
+        "the others are left out.\n"
         "--calibrate takes some seconds on a quiet machine and writes\n"
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
         "not a bit of any result.\n"

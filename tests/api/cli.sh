@@ -110,14 +110,21 @@ expect 0 "bench --json" "$runnel" bench -m "$tiny" --json --repeat 2 --tokens 3,
 python3 - "$work/out" <<'PY' && pass || fail "bench --json: not the objects they should be"
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
-keys = "work type level threads tokens depth unit median min max n limit memory".split()
+keys = ("work type level threads tokens depth unit median min max n limit share share_min "
+        "share_max state tried round_trip round_trip_after bandwidth bandwidth_after memory").split()
 units = dict(load="ms", bandwidth="GB/s", peak="Gop/s", mel="ms", encoder="ms", prefill="tok/s",
              decode="tok/s", frame="ms", detokenizer="ms")
 for r in rows:
-    assert list(r) == keys and r["unit"] == units[r["work"]] and r["n"] == 2, r
+    assert list(r) == keys and r["unit"] == units[r["work"]] and 1 <= r["n"] <= 2, r
     assert 0 < r["min"] <= r["median"] <= r["max"], r
     limited = r["work"] not in ("load", "bandwidth", "peak", "mel")
     assert (r["limit"] is not None) == limited and (not limited or r["limit"] > 0), r
+    assert (r["share"] is not None) == limited, r
+    assert not limited or 0 < r["share_min"] <= r["share"] <= r["share_max"], r
+    known = r["work"] != "load"
+    assert (r["state"] in ("near", "far", "changed")) == known and r["n"] <= r["tried"] <= 6, r
+    assert (r["bandwidth"] is not None) == known and (not known or r["bandwidth_after"] > 0), r
+    assert not known or r["threads"] == 1 or r["round_trip"] > 0 < r["round_trip_after"], r
 shapes = [(r["work"], r["tokens"], r["depth"]) for r in rows if r["work"] in ("prefill", "decode")]
 assert shapes == [("prefill", 3, 0), ("prefill", 9, 0), ("decode", 3, 0), ("decode", 9, 0),
                   ("decode", 3, 5), ("decode", 9, 5)], shapes
@@ -134,7 +141,7 @@ rows = [json.loads(line) for line in open(sys.argv[1])]
 passes = [r for r in rows if r["work"] == "batch"]
 shapes = [(r["rows"], r["kind"]) for r in passes]
 assert shapes == 2 * [(3, "text"), (3, "frame"), (1, "text"), (1, "frame")], shapes
-assert all(r["tokens"] == r["rows"] and r["unit"] == "ms" and r["n"] == 2 for r in passes), rows
+assert all(r["tokens"] == r["rows"] and r["unit"] == "ms" and r["n"] <= 2 for r in passes), rows
 assert all(0 < r["min"] <= r["median"] <= r["max"] and r["limit"] > 0 for r in passes), rows
 depths = [r["depth"] for r in rows]
 assert 0 < depths[0] < 200 and depths == 5 * depths[:1] + 5 * [200], depths

@@ -6,8 +6,11 @@
 
 A round is one process of each on one file, the order changing from round to round; a figure is the
 median over the rounds of the medians of the processes, in brackets the slowest and the fastest
-single measurement. The peer is run with each of its --setting arguments and gets the best for each
-row. Everything measured is appended to --log, one JSON object a line.
+single measurement. Before and after each process the round trip between the cores and the
+bandwidth are measured: a machine may have two states, and only processes that were in one of them
+all the time are compared with each other, near ones with near ones. Rounds go on, up to three times
+as many, until there are enough pairs. The peer is run with each of its --setting arguments and gets
+the best for each row. Everything measured is appended to --log, one JSON object a line.
 
     tools/compare/build_peer.sh
     tools/compare/compare.py /tmp/runnel-bench/LFM2-350M-*.gguf
@@ -24,6 +27,9 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+STATES = ("near", "far")  # apps/bench_state.h
+
+
 class Rows:
     """What was measured: (file, work, tokens, depth) -> engine -> processes."""
 
@@ -31,21 +37,35 @@ class Rows:
         self.found, self.log = {}, log
 
     def add(self, engine, file, work, tokens, depth, values):
-        """values: a dict with median, min, max and what else is known"""
+        """values: a dict with median, min, max, state and what else is known"""
         key = (file, work, tokens, depth)
         self.found.setdefault(key, {}).setdefault(engine, []).append(values)
         with open(self.log, "a") as f:
             f.write(json.dumps(dict(when=time.strftime("%F %T"), engine=engine, file=file,
                                     work=work, tokens=tokens, depth=depth, **values)) + "\n")
 
+    def pairs(self, key, state):
+        """How often every engine met this row in this state."""
+        return min(sum(r["state"] == state for r in runs) for runs in self.found[key].values())
+
+    def best_state(self, key):
+        return max(STATES, key=lambda state: self.pairs(key, state))
+
     def summary(self, key, engine):
-        runs = self.found[key].get(engine)
+        """Of the state with the most pairs; with none of any, of all runs."""
+        runs, state = self.found[key].get(engine), self.best_state(key)
         if not runs:
             return None
+        if self.pairs(key, state) > 0:
+            runs = [r for r in runs if r["state"] == state]
         limits = [r["limit"] for r in runs if r.get("limit")]
+        shares = [r["share"] for r in runs if r.get("share")]
         return dict(median=statistics.median(r["median"] for r in runs),
                     min=min(r["min"] for r in runs), max=max(r["max"] for r in runs),
                     limit=statistics.median(limits) if limits else None,
+                    share=statistics.median(shares) if shares else None,
+                    share_min=min((r["share_min"] for r in runs if r.get("share")), default=None),
+                    share_max=max((r["share_max"] for r in runs if r.get("share")), default=None),
                     memory=max(r.get("memory", 0) for r in runs))
 
 
@@ -57,18 +77,40 @@ def run(command):
     return ""
 
 
+def machine(o):
+    """Round trip between the cores in ns, read bandwidth in GB/s."""
+    text = run([o.runnel, "bench", "--json", "-q", "-t", str(o.threads), "--work", "bandwidth",
+                "--repeat", "1"])
+    found = [json.loads(line) for line in text.splitlines()]
+    if not found:
+        return 0, 0
+    return found[-1]["round_trip_after"], max(r["median"] for r in found)
+
+
+def around(o, command):
+    """What the command prints, and the state of the machine meanwhile."""
+    before, after = machine(o), None
+    text = run(command)
+    after = machine(o)
+    names = {STATES[m[0] >= 250] for m in (before, after)}
+    state = names.pop() if len(names) == 1 else "changed"
+    return text, dict(state=state, round_trips=[before[0], after[0]],
+                      bandwidths=[before[1], after[1]])
+
+
 def run_peer(o, rows, file, jobs, setting):
     """jobs: (prompts, steps, depths) as llama-bench takes them; all its prompts are at all depths,
     so prefill and deep decoding are two processes."""
     for prompts, steps, depths in jobs:
-        text = run([o.peer, "-m", file, "-t", str(o.threads), "-p", prompts,
-                    "-n", steps, "-d", depths, "-r", str(o.repeat), "-o", "json", *setting.split()])
+        text, state = around(o, [o.peer, "-m", file, "-t", str(o.threads), "-p", prompts, "-n",
+                                 steps, "-d", depths, "-r", str(o.repeat), "-o", "json",
+                                 *setting.split()])
         for r in json.loads(text or "[]"):
             samples = r["samples_ts"]
             rows.add("peer " + setting, os.path.basename(file),
                      "prefill" if r["n_prompt"] else "decode", r["n_prompt"] or r["n_gen"],
                      r["n_depth"], dict(median=statistics.median(samples), min=min(samples),
-                                        max=max(samples)))
+                                        max=max(samples), **state))
 
 
 def run_runnel(o, rows, file, jobs):
@@ -78,15 +120,19 @@ def run_runnel(o, rows, file, jobs):
                    str(o.repeat), *arguments]
         if o.cpu:
             command += ["--cpu", o.cpu]
-        for line in run(command).splitlines():
+        text, state = around(o, command)
+        for line in text.splitlines():
             r = json.loads(line)
+            if r["state"] in STATES and r["state"] != state["state"]:
+                state = dict(state, state="changed")
+            kept = {k: r[k] for k in ("median", "min", "max", "limit", "share", "share_min",
+                                      "share_max", "level", "type", "unit", "memory")}
             rows.add("runnel", os.path.basename(file), r["work"], r["tokens"], r["depth"],
-                     {k: r[k] for k in ("median", "min", "max", "limit", "level", "type", "unit",
-                                        "memory")})
+                     dict(kept, **state))
 
 
 def backbone(o, rows):
-    deep = [d for d in o.depth.split(",") if d != "0"]
+    deep = [d for d in o.depth.split(",") if d not in ("", "0")]
     peer_jobs, runnel_jobs = [], []
     if o.prefill or "0" in o.depth.split(","):
         steps = o.steps if "0" in o.depth.split(",") else "0"
@@ -98,18 +144,28 @@ def backbone(o, rows):
     if deep:
         peer_jobs.append(("0", o.steps, ",".join(deep)))
         runnel_jobs.append(["--work", "decode", "--tokens", o.steps, "--depth", ",".join(deep)])
-    for round_number in range(o.rounds):
+    for round_number in range(3 * o.rounds):
         for file in o.files:
+            of_file = [k for k in rows.found if k[0] == os.path.basename(file)]
+            if of_file and all(rows.pairs(k, rows.best_state(k)) >= o.rounds for k in of_file):
+                continue
             engines = [lambda s=s: run_peer(o, rows, file, peer_jobs, s) for s in o.setting or [""]]
             engines.append(lambda: run_runnel(o, rows, file, runnel_jobs))
             for engine in engines if round_number % 2 == 0 else reversed(engines):
                 engine()
-            print(f"round {round_number + 1} of {o.rounds}: {os.path.basename(file)}",
+            print(f"round {round_number + 1}: {os.path.basename(file)}",
                   file=sys.stderr)
 
 
 def figure(s, digits=1):
     return f"{s['median']:.{digits}f} [{s['min']:.{digits}f}, {s['max']:.{digits}f}]" if s else "–"
+
+
+def share(s):
+    """Median of the repetitions' own shares, and their spread."""
+    if not s["share"]:
+        return "–"
+    return f"{100 * s['share']:.0f} % [{100 * s['share_min']:.0f}, {100 * s['share_max']:.0f}]"
 
 
 def order(key):
@@ -118,8 +174,8 @@ def order(key):
 
 
 def print_ratios(rows):
-    print("| file | work | peer, tok/s | runnel, tok/s | ratio | limit | of it |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    print("| file | work | peer, tok/s | runnel, tok/s | ratio | limit | of it | pairs |")
+    print("|---|---|---:|---:|---:|---:|---:|---|")
     for key in sorted(rows.found, key=order):
         file, work, tokens, depth = key
         ours = rows.summary(key, "runnel")
@@ -128,18 +184,18 @@ def print_ratios(rows):
         name = f"{work} {tokens}" + (f" at {depth}" if depth else "")
         note = f" ({setting[5:]})" if len(setting) > 5 else ""
         ratio = f"{ours['median'] / best['median']:.2f}" if ours and best else "–"
-        limit = ours and ours["limit"]
+        limit, state = ours and ours["limit"], rows.best_state(key)
         print(f"| {file} | {name} | {figure(best)}{note} | {figure(ours)} | {ratio} |",
-              f"{limit:.1f} | {100 * ours['median'] / limit:.0f} % |" if limit else "– | – |")
+              f"{limit:.1f} | {share(ours)} |" if limit else "– | – |",
+              f"{rows.pairs(key, state)} {state} |")
 
 
 def print_times(rows):
     print("| file | work | ms | limit | of it |\n|---|---|---:|---:|---:|")
     for key in rows.found:
         s = rows.summary(key, "runnel")
-        share = f"{s['limit']:.1f} | {100 * s['limit'] / s['median']:.0f} % |" if s["limit"] \
-            else "– | – |"
-        print(f"| {key[0]} | {key[1]} | {figure(s, 2)} | {share}")
+        of_it = f"{s['limit']:.1f} | {share(s)} |" if s["limit"] else "– | – |"
+        print(f"| {key[0]} | {key[1]} | {figure(s, 2)} | {of_it}")
 
 
 def print_machine(o):
