@@ -18,9 +18,29 @@ static void enter_text(generate *g) {
     g->left = g->config.text_run;
 }
 
+static bool is_stop(const generate_config *c, int32_t id) {
+    for (int i = 0; i < c->stop_count; i++)
+        if (c->stop_ids[i] == id) return true;
+    return false;
+}
+
+int generate_text_left(const generate *g, int steps) {
+    const generate_config *c = &g->config;
+    if (!c->interleaved) return steps;
+    if (g->text_done) return steps < 1 ? steps : 1; /* the next one turns to frames again */
+    int text = 0;
+    for (int run = g->left > 0 ? g->left : c->text_run; steps > 0; run = c->text_run) {
+        const int taken = run < steps ? run : steps;
+        text += taken;
+        steps -= taken + c->audio_run;
+    }
+    return text;
+}
+
 generate_result generate_text(generate *g, int32_t id) {
     const generate_config *c = &g->config;
     const bool end = id == c->end_id;
+    if (is_stop(c, id)) return (generate_result){.emit = false, .stop = true};
     if (!c->interleaved) {
         if (id == c->audio_start_id) g->in_audio = true;
         return (generate_result){.emit = true, .stop = end};

@@ -8,11 +8,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { GENERATE_STOP_CAP = 8 };
+
 typedef struct generate_config {
-    bool interleaved;       /* audio.md 7.6, else the sequential loop of 7.5 */
-    int text_run;           /* interleaved: text tokens of a chunk, n_t */
-    int audio_run;          /* interleaved: frames of a chunk, n_a */
-    int32_t end_id;         /* <|im_end|>, 7: ends the reply */
+    bool interleaved;                    /* audio.md 7.6, else the sequential loop of 7.5 */
+    int text_run;                        /* interleaved: text tokens of a chunk, n_t */
+    int audio_run;                       /* interleaved: frames of a chunk, n_a */
+    int32_t end_id;                      /* <|im_end|>, 7: ends the reply */
+    int32_t stop_ids[GENERATE_STOP_CAP]; /* [stop_count] end it too, and do not belong to it */
+    int stop_count;
     int32_t audio_start_id; /* <|audio_start|>, 128: sequential loop goes to frames; -1: none */
     int32_t text_end_id;    /* <|text_end|>, 130: interleaved text is complete; -1: none */
     int32_t end_code;       /* 2048: in codebook 0 it ends the audio */
@@ -37,6 +41,10 @@ typedef struct generate_result {
 } generate_result;
 
 generate_result generate_text(generate *g, int32_t id);
+
+/* How many of the next `steps` decisions are of text at least, beginning with the next one, which
+ * is of text; as long as frames keep to their runs. */
+int generate_text_left(const generate *g, int steps);
 
 /* codes [codebook_count]: all become end_code when codes[0] is. Frames are always emitted. */
 void generate_frame(generate *g, int32_t *codes);

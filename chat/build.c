@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "chat/step.h"
+#include "core/json.h"
 #include "core/status.h"
 
 enum { TOOL_CAP = 256, TOOL_NAME_CAP = 128, NEED_CAP = GRAMMAR_NEED_MAX, BYTE_CAP = 16 << 20 };

@@ -8,7 +8,9 @@
 #ifndef CHAT_GRAMMAR_H
 #define CHAT_GRAMMAR_H
 
-#include "core/json.h"
+#include <runnel/runnel.h>
+
+typedef struct json json; /* core/json.h */
 
 enum {
     GRAMMAR_NEST_CAP = 16,                    /* objects and arrays within each other */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "chat/template.h"
+#include "core/json.h"
 #include "core/status.h"
 
 typedef struct renderer {
@@ -229,14 +230,32 @@ static void render_thinking(renderer *r, const json *message) {
     }
 }
 
-static void render_assistant(renderer *r, int index, const json *message) {
+static void render_assistant(renderer *r, int index, const json *message, bool kept) {
     const json *content = json_get(message, "content"), *calls = json_get(message, "tool_calls");
     const chat_kind kind = r->t->kind;
-    const bool kept = keeps_thinking(r, index);
     if (kept) render_thinking(r, message);
     if (kind == CHAT_C1) render_calls(r, index, calls);
     render_content(r, content, !kept);
     if (kind == CHAT_C2 || kind == CHAT_C3 || kind == CHAT_D) render_calls(r, index, calls);
+}
+
+static void render_body(renderer *r, int index, const json *message, bool kept) {
+    const json *role = json_get(message, "role");
+    const bool wraps = r->t->kind == CHAT_A && is_text(role, "tool");
+    if (wraps) layout(r, "<|tool_response_start|>");
+    if (is_text(role, "assistant"))
+        render_assistant(r, index, message, kept);
+    else
+        render_content(r, json_get(message, "content"), false);
+    if (wraps) layout(r, "<|tool_response_end|>");
+}
+
+rnl_status chat_render_content(const chat_template *t, const json *message, bool kept,
+                               const char *name, chat_sink sink, void *context, rnl_error *error) {
+    const bool strips = chat_thinking_of(t->kind) != CHAT_THINKING_KEPT;
+    renderer r = {.t = t, .sink = sink, .context = context, .name = name, .error = error};
+    render_body(&r, 0, message, kept || !strips);
+    return r.status;
 }
 
 static void render_message(renderer *r, int index, const json *message) {
@@ -252,13 +271,7 @@ static void render_message(renderer *r, int index, const json *message) {
     layout(r, "<|im_start|>");
     give_text(r, &header);
     layout(r, "\n");
-    const bool wraps = r->t->kind == CHAT_A && is_text(role, "tool");
-    if (wraps) layout(r, "<|tool_response_start|>");
-    if (is_text(role, "assistant"))
-        render_assistant(r, index, message);
-    else
-        render_content(r, content, false);
-    if (wraps) layout(r, "<|tool_response_end|>");
+    render_body(r, index, message, keeps_thinking(r, index));
     /* C1 leaves a message that has no content field open. */
     if (r->t->kind != CHAT_C1 || content != NULL) layout(r, "<|im_end|>\n");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chat/build.h"
+#include "core/json.h"
 #include "core/status.h"
 
 enum { LIST_CAP = 24, NODE_CAP = 4096, DEPTH_CAP = 100, LITERAL_CAP = 4096 };

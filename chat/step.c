@@ -387,9 +387,11 @@ static effect number_step(bool whole, grammar_frame *f, unsigned char byte) {
     return ENDED;
 }
 
-/* White space: any in JSON, up to a limit; one space in Python, and only where `here`. */
+/* White space: in JSON a line end, then spaces and tabs up to a limit; in Python one space, and
+ * only where `here`. */
 static bool takes_space(const grammar *g, grammar_frame *f, bool here, unsigned char byte) {
     if (byte != ' ' && (g->python || (byte != '\n' && byte != '\t'))) return false;
+    if (byte == '\n' && f->spaces > 0) return false;
     if (f->spaces >= (g->python ? 1 : GRAMMAR_SPACE_CAP) || (g->python && !here)) return false;
     f->spaces++;
     return true;

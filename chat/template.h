@@ -72,6 +72,12 @@ RNL_MUST_USE rnl_status chat_render(const chat_template *t, const json *conversa
                                     const char *name, chat_sink sink, void *context,
                                     rnl_error *error);
 
+/* The content of one message, without its header and end: what chat_render lays out between them.
+ * kept: with the thinking of an assistant. */
+RNL_MUST_USE rnl_status chat_render_content(const chat_template *t, const json *message, bool kept,
+                                            const char *name, chat_sink sink, void *context,
+                                            rnl_error *error);
+
 /* What follows the last </think>, white space around it taken off; without one the whole text. */
 void chat_after_thinking(const char *text, size_t size, const char **out, size_t *out_size);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
+
 void chat_text_free(chat_text *t) {
     free(t->data);
     *t = (chat_text){0};

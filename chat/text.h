@@ -3,7 +3,9 @@
 #ifndef CHAT_TEXT_H
 #define CHAT_TEXT_H
 
-#include "core/json.h"
+#include <runnel/runnel.h>
+
+typedef struct json json; /* core/json.h */
 
 typedef struct chat_text {
     char *data; /* [size], terminated once anything was put; free with chat_text_free */

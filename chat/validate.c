@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "chat/grammar.h"
+#include "core/json.h"
 
 /* Schemas that refer to themselves in several places would take for ever. */
 enum { VALIDATE_DEPTH_CAP = 64, VALIDATE_STEP_CAP = 100000 };

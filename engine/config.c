@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/status.h"
 #include "stack/kind.h"
@@ -31,6 +32,46 @@ bool config_says_japanese(const char *name, size_t size) {
     return false;
 }
 
+/* Whether the word stands in a name between '-', '_', '.', spaces or the ends, in any case; "2.5"
+ * stands in "LFM2.5-1.2B" as part of the family's name only. */
+static bool says(const char *name, const char *word) {
+    const size_t size = strlen(name), length = strlen(word);
+    for (size_t i = 0; i + length <= size; i++)
+        if (strncasecmp(name + i, word, length) == 0 &&
+            (i == 0 || is_word_end(name, size, i - 1)) && is_word_end(name, size, i + length))
+            return true;
+    return false;
+}
+
+/* family.md 3.3: what the cards of the models recommend; the first row whose words are all in the
+ * name holds. */
+static rnl_sampling text_sampling(const char *name) {
+    static const struct {
+        const char *words[2];
+        rnl_sampling how;
+    } rows[] = {
+        {{"lfm2-vl", NULL}, {0.1f, INT32_MAX, 1, 0.15f, 1.05f}},
+        {{"lfm2.5-vl", NULL}, {0.1f, INT32_MAX, 1, 0.15f, 1.05f}},
+        {{"extract", NULL}, {0, 1, 1, 0, 1}}, /* of the small ones for one task */
+        {{"rag", NULL}, {0, 1, 1, 0, 1}},
+        {{"mt", NULL}, {0, 1, 1, 0, 1}},
+        {{"lfm2.5", "thinking"}, {0.05f, 50, 1, 0, 1.05f}},
+        {{"lfm2.5", "2.6b"}, {0.1f, 50, 1, 0, 1.1f}},
+        {{"lfm2.5", NULL}, {0.1f, 50, 1, 0, 1.05f}},
+        {{"lfm2", NULL}, {0.3f, INT32_MAX, 1, 0.15f, 1.05f}},
+    };
+    char plain[CONFIG_NAME_CAP];
+    size_t size = 0;
+    for (; name[size] != '\0' && size + 1 < sizeof plain; size++)
+        plain[size] = name[size] == ' ' || name[size] == '_' ? '-' : name[size];
+    plain[size] = '\0';
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (says(plain, rows[i].words[0]) &&
+            (rows[i].words[1] == NULL || says(plain, rows[i].words[1])))
+            return rows[i].how;
+    return rnl_sampling_plain(0.0f, 1);
+}
+
 void config_defaults(model_config *c) {
     /* What the models are trained on are clips of some 20 s. */
     c->asr_piece_min = 15;
@@ -38,7 +79,11 @@ void config_defaults(model_config *c) {
     const rnl_sampling greedy = rnl_sampling_plain(0.0f, 1);
     for (int i = 0; i < RNL_MODE_COUNT; i++)
         c->modes[i] = (mode_config){.text = greedy, .audio = greedy, .step_max = 512};
-    if (c->codebook_count == 0 && !c->has_encoder) return; /* a text model: no prompts of its own */
+    if (c->codebook_count == 0 && !c->has_encoder) {
+        /* A text model: no prompts of its own, sampling as its card recommends. */
+        c->modes[RNL_MODE_TEXT].text = text_sampling(c->name);
+        return;
+    }
     /* audio.md 7.2: the Japanese checkpoint is known by its name and its 6:9 interleave. */
     const bool japanese = c->japanese || c->audio_run == 9;
     const char *asr = japanese ? "Perform ASR in japanese." : "Perform ASR.";

@@ -54,8 +54,9 @@ typedef struct model_config {
     mode_config modes[RNL_MODE_COUNT];
 } model_config;
 
-/* Defaults of audio.md 7.2 and 7.3 that hold when the files are silent. Call when codec, text_run,
- * audio_run and japanese are known, before the file's own runnel.default.* keys are read. */
+/* Defaults of audio.md 7.2 and 7.3, and those of family.md 3.3 for the names of text models, that
+ * hold when the files are silent. Call when name, codec, text_run, audio_run and japanese are
+ * known, before the file's own runnel.default.* keys are read. */
 void config_defaults(model_config *c);
 
 /* Whether a name (of a file, a folder, or in general.name) is that of the Japanese checkpoint: "JP"

@@ -224,9 +224,12 @@ static rnl_status put_main(const writing *job, gguf_writer *w) {
         gguf_put_u32(w, "runnel.interleave.audio", (uint32_t)c->audio_run);
         config_write_defaults(c, w);
     }
-    if (job->m->source.text != NULL) return bpe_to_gguf(job->m->source.text, w);
-    put_text(w, "tokenizer.ggml.model", "none"); /* llama.cpp wants to be told */
-    return RNL_OK;
+    if (job->m->source.text == NULL) {
+        put_text(w, "tokenizer.ggml.model", "none"); /* llama.cpp wants to be told */
+        return RNL_OK;
+    }
+    source_write_chat(&job->m->source, w);
+    return bpe_to_gguf(job->m->source.text, w);
 }
 
 static void put_encoder(const writing *job, gguf_writer *w) {

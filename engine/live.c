@@ -56,6 +56,10 @@ static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_er
     if (c->turn.mode != RNL_MODE_INTERLEAVED)
         return status_fail(error, RNL_ERR_ARGUMENT,
                            "turn.mode of a live conversation must be RNL_MODE_INTERLEAVED");
+    if (c->turn.tools != NULL)
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "turn.tools: the live loop has no way to give results back; let an "
+                           "rnl_session call tools");
     return RNL_OK;
 }
 

@@ -170,6 +170,46 @@ static rnl_status pack(rnl_model *m, const rnl_model_config *config, rnl_error *
     return status_fail(error, status, "%s: memory for the packed weights is exhausted", m->path);
 }
 
+/* The template by its text; without one that of the first models, which have tokens for lists of
+ * tools, or of those that came next. */
+static void choose_template(rnl_model *m) {
+    const source *s = &m->source;
+    bool known = true;
+    chat_kind kind = CHAT_B;
+    if (s->text != NULL && bpe_find_special(s->text, "<|tool_list_start|>") >= 0) kind = CHAT_A;
+    if (s->chat_template != NULL)
+        kind = chat_recognise(s->chat_template, s->chat_template_size, &known);
+    if (!known)
+        source_log(s, RNL_LOG_WARNING,
+                   "%s: its chat template is none that is known; conversations are laid out as by "
+                   "template %s, the nearest",
+                   m->path, chat_kind_name(kind));
+    m->chat = chat_template_of(kind);
+    if (s->config.codebook_count > 0) return; /* an audio model ends with <|im_end|> alone */
+    for (int i = -1; i < s->stop_count; i++) {
+        const int32_t id = i < 0 ? m->ids.text_stop : s->stop_ids[i];
+        bool there = id < 0 || id == m->ids.message_end || m->stop_count == SOURCE_STOP_CAP;
+        for (int k = 0; k < m->stop_count; k++) there = there || m->stop_ids[k] == id;
+        if (!there) m->stop_ids[m->stop_count++] = id;
+    }
+}
+
+static bool text_of_token(const void *context, int32_t id, const char **bytes, size_t *size) {
+    bool special;
+    return bpe_token_bytes(context, id, bytes, size, &special) && !special;
+}
+
+rnl_status model_spelling(rnl_model *m, const vocabulary **out) {
+    rnl_status status = RNL_OK;
+    pthread_mutex_lock(&m->mutex);
+    if (m->spelling == NULL)
+        status = vocabulary_create(text_of_token, m->source.text, m->source.config.vocab_count,
+                                   &m->spelling);
+    *out = m->spelling;
+    pthread_mutex_unlock(&m->mutex);
+    return status;
+}
+
 static rnl_status check_config(const rnl_model_config *c, rnl_error *error) {
     const range ranges[] = {{"thread_count", c->thread_count, 1, RNL_THREAD_CAP}};
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
@@ -196,6 +236,7 @@ static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_con
     if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
     if (status == RNL_OK) status = find_image_ids(m, error);
     if (status == RNL_OK) measure(m);
+    if (status == RNL_OK) choose_template(m);
     return status;
 }
 
@@ -206,6 +247,10 @@ rnl_status rnl_model_open(const char *path, const rnl_model_config *config, rnl_
     *model = NULL;
     rnl_model *m = calloc(1, sizeof *m);
     if (m == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    if (pthread_mutex_init(&m->mutex, NULL) != 0) {
+        free(m);
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    }
     const rnl_model_config defaults = rnl_model_config_default();
     const rnl_status status = open_model(m, path, config != NULL ? config : &defaults, error);
     if (status != RNL_OK) rnl_model_close(&m);
@@ -217,6 +262,9 @@ void rnl_model_close(rnl_model **model) {
     if (model == NULL || *model == NULL) return;
     bpe_destroy(&(*model)->source.text);
     weights_destroy(&(*model)->source.w);
+    vocabulary_destroy(&(*model)->spelling);
+    pthread_mutex_destroy(&(*model)->mutex);
+    free((*model)->source.chat_template);
     free((*model)->path);
     free(*model);
     *model = NULL;

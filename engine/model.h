@@ -4,8 +4,12 @@
 
 #include <runnel/runnel.h>
 
+#include <pthread.h>
+
 #include "backbone/backbone.h"
 #include "backbone/depthformer.h"
+#include "chat/template.h"
+#include "chat/vocabulary.h"
 #include "detokenizer/codec.h"
 #include "engine/source.h"
 #include "tokenizer/adapter.h"
@@ -30,6 +34,11 @@ struct rnl_model {
     rnl_tuning tuning;
     bool exact;   /* nothing is packed, the KV cache is float32 */
     chat_ids ids; /* special tokens; all -1 without a vocabulary */
+    chat_template chat;
+    int32_t stop_ids[SOURCE_STOP_CAP]; /* [stop_count] end an answer besides ids.message_end */
+    int stop_count;
+    pthread_mutex_t mutex; /* of spelling, which the first constraint makes */
+    vocabulary *spelling;
     backbone_weights backbone;
     mel_weights mel; /* with config.has_encoder, as the next two */
     encoder_weights encoder;
@@ -43,6 +52,10 @@ struct rnl_model {
     int token_size_max;  /* bytes of the longest token */
     size_t weight_size;  /* bytes of the tensors that stages use */
 };
+
+/* The vocabulary as grammars walk it, made when it is first asked for. Any thread.
+ * RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status model_spelling(rnl_model *m, const vocabulary **out);
 
 /* Forces a kernel level, for tests and comparison: features as in kernels_select. */
 void model_use_features(rnl_model *m, unsigned features);

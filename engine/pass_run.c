@@ -162,12 +162,14 @@ static void not_finite(pass_entry *e) {
 }
 
 /* The logits that a token is drawn from: those of the model, or a copy that was changed. */
-static const float *shape_logits(pass *p, const rnl_session *s, const float *logits) {
+static const float *shape_logits(pass *p, rnl_session *s, const float *logits) {
     const int vocab = backbone_vocab_count(&p->model->backbone);
     const float penalty = s->live->turn.text.repeat_penalty;
-    if (penalty == 1.0f) return logits;
+    if (penalty == 1.0f && !session_guide_masks(s)) return logits;
     memcpy(p->draw, logits, (size_t)vocab * sizeof *logits);
-    sample_penalise(p->draw, vocab, s->ids, (size_t)s->live->position_count, penalty, p->seen);
+    if (penalty != 1.0f)
+        sample_penalise(p->draw, vocab, s->ids, (size_t)s->live->position_count, penalty, p->seen);
+    if (session_guide_masks(s)) session_guide_mask(s, p->draw, vocab);
     return p->draw;
 }
 

@@ -79,7 +79,10 @@ static void layout_live(rnl_session *s, arena *regions) {
 static void layout_history(rnl_session *s, arena *a) {
     const size_t cap = (size_t)s->config.context_cap;
     const size_t books = (size_t)s->model->backbone.codebook_count;
+    const bool calls = rnl_model_can_call(s->model);
+    const size_t held = calls ? CALLS_SIZE_CAP + (size_t)s->model->token_size_max : 0;
     s->embeddings = arena_take(a, cap * (size_t)backbone_width(&s->model->backbone), sizeof(float));
+    s->held = arena_take(a, held, 1);
     s->ids = arena_take(a, cap, sizeof *s->ids);
     s->decided = arena_take(a, cap, 1);
     s->exchanges = arena_take(a, cap, sizeof *s->exchanges);

@@ -6,7 +6,10 @@
  *     session_history.c positions: appended, dropped, the end of a reply
  *     session_input.c   text and clips -> positions of the history
  *     session_picture.c pictures -> positions of the history
+ *     session_chat.c    tools, results and messages, as chat templates lay them out
  *     session_step.c    encode, prefill, generate, by a pass (pass.h)
+ *     session_guide.c   what a reply is held to, and the calls in it
+ *     session_thinking.c what templates take out of earlier messages
  *     session_rewind.c  the reply cut back to what was heard
  *     session_output.c  text and samples of the reply, waiting to be pulled */
 #ifndef ENGINE_SESSION_H
@@ -14,7 +17,9 @@
 
 #include "backbone/generate.h"
 #include "core/resample.h"
+#include "chat/calls.h"
 #include "core/utf8.h"
+#include "engine/constraint.h"
 #include "engine/pass.h"
 #include "engine/percept.h"
 
@@ -34,6 +39,24 @@ typedef enum session_region {
     REGION_VISION,    /* the views of a picture, likewise */
     REGION_COUNT
 } session_region;
+
+/* What a reply is held to, and what of it is held back. */
+typedef struct session_guide {
+    enum {
+        GUIDE_FREE,   /* any text; with tools a call may begin */
+        GUIDE_CALL,   /* between the call tokens */
+        GUIDE_ANSWER, /* an answer of a given form */
+        GUIDE_ENDED   /* nothing but the end may come */
+    } phase;
+    enum {
+        HELD_NOTHING,
+        HELD_TEXT, /* was to be calls, and is none: text from held_at on */
+        HELD_CALLS /* held_at: the next one to be taken */
+    } held;
+    mask_text text; /* with GUIDE_CALL and GUIDE_ANSWER */
+    bool called;    /* the reply has a call */
+    int held_size, held_at, call_count;
+} session_guide;
 
 typedef struct session_live {
     stack_state backbone;
@@ -67,6 +90,7 @@ typedef struct session_live {
     int text_count;
     int frame_count;
 
+    session_guide guide;
     char *text; /* [text_cap] bytes waiting */
     size_t text_size, text_cap;
     float *samples; /* [sample_cap] samples waiting */
@@ -131,9 +155,10 @@ struct rnl_session {
     session_picture picture;
 
     /* History. */
-    float *embeddings;       /* [context_cap, width] input of every position */
-    int32_t *ids;            /* [context_cap] token of every position; -1: sound */
-    char *decided;           /* [context_cap] 1: went through as a decision */
+    float *embeddings; /* [context_cap, width] input of every position */
+    char *held;    /* [CALLS_SIZE_CAP and a token] text between call tokens, where there are such */
+    int32_t *ids;  /* [context_cap] token of every position; -1: sound */
+    char *decided; /* [context_cap] 1: went through as a decision */
     int32_t *exchanges;      /* [context_cap] first position of each question with its answers */
     char *modality;          /* [context_cap + 2] of every emitted position */
     int32_t *text_ids;       /* [context_cap + 2] emitted */
@@ -170,6 +195,7 @@ typedef struct session_draft {
     rnl_session *s;
     size_t count;
     int role;             /* that has the turn behind it, or -1 */
+    bool apart;           /* a turn of the same role is a message of its own */
     bool begun;           /* <|startoftext|> is there, or in it */
     int header_at;        /* index of its last header; -1: none */
     size_t closing_count; /* ids at its beginning that close the message before */
@@ -180,6 +206,8 @@ typedef struct session_draft {
 session_draft session_draft_begin(rnl_session *s, rnl_error *error); /* empty */
 /* The header of a turn, and the end of the one before, where a new turn starts. */
 void session_draft_turn(session_draft *d, rnl_role role);
+/* Text of the template, in which special tokens are meant. */
+void session_draft_layout(session_draft *d, const char *text, size_t size);
 /* Text in which special tokens stay plain text. */
 void session_draft_text(session_draft *d, const char *text, size_t size);
 /* Room for the draft, more positions behind it and the closing of a reply. With drop_oldest_turns
@@ -202,10 +230,41 @@ RNL_MUST_USE rnl_status session_check_content(const rnl_session *s, rnl_error *e
 /* Positions that a clip of so many samples at RNL_RATE_IN takes. */
 int session_clip_positions(int64_t sample_count);
 
+/* session_chat.c */
+RNL_MUST_USE rnl_status session_add_result(rnl_session *s, const char *text, size_t size,
+                                           rnl_error *error);
+
+/* session_thinking.c */
+/* A question begins: takes the thinking of earlier answers out of the history, as the template
+ * does. What stays behind it goes through the backbone again. */
+void session_forget_thinking(rnl_session *s);
+
+/* session_guide.c */
+/* Whether the session's reply can be held to what the turn says. */
+RNL_MUST_USE rnl_status session_guide_check(const rnl_session *s, const rnl_turn_config *t,
+                                            rnl_error *error);
+/* Positions that the shortest reply of the turn takes. */
+size_t session_guide_room(const rnl_turn_config *t);
+void session_guide_begin(rnl_session *s);
+void session_guide_reset(session_live *live); /* nothing is held back */
+bool session_guide_masks(const rnl_session *s);
+/* Takes what may not come next out of the logits [count]. */
+void session_guide_mask(rnl_session *s, float *logits, int count);
+/* A token of the reply. True: it is no text, or is held back. */
+bool session_guide_take(rnl_session *s, int32_t id);
+/* The reply is over: a call that is not complete is text. */
+void session_guide_end(rnl_session *s);
+/* Whether something of it must be pulled before the reply goes on. */
+bool session_guide_waits(const rnl_session *s);
+/* Takes up to cap bytes of text that was held back; 0: none. */
+size_t session_guide_text(rnl_session *s, size_t cap, const char **bytes);
+
 /* session_rewind.c */
 void session_layout_marks(rnl_session *s, arena *a);
 /* Keeps the fixed bytes when the decision that comes next is one to return to. */
 void session_mark_decision(rnl_session *s);
+/* Brings the backbone back to a mark at or before the position. */
+void session_return_to(rnl_session *s, int position);
 /* The history changes behind this position: later marks are of no use. */
 void session_forget_marks(rnl_session *s, int position_count);
 /* A reply came to its own end: how long its sound is, for the estimate of what was heard. */

@@ -30,7 +30,7 @@ static void draft_layout(session_draft *d, const char *piece) {
 }
 
 static const char *const role_headers[] = {"<|im_start|>system\n", "<|im_start|>user\n",
-                                           "<|im_start|>assistant\n"};
+                                           "<|im_start|>assistant\n", "<|im_start|>tool\n"};
 static const char *const message_end = "<|im_end|>\n";
 
 session_draft session_draft_begin(rnl_session *s, rnl_error *error) {
@@ -44,7 +44,7 @@ session_draft session_draft_begin(rnl_session *s, rnl_error *error) {
 void session_draft_turn(session_draft *d, rnl_role role) {
     if (!d->begun) draft_layout(d, "<|startoftext|>");
     d->begun = true;
-    if (d->role == (int)role) return;
+    if (d->role == (int)role && role != RNL_ROLE_TOOL && !d->apart) return;
     if (d->role >= 0) {
         const bool first = d->count == 0;
         draft_layout(d, message_end);
@@ -53,6 +53,10 @@ void session_draft_turn(session_draft *d, rnl_role role) {
     d->role = (int)role;
     d->header_at = (int)d->count;
     draft_layout(d, role_headers[role]);
+}
+
+void session_draft_layout(session_draft *d, const char *text, size_t size) {
+    draft_piece(d, text, size, true);
 }
 
 void session_draft_text(session_draft *d, const char *text, size_t size) {

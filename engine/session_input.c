@@ -49,7 +49,7 @@ rnl_status rnl_session_add_text(rnl_session *s, rnl_role role, const char *text,
                                 rnl_error *error) {
     rnl_status status = session_check_content(s, error);
     if (status != RNL_OK) return status;
-    if ((int)role < RNL_ROLE_SYSTEM || (int)role > RNL_ROLE_ASSISTANT || (text == NULL && size > 0))
+    if ((int)role < RNL_ROLE_SYSTEM || (int)role > RNL_ROLE_TOOL || (text == NULL && size > 0))
         return status_fail(error, RNL_ERR_ARGUMENT, "role or text of add_text is not valid");
     if (role == RNL_ROLE_SYSTEM && s->live->begun && s->live->open_role != RNL_ROLE_SYSTEM)
         return status_fail(error, RNL_ERR_STATE,
@@ -61,7 +61,10 @@ rnl_status rnl_session_add_text(rnl_session *s, rnl_role role, const char *text,
         status = rnl_session_end_audio(s, error);
         if (status != RNL_OK) return status;
     }
-    return size == 0 ? RNL_OK : add_text(s, role, text, size, error);
+    if (role == RNL_ROLE_TOOL) return session_add_result(s, text, size, error);
+    if (size == 0) return RNL_OK;
+    if (role == RNL_ROLE_USER) session_forget_thinking(s);
+    return add_text(s, role, text, size, error);
 }
 
 /* ---- Clips ---- */
@@ -151,6 +154,7 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     if (mel_sample_count(&s->mel) < 2 * RNL_RATE_IN / 100)
         return status_fail(error, RNL_ERR_DATA,
                            "the clip is shorter than 20 ms; record something longer");
+    session_forget_thinking(s);
     session_draft d = session_draft_begin(s, error);
     session_draft_turn(&d, RNL_ROLE_USER);
     if (d.status != RNL_OK) return d.status;
@@ -219,21 +223,24 @@ static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl
         {"text_run", t->text_run, 1, 64},
         {"audio_run", t->audio_run, 1, 256},
     };
-    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
+    const rnl_status status = range_check(ranges, sizeof ranges / sizeof *ranges, error);
+    return status == RNL_OK ? session_guide_check(s, t, error) : status;
 }
 
 static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
     session_live *live = s->live;
     const chat_ids *ids = &s->model->ids;
-    const generate_config config = {
-        .interleaved = turn->mode == RNL_MODE_INTERLEAVED,
-        .text_run = turn->text_run,
-        .audio_run = turn->audio_run,
-        .end_id = ids->message_end,
-        .audio_start_id = s->model->backbone.codebook_count > 0 ? ids->audio_start : -1,
-        .text_end_id = ids->text_end,
-        .end_code = s->model->backbone.code_count - 1,
-        .codebook_count = s->model->backbone.codebook_count};
+    generate_config config = {.interleaved = turn->mode == RNL_MODE_INTERLEAVED,
+                              .text_run = turn->text_run,
+                              .audio_run = turn->audio_run,
+                              .end_id = ids->message_end,
+                              .audio_start_id =
+                                  s->model->backbone.codebook_count > 0 ? ids->audio_start : -1,
+                              .text_end_id = ids->text_end,
+                              .end_code = s->model->backbone.code_count - 1,
+                              .codebook_count = s->model->backbone.codebook_count};
+    config.stop_count = s->model->stop_count;
+    memcpy(config.stop_ids, s->model->stop_ids, sizeof s->model->stop_ids);
     generate_begin(&live->loop, &config);
     live->turn = *turn;
     live->generating = true;
@@ -248,7 +255,15 @@ static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
     live->reply_text = live->text_count;
     live->reply_frame = live->frame_count;
     session_output_reset(live);
+    session_guide_begin(s);
     if (s->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
+}
+
+/* Where answers begin with thinking, an answer of a given form has none: it is over at once. */
+static void draft_thinking(session_draft *d, const rnl_turn_config *turn) {
+    if (turn->mode != RNL_MODE_TEXT || !rnl_model_begins_thinking(d->s->model)) return;
+    session_draft_text(d, "<think>", 7);
+    if (turn->answer != NULL || turn->call_required) session_draft_text(d, "</think>", 8);
 }
 
 rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_error *error) {
@@ -263,8 +278,9 @@ rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_er
         session_draft_text(&d, prompt, strlen(prompt));
     }
     session_draft_turn(&d, RNL_ROLE_ASSISTANT);
+    draft_thinking(&d, turn);
     if (d.status != RNL_OK) return d.status;
-    status = session_ensure_room(&d, 1, error);
+    status = session_ensure_room(&d, session_guide_room(turn), error);
     if (status != RNL_OK) return status;
     session_accept(&d);
     start_reply(s, turn);

@@ -25,6 +25,7 @@ void session_output_reset(session_live *live) {
     utf8_decoder_reset(&live->decoder);
     live->text_size = 0;
     live->sample_count = 0;
+    session_guide_reset(live);
 }
 
 bool session_output_has_room(const rnl_session *s) {
@@ -33,7 +34,7 @@ bool session_output_has_room(const rnl_session *s) {
      * the decoder. */
     const size_t text = 3 * ((size_t)s->model->token_size_max + UTF8_PENDING_CAP);
     const size_t sound = 2 * (size_t)codec_frame_size(&s->model->codec); /* a frame and the end */
-    return live->text_cap - live->text_size >= text &&
+    return !session_guide_waits(s) && live->text_cap - live->text_size >= text &&
            live->sample_cap - live->sample_count >= sound;
 }
 
@@ -42,6 +43,7 @@ void session_put_token(rnl_session *s, int32_t id) {
     const char *bytes;
     size_t size;
     bool special;
+    if (session_guide_take(s, id)) return;
     if (!bpe_token_bytes(s->model->source.text, id, &bytes, &size, &special) || special) return;
     live->text_size += utf8_decoder_push(&live->decoder, bytes, size, live->text + live->text_size,
                                          live->text_cap - live->text_size);
@@ -57,10 +59,15 @@ bool session_has_sound(const rnl_session *s, const int32_t *codes) {
     return true;
 }
 
-void session_flush_output(rnl_session *s) {
-    session_live *live = s->live;
+static void flush_decoder(session_live *live) {
     live->text_size += utf8_decoder_flush(&live->decoder, live->text + live->text_size,
                                           live->text_cap - live->text_size);
+}
+
+void session_flush_output(rnl_session *s) {
+    session_live *live = s->live;
+    session_guide_end(s);
+    if (live->guide.held != HELD_TEXT) flush_decoder(live); /* else behind it */
     if (s->model->codec.kind != CODEC_NONE) {
         int count = 0;
         codec_finish(&live->codec, live->samples + live->sample_count, &count);
@@ -77,8 +84,25 @@ static size_t whole_characters(const char *text, size_t size, size_t cap) {
     return cut;
 }
 
+/* Text that was held back goes on, as far as there is room. */
+static void release_text(rnl_session *s) {
+    session_live *live = s->live;
+    const char *bytes;
+    for (;;) {
+        const size_t room = (live->text_cap - live->text_size) / 3;
+        if (room <= 2 * UTF8_PENDING_CAP) return;
+        const size_t size = session_guide_text(s, room - 2 * UTF8_PENDING_CAP, &bytes);
+        if (size == 0) return;
+        live->text_size +=
+            utf8_decoder_push(&live->decoder, bytes, size, live->text + live->text_size,
+                              live->text_cap - live->text_size);
+        if (live->flushed && !session_guide_waits(s)) flush_decoder(live);
+    }
+}
+
 rnl_status rnl_session_pull_text(rnl_session *s, char *text, size_t cap, size_t *size) {
     session_live *live = s->live;
+    release_text(s);
     *size = whole_characters(live->text, live->text_size, cap);
     if (*size == 0) return live->generating ? RNL_AGAIN : RNL_DONE;
     memcpy(text, live->text, *size);

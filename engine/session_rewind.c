@@ -34,8 +34,13 @@ void session_mark_decision(rnl_session *s) {
 /* Brings the backbone to the latest state it can have at or before the end of what goes through
  * again as it did: where nothing is rounded, the end of the history. */
 static void return_to_mark(rnl_session *s) {
+    const session_live *live = s->live;
+    session_return_to(s,
+                      compute_rounds(&s->pass->compute) ? live->replay_end : live->position_count);
+}
+
+void session_return_to(rnl_session *s, int end) {
     session_live *live = s->live;
-    const int end = compute_rounds(&s->pass->compute) ? live->replay_end : live->position_count;
     if (live->backbone.position <= end) return;
     const session_mark *best = NULL;
     for (int i = 0; i < SESSION_MARK_CAP; i++) {

@@ -9,13 +9,24 @@
 #include "engine/config.h"
 #include "tokenizer/bpe.h"
 
-enum { SOURCE_PATH_CAP = 4096, SOURCE_RIVALS_CAP = 512, SOURCE_REMARK_CAP = 768 };
+enum {
+    SOURCE_PATH_CAP = 4096,
+    SOURCE_RIVALS_CAP = 512,
+    SOURCE_REMARK_CAP = 768,
+    SOURCE_STOP_CAP = 6,
+    SOURCE_TEMPLATE_CAP = 1 << 20
+};
 
 typedef struct source {
     weights *w;          /* filled; owned by the caller from the start */
     model_config config; /* filled */
     bpe *text;           /* the vocabulary; NULL when the files hold none. Owned by the caller */
     const char *kind;    /* "bundle", "GGUF set", "Hugging Face directory"; static */
+    char
+        *chat_template; /* [chat_template_size] its text; NULL: the files have none. The caller's */
+    size_t chat_template_size;
+    int32_t stop_ids[SOURCE_STOP_CAP]; /* [stop_count] ends of an answer that the files name */
+    int stop_count;
     /* Why a part of a set is missing although files beside it could be meant; "" when none are. */
     char encoder_remark[SOURCE_REMARK_CAP], sound_remark[SOURCE_REMARK_CAP];
     rnl_log_fn log; /* may be NULL */
@@ -37,6 +48,13 @@ void source_folder_name(const char *path, char *name, size_t cap);
  * it by name. On failure what was filled is still the caller's to free. */
 RNL_MUST_USE rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config *files,
                                          rnl_error *error);
+
+/* source_chat.c: the text of the chat template and the ids that end an answer, from a GGUF file's
+ * keys or the files of a Hugging Face directory. What is not there, or not as it should be, is left
+ * out: a model without a template can be talked to. RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status source_chat_of_gguf(source *s, const gguf *g, rnl_error *error);
+RNL_MUST_USE rnl_status source_chat_of_hf(source *s, const char *directory, rnl_error *error);
+void source_write_chat(const source *s, gguf_writer *w);
 
 /* A Hugging Face directory. */
 RNL_MUST_USE rnl_status source_open_hf(source *s, const char *path, rnl_error *error);

@@ -236,7 +236,8 @@ static rnl_status read_main(source *s, const gguf *g, rnl_error *error) {
                    gguf_path(g));
         return RNL_OK;
     }
-    return bpe_from_gguf(g, c->vocab_count, &s->text, error);
+    status = bpe_from_gguf(g, c->vocab_count, &s->text, error);
+    return status == RNL_OK ? source_chat_of_gguf(s, g, error) : status;
 }
 
 /* A file of a set besides the main one. */

@@ -296,6 +296,7 @@ rnl_status source_open_hf(source *s, const char *path, rnl_error *error) {
         status = fold_batch_norm(s, path, i, error);
     if (status == RNL_OK && s->config.has_tower) status = turn_patches(s, path, error);
     if (status == RNL_OK) status = add_vocabulary(s, path, error);
+    if (status == RNL_OK) status = source_chat_of_hf(s, path, error);
     if (status != RNL_OK) return status;
     source_folder_name(path, s->config.name, sizeof s->config.name);
     status_clean(s->config.name);

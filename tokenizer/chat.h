@@ -10,6 +10,9 @@ typedef struct chat_ids {
     int32_t message_end;   /* <|im_end|>: ends a turn and a reply */
     int32_t audio_start;   /* <|audio_start|>, -1 in text models */
     int32_t text_end;      /* <|text_end|>, -1 in text models */
+    int32_t call_begin;    /* <|tool_call_start|>, -1 where there is none, as the next two */
+    int32_t call_end;      /* <|tool_call_end|> */
+    int32_t text_stop;     /* <|endoftext|>: ends an answer too */
 } chat_ids;
 
 /* text NULL: all -1. RNL_ERR_FORMAT when one of the first three is missing. */

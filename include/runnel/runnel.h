@@ -255,7 +255,12 @@ RNL_API void rnl_session_reset(rnl_session *session);
  * (RNL_STAGE_ENCODE), what would end or add another gives RNL_AGAIN and does nothing: step, then
  * call again. Only push goes on. */
 
-typedef enum rnl_role { RNL_ROLE_SYSTEM, RNL_ROLE_USER, RNL_ROLE_ASSISTANT } rnl_role;
+typedef enum rnl_role {
+    RNL_ROLE_SYSTEM,
+    RNL_ROLE_USER,
+    RNL_ROLE_ASSISTANT,
+    RNL_ROLE_TOOL /* the result of a call; each text is a message of its own */
+} rnl_role;
 
 /* Adds UTF-8 text (copied as tokens; what looks like a special token stays plain text). A system
  * text must come first in a conversation. A clip that is open is ended first, and stays ended if
@@ -334,6 +339,9 @@ typedef struct rnl_sampling {
 /* A temperature and a top_k alone: all of what these keep, no penalty. */
 RNL_API rnl_sampling rnl_sampling_plain(float temperature, int top_k);
 
+/* What a reply is held to: runnel_chat.h. */
+typedef struct rnl_constraint rnl_constraint;
+
 typedef struct rnl_turn_config {
     rnl_mode mode;
     rnl_sampling text; /* defaults: the model's own for this mode (audio.md 7.2, 7.3) */
@@ -341,6 +349,11 @@ typedef struct rnl_turn_config {
     int step_max;  /* backbone steps of the reply, [1, 1048576]; 512, interleaved 1024 */
     int text_run;  /* interleaved: text tokens before frames, [1, 64]; from the model */
     int audio_run; /* interleaved: frames before text, [1, 256]; from the model */
+    /* Tools that the reply may call, and the form of an answer in RNL_MODE_TEXT (runnel_chat.h).
+     * They outlive the reply. Default NULL: no calls, any text. */
+    rnl_constraint *tools, *answer;
+    bool call_required; /* the reply is a call (default false) */
+    bool calls_free;    /* calls are not held to the parameters of the tools (default false) */
 } rnl_turn_config;
 
 RNL_API rnl_turn_config rnl_turn_config_default(const rnl_model *model, rnl_mode mode);
@@ -348,7 +361,8 @@ RNL_API rnl_turn_config rnl_turn_config_default(const rnl_model *model, rnl_mode
 /* Closes the user's turn and opens the reply. A conversation without any content gets the system
  * prompt of the mode first. A clip that is open is ended first, and stays ended if there is no room
  * for the reply. turn is copied. RNL_ERR_UNSUPPORTED: the model cannot do this mode. RNL_AGAIN: a
- * clip is open and the one before it is being encoded. */
+ * clip is open and the one before it is being encoded. RNL_ERR_ARGUMENT: a setting is out of its
+ * range, or step_max below the shortest answer of the form. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_begin(rnl_session *session, const rnl_turn_config *turn,
                                                   rnl_error *error);
 

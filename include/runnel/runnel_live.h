@@ -32,7 +32,8 @@ typedef struct rnl_live_config {
     rnl_session_config session; /* as rnl_session_config_default, but drop_oldest_turns is true; the
                                  * loop sets clip_seconds_max and snapshot_cap itself, and no more
                                  * than 32 step_positions, to look at the microphone in between */
-    rnl_turn_config turn;       /* of every reply; default: the model's, RNL_MODE_INTERLEAVED */
+    rnl_turn_config turn;       /* of every reply; default: the model's, RNL_MODE_INTERLEAVED;
+                                 * without tools */
     const char *system;         /* system prompt, UTF-8; NULL (default): the model's own */
 
     int rate_in;  /* Hz of microphone and reference, [4000, 768000], default RNL_RATE_IN */

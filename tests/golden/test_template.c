@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "chat/template.h"
+#include "core/json.h"
 
 static bool collect(void *context, const chat_piece *piece) {
     chat_put(context, piece->text, piece->size);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chat/grammar.h"
+#include "core/json.h"
 
 static int below(random_state *r, int count) {
     return (int)(random_u64(r) % (uint64_t)count);

@@ -26,6 +26,9 @@ static void an_audio_model_has_all_five(void **state) {
     assert_int_equal(ids.message_end, 7);
     assert_int_equal(ids.audio_start, 128);
     assert_int_equal(ids.text_end, 130);
+    assert_int_equal(ids.call_begin, 10);
+    assert_int_equal(ids.call_end, 11);
+    assert_int_equal(ids.text_stop, 2);
     bpe_destroy(&b);
 }
 
@@ -82,8 +85,8 @@ static void without_a_vocabulary_all_are_absent(void **state) {
     (void)state;
     chat_ids ids;
     assert_int_equal(chat_find_ids(&ids, NULL, "none", NULL), RNL_OK);
-    const int32_t all[] = {ids.begin, ids.message_start, ids.message_end, ids.audio_start,
-                           ids.text_end};
+    const int32_t all[] = {ids.begin,    ids.message_start, ids.message_end, ids.audio_start,
+                           ids.text_end, ids.call_begin,    ids.call_end,    ids.text_stop};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) assert_int_equal(all[i], -1);
 }
 

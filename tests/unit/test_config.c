@@ -360,10 +360,43 @@ static void each_lie_of_a_stack_is_refused(void **state) {
     gguf_close(&g);
 }
 
+/* family.md 3.3, by names as folders and converters write them. */
+static void text_models_sample_as_their_cards_say(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        rnl_sampling how;
+    } rows[] = {
+        {"LFM2-350M", {0.3f, INT32_MAX, 1, 0.15f, 1.05f}},
+        {"LFM2 8B A1B", {0.3f, INT32_MAX, 1, 0.15f, 1.05f}},
+        {"Lfm2_2.6B", {0.3f, INT32_MAX, 1, 0.15f, 1.05f}},
+        {"LFM2.5-1.2B-Instruct", {0.1f, 50, 1, 0, 1.05f}},
+        {"LFM2.5 1.2B Thinking", {0.05f, 50, 1, 0, 1.05f}},
+        {"LFM2.5-2.6B-GGUF", {0.1f, 50, 1, 0, 1.1f}},
+        {"LFM2-VL-450M", {0.1f, INT32_MAX, 1, 0.15f, 1.05f}},
+        {"LFM2-1.2B-Extract", {0, 1, 1, 0, 1}},
+        {"LFM2-350M-ENJP-MT", {0, 1, 1, 0, 1}},
+        {"my own model", {0, 1, 1, 0, 1}},
+        {"", {0, 1, 1, 0, 1}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        static model_config c;
+        memset(&c, 0, sizeof c);
+        strcpy(c.name, rows[i].name);
+        config_defaults(&c);
+        if (memcmp(&c.modes[RNL_MODE_TEXT].text, &rows[i].how, sizeof rows[i].how) != 0)
+            fail_msg("%s: %g, %d, %g", rows[i].name,
+                     (double)c.modes[RNL_MODE_TEXT].text.temperature,
+                     c.modes[RNL_MODE_TEXT].text.top_k,
+                     (double)c.modes[RNL_MODE_TEXT].text.repeat_penalty);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_model),
         cmocka_unit_test(japanese_is_a_word_of_the_name),
+        cmocka_unit_test(text_models_sample_as_their_cards_say),
         cmocka_unit_test(single_defaults_are_set_by_key),
         cmocka_unit_test(written_defaults_read_back),
         cmocka_unit_test(wild_defaults_are_left_out),

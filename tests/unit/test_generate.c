@@ -216,6 +216,62 @@ static void law_random_decisions_follow_the_pseudo_code(void **state) {
     }
 }
 
+/* Other ends of an answer stop it and are no part of it, in either loop. */
+static void other_ends_do_not_belong_to_the_reply(void **state) {
+    (void)state;
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        generate g;
+        generate_config c = {.interleaved = interleaved != 0,
+                             .text_run = 6,
+                             .audio_run = 12,
+                             .end_id = 7,
+                             .audio_start_id = 128,
+                             .text_end_id = 130,
+                             .stop_ids = {2, 40},
+                             .stop_count = 2};
+        generate_begin(&g, &c);
+        generate_result r = generate_text(&g, 41);
+        assert_true(r.emit && !r.stop);
+        r = generate_text(&g, 40);
+        assert_true(!r.emit && r.stop);
+    }
+}
+
+/* The tokens of text among the next decisions, counted against the loop itself. */
+static void text_that_is_left_is_counted(void **state) {
+    (void)state;
+    for (int done = 0; done < 20; done++) {
+        for (int steps = 0; steps < 60; steps++) {
+            generate g;
+            const generate_config c = {.interleaved = true,
+                                       .text_run = 6,
+                                       .audio_run = 5,
+                                       .end_id = 7,
+                                       .audio_start_id = -1,
+                                       .text_end_id = 130,
+                                       .end_code = 2048,
+                                       .codebook_count = 1};
+            int32_t code = 1, text = 0;
+            generate_begin(&g, &c);
+            for (int i = 0; i < done || generate_wants_frame(&g); i++)
+                if (generate_wants_frame(&g))
+                    generate_frame(&g, &code);
+                else
+                    (void)generate_text(&g, 50);
+            const int told = generate_text_left(&g, steps);
+            for (int i = 0; i < steps; i++) {
+                if (generate_wants_frame(&g)) {
+                    generate_frame(&g, &code);
+                    continue;
+                }
+                text++;
+                (void)generate_text(&g, 50);
+            }
+            assert_int_equal(told, text);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_of_the_interleaved_table),
@@ -223,6 +279,8 @@ int main(void) {
         cmocka_unit_test(the_sequential_loop),
         cmocka_unit_test(absent_tokens_never_match),
         cmocka_unit_test(law_random_decisions_follow_the_pseudo_code),
+        cmocka_unit_test(other_ends_do_not_belong_to_the_reply),
+        cmocka_unit_test(text_that_is_left_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

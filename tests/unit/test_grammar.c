@@ -13,6 +13,7 @@
 
 #include "chat/calls.h"
 #include "chat/grammar.h"
+#include "core/json.h"
 #include "tests/support/schemas.h"
 
 enum { TEXT_CAP = 40000 };
@@ -244,7 +245,7 @@ static void keywords_are_held(void **state) {
                 "{\"type\": \"null\"}}, \"required\": [\"ab\"]}",
                 TEXTS("{\"ab\": null}", "{\"a\":1,\"ab\":null}", "{ \"a\" : 1 ,\n \"ab\":null}"),
                 TEXTS("{}", "{\"a\": 1}", "{\"ab\": null, \"a\": 1}", "{\"ab\": null, \"c\": 1}",
-                      "{\"ab\": null, \"ab\": null}", "{\"ab\": null,}"));
+                      "{\"ab\": null, \"ab\": null}", "{\"ab\": null,}", "{\n\n\"ab\": null}"));
     check_texts(
         "{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"integer\"}}, "
         "\"additionalProperties\": {\"type\": \"boolean\"}}",

@@ -12,6 +12,7 @@
 
 #include "chat/calls.h"
 #include "chat/mask.h"
+#include "core/json.h"
 #include "tests/support/schemas.h"
 #include "tokenizer/bpe_file.h"
 
