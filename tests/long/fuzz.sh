@@ -8,7 +8,7 @@ source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
 all="gguf split safetensors tokenizer text sound stream inputs script manifest refs hub"
-all+=" session live"
+all+=" schema tools conversation session live"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
@@ -51,6 +51,19 @@ printf '%s\n\n%s\n' "$row" "$row" > "$work/refs/a"
 row='{"input":"one.wav","size":32044,"changed":1,"settings":"settings","seconds":1}'
 printf '%s\n%s' "$row" "$row" > "$work/manifest/a"
 printf '3/8' > "$work/manifest/b"
+schema='{"type":"object","properties":{"a":{"anyOf":[{"type":"string"},{"enum":[1,12,null]}]},'
+schema+='"b":{"type":"array","items":{"$ref":"#"},"minItems":1,"maxItems":2}},"required":["b"],'
+schema+='"additionalProperties":{"type":"number"}}'
+length() { printf "\\x%02x\\x%02x" $((${#1} / 256)) $((${#1} % 256)); }
+{ printf "$(length "$schema")"; printf '%s{"a":"x","b":[{"b":[]}],"c":1.5e3}' "$schema"; } \
+    > "$work/schema/a"
+list='[{"name":"f","parameters":'$schema'},"{\"name\":\"g\"}","text"]'
+{ printf "$(length "$list")"; printf "%s[f(a='x', b=[{}], c=-1), g()]" "$list"; } > "$work/tools/a"
+python3 - "$work/conversation" << 'PYTHON'
+import json, sys
+for i, c in enumerate(json.load(open("tests/data/family/text/chat.json"))["cases"].values()):
+    json.dump(c, open("%s/%d" % (sys.argv[1], i), "w"))
+PYTHON
 # Calls (fuzz_session.c, fuzz_live.c): clip, begin, the whole reply, again and again; a question.
 for way in 3 5; do
     printf "\\00$way" > "$work/session/$way"
