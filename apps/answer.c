@@ -14,6 +14,8 @@
 #include "apps/replace.h"
 #include "apps/reply_json.h"
 #include "apps/sources.h"
+#include "apps/thinking.h"
+#include "chat/text.h"
 #include "core/clock.h"
 #include "picture/picture.h"
 
@@ -21,10 +23,11 @@ typedef struct running {
     const answer *a;
     sound_writer *writer;
     progress progress;
-    char *text; /* all of it, for --json */
-    size_t text_size, text_cap;
+    chat_text text;  /* all of it, for --json */
+    chat_text calls; /* a call a line */
     reply_times times;
     bool wrote_text;
+    thinking think;
 } running;
 
 static int failed(const rnl_error *error) {
@@ -105,10 +108,17 @@ int answer_add_text(const answer *a, rnl_role role, const char *text) {
 int answer_add_system(const answer *a) {
     const char *system = a->options->system;
     if (system == NULL) system = rnl_model_system_prompt(a->model, a->mode);
+    if (a->held != NULL && a->held->tools != NULL) {
+        rnl_error error = {0};
+        const rnl_status status = rnl_session_add_tools(
+            a->session, system, system != NULL ? strlen(system) : 0, a->held->tools, &error);
+        return status == RNL_OK ? EXIT_OK : failed(&error);
+    }
     return system != NULL ? answer_add_text(a, RNL_ROLE_SYSTEM, system) : EXIT_OK;
 }
 
-static int show_text(running *r, const char *text, size_t size) {
+static int show_text(void *context, const char *text, size_t size) {
+    running *r = context;
     if (r->times.first_text == 0) r->times.first_text = clock_seconds();
     if (r->a->options->json) return EXIT_OK;
     progress_clear(&r->progress);
@@ -121,18 +131,27 @@ static int show_text(running *r, const char *text, size_t size) {
     return flush_output();
 }
 
-static bool keep_text(running *r, const char *text, size_t size) {
-    if (r->text_size + size + 1 > r->text_cap) {
-        const size_t cap = 2 * (r->text_size + size) + 256;
-        char *grown = realloc(r->text, cap);
-        if (grown == NULL) return false;
-        r->text = grown;
-        r->text_cap = cap;
-    }
-    memcpy(r->text + r->text_size, text, size);
-    r->text_size += size;
-    r->text[r->text_size] = '\0';
-    return true;
+/* Takes a call, which is a line of its own behind the text. */
+static int pull_call(running *r, char *line, size_t cap, bool *more) {
+    size_t size;
+    *more = rnl_session_pull_call(r->a->session, line, cap - 1, &size) == RNL_OK;
+    if (!*more) return EXIT_OK;
+    line[size] = '\n';
+    chat_put(&r->calls, line, size + 1);
+    if (r->a->made != NULL) calls_note(r->a->made, line, size);
+    return r->calls.failed ? complain(EXIT_FAILED, "memory is exhausted") : EXIT_OK;
+}
+
+static int pull_calls(running *r) {
+    const held *h = r->a->held;
+    if (h == NULL || h->tools == NULL) return EXIT_OK;
+    char *line = malloc(RNL_CALL_SIZE_MAX);
+    if (line == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    int code = EXIT_OK;
+    for (bool more = true; more && code == EXIT_OK;)
+        code = pull_call(r, line, RNL_CALL_SIZE_MAX, &more);
+    free(line);
+    return code;
 }
 
 /* Takes all text and sound there is. */
@@ -142,10 +161,13 @@ static int pull(running *r) {
     size_t got;
     rnl_error error = {0};
     while (rnl_session_pull_text(r->a->session, text, sizeof text, &got) == RNL_OK) {
-        const int code = show_text(r, text, got);
+        chat_put(&r->text, text, got);
+        const int code = thinking_push(&r->think, text, got, show_text, r);
         if (code != EXIT_OK) return code;
-        if (!keep_text(r, text, got)) return complain(EXIT_FAILED, "memory is exhausted");
+        if (r->text.failed) return complain(EXIT_FAILED, "memory is exhausted");
     }
+    const int code = pull_calls(r);
+    if (code != EXIT_OK) return code;
     while (rnl_session_pull_samples(r->a->session, samples, 4096, &got) == RNL_OK) {
         if (r->times.first_sound == 0) r->times.first_sound = clock_seconds();
         r->times.sample_count += got;
@@ -196,11 +218,20 @@ static void tell_times(const running *r, const rnl_reply *reply) {
                       rnl_finish_name(reply->finish));
 }
 
+static json_draft *calls_of(const running *r) {
+    json_draft *calls = json_new_array();
+    const char *line = r->calls.data;
+    for (const char *end; line != NULL && (end = strchr(line, '\n')) != NULL; line = end + 1)
+        json_append(calls, json_new_parsed(line, (size_t)(end - line)));
+    return calls;
+}
+
 static int print_reply(const running *r, const rnl_reply *reply) {
     json_draft *o = json_new_object();
     if (r->a->input != NULL)
         json_set(o, "input", json_new_string(r->a->input, strlen(r->a->input)));
-    json_set(o, "text", json_new_string(r->text != NULL ? r->text : "", r->text_size));
+    json_set(o, "text", json_new_string(r->text.data != NULL ? r->text.data : "", r->text.size));
+    if (r->a->held != NULL && r->a->held->tools != NULL) json_set(o, "calls", calls_of(r));
     pictures_json(o, r->a->pictures);
     reply_json(o, reply, &r->times);
     if (r->writer != NULL || r->a->sound_path != NULL)
@@ -214,8 +245,12 @@ static int finish(running *r) {
     rnl_session_get_reply(r->a->session, &reply);
     r->times.end = clock_seconds();
     progress_clear(&r->progress);
+    int code = thinking_end(&r->think, show_text, r);
+    if (code != EXIT_OK) return code;
     if (r->wrote_text) (void)putchar('\n');
-    int code = flush_output();
+    if (r->calls.size > 0 && !r->a->options->json)
+        (void)fwrite(r->calls.data, 1, r->calls.size, stdout);
+    code = flush_output();
     if (code != EXIT_OK) return code;
     if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)
         return complain(EXIT_FAILED, "%s", error.text);
@@ -224,12 +259,23 @@ static int finish(running *r) {
     return code;
 }
 
+static void hold_turn(const answer *a, rnl_turn_config *config) {
+    config->tools = a->held->tools;
+    config->calls_free = a->options->free_calls;
+    config->answer = a->mode == RNL_MODE_TEXT ? a->held->schema : NULL;
+}
+
 int answer_run(const answer *a) {
     running r = {.a = a};
     rnl_error error = {0};
     progress_begin(&r.progress, a->options);
-    const rnl_turn_config config = answer_config(a->options, a->model, a->mode);
-    int code = EXIT_OK;
+    rnl_turn_config config = answer_config(a->options, a->model, a->mode);
+    if (a->held != NULL) hold_turn(a, &config);
+    if (a->made != NULL) a->made->count = 0;
+    int code = thinking_begin(&r.think, a->options->think,
+                              a->mode == RNL_MODE_TEXT && config.answer == NULL &&
+                                  rnl_model_begins_thinking(a->model));
+    if (code != EXIT_OK) return code;
     r.times.begin = clock_seconds();
     if (rnl_session_begin(a->session, &config, &error) != RNL_OK) code = failed(&error);
     if (code == EXIT_OK && a->sound_path != NULL &&
@@ -243,7 +289,8 @@ int answer_run(const answer *a) {
     if (a->pictures != NULL) a->pictures->count = 0;
     sound_writer_abort(&r.writer);
     doomed_clear();
-    free(r.text);
+    chat_text_free(&r.text);
+    chat_text_free(&r.calls);
     return code;
 }
 

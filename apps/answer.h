@@ -5,6 +5,7 @@
 
 #include "apps/options.h"
 #include "apps/pictures.h"
+#include "apps/tools.h"
 #include "core/json.h"
 
 typedef struct answer {
@@ -17,6 +18,8 @@ typedef struct answer {
     const char *sound_path; /* where the sound goes; NULL: nowhere */
     picture_log *pictures;  /* what those of this turn took; NULL: not kept */
     bool any_sound;         /* sounds without speech are taken, too */
+    const held *held;       /* what answers are held to; NULL: nothing */
+    calls_made *made;       /* filled with the calls of the answer; with held */
 } answer;
 
 /* Adds a file to the user's turn, a picture or a sound as its bytes say; EXIT_OK or the code of a
@@ -30,7 +33,8 @@ picture_target answer_pictures(const answer *a);
  * EXIT_OK or the code of a complaint, before the work and not after it. */
 int answer_check_sound_path(const char *path);
 int answer_add_text(const answer *a, rnl_role role, const char *text);
-/* The system prompt that begins a conversation: --system, else the model's own for the mode. */
+/* The system prompt that begins a conversation: --system, else the model's own for the mode; and
+ * the list of tools behind it. */
 int answer_add_system(const answer *a);
 /* Generates the answer: text to stdout as it comes (or one JSON object at the end), sound to
  * sound_path. EXIT_OK or the code of a complaint; nothing half-written stays. */

@@ -17,7 +17,15 @@ typedef struct chat {
     answer a;
     picture_log pictures;
     int turn_count;
+    held held;
+    calls_made made;  /* by the last answer */
+    int result_count; /* that came of them */
 } chat;
+
+/* The call whose result is awaited, or NULL. */
+static const char *awaited(const chat *c) {
+    return c->result_count < c->made.count ? c->made.names[c->result_count] : NULL;
+}
 
 /* The next word @FILE from p on, or NULL. A word begins with the line or after a space. */
 static char *find_sound(const char *line, char *p) {
@@ -61,10 +69,8 @@ static int add_line(const chat *c, char *line) {
     return *text != '\0' ? answer_add_text(&c->a, RNL_ROLE_USER, text) : EXIT_OK;
 }
 
-static int answer_line(chat *c, char *line) {
-    int code = check_line(c, line);
-    if (code == EXIT_OK) code = add_line(c, line);
-    if (code != EXIT_OK) return code;
+/* Answers what was added. */
+static int answer_now(chat *c) {
     char path[4096];
     const options *o = c->a.options;
     c->a.sound_path = NULL;
@@ -74,6 +80,7 @@ static int answer_line(chat *c, char *line) {
         while (source_is(path));
         c->a.sound_path = path;
     }
+    c->result_count = 0;
     return answer_run(&c->a);
 }
 
@@ -89,6 +96,26 @@ static bool show(const chat *c, const char *line, int *code) {
     return true;
 }
 
+static int answer_line(chat *c, char *line) {
+    int code = check_line(c, line);
+    if (code == EXIT_OK) code = add_line(c, line);
+    return code == EXIT_OK ? answer_now(c) : code;
+}
+
+/* A line with the result of the call that is awaited; the last of them is answered. */
+static int take_result(chat *c, const char *line) {
+    size_t size;
+    rnl_error error = {0};
+    char *result = result_of_line(line, awaited(c), &size);
+    if (result == NULL) return EXIT_INPUT;
+    const rnl_status status =
+        rnl_session_add_text(c->a.session, RNL_ROLE_TOOL, result, size, &error);
+    free(result);
+    if (status != RNL_OK) return complain(exit_code(&error), "%s", error.text);
+    c->result_count++;
+    return awaited(c) != NULL ? EXIT_OK : answer_now(c);
+}
+
 /* A line of standard input, its end and byte order marks taken off. */
 static int take_line(chat *c, char *line, size_t size) {
     if (memchr(line, '\0', size) != NULL)
@@ -96,7 +123,18 @@ static int take_line(chat *c, char *line, size_t size) {
     while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r')) line[--size] = '\0';
     line += utf8_mark_size(line, size);
     int code = EXIT_OK;
-    return is_blank(line) || show(c, line, &code) ? code : answer_line(c, line);
+    if (is_blank(line)) return EXIT_OK;
+    if (awaited(c) != NULL) return take_result(c, line);
+    return show(c, line, &code) ? code : answer_line(c, line);
+}
+
+/* What a person at a terminal is asked for. */
+static void prompt(const chat *c) {
+    if (awaited(c) != NULL) {
+        (void)fputs("result of ", stderr);
+        put_name(stderr, awaited(c));
+    }
+    (void)fputs("> ", stderr);
 }
 
 static int converse(chat *c) {
@@ -105,7 +143,7 @@ static int converse(chat *c) {
     size_t cap = 0, count = 0;
     int code = EXIT_OK, slip = EXIT_OK;
     while (code == EXIT_OK && !interrupted()) {
-        if (typed) (void)fputs("> ", stderr);
+        if (typed) prompt(c);
         if (typed && !wait_for_input()) break;
         const ssize_t size = getline(&line, &cap, stdin);
         if (size < 0) break;
@@ -126,7 +164,8 @@ static int converse(chat *c) {
 
 /* The mode of --mode, or what the model can do; false after a complaint. */
 static bool find_mode(const options *o, const rnl_model *model, rnl_mode *mode) {
-    *mode = rnl_model_can(model, RNL_MODE_INTERLEAVED) ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT;
+    const bool speaks = rnl_model_can(model, RNL_MODE_INTERLEAVED) && o->json_schema == NULL;
+    *mode = speaks ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT;
     if (o->mode == NULL) return true;
     const bool text = strcmp(o->mode, "text") == 0;
     if (!text && strcmp(o->mode, "interleaved") != 0) {
@@ -134,7 +173,10 @@ static bool find_mode(const options *o, const rnl_model *model, rnl_mode *mode) 
         return false;
     }
     *mode = text ? RNL_MODE_TEXT : RNL_MODE_INTERLEAVED;
-    return true;
+    if (text || o->json_schema == NULL) return true;
+    (void)complain(EXIT_USAGE,
+                   "--json-schema: such an answer is text; leave out --mode interleaved");
+    return false;
 }
 
 static int begin(chat *c) {
@@ -147,7 +189,9 @@ static int begin(chat *c) {
     if (code != EXIT_OK) return code;
     if (o->argument_count == 0) return converse(c);
     if (is_blank(o->arguments[0])) return complain(EXIT_INPUT, "chat: the message has no text");
-    return answer_line(c, o->arguments[0]);
+    code = answer_line(c, o->arguments[0]);
+    /* The results of its calls, if anybody gives them. */
+    return code == EXIT_OK && awaited(c) != NULL ? converse(c) : code;
 }
 
 static int run(const options *o) {
@@ -161,8 +205,13 @@ static int run(const options *o) {
     rnl_session *session = model != NULL ? open_session(o, model, &code) : NULL;
     chat c = {.a = {.options = o, .model = model, .session = session}};
     c.a.pictures = &c.pictures;
-    if (session != NULL) code = find_mode(o, model, &c.a.mode) ? begin(&c) : EXIT_USAGE;
+    c.a.held = &c.held;
+    c.a.made = &c.made;
+    if (session != NULL) code = find_mode(o, model, &c.a.mode) ? EXIT_OK : EXIT_USAGE;
+    if (session != NULL && code == EXIT_OK) code = held_open(o, model, &c.held);
+    if (session != NULL && code == EXIT_OK) code = begin(&c);
     rnl_session_destroy(&session);
+    held_close(&c.held);
     rnl_model_close(&model);
     return code;
 }
@@ -174,6 +223,29 @@ static const option_row rows[] = {
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(mode),
      .changes_result = true},
+    {.name = "tools",
+     .value = "FILE",
+     .help = "JSON list of tools that it may call",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(tools),
+     .changes_result = true},
+    {.name = "free-calls",
+     .help = "do not hold calls to the parameters of the tools",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(free_calls),
+     .changes_result = true},
+    {.name = "json-schema",
+     .value = "FILE",
+     .help = "answers are JSON that fits this schema",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(json_schema),
+     .changes_result = true},
+    {.name = "think",
+     .value = "WHAT",
+     .help = "thinking before an answer: show, hide or only",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(think),
+     .changes_result = true},
 };
 static const option_list own = OPTION_LIST(rows);
 
@@ -184,11 +256,12 @@ const command command_chat = {
     .about =
         "Reads a line a turn until the end of input, or takes one MESSAGE and ends. With\n"
         "-o FOLDER the spoken answers are written there. A line that cannot be taken, such as one\n"
-        "with a wrong file name, is told and passed over; the exit code is 5 then. @FILE is a "
-        "sound\n"
-        "or a picture, as its bytes say; lines /image PATH and /video PATH show what the next "
-        "line\n"
-        "asks about, as --image and --video do for the first.",
+        "with a wrong file name, is told and passed over; the exit code is 5 then. @FILE is a\n"
+        "sound or a picture, as its bytes say; lines /image PATH and /video PATH show what the\n"
+        "next line asks about, as --image and --video do for the first.\n"
+        "With --tools a call is a line {\"tool\":\"f\",\"arguments\":{...}} of the output, and\n"
+        "the next line of the input is its result, {\"result\": ...}; when all are there, the\n"
+        "model goes on.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
                 &options_turns, &options_cache, &options_images, &own},
     .run = run,

@@ -16,18 +16,18 @@ typedef struct option_texts {
 
 typedef struct options {
     const char *model, *mmproj, *vocoder, *tokenizer;
-    const char *cpu;                    /* kernel level */
-    const char *kv;                     /* type of the KV cache */
-    const char *output;                 /* -o */
-    const char *system;                 /* system prompt */
-    const char *voice;                  /* say */
-    const char *mode;                   /* chat */
-    const char *type;                   /* convert */
-    const char *format;                 /* convert: bundle or set */
-    const char *encoder_type;           /* convert */
-    const char *pack;                   /* convert: kernel level */
-    const char *sets[64];               /* convert: KEY=VALUE */
-    const char *input, *record, *trace; /* talk */
+    const char *cpu;                                /* kernel level */
+    const char *kv;                                 /* type of the KV cache */
+    const char *output;                             /* -o */
+    const char *system;                             /* system prompt */
+    const char *voice;                              /* say */
+    const char *mode, *tools, *json_schema, *think; /* chat */
+    const char *type;                               /* convert */
+    const char *format;                             /* convert: bundle or set */
+    const char *encoder_type;                       /* convert */
+    const char *pack;                               /* convert: kernel level */
+    const char *sets[64];                           /* convert: KEY=VALUE */
+    const char *input, *record, *trace;             /* talk */
     int set_count;
     const char *work, *tokens, *depth, *rows;             /* bench */
     const char *ids;                                      /* dump: a file of numbers */
@@ -59,6 +59,7 @@ typedef struct options {
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
     bool resume_damaged;
+    bool free_calls;                                                          /* chat */
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     bool sound;                                                               /* doctor */
     char **arguments;

@@ -199,6 +199,10 @@ json_draft *json_new_bool(bool value) {
     return draft_of(json_boolean(value));
 }
 
+json_draft *json_new_parsed(const char *text, size_t size) {
+    return draft_of(json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL));
+}
+
 /* The value of a child, NULL when there is none, and whether it is whole; the child is gone. */
 static json_t *take(json_draft *child, bool *failed) {
     json_t *value = child != NULL ? child->value : NULL;

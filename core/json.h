@@ -45,6 +45,7 @@ json_draft *json_new_string(const char *text, size_t size); /* invalid UTF-8 bec
 json_draft *json_new_int(int64_t value);
 json_draft *json_new_number(double value); /* NaN and infinities become null */
 json_draft *json_new_bool(bool value);
+json_draft *json_new_parsed(const char *text, size_t size); /* an object or array; else NULL */
 void json_set(json_draft *object, const char *key, json_draft *child);
 void json_append(json_draft *array, json_draft *child);
 /* One line of text, allocated: free() it. Key order as set. */
