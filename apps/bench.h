@@ -1,7 +1,7 @@
 /* The parts of `runnel bench`: cmd_bench.c chooses, bench_report.c prints, bench_work.c times the
- * stages, bench_batch.c passes over many conversations, bench_limit.c measures what the machine
- * would allow, right before each repetition, because shared machines change within seconds, and
- * bench_state.c in which state it is. */
+ * stages, bench_image.c those of pictures, bench_batch.c passes over many conversations,
+ * bench_limit.c measures what the machine would allow, right before each repetition, because shared
+ * machines change within seconds, and bench_state.c in which state it is. */
 #ifndef APPS_BENCH_H
 #define APPS_BENCH_H
 
@@ -114,6 +114,9 @@ void bench_decode(bench *b, int steps, int depth);
 void bench_experts(bench *b, int rows);
 void bench_frame(bench *b);
 void bench_detokenizer(bench *b);
+
+/* ---- bench_image.c */
+void bench_image(bench *b);
 
 /* ---- bench_batch.c */
 

@@ -21,6 +21,7 @@ enum {
     WORK_PEAK,
     WORK_MEL,
     WORK_ENCODER,
+    WORK_IMAGE,
     WORK_PREFILL,
     WORK_DECODE,
     WORK_EXPERTS,
@@ -29,9 +30,9 @@ enum {
     WORK_BATCH, /* only by name: as many conversations take memory and time */
     WORK_COUNT
 };
-static const char *const works[WORK_COUNT] = {"load",    "bandwidth",   "peak",   "mel",
-                                              "encoder", "prefill",     "decode", "experts",
-                                              "frame",   "detokenizer", "batch"};
+static const char *const works[WORK_COUNT] = {"load",    "bandwidth", "peak",        "mel",
+                                              "encoder", "image",     "prefill",     "decode",
+                                              "experts", "frame",     "detokenizer", "batch"};
 
 /* ---- Output ---- */
 
@@ -107,6 +108,7 @@ static bool can(const rnl_model *m, int work) {
     if (work == WORK_MEL || work == WORK_ENCODER) return m->source.config.has_encoder;
     if (work == WORK_EXPERTS)
         return stack_layers_of(&m->source.config.backbone, &stack_experts) > 0;
+    if (work == WORK_IMAGE) return m->source.config.has_tower;
     if (work == WORK_FRAME) return m->source.config.codebook_count > 0;
     return work != WORK_DETOKENIZER || m->codec.kind != CODEC_NONE;
 }
@@ -195,6 +197,7 @@ static int measure(bench *b) {
     if (wants(b, WORK_PEAK)) bench_peak_rows(b);
     if (wants(b, WORK_MEL) || wants(b, WORK_ENCODER))
         bench_encoder(b, wants(b, WORK_MEL), wants(b, WORK_ENCODER));
+    if (wants(b, WORK_IMAGE)) bench_image(b);
     measure_backbone(b, wants(b, WORK_PREFILL), wants(b, WORK_DECODE));
     if (wants(b, WORK_EXPERTS)) measure_experts(b);
     if (wants(b, WORK_FRAME)) bench_frame(b);
@@ -280,6 +283,7 @@ const command command_bench = {
         "  bandwidth    GB/s that all threads read from memory, plain and fetched ahead\n"
         "  peak         arithmetic of each level, operands in registers\n"
         "  mel, encoder 10 s of sound, the adapter included\n"
+        "  image        512 x 512 pixels, the projector included\n"
         "  prefill      of --tokens positions (32,128,512) and the logits of the last\n"
         "  decode       of --tokens positions (32) with their logits, behind --depth (0,2048)\n"
         "  experts      of a mixture of experts alone, of --tokens positions (1,32,512)\n"
@@ -290,7 +294,8 @@ const command command_bench = {
         "               (500), a token or a frame each; then how many can speak at once\n"
         "limit is what this machine allows, measured right before each repetition: memory for\n"
         "decode, frame and detokenizer (the same bytes read), arithmetic for the others,\n"
-        "for experts and a batch the longer of both; of it is the median of the repetitions' own shares.\n"
+        "for experts and a batch the longer of both; of it is the median of the repetitions' own "
+        "shares.\n"
         "state is that of the machine, which a host may move about: round trip between two\n"
         "threads and memory bandwidth, before and after; near is a round trip below 250 ns.\n"
         "Repetitions go on, up to three times as many, until there are enough of one state;\n"

@@ -239,6 +239,16 @@ void packed_write(quant_type type, const void *rows, size_t row_size, int64_t ro
     }
 }
 
+void packed_put_row(unsigned char *slab, int64_t col_count, int row, const unsigned char *stored) {
+    enum { STEP = PACKED_LINE / PACKED_ROWS };
+    const int64_t blocks = col_count / PACKED_BLOCK;
+    unsigned char *codes = slab + row * STEP, *scales = slab + col_count * PACKED_ROWS + 2 * row;
+    for (int64_t g = 0; g < col_count / STEP; g++)
+        memcpy(codes + g * PACKED_LINE, stored + g * STEP, STEP);
+    for (int64_t b = 0; b < blocks; b++)
+        memcpy(scales + b * 2 * PACKED_ROWS, stored + col_count + 2 * b, 2);
+}
+
 /* ---- reading back ---- */
 
 static int signed_code(const packed_info *p, int code) {

@@ -74,6 +74,9 @@ size_t packed_slab_size(quant_type type, int64_t col_count);
 void packed_write(quant_type type, const void *rows, size_t row_size, int64_t row_count,
                   int64_t col_count, unsigned char *slab);
 
+/* One row of a cache of Q8_0 (kernels.h: codes, then scales) as a row of a slab of that type. */
+void packed_put_row(unsigned char *slab, int64_t col_count, int row, const unsigned char *stored);
+
 /* out[0 .. col_count) = one row of a slab as float32: the bits of quant_dequantise. */
 void packed_dequantise(quant_type type, const unsigned char *slab, int64_t col_count, int row,
                        float *out);

@@ -4,6 +4,7 @@ of those of a mixture of experts.
 
     make_random_checkpoint.py --hf DIR [--seed N]
     make_random_checkpoint.py --moe 8b --type q4_0 -o FILE.gguf [--seed N]
+    make_random_checkpoint.py --vl 450m --hf DIR [--seed N]
 
 Loading, memory and speed depend on shapes, not on values, so this stands in for the official
 weights where those may not be copied. DIR gets what the official repository holds, without Mimi:
@@ -14,6 +15,9 @@ minute.
 
 --moe writes one file of LFM2-8B-A1B (8b, 4.7 GB as q4_0) or LFM2-24B-A2B (24b), whose blocks are
 quantised as they are made (random_gguf.py); llama.cpp loads it as well.
+
+--vl 450m writes LFM2-VL-450M instead (BF16, 0.9 GB); `runnel convert --format set` makes the GGUF
+file and its mmproj of it, which llama.cpp loads, too.
 
 Weights are normal with standard deviation 1/sqrt(fan-in), norms are near 1: a forward pass stays
 finite. One seed gives the same files everywhere. The numbers are cut from one long strip of noise
@@ -30,6 +34,8 @@ import struct
 import time
 
 import random_gguf
+
+import random_vision
 
 MAIN_BYTES, DETOKENIZER_BYTES = 2_940_723_992, 314_137_512
 WIDTH, VOCAB, LAYERS = 2048, 65536, 16
@@ -293,6 +299,8 @@ SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
 
 
 def special(token):
+    if token == 396 and 498 in NAMED:
+        return "<image>"
     return f"<|{NAMED.get(token, f'reserved_{token - 10}')}|>"
 
 
@@ -361,6 +369,26 @@ def check_size(path, size, published):
     print(f"{path}: {size:,} bytes, as published")
 
 
+def write_vision(options):
+    vision, root = random_vision, options.hf
+    kinds = ["full_attention" if n in vision.ATTENTION else "conv" for n in range(LAYERS)]
+    text = lfm_config(vision.TEXT, vision.TEXT_FFN, 16, kinds)
+    text["block_auto_adjust_ff_dim"] = False
+    tensors = {"model.language_model.embed_tokens.weight": ("BF16", (VOCAB, vision.TEXT), None),
+               **backbone("model.language_model.", LAYERS, vision.ATTENTION, vision.TEXT, 512, 64,
+                          vision.TEXT_FFN, "BF16"),
+               **vision.tower(NORM, SMALL)}
+    NAMED.update(vision.NAMED)
+    NAMED[396] = "image"
+    os.makedirs(root, exist_ok=True)
+    write_json(os.path.join(root, "config.json"), vision.config(text))
+    write_json(os.path.join(root, "preprocessor_config.json"), vision.PREPROCESSOR)
+    write_json(os.path.join(root, "tokenizer.json"), tokenizer())
+    path = os.path.join(root, "model.safetensors")
+    size = write_safetensors(path, tensors, {"format": "pt"}, Noise(options.seed))
+    print(f"{path}: {size:,} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--hf", metavar="DIR", help="where the checkpoint goes")
@@ -368,6 +396,7 @@ def main():
     parser.add_argument("--type", choices=random_gguf.TYPES, default="q4_0", help="of --moe")
     parser.add_argument("-o", "--output", metavar="FILE", help="where --moe goes")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--vl", choices=["450m"], help="a vision model instead")
     options = parser.parse_args()
     began = time.monotonic()
     if options.moe:
@@ -378,6 +407,10 @@ def main():
         return
     if not options.hf:
         parser.error("--hf DIR or --moe SHAPE is missing")
+    if options.vl:
+        write_vision(options)
+        print(f"done in {time.monotonic() - began:.0f} s")
+        return
     root, detokenizer = options.hf, os.path.join(options.hf, "audio_detokenizer")
     os.makedirs(detokenizer, exist_ok=True)
 

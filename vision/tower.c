@@ -22,6 +22,7 @@ void tower_layout(tower_state *s, const tower_weights *w, int patch_cap, int thr
     s->wide = arena_take(a, TOWER_BLOCK * (size_t)w->ff_max, sizeof(float));
     s->scores_size = tower_scores_size(w, patch_cap);
     s->scores = arena_take(a, (size_t)thread_count * s->scores_size, sizeof(float));
+    tower_rounded_layout(s, thread_count, a);
 }
 
 void tower_begin(tower_state *s, const uint8_t *rgb, int rows, int cols) {

@@ -59,6 +59,10 @@ typedef struct tower_state {
     float *wide;        /* [TOWER_BLOCK, ff_max] */
     float *scores;      /* [thread_count, scores_size] */
     size_t scores_size;
+    /* Of attention with rounded inputs. */
+    unsigned char *rounded; /* [thread_count, rounded_size] */
+    size_t rounded_size;
+    unsigned char *key_slabs, *value_slabs;
     void (*tap)(void *context, const char *stage, int layer, const float *x, int rows, int cols);
     void *tap_context; /* tap may be NULL: it sees "patches" in blocks, "embedded", every "layer",
                         * "post_norm" */

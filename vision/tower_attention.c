@@ -4,7 +4,8 @@
  *
  * in blocks of queries, both products by gemm, with the values turned so that a feature is a row.
  * An output's bits do not depend on what stands beside it (kernels.h), so neither blocks nor
- * threads show. Keys of a head are columns of wider rows. */
+ * threads show. Keys of a head are columns of wider rows. A tower with packed weights has its
+ * attention from tower_rounded.c. */
 #include <math.h>
 
 #include "vision/tower_inner.h"
@@ -73,6 +74,10 @@ static void turn_part(void *context, int64_t begin, int64_t end, int thread_inde
 void tower_attend(tower_state *s, const compute *c) {
     attend_job job = {.s = s, .k = c->k};
     job.block_count = (tower_patches(s) + TOWER_QUERIES - 1) / TOWER_QUERIES;
+    if (!c->exact && s->w->layers[0].q.packed != NULL && c->k->multiply[QUANT_Q8_0] != NULL) {
+        tower_attend_rounded(s, c);
+        return;
+    }
     pool_run(c->pool, s->w->width, 16, turn_part, &job); /* 16: whole cache lines of v */
     pool_run(c->pool, (int64_t)s->w->head_count * job.block_count, 1, attend_part, &job);
 }

@@ -19,4 +19,9 @@ size_t tower_scores_size(const tower_weights *w, int patch_cap);
 /* s->v = attention of s->q, s->k, s->v [patches, width]. tower_attention.c */
 void tower_attend(tower_state *s, const compute *c);
 
+/* The same with inputs rounded to whole numbers: another arithmetic, for towers
+ * with packed weights. tower_rounded.c */
+void tower_attend_rounded(tower_state *s, const compute *c);
+void tower_rounded_layout(tower_state *s, int thread_count, arena *a);
+
 #endif
