@@ -43,6 +43,7 @@ static rnl_status find_image_ids(rnl_model *m, rnl_error *error) {
     const bpe *text = m->source.text;
     image_ids *ids = &m->image_ids;
     if (!m->source.config.has_tower || text == NULL) return RNL_OK;
+    ids->image = bpe_find_special(text, "<image>");
     ids->begin = bpe_find_special(text, "<|image_start|>");
     ids->end = bpe_find_special(text, "<|image_end|>");
     ids->thumbnail = bpe_find_special(text, "<|img_thumbnail|>");

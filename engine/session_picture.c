@@ -119,7 +119,7 @@ static void append_picture(rnl_session *s) {
         const view at = views_at(v, i);
         if (v->count > 1)
             append_id(s, at.row == 0 ? ids->thumbnail : ids->tiles[at.row - 1][at.col - 1]);
-        for (int k = 0; k < at.row_count; k++) (void)session_append(s, -1);
+        for (int k = 0; k < at.row_count; k++) (void)session_append(s, ids->image);
     }
     append_id(s, ids->end);
 }

@@ -112,6 +112,7 @@ static void check_layout(rnl_session *s, const char *dir, const char *prompt) {
     size_t count = 0;
     for (size_t i = 0; i < ids.count; i++) {
         const float *at = s->embeddings + i * WIDTH;
+        assert_int_equal(s->ids[i], ids.i[i]);
         if (ids.i[i] == IMAGE_ID) {
             memcpy(rows + count++ * WIDTH, at, sizeof own);
             continue;

@@ -8,8 +8,8 @@ import re
 import sys
 
 root = pathlib.Path(sys.argv[1])
-folders = ("kernels", "core", "vad", "tokenizer", "chat", "backbone", "detokenizer", "engine",
-           "apps", "tests", "tools")
+folders = ("kernels", "core", "vad", "tokenizer", "chat", "vision", "picture", "backbone",
+           "detokenizer", "engine", "apps", "tests", "tools")
 number = r"\d+(?:\.\d+)?"
 citation = re.compile(rf"\b(audio|backbone|family)\.md ({number}(?:(?:, | and | to ){number})*)")
 
