@@ -7,7 +7,7 @@ set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
-all="gguf split safetensors tokenizer text sound stream inputs script manifest refs hub"
+all="gguf split safetensors tokenizer text sound stream picture inputs script manifest refs hub"
 all+=" schema tools conversation session live"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
@@ -42,6 +42,9 @@ for kind in 1 2; do # 1: an Opus stream, 2: a RIFF stream
     suffix=wav
     [ $kind -eq 1 ] && suffix=opus
     { printf "\\00$kind"; head -c 20000 "$work/sound/a.$suffix"; } > "$work/stream/$kind"
+done
+for file in tests/data/vl/images/*; do # behind the size of another one
+    { printf '\100\006\260\004'; head -c 20000 "$file"; } > "$work/picture/$(basename "$file")"
 done
 printf '# list\r\none.wav\n-\n\ntwo.opus\none.wav' > "$work/inputs/a"
 { printf '\074'; cat README.md; } > "$work/script/a"
