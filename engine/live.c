@@ -18,7 +18,10 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
                          .echo_delay_ms = -1,
                          .volume_inside = true,
                          .guess_ms = 100,
+                         .end_ms_min = 350,
                          .end_ms = 500,
+                         .end_ms_max = 900,
+                         .turn_network = turn_network_is_built(),
                          .turn_seconds_max = 30};
     c.session.drop_oldest_turns = true;
     return c;
@@ -27,8 +30,10 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
 static endpoint_config turns_of(const rnl_live_config *c) {
     endpoint_config t = endpoint_config_default();
     t.guess_ms = c->guess_ms;
+    t.asks = c->turn_network && !c->push_to_talk;
+    t.end_ms_min = c->end_ms_min;
     t.end_ms = c->end_ms;
-    if (t.end_ms_max < t.end_ms) t.end_ms_max = t.end_ms;
+    t.end_ms_max = c->end_ms_max;
     t.turn_ms_max = (int)(c->turn_seconds_max * 1000);
     t.barge_in = c->barge_in;
     t.push_to_talk = c->push_to_talk;
@@ -42,6 +47,7 @@ static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_er
         {"echo_delay_ms", c->echo_delay_ms, -1, 500},
         {"guess_ms", c->guess_ms, 32, 1000},
         {"end_ms", c->end_ms, c->guess_ms, 5000},
+        {"end_ms_max", c->end_ms_max, c->end_ms, 5000},
         {"turn_seconds_max", c->turn_seconds_max, 2, 600},
     };
     const rnl_status status = range_check(ranges, sizeof ranges / sizeof *ranges, error);
@@ -110,8 +116,13 @@ static rnl_status create_session(rnl_live *l, rnl_error *error) {
     if (c->clip_seconds_max > 600) c->clip_seconds_max = 600;
     c->snapshot_cap = LIVE_SLOT + 1;
     if (c->step_positions > LIVE_STEP_POSITIONS) c->step_positions = LIVE_STEP_POSITIONS;
-    rnl_status status = l->batch != NULL ? rnl_session_create_in(l->batch, c, &l->session, error)
-                                         : rnl_session_create(l->model, c, &l->session, error);
+    const turn_network *turn = NULL;
+    rnl_status status = RNL_OK;
+    if (l->config.turn_network && l->batch == NULL)
+        status = model_turn_network(l->model, &turn, error);
+    if (status != RNL_OK) return status;
+    status = l->batch != NULL ? rnl_session_create_in(l->batch, c, &l->session, error)
+                              : session_create_looking(l->model, turn, c, &l->session, error);
     if (status != RNL_OK) return status;
     l->session->loop = l;
     const char *system = l->config.system;
@@ -131,7 +142,7 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     if (l->memory == NULL) return no_memory(error);
     a = (arena){.base = l->memory, .size_cap = a.size_used};
     layout(l, &a);
-    const endpoint_config turns = turns_of(&l->config);
+    endpoint_config turns = turns_of(&l->config);
     rnl_status status = endpoint_config_check(&turns, error);
     if (status == RNL_OK) status = create_input(l, error);
     if (status == RNL_OK) status = create_session(l, error);
@@ -139,6 +150,7 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     vad_reset(&l->vad);
     vad_reset(&l->raw_vad);
     energy_reset(&l->energy);
+    turns.asks = turns.asks && l->session->pass->config.turn != NULL; /* a batch may have none */
     endpoint_reset(&l->turns, &turns);
     l->pace.caution = 1;
     l->measure = (echo_measure){.mic_db = -100, .out_db = -100, .reference_db = -100};
@@ -181,6 +193,7 @@ rnl_status rnl_live_create_in(rnl_batch *batch, const rnl_live_config *config, r
 void rnl_live_destroy(rnl_live **live) {
     if (live == NULL || *live == NULL) return;
     rnl_live *l = *live;
+    live_look_drop(l);
     rnl_session_destroy(&l->session);
     echo_destroy(&l->echo);
     resampler_destroy(&l->in_mic);

@@ -4,6 +4,7 @@
  *     live_step.c    whose turn it is: the loop's own work, the model's
  *     live_events.c  what is told, and when it happened
  *     live_input.c   microphone -> 16 kHz -> canceller -> VAD -> turn events
+ *     live_look.c    the network for ends of turns, asked at each guess
  *     live_turn.c    turn events -> clip, guess, reply, interruption
  *     live_output.c  samples of the reply -> play-out buffer -> caller; the burst law; marks
  *
@@ -128,6 +129,8 @@ struct rnl_live {
     endpoint turns;
     turn_events waiting; /* of the last block, those from waiting_at on not looked at yet */
     int waiting_at;
+    bool look_wanted; /* about the pause under way, and not answered yet */
+    float answer;     /* of the last one; -1: nobody was asked about this turn */
 
     /* Conversation. */
     live_phase phase;
@@ -183,6 +186,12 @@ bool live_hears(const rnl_live *l); /* something pushed waits */
 /* When a sample of heard was at the converter, and when it had been pushed. */
 int64_t live_adc_us(const rnl_live *l, int64_t position);
 int64_t live_push_us(const rnl_live *l, int64_t position);
+
+/* live_look.c */
+void live_look_want(rnl_live *l); /* a guess: the network is to be asked about the clip */
+void live_look_drop(rnl_live *l); /* what was asked is of no use any more */
+/* One piece of the look. RNL_OK: done one; RNL_AGAIN: none to do. */
+rnl_status live_look_work(rnl_live *l);
 
 /* live_turn.c */
 /* One turn event. */

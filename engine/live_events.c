@@ -27,6 +27,17 @@ void live_mark(rnl_live *l, int mark) {
     if (l->turn.mark_us[mark] < 0) l->unstamped |= 1u << mark;
 }
 
+const char *rnl_live_end_rule_name(rnl_live_end_rule rule) {
+    switch (rule) {
+#define NAME(name, text)                                                                           \
+    case RNL_LIVE_END_##name:                                                                      \
+        return text;
+        RNL_LIVE_END_RULE_LIST(NAME)
+#undef NAME
+    }
+    return "?";
+}
+
 const char *rnl_live_kind_name(rnl_live_kind kind) {
     switch (kind) {
 #define NAME(name, text)                                                                           \

@@ -182,6 +182,7 @@ void live_listen(rnl_live *l) {
         if (l->waiting_at < l->waiting.count) {
             live_turn_event(l, &l->waiting.list[l->waiting_at++]);
         } else if (l->position - l->turns.position >= VAD_BLOCK) {
+            if (endpoint_waits(&l->turns)) return; /* for the look: it is worked on next */
             take_block(l);
         } else if (l->pushed - l->taken >= LIVE_FRAME) {
             take_frame(l);

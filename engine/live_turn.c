@@ -16,6 +16,7 @@
 static void open_clip(rnl_live *l, const turn_event *e) {
     l->phase = LIVE_CLIP;
     l->clip = (live_clip){.begin = e->clip_begin, .fed = e->clip_begin};
+    l->answer = -1;
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++) l->turn.mark_us[i] = -1;
     l->unstamped = 0;
     (void)live_tell(l, RNL_LIVE_HEARING);
@@ -225,7 +226,29 @@ static void on_confirmed(rnl_live *l, const turn_event *e) {
         open_clip(l, e);
 }
 
+static rnl_live_end_rule rule_of(const turn_event *e) {
+    static const rnl_live_end_rule by_zone[] = {[TURN_MIDDLE] = RNL_LIVE_END_MIDDLE,
+                                                [TURN_SURE] = RNL_LIVE_END_SURE,
+                                                [TURN_LONG] = RNL_LIVE_END_LONG,
+                                                [TURN_LEARNED] = RNL_LIVE_END_LEARNED};
+    switch (e->reason) {
+    case TURN_BY_SILENCE:
+        break;
+    case TURN_BY_LENGTH:
+        return RNL_LIVE_END_LENGTH;
+    case TURN_BY_RELEASE:
+        return RNL_LIVE_END_RELEASE;
+    case TURN_BY_FINISH:
+        return RNL_LIVE_END_FINISH;
+    }
+    return by_zone[e->zone];
+}
+
 static void on_end(rnl_live *l, const turn_event *e) {
+    l->look_wanted = false; /* the input was over before the answer came */
+    live_look_drop(l);
+    l->turn.end_rule = rule_of(e);
+    l->turn.end_probability = (double)l->answer;
     l->clip.ended = true;
     l->clip.end = e->clip_end;
     l->clip.speech_end = e->speech_end;
@@ -248,10 +271,12 @@ void live_turn_event(rnl_live *l, const turn_event *e) {
         l->clip.guessed = true;
         l->clip.end = e->clip_end;
         l->clip.speech_end = e->speech_end;
+        live_look_want(l);
         (void)live_tell(l, RNL_LIVE_END_GUESSED);
         break;
     case TURN_WITHDRAWN:
-        l->clip.guessed = false;
+        l->clip.guessed = l->look_wanted = false;
+        live_look_drop(l);
         (void)live_tell(l, RNL_LIVE_GUESS_WITHDRAWN);
         break;
     case TURN_END:
@@ -295,7 +320,10 @@ static rnl_status work_on_clip(rnl_live *l, rnl_error *error) {
 
 rnl_status live_work_once(rnl_live *l, rnl_error *error) {
     if (l->phase == LIVE_CUTTING) return l->cut_done ? finish_cut(l, error) : RNL_AGAIN;
-    if (l->phase == LIVE_CLIP) return work_on_clip(l, error);
+    if (l->phase == LIVE_CLIP) {
+        const rnl_status status = live_look_work(l);
+        return status == RNL_AGAIN ? work_on_clip(l, error) : status;
+    }
     if (l->phase != LIVE_REPLY) return RNL_AGAIN;
     live_tell_text(l);
     if (!live_output_is_over(l)) return RNL_AGAIN;

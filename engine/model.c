@@ -247,8 +247,7 @@ rnl_status rnl_model_open(const char *path, const rnl_model_config *config, rnl_
         return status_fail(error, RNL_ERR_ARGUMENT, "rnl_model_open: path or model is NULL");
     *model = NULL;
     rnl_model *m = calloc(1, sizeof *m);
-    if (m == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    if (pthread_mutex_init(&m->mutex, NULL) != 0) {
+    if (m == NULL || pthread_mutex_init(&m->mutex, NULL) != 0) {
         free(m);
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
     }
@@ -266,6 +265,7 @@ void rnl_model_close(rnl_model **model) {
     vocabulary_destroy(&(*model)->spelling);
     pthread_mutex_destroy(&(*model)->mutex);
     free((*model)->source.chat_template);
+    turn_network_destroy(&(*model)->turn);
     free((*model)->path);
     free(*model);
     *model = NULL;
@@ -273,6 +273,23 @@ void rnl_model_close(rnl_model **model) {
 
 void model_use_features(rnl_model *m, unsigned features) {
     kernels_select(&m->kernels, features);
+}
+
+rnl_status model_turn_network(rnl_model *m, const turn_network **out, rnl_error *error) {
+    rnl_status status = RNL_OK;
+    pool *p = NULL;
+    (void)pthread_mutex_lock(&m->mutex);
+    if (m->turn == NULL) {
+        status = pool_create(1, &p);
+        if (status == RNL_OK)
+            status = turn_network_create(m->exact, p, &m->turn, error);
+        else
+            (void)status_fail(error, status, "%s: memory is exhausted", m->path);
+        pool_destroy(&p);
+    }
+    *out = m->turn;
+    (void)pthread_mutex_unlock(&m->mutex);
+    return status;
 }
 
 static const char *codec_name(codec_kind kind) {

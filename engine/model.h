@@ -2,6 +2,8 @@
 #ifndef ENGINE_MODEL_H
 #define ENGINE_MODEL_H
 
+#include <pthread.h>
+
 #include <runnel/runnel.h>
 
 #include <pthread.h>
@@ -16,6 +18,7 @@
 #include "tokenizer/chat.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/mel.h"
+#include "vad/turn_network.h"
 #include "vision/projector.h"
 #include "vision/resize.h"
 #include "vision/tower.h"
@@ -38,7 +41,7 @@ struct rnl_model {
     chat_template chat;
     int32_t stop_ids[SOURCE_STOP_CAP]; /* [stop_count] end an answer besides ids.message_end */
     int stop_count;
-    pthread_mutex_t mutex; /* of spelling, which the first constraint makes */
+    pthread_mutex_t mutex; /* of spelling and turn, made when they are first wanted */
     vocabulary *spelling;
     backbone_weights backbone;
     mel_weights mel; /* with config.has_encoder, as the next two */
@@ -52,6 +55,7 @@ struct rnl_model {
     int64_t col_max;     /* widest matrix: the panel scratch of a session */
     int token_size_max;  /* bytes of the longest token */
     size_t weight_size;  /* bytes of the tensors that stages use */
+    turn_network *turn;  /* NULL until it is first asked for, under the mutex; then as the rest */
 };
 
 /* The vocabulary as grammars walk it, made when it is first asked for. Any thread.
@@ -60,5 +64,9 @@ RNL_MUST_USE rnl_status model_spelling(rnl_model *m, const vocabulary **out);
 
 /* Forces a kernel level, for tests and comparison: features as in kernels_select. */
 void model_use_features(rnl_model *m, unsigned features);
+/* The network for ends of turns, one for all conversations on the model: made by the first call,
+ * valid as long as the model. RNL_ERR_UNSUPPORTED: not built; RNL_ERR_MEMORY. Any thread. */
+RNL_MUST_USE rnl_status model_turn_network(rnl_model *m, const turn_network **out,
+                                           rnl_error *error);
 
 #endif

@@ -64,6 +64,18 @@ static void layout_backbone(pass *p, arena *a) {
     p->depth_rows = arena_take(a, decisions, sizeof *p->depth_rows);
 }
 
+static void layout_look(pass *p, arena *a) {
+    if (p->config.turn == NULL) return;
+    turn_look_layout(&p->look, p->config.turn, p->config.thread_count, a);
+    if (a->base != NULL) turn_look_reset(&p->look);
+}
+
+static int64_t col_max(const pass *p) {
+    const int64_t of_model = p->model->col_max;
+    return p->config.turn != NULL && of_model < TURN_NETWORK_COL_CAP ? TURN_NETWORK_COL_CAP
+                                                                     : of_model;
+}
+
 static void layout_scratch(pass *p, arena *a) {
     const rnl_model *m = p->model;
     const size_t width = (size_t)backbone_width(&m->backbone);
@@ -73,7 +85,7 @@ static void layout_scratch(pass *p, arena *a) {
                            .exact = m->exact,
                            .fetch = (kernels_fetch)m->tuning.prefetch,
                            .block_size = (size_t)m->tuning.block_kib * 1024};
-    compute_layout(&p->compute, p->config.thread_count, m->col_max, a);
+    compute_layout(&p->compute, p->config.thread_count, col_max(p), a);
     if (m->source.text != NULL) bpe_scratch_layout(&p->bpe, PASS_TEXT_CAP, a);
     p->ids = arena_take(a, (size_t)p->config.context_cap, sizeof *p->ids);
     p->entries = arena_take(a, rows, sizeof *p->entries);
@@ -90,6 +102,7 @@ static void layout(pass *p, arena *regions) {
     layout_tokenizer(p, &regions[PASS_TOKENIZER]);
     layout_vision(p, &regions[PASS_VISION]);
     layout_backbone(p, &regions[PASS_BACKBONE]);
+    layout_look(p, &regions[PASS_SCRATCH]);
     layout_codec(p, &regions[PASS_CODEC]);
     layout_scratch(p, &regions[PASS_SCRATCH]);
 }

@@ -23,6 +23,7 @@ typedef struct pass_config {
     int image_views_max; /* 0: no pictures */
     bool rounds; /* what is prefilled may be rounded to BF16 (compute.brains): for a session of its
                   * own. Clips are encoded one by one and may always be */
+    const turn_network *turn; /* for looks at clips (engine/live_look.c); NULL: none are taken */
 } pass_config;
 
 /* What becomes of an item's session in a pass. */
@@ -51,6 +52,9 @@ typedef struct pass {
     projector_state projector;
     const rnl_session *encoding; /* whose clip or view it is, or NULL */
     float *resampled;            /* [PASS_BLOCK] */
+
+    turn_look look;      /* with config.turn: one at a time */
+    const void *looking; /* who takes it, or NULL */
 
     stack_work backbone;
     depth_work depth;             /* with a depthformer */

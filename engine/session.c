@@ -143,27 +143,34 @@ static rnl_status check(const rnl_session *s, rnl_error *error) {
 }
 
 /* A pass for one session. */
-static pass_config own_pass(const rnl_session_config *c) {
+static pass_config own_pass(const rnl_session_config *c, const turn_network *turn) {
     return (pass_config){.thread_count = c->thread_count,
                          .row_cap = c->step_positions,
                          .decision_cap = 1,
                          .context_cap = c->context_cap,
                          .clip_seconds_max = c->clip_seconds_max,
                          .image_views_max = c->image_views_max,
-                         .rounds = true};
+                         .rounds = true,
+                         .turn = turn};
 }
 
-rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *config,
-                            rnl_memory_plan *plan, rnl_error *error) {
-    rnl_session s = {.model = (rnl_model *)model,
-                     .config = config != NULL ? *config : rnl_session_config_for(model)};
-    const pass_config own = own_pass(&s.config);
+static rnl_status plan_alone(const rnl_model *model, const turn_network *turn,
+                             const rnl_session_config *config, rnl_memory_plan *plan,
+                             rnl_error *error) {
+    rnl_session s = {.model = (rnl_model *)model, .config = *config};
+    const pass_config own = own_pass(&s.config, turn);
     pass measured = {.model = model, .config = own};
     arena regions[REGION_COUNT];
     s.pass = &measured;
     rnl_status status = check(&s, error);
     if (status == RNL_OK) status = measure(&s, regions, plan, error);
     return status == RNL_OK ? pass_plan(model, &own, plan, error) : status;
+}
+
+rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *config,
+                            rnl_memory_plan *plan, rnl_error *error) {
+    const rnl_session_config c = config != NULL ? *config : rnl_session_config_for(model);
+    return plan_alone(model, NULL, &c, plan, error);
 }
 
 static rnl_status place(rnl_session *s, arena *regions, const rnl_memory_plan *plan,
@@ -205,10 +212,10 @@ static rnl_status create(rnl_session *s, rnl_error *error) {
     return RNL_OK;
 }
 
-static rnl_status create_alone(rnl_session *s, rnl_error *error) {
+static rnl_status create_alone(rnl_session *s, const turn_network *turn, rnl_error *error) {
     rnl_memory_plan plan;
-    const pass_config own = own_pass(&s->config);
-    rnl_status status = rnl_session_plan(s->model, &s->config, &plan, error);
+    const pass_config own = own_pass(&s->config, turn);
+    rnl_status status = plan_alone(s->model, turn, &s->config, &plan, error);
     if (status == RNL_OK) status = check_budget(s, &plan, error);
     if (status == RNL_OK) status = pass_create(s->model, &own, &s->pass, error);
     s->owns_pass = true;
@@ -223,15 +230,21 @@ static rnl_session *begin(rnl_model *model, const rnl_session_config *config) {
     return s;
 }
 
+rnl_status session_create_looking(rnl_model *model, const turn_network *turn,
+                                  const rnl_session_config *config, rnl_session **session,
+                                  rnl_error *error) {
+    rnl_session *s = *session = begin(model, config);
+    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
+    const rnl_status status = create_alone(s, turn, error);
+    if (status != RNL_OK) rnl_session_destroy(session);
+    return status;
+}
+
 rnl_status rnl_session_create(rnl_model *model, const rnl_session_config *config,
                               rnl_session **session, rnl_error *error) {
     if (model == NULL || session == NULL)
         return status_fail(error, RNL_ERR_ARGUMENT, "rnl_session_create: model or session is NULL");
-    rnl_session *s = *session = begin(model, config);
-    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
-    const rnl_status status = create_alone(s, error);
-    if (status != RNL_OK) rnl_session_destroy(session);
-    return status;
+    return session_create_looking(model, NULL, config, session, error);
 }
 
 rnl_status session_plan_in(const rnl_model *model, const pass *p, const rnl_session_config *config,

@@ -170,6 +170,10 @@ struct rnl_session {
 };
 
 /* session.c */
+/* As rnl_session_create, with a pass of its own that can look at clips. */
+RNL_MUST_USE rnl_status session_create_looking(rnl_model *model, const turn_network *turn,
+                                               const rnl_session_config *config,
+                                               rnl_session **session, rnl_error *error);
 /* As rnl_session_create and _plan, with a pass that others share. */
 RNL_MUST_USE rnl_status session_create_in(rnl_model *model, pass *p,
                                           const rnl_session_config *config, rnl_session **session,

@@ -51,9 +51,9 @@ typedef struct endpoint_config {
                         three good turns take it away again */
     bool asks;       /* endpoint_answer is called in every pause; default false. If so: */
     int end_ms_min;  /* silence that ends a turn that sounds finished, [guess_ms + 64, end_ms];
-                        default 320. (A click may delay the guess by a block) */
+                        default 350. (A click may delay the guess by a block) */
     float sure;      /* probability of an end from which on end_ms_min holds, [0, 1]; */
-    float border;    /* below it end_ms_max holds, [0, sure]; end_ms in between; defaults 0.7 and
+    float border;    /* below it end_ms_max holds, [0, sure]; end_ms in between; defaults 0.8 and
                         0.6 (docs/LATENCY.md) */
     int early_ms;    /* speech this soon after an end: it was early, [0, 5000]; default 600 */
 

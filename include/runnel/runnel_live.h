@@ -52,6 +52,13 @@ typedef struct rnl_live_config {
     int guess_ms;            /* silence at which the end is guessed, [32, 1000], default 100; the
                               * clip of a turn ends so long after its last speech */
     int end_ms;              /* silence that ends a turn, [guess_ms, 5000], default 500 */
+    int end_ms_max;          /* the most that is ever asked, [end_ms, 5000], default 900: after
+                              * turns that were cut early, or that do not sound finished */
+    bool turn_network;       /* a network hears in each pause whether the turn sounds finished: if
+                              * so, end_ms_min is silence enough, if not, it takes end_ms_max, and
+                              * end_ms in between; default true where the library has it. Costs one
+                              * look a pause. Not asked with push_to_talk */
+    int end_ms_min;          /* [guess_ms + 64, end_ms], default 350; only with turn_network */
     double turn_seconds_max; /* longest turn of the user, [2, 600], default 30 */
 } rnl_live_config;
 
@@ -163,6 +170,24 @@ enum {
     RNL_LIVE_MARK_COUNT
 };
 
+/* What ended a turn of the user. */
+#define RNL_LIVE_END_RULE_LIST(X)                                                                  \
+    X(SURE, "sure")       /* silence of end_ms_min: it sounded finished */                         \
+    X(MIDDLE, "middle")   /* of end_ms: it may have, or nobody was asked */                        \
+    X(LONG, "long")       /* of end_ms_max: it did not */                                          \
+    X(LEARNED, "learned") /* of more than these, because of turns that were cut early */           \
+    X(LENGTH, "length")   /* turn_seconds_max was near */                                          \
+    X(RELEASE, "release") /* of the key of push-to-talk */                                         \
+    X(FINISH, "finish")   /* rnl_live_finish */
+
+typedef enum rnl_live_end_rule {
+#define RNL_LIVE_END_ENUM(name, text) RNL_LIVE_END_##name,
+    RNL_LIVE_END_RULE_LIST(RNL_LIVE_END_ENUM)
+#undef RNL_LIVE_END_ENUM
+} rnl_live_end_rule;
+
+RNL_API const char *rnl_live_end_rule_name(rnl_live_end_rule rule); /* "sure", ... */
+
 typedef struct rnl_live_turn {
     int index; /* 1 for the first reply */
     int64_t mark_us[RNL_LIVE_MARK_COUNT];
@@ -173,12 +198,14 @@ typedef struct rnl_live_turn {
     int64_t played_count;         /* of these, played; fewer after an interruption */
     int text_count, frame_count;  /* of the reply as it stands in the history */
     rnl_finish finish;
-    bool barged_in;       /* the user cut it off */
-    bool speculated;      /* it was begun at a guess */
-    int underrun_count;   /* times the sound ran out in mid-reply */
-    int64_t slack_us;     /* least reserve of sound while it played */
-    int64_t text_us_max;  /* longest step without sound, */
-    int64_t frame_us_max; /* and with */
+    rnl_live_end_rule end_rule; /* what ended the user's turn, */
+    double end_probability;     /* and how finished it sounded, [0, 1]; -1: nobody was asked */
+    bool barged_in;             /* the user cut it off */
+    bool speculated;            /* it was begun at a guess */
+    int underrun_count;         /* times the sound ran out in mid-reply */
+    int64_t slack_us;           /* least reserve of sound while it played */
+    int64_t text_us_max;        /* longest step without sound, */
+    int64_t frame_us_max;       /* and with */
 } rnl_live_turn;
 
 enum { RNL_LIVE_TEXT_CAP = 64 };

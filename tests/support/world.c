@@ -34,15 +34,20 @@ void script_silence(script *s, double seconds) {
     s->count += count;
 }
 
-size_t script_say(script *s, const char *name) {
-    char path[256];
-    (void)snprintf(path, sizeof path, "../../samples/questions/%s.wav", name);
-    const size_t count = rig_wav_count(path), begin = s->count;
-    float *clip = rig_wav(path, 0, count);
+void script_wav(script *s, const char *path, size_t begin, size_t end) {
+    const size_t count = end - begin;
+    float *clip = rig_wav(path, begin, end);
     grow(&s->samples, &s->cap, s->count + count);
     memcpy(s->samples + s->count, clip, count * sizeof *clip);
     s->count += count;
     free(clip);
+}
+
+size_t script_say(script *s, const char *name) {
+    char path[256];
+    (void)snprintf(path, sizeof path, "../../samples/questions/%s.wav", name);
+    const size_t begin = s->count;
+    script_wav(s, path, 0, rig_wav_count(path));
     return begin;
 }
 

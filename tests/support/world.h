@@ -17,6 +17,8 @@ typedef struct script {
 void script_silence(script *s, double seconds);
 /* A clip of samples/questions, e.g. "light"; returns where its first sample stands. */
 size_t script_say(script *s, const char *name);
+/* Samples [begin, end) of a WAV file (rig_wav). */
+void script_wav(script *s, const char *path, size_t begin, size_t end);
 /* A faint noise over everything so far, so that silence is not digital. */
 void script_noise(script *s, float amplitude, uint64_t seed);
 void script_free(script *s);
