@@ -98,6 +98,12 @@ static rnl_live_config live_config_of(const options *o, const rnl_model *model) 
     c.barge_in = !o->no_barge_in;
     c.push_to_talk = o->push_to_talk;
     c.volume_inside = false;
+    if (o->no_turn_network) c.turn_network = false;
+    if (o->end_ms[0] > 0) {
+        c.end_ms_min = o->end_ms[0];
+        c.end_ms = o->end_ms[1];
+        c.end_ms_max = o->end_ms[2];
+    }
     if (o->turn_seconds_max > 0) c.turn_seconds_max = o->turn_seconds_max;
     return c;
 }
@@ -435,6 +441,19 @@ static const option_row rows[] = {
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(no_speculation),
      .changes_result = true},
+    {.name = "no-turn-network",
+     .help = "do not ask whether a turn sounds finished; end it after the middle silence",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(no_turn_network),
+     .changes_result = true},
+    {.name = "end-ms",
+     .value = "A:B:C",
+     .help = "silence that ends a turn: sounds finished, may be, does not (default 350:500:900)",
+     .kind = OPTION_WAITS,
+     .offset = OPTION_AT(end_ms),
+     .min = 100,
+     .max = 5000,
+     .changes_result = true},
     {.name = "max-turn",
      .value = "X",
      .help = "longest turn of the user in seconds (default 30)",
@@ -448,6 +467,11 @@ static const option_row rows[] = {
      .help = "one JSON line a turn with its marks T0 to T11",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(trace)},
+    {.name = "verbose",
+     .letter = 'v',
+     .help = "tell what ended each turn, and how finished it sounded",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(verbose)},
     {.name = "transcribe",
      .help = "write down what the user said, too",
      .kind = OPTION_FLAG,

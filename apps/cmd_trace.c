@@ -16,7 +16,8 @@ typedef struct row {
     int64_t turn;
     int64_t mark[MARKS]; /* microseconds; -1: not reached */
     bool barged_in;
-    char *heard; /* said_heard, terminated */
+    char rule[16]; /* end_rule; "-": a trace of before there was one */
+    char *heard;   /* said_heard, terminated */
 } row;
 
 typedef struct rows {
@@ -38,6 +39,9 @@ static bool read_row(const json *line, row *r) {
     }
     (void)json_bool(json_get(line, "barged_in"), &r->barged_in);
     size_t size = 0;
+    const char *rule = json_chars(json_get(line, "end_rule"), &size);
+    (void)snprintf(r->rule, sizeof r->rule, "%.*s", rule != NULL ? (int)size : 1,
+                   rule != NULL ? rule : "-");
     const char *heard = json_chars(json_get(line, "said_heard"), &size);
     if (heard == NULL) return false;
     r->heard = malloc(size + 1);
@@ -151,7 +155,7 @@ static int print_table(const rows *all) {
     if (scratch == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     printf("%-6s", "turn");
     for (int k = 0; k < PARTS; k++) printf(" %8s", parts[k].name);
-    printf("  heard (times in ms)\n");
+    printf("  %-8s heard (times in ms)\n", "end");
     for (size_t i = 0; i < all->count; i++) {
         const row *r = &all->list[i];
         printf("%-6lld", (long long)r->turn);
@@ -159,7 +163,7 @@ static int print_table(const rows *all) {
             const bool known = part_ms(r, k, &ms);
             print_value(known, ms);
         }
-        printf("  %s%s\n", r->heard, r->barged_in ? " -" : "");
+        printf("  %-8s %s%s\n", r->rule, r->heard, r->barged_in ? " -" : "");
     }
     static const struct {
         const char *name;

@@ -69,6 +69,9 @@ static void add_option(print *p, const options *o, const option_row *row) {
         for (int i = 0; i < ((const option_texts *)field)->count; i++)
             add_text(p, ((const option_texts *)field)->at[i]);
         break;
+    case OPTION_WAITS:
+        for (int i = 0; i < 3; i++) add_int(p, ((const int *)field)[i]);
+        break;
     case OPTION_SETS:
         for (int i = 0; i < o->set_count; i++) add_text(p, o->sets[i]);
         break;

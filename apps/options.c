@@ -99,6 +99,23 @@ static bool parse_pair(const option_row *row, const char *text, int pair[2]) {
     return true;
 }
 
+/* "A:B:C", e.g. 350:500:900. */
+static bool parse_waits(const option_row *row, const char *text, int waits[3]) {
+    long long got[3];
+    for (int i = 0; i < 3; i++) {
+        char part[16];
+        const size_t size = strcspn(text, ":");
+        if (size >= sizeof part || (text[size] == ':') != (i < 2)) return false;
+        (void)snprintf(part, sizeof part, "%.*s", (int)size, text);
+        text += size + 1;
+        if (!parse_whole(part, &got[i]) || (double)got[i] < (i > 0 ? (double)got[i - 1] : row->min))
+            return false;
+    }
+    if ((double)got[2] > row->max) return false;
+    for (int i = 0; i < 3; i++) waits[i] = (int)got[i];
+    return true;
+}
+
 /* Stores one value; EXIT_OK or the code of a complaint. */
 static int store(options *o, const option_row *row, const char *value) {
     void *field = (char *)o + row->offset;
@@ -143,6 +160,11 @@ static int store(options *o, const option_row *row, const char *value) {
         texts->at[texts->count++] = value;
         return EXIT_OK;
     }
+    case OPTION_WAITS:
+        (void)snprintf(expected, sizeof expected,
+                       "three times such as 350:500:900, rising (%.0f to %.0f)", row->min,
+                       row->max);
+        return parse_waits(row, value, field) ? EXIT_OK : bad_value(row, value, expected);
     case OPTION_SETS:
         if (o->set_count == sizeof o->sets / sizeof *o->sets || strchr(value, '=') == NULL)
             return bad_value(row, value, "KEY=VALUE, at most 64 of them");
@@ -176,6 +198,7 @@ static options nothing_given(void) {
                      .min_p = -1,
                      .repeat_penalty = -1,
                      .interleave = {-1, -1},
+                     .end_ms = {-1, -1, -1},
                      .repeat = -1,
                      .count = -1,
                      .temperature = -1,

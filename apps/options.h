@@ -35,6 +35,7 @@ typedef struct options {
     int threads, context, max_tokens, top_k, audio_top_k; /* -1: not given */
     int repeat;                                           /* -1: not given */
     int interleave[2]; /* text tokens, audio frames; -1: not given */
+    int end_ms[3];     /* talk: silence that ends a turn: sure, middle, long; -1: not given */
     double temperature, audio_temperature, seconds_max; /* -1: not given */
     double top_p, min_p, repeat_penalty;                /* -1: not given */
     const char *list;                                   /* files to work on, one name a line */
@@ -62,6 +63,7 @@ typedef struct options {
     bool free_calls;                                                          /* chat */
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     bool sound;                                                               /* doctor */
+    bool no_turn_network, verbose;                                            /* talk */
     char **arguments;
     int argument_count;
 } options;
@@ -76,6 +78,7 @@ typedef enum option_kind {
     OPTION_SEED,  /* uint64_t */
     OPTION_PAIR,  /* 6:12; int[2], from 1 to min, from 1 to max */
     OPTION_TEXTS, /* as OPTION_TEXT, repeatable; option_texts */
+    OPTION_WAITS, /* 350:500:900; int[3], rising, from min to max */
     OPTION_SETS   /* KEY=VALUE, repeatable; the next of options.sets */
 } option_kind;
 

@@ -104,6 +104,10 @@ static int write_line(talk_trace *t) {
     json_set(o, "said_heard", json_new_string(t->heard, t->heard_size));
     if (t->session != NULL) json_set(o, "user_text", json_new_string(t->user, user_size));
     json_set(o, "barged_in", json_new_bool(t->turn.barged_in));
+    const char *rule = rnl_live_end_rule_name(t->turn.end_rule);
+    const double p = t->turn.end_probability;
+    json_set(o, "end_rule", json_new_string(rule, strlen(rule)));
+    json_set(o, "end_probability", json_new_number(p >= 0 ? p : (double)NAN)); /* null */
     char *line = json_text(o);
     json_drop(&o);
     if (line == NULL) return out_of_memory();

@@ -86,6 +86,9 @@ void view_turn(talk_view *v, const rnl_live_turn *t, const char *heard, size_t h
     if (v->options->quiet) return;
     (void)fprintf(stderr, "turn %d: you %.1f s", t->index,
                   (double)(t->clip_end - t->clip_begin) / RNL_RATE_IN);
+    if (v->options->verbose) (void)fprintf(stderr, ", end %s", rnl_live_end_rule_name(t->end_rule));
+    if (v->options->verbose && t->end_probability >= 0)
+        (void)fprintf(stderr, " (p %.2f)", t->end_probability);
     if (sounded)
         (void)fprintf(stderr, ", answer after %.0f ms (compute %+.0f ms)", v->latency_ms,
                       between_ms(t, RNL_LIVE_T3, RNL_LIVE_T8));

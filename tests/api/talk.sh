@@ -53,17 +53,20 @@ print(json.loads(open(sys.argv[1]).read().splitlines()[int(sys.argv[2])])[sys.ar
 
 # ---- A question, its answer, everything written down
 compose one.wav 1 light 4
-expect 0 "one question" "$runnel" talk --input file:one.wav --output file:said.wav \
+expect 0 "one question" "$runnel" talk -v --input file:one.wav --output file:said.wav \
     --trace trace.jsonl --record both.wav --transcribe
 says "the answer" '^The kitchen light is on\.$' out
 says "the question" '^you: Turn on the kitchen light\.$' out
+says "what ended it" 'turn 1: you [0-9.]* s, end [a-z]* (p [01][.][0-9]*)' err
 says "the latency" 'answer after [0-9]* ms' err
 is "one line a turn" 1 "$(wc -l < trace.jsonl)"
 is "said" "The kitchen light is on." "$(field trace.jsonl 0 said)"
 is "heard" "The kitchen light is on." "$(field trace.jsonl 0 said_heard)"
 is "user text" "Turn on the kitchen light." "$(field trace.jsonl 0 user_text)"
 is "not interrupted" "False" "$(field trace.jsonl 0 barged_in)"
-is "its keys" "turn T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 said said_heard user_text barged_in" \
+is "its end" 1 "$(field trace.jsonl 0 end_rule | grep -cE '^(sure|middle|long)$')"
+is "its keys" "turn T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 said said_heard user_text barged_in \
+end_rule end_probability" \
     "$(python3 -c 'import json; print(*json.loads(open("trace.jsonl").read()))')"
 if python3 - <<'PYTHON'
 import json, sys

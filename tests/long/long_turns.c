@@ -227,7 +227,7 @@ static void finish(listener *l) {
     free(l->heard);
 }
 
-/* A script: noise of a quiet room (60 dB below full scale, pink would do as well), speech over it. */
+/* Noise of a quiet room, 60 dB below full scale. */
 static float *room_noise(int count, uint64_t seed) {
     float *x = calloc((size_t)count, sizeof *x);
     assert_non_null(x);

@@ -20,8 +20,8 @@ static void check_row(const option_row *row) {
     assert_non_null(row->help);
     assert_int_equal(row->value == NULL, row->kind == OPTION_FLAG);
     assert_true(row->offset < sizeof(options));
-    const bool ranged =
-        row->kind == OPTION_INT || row->kind == OPTION_REAL || row->kind == OPTION_PAIR;
+    const bool ranged = row->kind == OPTION_INT || row->kind == OPTION_REAL ||
+                        row->kind == OPTION_PAIR || row->kind == OPTION_WAITS;
     assert_int_equal(row->min != 0 || row->max != 0, ranged);
 }
 
@@ -91,6 +91,9 @@ static void each_kind_is_stored(void **state) {
         EXIT_OK);
     assert_int_equal(o.set_count, 2);
     assert_string_equal(o.sets[1], "b=2");
+    assert_int_equal(parse(&command_talk, &o, (const char *const[8]){"--end-ms", "300:300:5000"}),
+                     EXIT_OK);
+    assert_true(o.end_ms[0] == 300 && o.end_ms[1] == 300 && o.end_ms[2] == 5000);
 }
 
 static void what_is_wrong_is_refused(void **state) {
@@ -108,6 +111,12 @@ static void what_is_wrong_is_refused(void **state) {
         {&command_reply, {"--json=1"}},
         {&command_reply, {"-o"}},
         {&command_trace, {"--json"}},
+        {&command_talk, {"--end-ms", "350:500"}},
+        {&command_talk, {"--end-ms", "350:500:900:1000"}},
+        {&command_talk, {"--end-ms", "350:340:900"}},
+        {&command_talk, {"--end-ms", "99:500:900"}},
+        {&command_talk, {"--end-ms", "350:500:5001"}},
+        {&command_talk, {"--end-ms", "350::900"}},
         {&command_convert, {"--set", "a"}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
