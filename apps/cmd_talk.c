@@ -302,12 +302,16 @@ static int step(talk *t, bool *again) {
     const double begin = clock_seconds();
     const rnl_status status = rnl_live_step(t->live, duplex_now_us(t->duplex), &error);
     double seconds = clock_seconds() - begin;
-    if (t->options->sim_cost_ms >= 0) seconds = 1e-3 * t->options->sim_cost_ms;
     if (status < 0) return failed(&error);
     rnl_live_get_facts(t->live, &after);
     *again = status == RNL_AGAIN;
     const int code = take_events(t);
-    if (code != EXIT_OK || after.work_count == before.work_count) return code;
+    const bool through = after.work_count > before.work_count;
+    if (code != EXIT_OK || after.part_count == before.part_count) return code;
+    if (t->options->sim_cost_ms >= 0) { /* of a whole step */
+        if (!through) return code;
+        seconds = 1e-3 * t->options->sim_cost_ms;
+    }
     if (after.state == RNL_LIVE_SPEAKING) keep_lead(t, 1e3 * seconds);
     if (duplex_charge(t->duplex, (int64_t)(1e6 * seconds), &error) != RNL_OK)
         return complain(EXIT_FAILED, "%s", error.text);

@@ -17,6 +17,7 @@ rnl_batch_config rnl_batch_config_default(void) {
                               .clip_seconds_max = 60.0,
                               .session_cap = 64,
                               .oversubscribe = 2,
+                              .turn_network = turn_network_is_built(),
                               .memory_size_max = SIZE_MAX};
 }
 
@@ -34,13 +35,19 @@ static rnl_status check_config(const rnl_batch_config *c, rnl_error *error) {
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
-static pass_config pass_of(const rnl_batch_config *c) {
+static bool takes_looks(const rnl_model *m, const rnl_batch_config *c) {
+    return c->turn_network && m->source.config.has_encoder &&
+           rnl_model_can(m, RNL_MODE_INTERLEAVED);
+}
+
+static pass_config pass_of(const rnl_model *m, const rnl_batch_config *c) {
     return (pass_config){.thread_count = c->thread_count,
                          .row_cap = c->row_cap,
                          .decision_cap = c->decision_cap,
                          .context_cap = c->context_cap,
                          .clip_seconds_max = c->clip_seconds_max,
-                         .image_views_max = c->image_views_max};
+                         .image_views_max = c->image_views_max,
+                         .looks = takes_looks(m, c)};
 }
 
 static void layout(rnl_batch *b, arena *a) {
@@ -65,7 +72,7 @@ static size_t step_size(const rnl_batch_config *c) {
 rnl_status rnl_batch_plan(const rnl_model *model, const rnl_batch_config *config,
                           rnl_memory_plan *plan, rnl_error *error) {
     const rnl_batch_config c = config != NULL ? *config : rnl_batch_config_default();
-    const pass_config own = pass_of(&c);
+    const pass_config own = pass_of(model, &c);
     *plan = (rnl_memory_plan){0};
     const rnl_status status = check_config(&c, error);
     if (status != RNL_OK) return status;
@@ -101,9 +108,10 @@ static rnl_status make_lock(rnl_batch *b, rnl_error *error) {
 }
 
 static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *error) {
-    const pass_config own = pass_of(c);
+    pass_config own = pass_of(b->model, c);
     rnl_memory_plan plan;
-    const rnl_status status = rnl_batch_plan(b->model, c, &plan, error);
+    rnl_status status = rnl_batch_plan(b->model, c, &plan, error);
+    if (status == RNL_OK && own.looks) status = model_turn_network(b->model, &own.turn, error);
     if (status != RNL_OK) return status;
     if (plan.total > c->memory_size_max)
         return status_fail(error, RNL_ERR_BUDGET,

@@ -255,6 +255,7 @@ void rnl_live_get_facts(const rnl_live *l, rnl_live_facts *facts) {
         .frame_count = l->frame_count,
         .sample_count = l->sample_count,
         .work_count = l->work_count,
+        .part_count = l->part_count,
         .turn_count = l->turn_count,
         .position_count = rnl_session_position_count(l->session),
     };

@@ -144,7 +144,7 @@ struct rnl_live {
     size_t cut_dropped;
     bool cut_done;
     int turn_count;
-    int64_t frame_count, sample_count, work_count;
+    int64_t frame_count, sample_count, work_count, part_count;
 
     /* Output. */
     float *play;               /* [LIVE_PLAY_CAP] ring */
@@ -164,8 +164,11 @@ struct rnl_live {
     /* Time: what the last step did is stamped when the next call brings a time: a step, or a pull
      * that waits for sound. */
     int64_t now_us;
-    live_work work;
+    live_work work; /* that is through */
     int64_t work_begin_us;
+    bool worked;        /* since then something was done of it, */
+    int64_t work_us;    /* and its parts before took so long */
+    live_before before; /* when the session's step under way began */
     unsigned unstamped; /* bits of marks */
 
     rnl_live_event events[LIVE_EVENT_CAP];

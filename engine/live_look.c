@@ -35,8 +35,9 @@ static void begin(rnl_live *l, pass *p) {
 rnl_status live_look_work(rnl_live *l) {
     pass *p = pass_of(l);
     if (!l->look_wanted) return RNL_AGAIN;
+    if (p->looking != l && p->looking != NULL) return RNL_AGAIN; /* another's of the same batch */
+    l->part_count++;
     if (p->looking != l) {
-        if (p->looking != NULL) return RNL_AGAIN; /* somebody else's of the same batch */
         begin(l, p);
         return RNL_OK;
     }

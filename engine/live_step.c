@@ -1,5 +1,5 @@
 /* A step of a live conversation: it listens, does its own work, and where that leaves nothing, the
- * model has its turn with one step of the session. */
+ * model has its turn with a part of a step of the session: a layer or so. */
 #include "core/status.h"
 #include "engine/batch.h"
 
@@ -9,14 +9,20 @@ void live_stamp(rnl_live *l, int64_t now_us) {
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++)
         if (l->unstamped & 1u << i) l->turn.mark_us[i] = now_us;
     l->unstamped = 0;
-    live_output_learn(l, l->work, now_us - l->work_begin_us);
-    l->work = WORK_NONE;
+    if (l->worked) l->work_us += now_us - l->work_begin_us;
+    if (!l->session->stepping) {
+        live_output_learn(l, l->work, l->work_us);
+        l->work = WORK_NONE;
+        l->work_us = 0;
+    }
+    l->worked = false;
     l->now_us = now_us;
 }
 
 /* ---- The session's turn ---- */
 
 bool live_wants_step(const rnl_live *l) {
+    if (l->session->stepping) return true; /* what was begun goes on */
     if (l->phase == LIVE_CUTTING) return false;
     if (l->reply.begun) return !l->reply.complete && live_output_has_room(l);
     return rnl_session_stage(l->session) != RNL_STAGE_IDLE;
@@ -33,7 +39,9 @@ live_before live_step_begin(const rnl_live *l) {
 void live_step_end(rnl_live *l, const live_before *before, rnl_status status) {
     l->work = WORK_OTHER;
     l->work_begin_us = l->now_us;
+    l->worked = true;
     l->work_count++;
+    l->part_count++;
     if (!l->reply.begun) return;
     if (before->stage == RNL_STAGE_ENCODE && rnl_session_stage(l->session) != RNL_STAGE_ENCODE)
         live_mark(l, RNL_LIVE_T4);
@@ -50,11 +58,19 @@ void live_step_end(rnl_live *l, const live_before *before, rnl_status status) {
     live_output_collect(l);
 }
 
+/* A part of a step, so that somebody listens in between. */
 static rnl_status step_session(rnl_live *l, rnl_error *error) {
-    const live_before before = live_step_begin(l);
-    const rnl_status status = rnl_session_step(l->session, error);
+    bool whole;
+    if (!l->session->stepping) l->before = live_step_begin(l);
+    const rnl_status status = session_step_part(l->session, &whole, error);
     if (status < 0) return status;
-    live_step_end(l, &before, status);
+    if (whole) {
+        live_step_end(l, &l->before, status);
+        return RNL_OK;
+    }
+    l->work_begin_us = l->now_us;
+    l->worked = true;
+    l->part_count++;
     return RNL_OK;
 }
 

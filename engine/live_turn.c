@@ -318,7 +318,15 @@ static rnl_status work_on_clip(rnl_live *l, rnl_error *error) {
     return begin_reply(l, error);
 }
 
+/* The end of the turn is sure and what was answered at the guess is the answer. */
+static bool may_commit(const rnl_live *l) {
+    return l->phase == LIVE_CLIP && l->reply.begun && l->clip.ended && l->clip.fed == l->clip.end;
+}
+
 rnl_status live_work_once(rnl_live *l, rnl_error *error) {
+    /* A step that was begun goes on first, but for what asks nothing of the session. */
+    if (l->session->stepping && !may_commit(l))
+        return l->phase == LIVE_CLIP ? live_look_work(l) : RNL_AGAIN;
     if (l->phase == LIVE_CUTTING) return l->cut_done ? finish_cut(l, error) : RNL_AGAIN;
     if (l->phase == LIVE_CLIP) {
         const rnl_status status = live_look_work(l);

@@ -65,15 +65,14 @@ static void layout_backbone(pass *p, arena *a) {
 }
 
 static void layout_look(pass *p, arena *a) {
-    if (p->config.turn == NULL) return;
+    if (!p->config.looks) return;
     turn_look_layout(&p->look, p->config.turn, p->config.thread_count, a);
     if (a->base != NULL) turn_look_reset(&p->look);
 }
 
 static int64_t col_max(const pass *p) {
     const int64_t of_model = p->model->col_max;
-    return p->config.turn != NULL && of_model < TURN_NETWORK_COL_CAP ? TURN_NETWORK_COL_CAP
-                                                                     : of_model;
+    return p->config.looks && of_model < TURN_NETWORK_COL_CAP ? TURN_NETWORK_COL_CAP : of_model;
 }
 
 static void layout_scratch(pass *p, arena *a) {

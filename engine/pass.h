@@ -23,7 +23,8 @@ typedef struct pass_config {
     int image_views_max; /* 0: no pictures */
     bool rounds; /* what is prefilled may be rounded to BF16 (compute.brains): for a session of its
                   * own. Clips are encoded one by one and may always be */
-    const turn_network *turn; /* for looks at clips (engine/live_look.c); NULL: none are taken */
+    bool looks;  /* room for looks at clips (engine/live_look.c), */
+    const turn_network *turn; /* by this one; not looked at while measuring */
 } pass_config;
 
 /* What becomes of an item's session in a pass. */
@@ -53,7 +54,7 @@ typedef struct pass {
     const rnl_session *encoding; /* whose clip or view it is, or NULL */
     float *resampled;            /* [PASS_BLOCK] */
 
-    turn_look look;      /* with config.turn: one at a time */
+    turn_look look;      /* with config.looks: one at a time */
     const void *looking; /* who takes it, or NULL */
 
     stack_work backbone;
@@ -62,6 +63,8 @@ typedef struct pass {
     unsigned char *codec_scratch; /* [codec_scratch_size] of codec states that want some */
     size_t codec_scratch_size;
 
+    int entry_count;           /* of the pass under way; 0: none is */
+    bool brains;               /* it rounds (compute.brains) */
     pass_entry *entries;       /* [row_cap] */
     stack_piece *pieces;       /* [row_cap] */
     depth_row *depth_rows;     /* [decision_cap] */
@@ -95,5 +98,10 @@ void pass_destroy(pass **p); /* NULL is fine; sets NULL */
 
 /* pass_run.c: one bounded piece of work for each item (runnel_batch.h). */
 void pass_run(pass *p, rnl_batch_item *items, size_t count);
+/* The same in parts: begin, then step until RNL_DONE (RNL_OK: more remains): a layer of the
+ * backbone, or all decisions. Until then the items stay where they are, and nothing else is done
+ * with their sessions or the pass (a look may be taken). */
+void pass_begin(pass *p, rnl_batch_item *items, size_t count);
+rnl_status pass_step(pass *p);
 
 #endif

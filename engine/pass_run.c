@@ -115,11 +115,11 @@ static int take(pass *p, rnl_batch_item *items, size_t item_count) {
 
 /* ---- Backbone ---- */
 
-static void forward(pass *p, int entry_count) {
+static void begin_forward(pass *p) {
     const size_t width = width_of(p);
     float *x = p->x;
     bool decides = true;
-    for (int i = 0; i < entry_count; i++) {
+    for (int i = 0; i < p->entry_count; i++) {
         pass_entry *e = &p->entries[i];
         const rnl_session *s = e->item->session;
         const int64_t at = s->live->backbone.position;
@@ -130,9 +130,8 @@ static void forward(pass *p, int entry_count) {
         for (int t = 0; t < e->count; t++) s->decided[at + t] = is_decision(s, at + t);
         x += (size_t)e->count * width;
     }
-    compute c = p->compute;
-    c.brains = p->config.rounds && !decides;
-    stack_forward(&p->backbone, &c, p->pieces, entry_count, p->x);
+    p->brains = p->config.rounds && !decides;
+    stack_forward_begin(&p->backbone, p->pieces, p->entry_count);
 }
 
 /* The hidden states of the entries that decide a token, or a frame, side by side. */
@@ -279,16 +278,37 @@ static void conclude(pass_entry *e) {
     e->item->status = RNL_DONE;
 }
 
-void pass_run(pass *p, rnl_batch_item *items, size_t count) {
-    const int entry_count = take(p, items, count);
-    if (entry_count == 0) return;
-    forward(p, entry_count);
-    for (int i = 0; i < entry_count; i++) {
+static void decide(pass *p) {
+    for (int i = 0; i < p->entry_count; i++) {
         rnl_session *s = p->entries[i].item->session;
         if (s->live->backbone.position == s->live->position_count) session_mark_decision(s);
     }
-    decide_tokens(p, entry_count);
-    decide_frames(p, entry_count);
-    for (int i = 0; i < entry_count; i++)
+    decide_tokens(p, p->entry_count);
+    decide_frames(p, p->entry_count);
+    for (int i = 0; i < p->entry_count; i++)
         if (p->entries[i].decides) conclude(&p->entries[i]);
+    p->entry_count = 0;
+}
+
+void pass_begin(pass *p, rnl_batch_item *items, size_t count) {
+    assert(p->entry_count == 0);
+    p->entry_count = take(p, items, count);
+    if (p->entry_count > 0) begin_forward(p);
+}
+
+rnl_status pass_step(pass *p) {
+    if (p->entry_count == 0) return RNL_DONE;
+    if (p->backbone.layer == p->model->backbone.stack.config.layer_count) {
+        decide(p);
+        return RNL_DONE;
+    }
+    compute c = p->compute;
+    c.brains = p->brains;
+    (void)stack_forward_step(&p->backbone, &c, p->pieces, p->entry_count, p->x);
+    return RNL_OK;
+}
+
+void pass_run(pass *p, rnl_batch_item *items, size_t count) {
+    pass_begin(p, items, count);
+    while (pass_step(p) == RNL_OK) continue;
 }

@@ -151,6 +151,7 @@ static pass_config own_pass(const rnl_session_config *c, const turn_network *tur
                          .clip_seconds_max = c->clip_seconds_max,
                          .image_views_max = c->image_views_max,
                          .rounds = true,
+                         .looks = turn != NULL,
                          .turn = turn};
 }
 

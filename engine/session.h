@@ -129,7 +129,9 @@ struct rnl_session {
     session_slot *slots; /* [snapshot_cap] */
     pass *pass;          /* with whose threads and scratch it computes: its own, or a batch's */
     bool owns_pass;
-    bool failed; /* a step failed: only reset or destroy */
+    bool stepping;       /* a step in parts is under way (session_step_part), */
+    rnl_batch_item item; /* with this */
+    bool failed;         /* a step failed: only reset or destroy */
 
     /* In a batch (batch_step.c). */
     rnl_session *next; /* of its pass */
@@ -183,6 +185,10 @@ RNL_MUST_USE rnl_status session_plan_in(const rnl_model *model, const pass *p,
                                         rnl_error *error);
 
 /* session_step.c */
+/* As rnl_session_step, a part at each call: a layer or so. Until *whole, RNL_OK; then what the step
+ * came to. In between nothing else may be asked of the session. Where others share the pass, the
+ * step is one part. */
+RNL_MUST_USE rnl_status session_step_part(rnl_session *s, bool *whole, rnl_error *error);
 /* Where the loop of the reply under way stands. */
 const generate *session_loop(const rnl_session *s);
 /* Positions that can go through the backbone now. The last one of an answer that the caller writes

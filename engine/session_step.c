@@ -15,12 +15,29 @@ void session_drop_encoding(rnl_session *s) {
     if (s->pass->encoding == s) s->pass->encoding = NULL;
 }
 
+rnl_status session_step_part(rnl_session *s, bool *whole, rnl_error *error) {
+    if (!s->stepping) {
+        s->item = (rnl_batch_item){.session = s,
+                                   .stage = rnl_session_stage(s),
+                                   .position_count = s->config.step_positions};
+        pass_begin(s->pass, &s->item, 1);
+        s->stepping = s->pass->entry_count > 0;
+        while (s->stepping && !s->owns_pass) s->stepping = pass_step(s->pass) == RNL_OK;
+    } else {
+        s->stepping = pass_step(s->pass) == RNL_OK;
+    }
+    *whole = !s->stepping;
+    if (s->stepping) return RNL_OK;
+    if (s->item.status < 0 && error != NULL) *error = s->item.error;
+    return s->item.status;
+}
+
 rnl_status rnl_session_step(rnl_session *s, rnl_error *error) {
-    rnl_batch_item item = {
-        .session = s, .stage = rnl_session_stage(s), .position_count = s->config.step_positions};
-    pass_run(s->pass, &item, 1);
-    if (item.status < 0 && error != NULL) *error = item.error;
-    return item.status;
+    rnl_status status;
+    bool whole;
+    do status = session_step_part(s, &whole, error);
+    while (!whole);
+    return status;
 }
 
 int session_waiting(const rnl_session *s) {

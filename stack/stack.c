@@ -185,20 +185,33 @@ void stack_put(const stack_pass *p, const stack_part *part, const matrix *w, con
     stack_add(p, part, added, x);
 }
 
-void stack_forward(stack_work *k, const compute *c, const stack_piece *pieces, int piece_count,
-                   float *x) {
-    stack_pass p = {.work = k, .c = c, .pieces = pieces, .piece_count = piece_count};
-    p.row_count = place_rows(k, pieces, piece_count);
-    assert(p.row_count > 0);
-    prepare_rotary(k, p.row_count);
-    for (int i = 0; i < k->w->config.layer_count; i++) {
-        for (int place = 0; place < STACK_PLACE_COUNT; place++) {
-            const stack_part *part = &k->w->layers[i].parts[place];
-            norm_rows(&p, x, part->norm, k->normed);
-            part->kind->forward(&p, i, x);
-        }
-        if (k->tap != NULL) k->tap(k->tap_context, i, x, p.row_count);
+void stack_forward_begin(stack_work *k, const stack_piece *pieces, int piece_count) {
+    k->row_count = place_rows(k, pieces, piece_count);
+    assert(k->row_count > 0);
+    prepare_rotary(k, k->row_count);
+    k->layer = 0;
+}
+
+rnl_status stack_forward_step(stack_work *k, const compute *c, const stack_piece *pieces,
+                              int piece_count, float *x) {
+    const stack_pass p = {
+        .work = k, .c = c, .pieces = pieces, .piece_count = piece_count, .row_count = k->row_count};
+    assert(k->layer < k->w->config.layer_count);
+    const int layer = k->layer++;
+    for (int place = 0; place < STACK_PLACE_COUNT; place++) {
+        const stack_part *part = &k->w->layers[layer].parts[place];
+        norm_rows(&p, x, part->norm, k->normed);
+        part->kind->forward(&p, layer, x);
     }
+    if (k->tap != NULL) k->tap(k->tap_context, layer, x, p.row_count);
+    if (k->layer < k->w->config.layer_count) return RNL_OK;
     if (k->w->final_norm != NULL) norm_rows(&p, x, k->w->final_norm, x);
     for (int i = 0; i < piece_count; i++) pieces[i].state->position += pieces[i].count;
+    return RNL_DONE;
+}
+
+void stack_forward(stack_work *k, const compute *c, const stack_piece *pieces, int piece_count,
+                   float *x) {
+    stack_forward_begin(k, pieces, piece_count);
+    while (stack_forward_step(k, c, pieces, piece_count, x) == RNL_OK) continue;
 }

@@ -144,6 +144,8 @@ typedef struct stack_work {
     int rotary_width;       /* the widest head */
     unsigned char *scratch; /* [scratch_size] of the part at work */
     size_t scratch_size;
+    int row_count; /* of the pass under way, */
+    int layer;     /* and the next layer it goes through */
     void (*tap)(void *context, int layer, const float *x, int count); /* or NULL: sees each layer */
     /* Or NULL: sees what each layer of experts chose, [count, used] best first, and their gains. */
     void (*tap_experts)(void *context, int layer, const int32_t *experts, const float *gains,
@@ -163,6 +165,11 @@ typedef struct stack_piece {
  * state, position + count <= its position_cap, the sum <= row_cap (asserted). */
 void stack_forward(stack_work *k, const compute *c, const stack_piece *pieces, int piece_count,
                    float *x);
+/* The same layer by layer: begin, then step with the same arguments until it says RNL_DONE
+ * (RNL_OK: layers remain). Until then nothing else may use k or the states. */
+void stack_forward_begin(stack_work *k, const stack_piece *pieces, int piece_count);
+rnl_status stack_forward_step(stack_work *k, const compute *c, const stack_piece *pieces,
+                              int piece_count, float *x);
 
 /* The first matrix of the last feed-forward part: most of a model is of its type. */
 const matrix *stack_first_matrix(const stack_weights *w);

@@ -48,7 +48,9 @@ typedef struct rnl_batch_config {
                               * at once, since not all do: [1, 100], default 2 */
     int image_views_max;     /* views of a picture of a session: as there, default 0. One view is
                               * encoded at a time: this memory exists once */
-    size_t memory_size_max;  /* bytes of working memory allowed, default SIZE_MAX (no limit) */
+    bool turn_network; /* room for the looks of its loops (rnl_live_config), about 8 MiB and once;
+                              * false: they have the fixed rule; default true where it is built */
+    size_t memory_size_max; /* bytes of working memory allowed, default SIZE_MAX (no limit) */
 } rnl_batch_config;
 
 RNL_API rnl_batch_config rnl_batch_config_default(void);

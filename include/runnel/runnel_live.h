@@ -96,9 +96,10 @@ RNL_API void rnl_live_hold(rnl_live *live, bool down);
 
 /* ---- Work ---- */
 
-/* Listens to everything that was pushed, then does one piece of the model's work: a block of the
- * encoder, up to 32 prefill positions, or one position with its frame. now_us also stamps what the
- * call before has done, so call again right away after RNL_OK.
+/* Listens to everything that was pushed, then does a part of a step of the model: a layer or so of
+ * the encoder, of up to 32 prefill positions, or of one position, whose frame is a part of its own.
+ * Push and pull between the calls: somebody listens while the model works. now_us also stamps what
+ * the call before has done, so call again right away after RNL_OK.
  * RNL_OK: more work waits. RNL_AGAIN: it waits for sound, for room to play, or for events to be
  * taken: while any wait it does nothing. Negative: the conversation is lost, only destroy.
  * RNL_ERR_STATE, and nothing lost: the loop is in a batch (runnel_batch.h). */
@@ -244,7 +245,8 @@ typedef struct rnl_live_facts {
     int64_t pulled_count;               /* samples pulled, at rate_out */
     int64_t frame_count;                /* audible frames of the replies that came to their end */
     int64_t sample_count;               /* their samples at RNL_RATE_OUT: frames x frame size */
-    int64_t work_count;                 /* pieces of the model's work done */
+    int64_t work_count;                 /* steps of the model that are through */
+    int64_t part_count;                 /* calls of rnl_live_step that worked at one */
     int64_t turn_count;                 /* RNL_LIVE_TURN events so far */
     int position_count;                 /* of the conversation */
 } rnl_live_facts;

@@ -123,6 +123,32 @@ static void a_guess_sounds_when_the_end_is_sure(void **state) {
     script_free(&s);
 }
 
+/* Somebody listens between the layers of a step: on a machine that takes 20 ms for each, the end is
+ * sure when the rule says so, not a step later. */
+static void ends_are_heard_while_the_model_works(void **state) {
+    (void)state;
+    script s = question("heating", 20);
+    rnl_live_config c = plain();
+    rnl_model_info info;
+    rnl_model_get_info(model, &info);
+    for (int speculation = 0; speculation < 2; speculation++) {
+        c.speculation = speculation == 1;
+        world *w = fresh(&c, &s);
+        w->part_cost_us = w->text_cost_us = w->frame_cost_us = 20000;
+        world_run(w);
+        const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, 0)->turn;
+        const int64_t wait_us = t->mark_us[RNL_LIVE_T3] - t->mark_us[RNL_LIVE_T1];
+        assert_true(wait_us >= 512000 && wait_us <= 512000 + 10000 + 20000 + 10000);
+        /* A decision is a part for each layer, and one or two more. */
+        rnl_live_facts facts;
+        rnl_live_get_facts(w->live, &facts);
+        const int64_t decisions = t->text_count + t->frame_count;
+        assert_true(decisions > 20 && facts.part_count >= decisions * info.layer_count);
+        drop(w);
+    }
+    script_free(&s);
+}
+
 static void a_machine_that_is_too_slow_says_so_and_waits(void **state) {
     (void)state;
     const double costs[3][2] = {{60, 60}, {20, 90}, {200, 60}};
@@ -465,6 +491,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_that_is_fast_enough_never_runs_out),
         cmocka_unit_test(a_guess_sounds_when_the_end_is_sure),
+        cmocka_unit_test(ends_are_heard_while_the_model_works),
         cmocka_unit_test(a_machine_that_is_too_slow_says_so_and_waits),
         cmocka_unit_test(a_silent_user_hears_nothing),
         cmocka_unit_test(a_muted_microphone_is_told),

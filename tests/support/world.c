@@ -202,6 +202,10 @@ static void step(world *w) {
         w->working = true;
         move_clock(w, w->now_us + (sound ? w->frame_cost_us : w->text_cost_us));
         w->working = false;
+    } else if (after.part_count > before.part_count && w->part_cost_us > 0) {
+        w->working = true;
+        move_clock(w, w->now_us + w->part_cost_us);
+        w->working = false;
     } else if (status == RNL_AGAIN) {
         move_clock(w, w->tick_us);
     }

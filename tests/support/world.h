@@ -37,7 +37,8 @@ typedef struct world {
     const script *in;
     size_t at; /* of the script */
     int64_t now_us, tick_us;
-    int64_t text_cost_us, frame_cost_us; /* of a piece of work; frame: with sound */
+    int64_t text_cost_us, frame_cost_us; /* of a step that is through; frame: with sound */
+    int64_t part_cost_us;                /* of its parts before */
     int rate;                            /* of microphone and loudspeaker, default 16000, 24000 */
     uint64_t cut_seed; /* 0: 10 ms at a time; else random pieces up to cut_cap, some late */
     size_t cut_cap;
