@@ -99,6 +99,7 @@ static rnl_live_config live_config_of(const options *o, const rnl_model *model) 
     c.push_to_talk = o->push_to_talk;
     c.volume_inside = false;
     if (o->no_turn_network) c.turn_network = false;
+    c.lead_in_trim = !o->no_lead_in_trim;
     if (o->end_ms[0] > 0) {
         c.end_ms_min = o->end_ms[0];
         c.end_ms = o->end_ms[1];
@@ -449,6 +450,11 @@ static const option_row rows[] = {
      .help = "do not ask whether a turn sounds finished; end it after the middle silence",
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(no_turn_network),
+     .changes_result = true},
+    {.name = "no-lead-in-trim",
+     .help = "play the silence that an answer begins with, too",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(no_lead_in_trim),
      .changes_result = true},
     {.name = "end-ms",
      .value = "A:B:C",

@@ -63,7 +63,7 @@ typedef struct options {
     bool free_calls;                                                          /* chat */
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     bool sound;                                                               /* doctor */
-    bool no_turn_network, verbose;                                            /* talk */
+    bool no_turn_network, no_lead_in_trim, verbose;                           /* talk */
     char **arguments;
     int argument_count;
 } options;

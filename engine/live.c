@@ -17,6 +17,7 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
                          .echo_cancel = true,
                          .echo_delay_ms = -1,
                          .volume_inside = true,
+                         .lead_in_trim = true,
                          .guess_ms = 100,
                          .end_ms_min = 350,
                          .end_ms = 500,

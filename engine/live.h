@@ -70,7 +70,9 @@ typedef struct live_reply {
     int64_t pulled;       /* samples taken, at rate_out, */
     int64_t dropped;      /* and of these never played */
     int64_t audible;      /* index of its first audible sample, or -1 */
-    int64_t made;         /* samples made, at 24 kHz */
+    int64_t made;         /* samples made, at 24 kHz, */
+    int64_t trimmed;      /* and of these left out: the silence it begins with */
+    bool lead_over;       /* its first sound is there, or nothing is to be left out */
     int64_t clock_us;     /* when sample 0 would have been played, had nothing been held */
     int64_t consumed_us;  /* played when the sound ran out */
     int text_told;        /* bytes of said that went out as events */
@@ -236,8 +238,8 @@ bool live_output_cut(rnl_live *l);
 void live_output_note_heard(rnl_live *l); /* heard_text, from what was played */
 /* All of the reply has been pulled and played. */
 bool live_output_is_over(const rnl_live *l);
-int64_t live_made_us(const rnl_live *l); /* sound of the reply so far */
-/* Samples of the reply that were played, at 24 kHz, those begun included. */
+int64_t live_made_us(const rnl_live *l); /* sound of the reply so far, to be played */
+/* Samples of the reply that were played, at 24 kHz, those begun and those left out included. */
 size_t live_played(const rnl_live *l);
 
 #endif

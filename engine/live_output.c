@@ -15,6 +15,7 @@
 static const double safety = 1.25;          /* steps vary: measured spread of a step (LATENCY.md) */
 static const double text_us_guess = 20000;  /* before anything was measured */
 static const float audible = 0.0031622777f; /* -50 dBFS */
+enum { LEAD_KEPT = RNL_RATE_OUT / 100 };    /* samples of silence before the first sound */
 
 static int64_t us_of(int64_t samples) {
     return samples * 1000000 / RNL_RATE_OUT;
@@ -30,8 +31,11 @@ static int64_t waiting(const rnl_live *l) {
 }
 
 void live_output_reset(rnl_live *l) {
-    l->reply = (live_reply){
-        .holding = true, .audible = -1, .slack_us = INT64_MAX, .pulled_begin = l->pulled};
+    l->reply = (live_reply){.holding = true,
+                            .lead_over = !l->config.lead_in_trim,
+                            .audible = -1,
+                            .slack_us = INT64_MAX,
+                            .pulled_begin = l->pulled};
     l->play_in = l->play_out = 0;
     gain_init(&l->volume, l->config.rate_out);
     if (l->out != NULL) resampler_begin(l->out, RNL_RATE_OUT, l->config.rate_out);
@@ -41,6 +45,19 @@ void live_output_reset(rnl_live *l) {
 
 bool live_output_has_room(const rnl_live *l) {
     return LIVE_PLAY_CAP - waiting(l) >= 2 * SESSION_FRAME_CAP * codec_frame_size(&l->model->codec);
+}
+
+/* Of the silence that a reply begins with nobody wants more than a breath: samples [from, play_in)
+ * are new. */
+static void trim_lead(rnl_live *l, int64_t from) {
+    live_reply *r = &l->reply;
+    int64_t at = from;
+    if (r->lead_over) return;
+    while (at < l->play_in && !(fabsf(l->play[at % LIVE_PLAY_CAP]) > audible)) at++;
+    r->lead_over = at < l->play_in;
+    if (at - LEAD_KEPT <= l->play_out) return;
+    r->trimmed += at - LEAD_KEPT - l->play_out;
+    l->play_out = at - LEAD_KEPT;
 }
 
 void live_output_collect(rnl_live *l) {
@@ -54,6 +71,7 @@ void live_output_collect(rnl_live *l) {
         live_mark(l, RNL_LIVE_T8);
         l->play_in += (int64_t)got;
         l->reply.made += (int64_t)got;
+        trim_lead(l, l->play_in - (int64_t)got);
     }
     char piece[256]; /* text beyond the cap is dropped: no reply is that long */
     while (rnl_session_pull_text(l->session, piece, sizeof piece, &got) == RNL_OK) {
@@ -149,21 +167,27 @@ static void judge_speed(rnl_live *l) {
     (void)live_tell(l, RNL_LIVE_SLOW);
 }
 
+/* Sound of the reply that is to be played. */
+static int64_t sound_us(const rnl_live *l) {
+    return us_of(l->reply.made - l->reply.trimmed);
+}
+
 static void watch_reserve(rnl_live *l) {
     live_reply *r = &l->reply;
-    const int64_t reserve = us_of(r->made) - (l->now_us - r->clock_us);
+    const int64_t reserve = sound_us(l) - (l->now_us - r->clock_us);
     if (reserve < r->slack_us) r->slack_us = reserve;
     if (reserve >= 0) return;
     r->underruns++;
     r->holding = true;
-    r->consumed_us = us_of(r->made);
+    r->consumed_us = sound_us(l);
     if (l->pace.caution < 8) l->pace.caution *= 2;
 }
 
 /* What is there may begin, or go on. */
 static void release(rnl_live *l) {
     live_reply *r = &l->reply;
-    if (!r->holding || !is_enough(l, (double)(us_of(r->made) - r->consumed_us))) return;
+    if (!r->holding || !(r->lead_over || r->complete)) return;
+    if (!is_enough(l, (double)(sound_us(l) - r->consumed_us))) return;
     r->holding = false;
     r->clock_us = l->now_us - r->consumed_us; /* the first pull says it better */
 }
@@ -298,12 +322,13 @@ static int64_t played(const rnl_live *l) {
 size_t live_played(const rnl_live *l) {
     const int64_t count = played(l);
     if (count <= 0) return 0;
-    /* The sample that is being played has begun, too. */
-    return (size_t)((count * RNL_RATE_OUT + l->config.rate_out - 1) / l->config.rate_out);
+    /* The sample that is being played has begun, too; what was left out went before all of it. */
+    const int64_t sounded = (count * RNL_RATE_OUT + l->config.rate_out - 1) / l->config.rate_out;
+    return (size_t)(l->reply.trimmed + sounded);
 }
 
 int64_t live_made_us(const rnl_live *l) {
-    return us_of(l->reply.made);
+    return sound_us(l);
 }
 
 bool live_output_is_over(const rnl_live *l) {

@@ -138,6 +138,7 @@ static void tell_turn(rnl_live *l, bool barged_in) {
     t->sound_audible = l->reply.audible;
     t->sound_count = l->reply.pulled;
     t->played_count = l->reply.pulled - l->reply.dropped;
+    t->trimmed_count = l->reply.trimmed;
     t->underrun_count = l->reply.underruns;
     t->slack_us = l->reply.slack_us < INT64_MAX ? l->reply.slack_us : live_made_us(l);
     t->text_us_max = l->reply.text_us_max;

@@ -48,6 +48,9 @@ typedef struct rnl_live_config {
     int echo_delay_ms; /* loudspeaker to microphone, [0, 500]; -1 (default): estimated */
     bool volume_inside; /* duck, fade and cut are done to what is pulled; default true. false: the
                          * caller holds a queue and does them as the events say */
+    bool
+        lead_in_trim; /* the silence that a reply begins with, below -50 dBFS, is not played, but for
+                         * 10 ms; it counts as heard; default true */
 
     int guess_ms;            /* silence at which the end is guessed, [32, 1000], default 100; the
                               * clip of a turn ends so long after its last speech */
@@ -197,7 +200,8 @@ typedef struct rnl_live_turn {
     int64_t sound_audible;        /* of its first audible one; -1: none */
     int64_t sound_count;          /* samples of the reply pulled */
     int64_t played_count;         /* of these, played; fewer after an interruption */
-    int text_count, frame_count;  /* of the reply as it stands in the history */
+    int64_t trimmed_count; /* samples at RNL_RATE_OUT that were left out before (lead_in_trim) */
+    int text_count, frame_count; /* of the reply as it stands in the history */
     rnl_finish finish;
     rnl_live_end_rule end_rule; /* what ended the user's turn, */
     double end_probability;     /* and how finished it sounded, [0, 1]; -1: nobody was asked */

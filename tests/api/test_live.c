@@ -29,6 +29,7 @@ static rnl_live_config plain(void) {
     rnl_live_config c = rnl_live_config_default(model);
     c.session.thread_count = 2;
     c.session.context_cap = 1024;
+    c.lead_in_trim = false;
     c.turn_network = false; /* the fixed rule; the other: test_live_turns.c */
     return c;
 }
@@ -75,6 +76,39 @@ static void a_question_gets_its_answer(void **state) {
     show(w);
     assert_string_equal(w->said, "The kitchen light is on.\n");
     drop(w);
+    script_free(&s);
+}
+
+/* Of the silence that minnow begins with 10 ms are played; the rest of the sound is the same. */
+static void the_silence_in_front_is_left_out(void **state) {
+    (void)state;
+    script s = {0};
+    script_silence(&s, 1);
+    script_say(&s, "light");
+    script_silence(&s, 4);
+    script_noise(&s, 0.0005f, 1);
+    rnl_live_config c = plain();
+    for (int i = 0; i < rig_rounds(2); i++) {
+        c.speculation = i == 0;
+        c.lead_in_trim = false;
+        world *whole = fresh(&c, &s);
+        world_run(whole);
+        c.lead_in_trim = true;
+        world *cut = fresh(&c, &s);
+        world_run(cut);
+        const rnl_live_turn *a = &world_find(whole, RNL_LIVE_TURN, 0)->turn;
+        const rnl_live_turn *b = &world_find(cut, RNL_LIVE_TURN, 0)->turn;
+        assert_int_equal(a->trimmed_count, 0);
+        assert_int_equal(a->sound_audible - a->sound_begin, b->trimmed_count + 240);
+        assert_int_equal(b->sound_audible - b->sound_begin, 240);
+        assert_int_equal(a->sound_count, b->sound_count + b->trimmed_count);
+        assert_true(b->trimmed_count > 240);
+        assert_memory_equal(whole->reply + b->trimmed_count, cut->reply,
+                            cut->reply_count * sizeof *cut->reply);
+        assert_string_equal(whole->heard, cut->heard);
+        drop(whole);
+        drop(cut);
+    }
     script_free(&s);
 }
 
@@ -251,11 +285,17 @@ static void assert_history(const world *w, const rnl_live_config *c, const float
         assert_int_equal(rnl_session_begin(session, &c->turn, NULL), RNL_OK);
         rig_result r = rig_run(session);
         if (i == 0) {
-            assert_int_equal(rnl_session_rewind(session, (size_t)t->played_count, NULL), RNL_OK);
+            assert_int_equal(
+                rnl_session_rewind(session, (size_t)(t->played_count + t->trimmed_count), NULL),
+                RNL_OK);
         } else {
-            assert_int_equal(r.sample_count, world_find(w, RNL_LIVE_TURN, 1)->turn.sound_count);
-            assert_memory_equal(r.samples, w->reply + w->reply_count - r.sample_count,
-                                r.sample_count * sizeof *r.samples);
+            const rnl_live_turn *second = &world_find(w, RNL_LIVE_TURN, 1)->turn;
+            const size_t left_out = (size_t)second->trimmed_count;
+            assert_int_equal(left_out > 0, c->lead_in_trim);
+            assert_int_equal(r.sample_count - left_out, second->sound_count);
+            assert_memory_equal(r.samples + left_out,
+                                w->reply + w->reply_count + left_out - r.sample_count,
+                                (r.sample_count - left_out) * sizeof *r.samples);
         }
         rig_free(&r);
     }
@@ -281,6 +321,7 @@ static void an_interruption_leaves_what_was_heard(void **state) {
     for (size_t i = 0; i < (size_t)rig_rounds(3); i++) {
         script s = interruption(later[i]);
         rnl_live_config c = plain();
+        c.lead_in_trim = i != 1;
         clips *kept = calloc(1, sizeof *kept);
         assert_non_null(kept);
         world *w = fresh(&c, &s);
@@ -383,6 +424,7 @@ static void a_false_alarm_restores_the_volume(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_gets_its_answer),
+        cmocka_unit_test(the_silence_in_front_is_left_out),
         cmocka_unit_test(speculation_changes_no_bit),
         cmocka_unit_test(the_loop_adds_nothing_to_the_session),
         cmocka_unit_test(the_same_world_gives_the_same_log),
