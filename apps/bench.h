@@ -67,8 +67,9 @@ void bench_limit_destroy(bench *b);
 /* Finds the hint that reads fastest; needs the session. */
 void bench_limit_choose(bench *b);
 
-/* Repetitions of a row: bench_more() until there are b->repeat of one state, or BENCH_TRIES times as
- * many in all, or Ctrl-C; bench_add() after each. The first bench_more() sees the state before. */
+/* Repetitions of a row: bench_more() until there are b->repeat of one state, or BENCH_TRIES times
+ * as many in all, or Ctrl-C; bench_add() after each. The first bench_more() sees the state
+ * before. */
 void bench_start(bench *b);
 bool bench_more(bench *b);
 void bench_add(bench *b, double value, double limit);

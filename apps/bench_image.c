@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "apps/bench_report.h"
-#include "apps/ending.h"
 #include "core/clock.h"
 
 enum { SIDE = 512, PATCHES = SIDE / VIEWS_PATCH };
@@ -47,10 +46,9 @@ void bench_image(bench *b) {
     random_seed(&r, 1);
     for (int i = 0; i < SIZE; i++) pixels[i] = (uint8_t)(random_u64(&r) >> 56);
     const double op_count = ops_of(b->model);
-    while (b->count < b->repeat && !interrupted()) {
+    while (bench_more(b)) {
         const double peak = bench_peak(b, &b->model->tower.layers[0].up, true);
-        b->limits[b->count] = peak > 0 ? 1e3 * op_count / peak : 0;
-        b->values[b->count++] = 1e3 * seconds_of(b->s, pixels);
+        bench_add(b, 1e3 * seconds_of(b->s, pixels), peak > 0 ? 1e3 * op_count / peak : 0);
     }
     bench_report(b, &(bench_row){.work = "image", .unit = "ms", .tokens = PATCHES * PATCHES / 4});
     free(pixels);

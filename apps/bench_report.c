@@ -32,8 +32,8 @@ static void set_text(json_draft *o, const char *key, const char *text) {
     json_set(o, key, json_new_string(text, strlen(text)));
 }
 
-/* Of the limit, of each repetition: times are best when small, rates when large; either way 1 is the
- * limit. */
+/* Of the limit, of each repetition: times are best when small, rates when large; either way 1 is
+ * the limit. */
 typedef struct share {
     double median, min, max; /* 0: no limit is known */
 } share;

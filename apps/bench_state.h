@@ -18,7 +18,7 @@ typedef enum bench_nearness {
 } bench_nearness;
 extern const char *const bench_nearness_names[BENCH_NEARNESS_COUNT];
 
-/* ns from one thread of the pool to another and back, the fastest of some. 0: there is one thread. */
+/* ns from one thread of the pool to another and back, the fastest of some; 0: there is one. */
 double bench_round_trip(pool *p);
 
 /* Of two round trips; BENCH_CHANGED where they are of two states. */

@@ -143,11 +143,11 @@ void bench_experts(bench *b, int rows) {
     /* Norms make rows of about this size. */
     for (size_t i = 0; i < cells; i++) k->normed[i] = (float)(3.46 * (random_unit(&random) - 0.5));
     memset(b->s->pass->x, 0, cells * sizeof(float));
-    while (more(b)) {
+    while (bench_more(b)) {
         const double limit = bench_experts_limit(b, rows);
         const double begin = clock_seconds();
         run_experts(b, rows);
-        add(b, 1e3 * (clock_seconds() - begin), limit);
+        bench_add(b, 1e3 * (clock_seconds() - begin), limit);
     }
     bench_report(b, &(bench_row){.work = "experts", .unit = "ms", .tokens = rows});
 }

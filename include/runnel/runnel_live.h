@@ -48,9 +48,8 @@ typedef struct rnl_live_config {
     int echo_delay_ms; /* loudspeaker to microphone, [0, 500]; -1 (default): estimated */
     bool volume_inside; /* duck, fade and cut are done to what is pulled; default true. false: the
                          * caller holds a queue and does them as the events say */
-    bool
-        lead_in_trim; /* the silence that a reply begins with, below -50 dBFS, is not played, but for
-                         * 10 ms; it counts as heard; default true */
+    bool lead_in_trim;  /* the silence that a reply begins with, below -50 dBFS, is not played,
+                         * but for 10 ms; it counts as heard; default true */
 
     int guess_ms;            /* silence at which the end is guessed, [32, 1000], default 100; the
                               * clip of a turn ends so long after its last speech */

@@ -111,7 +111,8 @@ python3 - "$work/out" <<'PY' && pass || fail "bench --json: not the objects they
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
 keys = ("work type level threads tokens depth unit median min max n limit share share_min "
-        "share_max state tried round_trip round_trip_after bandwidth bandwidth_after memory").split()
+        "share_max state tried round_trip round_trip_after bandwidth bandwidth_after "
+        "memory").split()
 units = dict(load="ms", bandwidth="GB/s", peak="Gop/s", mel="ms", encoder="ms", prefill="tok/s",
              decode="tok/s", frame="ms", detokenizer="ms")
 for r in rows:
