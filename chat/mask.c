@@ -20,7 +20,6 @@ typedef struct cost_entry {
     bool filled;
     mask_text text;
     int cost;
-    int32_t first;
 } cost_entry;
 
 struct mask {
@@ -33,9 +32,13 @@ struct mask {
     unsigned char *bits; /* a mask that is not kept */
     grammar_state path[VOCABULARY_BYTES_CAP + 1];
     grammar_state end[2];
-    mask_text after; /* scratch of a cost */
     char shortest[GRAMMAR_NEED_MAX];
     int32_t counts[GRAMMAR_NEED_MAX + 1];
+    /* The shortest end of the text whose mask is made, and the fewest tokens from each byte of it
+     * on: most tokens lead to a place within it. */
+    char base[GRAMMAR_NEED_MAX];
+    int32_t base_counts[GRAMMAR_NEED_MAX + 1];
+    size_t base_size; /* 0: none */
 };
 
 rnl_status mask_create(const vocabulary *v, const grammar *g, mask **out) {
@@ -120,9 +123,13 @@ static const cost_entry *cost_of(mask *m, const grammar_state *s, uint32_t *used
     grammar_copy(&c->text.state, s);
     memcpy(c->text.used, used, sizeof c->text.used);
     const size_t size = shortest_end(m, &c->text.state, used);
-    c->first = -1;
-    c->cost = size != SIZE_MAX ? vocabulary_cover(m->v, m->shortest, size, m->counts, &c->first)
-                               : COST_NONE;
+    int32_t first;
+    if (size == SIZE_MAX)
+        c->cost = COST_NONE;
+    else if (size < m->base_size && memcmp(m->base + m->base_size - size, m->shortest, size) == 0)
+        c->cost = m->base_counts[m->base_size - size];
+    else
+        c->cost = vocabulary_cover(m->v, m->shortest, size, m->counts, &first);
     return c;
 }
 
@@ -170,23 +177,29 @@ static uint32_t walk(mask *m, const trie *t, mask_text *text, int left, unsigned
  * a character to be completed, an escape, a letter more of a key. */
 enum { INSIDE_SLACK = 4 };
 
-static const unsigned char *inside_of(const mask *m, unsigned char quote, bool key) {
-    const int kind = !m->g->python ? INSIDE_JSON : quote == '"' ? INSIDE_DOUBLE : INSIDE_SINGLE;
-    return m->v->inside[!key][kind];
+static int inside_kind(const mask *m, unsigned char quote) {
+    return !m->g->python ? INSIDE_JSON : quote == '"' ? INSIDE_DOUBLE : INSIDE_SINGLE;
+}
+
+/* The tokens that go on with the string; left: that may come behind one. NULL: they are to be looked
+ * at one by one. Near the limit a token that breaks off within a character is left out. */
+static const unsigned char *inside_of(mask *m, mask_text *t, unsigned char quote, bool key,
+                                      int left, bool *none) {
+    const int kind = inside_kind(m, quote);
+    const int cost = left == INT32_MAX ? 0 : cost_of(m, &t->state, t->used)->cost;
+    *none = left < cost;
+    if (left - INSIDE_SLACK >= cost) return m->v->inside[!key][kind];
+    return key ? NULL : m->v->whole[kind];
 }
 
 static uint32_t fill(mask *m, mask_text *t, int left, unsigned char *bits) {
-    bool key = false;
-    unsigned char quote = grammar_in_string(m->g, &t->state, &key);
+    bool key = false, none = false;
+    const unsigned char quote = grammar_in_string(m->g, &t->state, &key);
+    const unsigned char *inside = quote != 0 ? inside_of(m, t, quote, key, left, &none) : NULL;
     memset(bits, 0, m->v->mask_size);
-    /* Near the limit all tokens are looked at one by one. */
-    if (quote != 0 && left != INT32_MAX &&
-        left < cost_of(m, &t->state, t->used)->cost + INSIDE_SLACK)
-        quote = 0;
-    if (quote == 0) return walk(m, &m->v->all, t, left, bits);
+    if (inside == NULL) return walk(m, &m->v->all, t, left, bits);
     const uint32_t bound = walk(m, &m->v->quoted[quote == '\''], t, left, bits);
-    const unsigned char *inside = inside_of(m, quote, key);
-    for (size_t i = 0; i < m->v->mask_size; i++) bits[i] |= inside[i];
+    for (size_t i = 0; i < m->v->mask_size && !none; i++) bits[i] |= inside[i];
     const uint32_t own = grammar_need(m->g, &t->state, t->used) + INSIDE_SLACK;
     return own > bound ? own : bound;
 }
@@ -213,6 +226,18 @@ static const mask_entry *entry_of(mask *m, mask_text *t) {
     return e;
 }
 
+/* Keeps the shortest end from here; returns the first token of it, -1: there is none. */
+static int32_t keep_base(mask *m, mask_text *t) {
+    int32_t first = -1;
+    const size_t size = shortest_end(m, &t->state, t->used);
+    m->base_size = 0;
+    if (size == SIZE_MAX) return -1;
+    memcpy(m->base, m->shortest, size);
+    (void)vocabulary_cover(m->v, m->base, size, m->base_counts, &first);
+    m->base_size = size;
+    return first;
+}
+
 static bool is_empty(const unsigned char *bits, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (bits[i] != 0) return false;
@@ -222,10 +247,9 @@ static bool is_empty(const unsigned char *bits, size_t size) {
 const unsigned char *mask_tokens(mask *m, mask_text *t, int left) {
     const mask_entry *e = entry_of(m, t);
     if (left - 1 >= 0 && (uint32_t)(left - 1) >= e->bound) return e->bits;
+    const int32_t first = keep_base(m, t);
     (void)fill(m, t, left - 1, m->bits);
-    if (is_empty(m->bits, m->v->mask_size)) {
-        const cost_entry *c = cost_of(m, &t->state, t->used);
-        if (c->first >= 0) allow(m->bits, c->first);
-    }
+    if (is_empty(m->bits, m->v->mask_size) && first >= 0) allow(m->bits, first);
+    m->base_size = 0;
     return m->bits;
 }

@@ -62,18 +62,23 @@ static void set_bit(unsigned char *bits, int32_t id) {
     bits[id / 8] |= (unsigned char)(1 << (id % 8));
 }
 
-static bool goes_on(const entry *e, bool python, bool escapes, unsigned char quote) {
+/* The state of a string behind the text, or STRING_DEAD. */
+static uint8_t goes_on(const entry *e, bool python, bool escapes, unsigned char quote) {
     uint8_t state = STRING_PLAIN;
     for (size_t i = 0; i < e->size && state != STRING_DEAD; i++)
         state = grammar_string_step(python, escapes, quote, state, (unsigned char)e->bytes[i]);
-    return state != STRING_DEAD;
+    return state;
 }
 
 static void mark_inside(vocabulary *v, const entry *e) {
-    for (int escapes = 0; escapes < 2; escapes++)
-        for (int kind = 0; kind < INSIDE_COUNT; kind++)
-            if (goes_on(e, kind != INSIDE_JSON, escapes != 0, kind == INSIDE_SINGLE ? '\'' : '"'))
-                set_bit(v->inside[escapes][kind], e->id);
+    for (int kind = 0; kind < INSIDE_COUNT; kind++) {
+        const unsigned char quote = kind == INSIDE_SINGLE ? '\'' : '"';
+        for (int escapes = 0; escapes < 2; escapes++) {
+            const uint8_t state = goes_on(e, kind != INSIDE_JSON, escapes != 0, quote);
+            if (state != STRING_DEAD) set_bit(v->inside[escapes][kind], e->id);
+            if (state == STRING_PLAIN && escapes != 0) set_bit(v->whole[kind], e->id);
+        }
+    }
 }
 
 static bool build_quoted(vocabulary *v, const entry *entries, size_t count, entry *picked) {
@@ -112,8 +117,8 @@ rnl_status vocabulary_create(vocabulary_text_fn text, const void *context, int t
     v->token_count = token_count;
     v->mask_size = ((size_t)token_count + 7) / 8;
     bool good = true;
-    for (int i = 0; i < 2 * INSIDE_COUNT; i++) {
-        unsigned char **bits = &v->inside[i % 2][i / 2];
+    for (int i = 0; i < 3 * INSIDE_COUNT; i++) {
+        unsigned char **bits = i % 3 < 2 ? &v->inside[i % 3][i / 3] : &v->whole[i / 3];
         *bits = calloc(v->mask_size + 1, 1);
         good = good && *bits != NULL;
     }
@@ -135,6 +140,7 @@ void vocabulary_destroy(vocabulary **out) {
     free(v->quoted[0].nodes);
     free(v->quoted[1].nodes);
     for (int i = 0; i < 2 * INSIDE_COUNT; i++) free(v->inside[i % 2][i / 2]);
+    for (int i = 0; i < INSIDE_COUNT; i++) free(v->whole[i]);
     free(v);
 }
 

@@ -32,6 +32,7 @@ typedef struct vocabulary {
     trie quoted[2];      /* texts with a " in them, with a ' in them */
     /* Tokens that go on with a string, whatever stands around it: with escapes, and without. */
     unsigned char *inside[2][INSIDE_COUNT];
+    unsigned char *whole[INSIDE_COUNT]; /* with escapes, those that end with a character */
 } vocabulary;
 
 /* The text of a token; false: it has none of its own (special, unused). */

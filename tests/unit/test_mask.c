@@ -65,7 +65,10 @@ static void check_mask(const fixture *f, mask *m, mask_text *t, int left,
         after = *t;
         const bool fits =
             text && mask_advance(m, &after, bytes, size) && mask_cost(m, &after) <= left - 1;
-        if (fits != has_bit(kept, id))
+        /* Near the limit those that break off within a character or an escape may be left out. */
+        const bool breaks =
+            text && ((unsigned char)bytes[size - 1] >= 0x80 || bytes[size - 1] == '\\');
+        if (fits != has_bit(kept, id) && !(fits && breaks))
             fail_msg("token %d (%.*s) with %d left: %d", (int)id, text ? (int)size : 0,
                      text ? bytes : "", left, has_bit(kept, id));
     }
