@@ -57,7 +57,7 @@ printf '3/8' > "$work/manifest/b"
 schema='{"type":"object","properties":{"a":{"anyOf":[{"type":"string"},{"enum":[1,12,null]}]},'
 schema+='"b":{"type":"array","items":{"$ref":"#"},"minItems":1,"maxItems":2}},"required":["b"],'
 schema+='"additionalProperties":{"type":"number"}}'
-length() { printf "\\x%02x\\x%02x" $((${#1} / 256)) $((${#1} % 256)); }
+length() { printf '\\x%02x\\x%02x' $((${#1} / 256)) $((${#1} % 256)); }
 { printf "$(length "$schema")"; printf '%s{"a":"x","b":[{"b":[]}],"c":1.5e3}' "$schema"; } \
     > "$work/schema/a"
 list='[{"name":"f","parameters":'$schema'},"{\"name\":\"g\"}","text"]'
