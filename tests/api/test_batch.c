@@ -265,9 +265,18 @@ static void a_batch_says_what_each_says_alone(void **state) {
     check_schedules(rig_model("tiny"), 50, rig_rounds(6));
 }
 
-static void so_it_is_with_the_plainest_kernels(void **state) {
+/* RUNNEL_BATCH_SCHEDULES: how many (tests/long/batch.sh); else few. */
+static void so_it_is_at_every_level(void **state) {
     (void)state;
-    check_schedules(rig_model_scalar("gguf/tiny-Q4_0.gguf", false), 70, rig_rounds(3));
+    static const char *const levels[] = {"scalar", "avx2", "avx512"};
+    const char *asked = getenv("RUNNEL_BATCH_SCHEDULES");
+    for (int i = 0; i < 3; i++) {
+        rnl_model *model = rig_model_at("gguf/tiny-Q4_0.gguf", levels[i]);
+        if (model == NULL) continue; /* not on this machine */
+        const int count = asked != NULL ? atoi(asked) : rig_rounds(2);
+        check_schedules(model, 70 + 1000 * i, count);
+        if (asked != NULL) print_message("%s: %d schedules\n", levels[i], count);
+    }
 }
 
 /* ---- Trouble ---- */
@@ -419,7 +428,7 @@ static void configs_are_checked_and_memory_is_planned(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_says_what_each_says_alone),
-        cmocka_unit_test(so_it_is_with_the_plainest_kernels),
+        cmocka_unit_test(so_it_is_at_every_level),
         cmocka_unit_test(one_that_fails_fails_alone),
         cmocka_unit_test(items_that_cannot_be_change_nothing),
         cmocka_unit_test(clips_take_turns),

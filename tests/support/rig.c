@@ -40,6 +40,17 @@ rnl_model *rig_model_scalar(const char *path, bool exact) {
     return open_model(path, exact, "scalar");
 }
 
+rnl_model *rig_model_at(const char *path, const char *level) {
+    char full[PATH_CAP];
+    rnl_model *model = NULL;
+    rnl_model_config config = rnl_model_config_default();
+    rnl_error error = {0};
+    config.cpu = level;
+    const rnl_status status = rnl_model_open(full_path(path, full), &config, &model, &error);
+    if (status != RNL_OK && status != RNL_ERR_ARGUMENT) fail_msg("%s", error.text);
+    return model;
+}
+
 rnl_session *rig_session(rnl_model *model, int thread_count) {
     rnl_session_config config = rnl_session_config_default();
     config.context_cap = 512;

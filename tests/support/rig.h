@@ -10,6 +10,8 @@ rnl_model *rig_model(const char *path);      /* exact: what meets the goldens */
 rnl_model *rig_model_fast(const char *path); /* as people open it: packed, KV F16 */
 /* By the plainest kernels, of whose memory TSan sees every access (kernels/CMakeLists.txt). */
 rnl_model *rig_model_scalar(const char *path, bool exact);
+/* At a level of kernels; NULL: this machine has it not. */
+rnl_model *rig_model_at(const char *path, const char *level);
 /* Small: context 512, clips of 12 s, threads as given. */
 rnl_session *rig_session(rnl_model *model, int thread_count);
 

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Many conversations on one model: batch.sh SOURCE BUILD. 200 random schedules at each level of kernels,
+# then a model with every shape of LFM2.5-Audio-1.5B, Q4_0: what one more conversation takes, and as
+# many that speak for RUNNEL_LONG_SPEAKING (600) seconds as 80 % of the formula's number, measured
+# before and after; nobody may run out of sound. Takes 5 GB under RUNNEL_LONG_FOLDER (/tmp) and wants
+# a quiet machine; RUNNEL_SPEAKING_CLOCK=cpu asks a busy one (long_speaking.c).
+set -uo pipefail
+source=$1 build=$2 runnel=$2/runnel
+work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-batch-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+check() { # check NAME CONDITION...
+    local name=$1
+    shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+}
+
+check "200 schedules at each level" env RUNNEL_BATCH_SCHEDULES=200 "$build/tests/test_batch"
+
+if ! python3 "$source/tools/make_random_checkpoint.py" --hf "$work/model" > "$work/log" 2>&1; then
+    cat "$work/log"
+    exit 1
+fi
+check "convert" "$runnel" convert -q "$work/model" -o "$work/q4.gguf" --type q4_0
+rm -rf "$work/model"
+
+# speaking: how many can, as `runnel bench` measures passes, and as the machine's limit would allow
+speaking() {
+    "$runnel" bench -q -m "$work/q4.gguf" -t 2 --work batch --depth 500 --repeat 3 --json > "$1"
+    python3 - "$1" <<'PY'
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+row = next(r for r in rows if r["work"] == "speaking")
+print(int(row["median"]), int(row["limit"]))
+PY
+}
+read -r measured limit < <(speaking "$work/before")
+count=$((limit * 8 / 10))
+[ "$count" -ge 1 ] || count=1
+echo "S is $limit by the machine's limit, $measured by the passes measured; $count speak"
+check "nobody runs out of sound" env RUNNEL_SPEAKING_MODEL="$work/q4.gguf" \
+    RUNNEL_SPEAKING_COUNT="$count" RUNNEL_SPEAKING_SECONDS="${RUNNEL_LONG_SPEAKING:-600}" \
+    "$build/tests/long_speaking"
+echo "S afterwards (measured, limit): $(speaking "$work/after")"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
