@@ -100,6 +100,7 @@ static rnl_live_config live_config_of(const options *o, const rnl_model *model) 
     c.volume_inside = false;
     if (o->no_turn_network) c.turn_network = false;
     c.lead_in_trim = !o->no_lead_in_trim;
+    if (o->history_turns >= 0) c.history_turns = o->history_turns;
     if (o->end_ms[0] > 0) {
         c.end_ms_min = o->end_ms[0];
         c.end_ms = o->end_ms[1];
@@ -463,6 +464,13 @@ static const option_row rows[] = {
      .offset = OPTION_AT(end_ms),
      .min = 100,
      .max = 5000,
+     .changes_result = true},
+    {.name = "history-turns",
+     .value = "N",
+     .help = "turns that the model sees, 0: all that fit (default: as the model says, else 0)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(history_turns),
+     .max = 100000,
      .changes_result = true},
     {.name = "max-turn",
      .value = "X",

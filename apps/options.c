@@ -199,6 +199,7 @@ static options nothing_given(void) {
                      .repeat_penalty = -1,
                      .interleave = {-1, -1},
                      .end_ms = {-1, -1, -1},
+                     .history_turns = -1,
                      .repeat = -1,
                      .count = -1,
                      .temperature = -1,

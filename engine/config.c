@@ -156,8 +156,12 @@ static bool is_piece(double min, double max) {
     return min >= 0.0 && min <= max && max >= 1.0 && max <= 30.0;
 }
 
+static const char *const history_key = "runnel.default.history_turns";
+
 void config_read_defaults(model_config *c, const gguf *g) {
     double piece_min, piece_max;
+    int64_t turns;
+    if (gguf_int(g, history_key, 0, CONFIG_HISTORY_MAX, &turns)) c->history_turns = (int)turns;
     if (gguf_float(g, "runnel.asr.piece_min", &piece_min) &&
         gguf_float(g, "runnel.asr.piece_max", &piece_max) && is_piece(piece_min, piece_max)) {
         c->asr_piece_min = piece_min;
@@ -184,6 +188,7 @@ void config_write_defaults(const model_config *c, gguf_writer *w) {
         gguf_put_f32(w, "runnel.asr.piece_min", (float)c->asr_piece_min);
         gguf_put_f32(w, "runnel.asr.piece_max", (float)c->asr_piece_max);
     }
+    if (c->history_turns > 0) gguf_put_u32(w, history_key, (uint32_t)c->history_turns);
     for (int i = 0; i < RNL_MODE_COUNT; i++) {
         const mode_config *m = &c->modes[i];
         rnl_sampling text = m->text;
@@ -251,6 +256,13 @@ static bool set_text_setting(rnl_sampling *s, const char *field, const char *val
 bool config_set_default(model_config *c, const char *key, const char *value) {
     const char *pieces = "runnel.asr.";
     if (strncmp(key, pieces, strlen(pieces)) == 0) return set_piece(c, key + strlen(pieces), value);
+    double turns;
+    if (strcmp(key, history_key) == 0) {
+        if (strchr(value, '.') != NULL || !parse_number(value, 0, CONFIG_HISTORY_MAX, &turns))
+            return false;
+        c->history_turns = (int)turns;
+        return true;
+    }
     const char *prefix = "runnel.default.";
     if (strncmp(key, prefix, strlen(prefix)) != 0) return false;
     key += strlen(prefix);

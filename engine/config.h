@@ -10,7 +10,11 @@
 #include "stack/stack.h"
 #include "vision/views.h"
 
-enum { CONFIG_NAME_CAP = 128, CONFIG_PROMPT_CAP = 512 };
+enum {
+    CONFIG_NAME_CAP = 128,
+    CONFIG_PROMPT_CAP = 512,
+    CONFIG_HISTORY_MAX = 100000 /* turns */
+};
 
 /* Defaults of one task (rnl_mode). */
 typedef struct mode_config {
@@ -30,6 +34,7 @@ typedef struct model_config {
     bool tied;                           /* a Hugging Face checkpoint that says that the text
                                           * embedding is the head, whatever else lies there */
     int text_run, audio_run;             /* interleave counts */
+    int history_turns;                   /* of a conversation that the model bears; 0: all */
     double asr_piece_min, asr_piece_max; /* s: what a piece of a long recording should reach, and
                                           * must not exceed (runnel_transcript.h) */
 
@@ -64,7 +69,8 @@ void config_defaults(model_config *c);
  * same name with hyphens or as a title with spaces. */
 bool config_says_japanese(const char *name, size_t size);
 
-/* Reads and writes runnel.default.<mode>.* and runnel.asr.* (a bundle's task defaults). */
+/* Reads and writes runnel.default.<mode>.*, runnel.default.history_turns and runnel.asr.* (a
+ * bundle's task defaults). */
 void config_read_defaults(model_config *c, const gguf *g);
 void config_write_defaults(const model_config *c, gguf_writer *w);
 /* Sets one default by its key ("runnel.default.interleaved.audio_temperature",

@@ -18,6 +18,7 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
                          .echo_delay_ms = -1,
                          .volume_inside = true,
                          .lead_in_trim = true,
+                         .history_turns = model->source.config.history_turns,
                          .guess_ms = 100,
                          .end_ms_min = 350,
                          .end_ms = 500,
@@ -50,6 +51,7 @@ static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_er
         {"end_ms", c->end_ms, c->guess_ms, 5000},
         {"end_ms_max", c->end_ms_max, c->end_ms, 5000},
         {"turn_seconds_max", c->turn_seconds_max, 2, 600},
+        {"history_turns", c->history_turns, 0, CONFIG_HISTORY_MAX},
     };
     const rnl_status status = range_check(ranges, sizeof ranges / sizeof *ranges, error);
     if (status != RNL_OK) return status;

@@ -99,6 +99,12 @@ static void commit_reply(rnl_live *l) {
 
 /* ---- The end of a reply ---- */
 
+/* What the model is not to see of the conversation any more. */
+static void forget(rnl_live *l) {
+    if (l->config.history_turns > 0)
+        session_keep_exchanges(l->session, l->config.history_turns - 1);
+}
+
 /* Old turns go now, while nobody waits, and many at once: what stays has to be read again. */
 static void make_room(rnl_live *l) {
     const int cap = l->config.session.context_cap;
@@ -156,6 +162,7 @@ static void end_reply(rnl_live *l) {
     tell_turn(l, false);
     l->phase = LIVE_LISTEN;
     (void)live_tell(l, RNL_LIVE_LISTENING);
+    forget(l);
     make_room(l);
 }
 
@@ -184,7 +191,10 @@ static rnl_status finish_cut(rnl_live *l, rnl_error *error) {
         l->reply.begun = false;
     } else {
         status = rnl_session_rewind(l->session, played, error);
-        if (status == RNL_OK) tell_turn(l, true);
+        if (status == RNL_OK) {
+            tell_turn(l, true);
+            forget(l);
+        }
     }
     if (status != RNL_OK) return status;
     live_output_reset(l);

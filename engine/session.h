@@ -228,6 +228,9 @@ void session_accept(const session_draft *d);
 /* One more position at the end of the history, of this token (-1: none); asserts room. Its
  * embedding is to be written. */
 float *session_append(rnl_session *s, int32_t id);
+/* Forgets all exchanges but the last `count`; no reply is running, no clip open. What stays is read
+ * again by the steps that follow. */
+void session_keep_exchanges(rnl_session *s, int count);
 /* Appends the closing of the reply's turn; there is always room (SESSION_CLOSE_CAP). */
 void session_close_reply(rnl_session *s);
 

@@ -183,6 +183,14 @@ void session_accept(const session_draft *d) {
     append_ids(s, s->pass->ids, d->count);
 }
 
+void session_keep_exchanges(rnl_session *s, int count) {
+    const session_live *live = s->live;
+    assert(!live->generating && !s->clip_open && !s->encoding);
+    if (live->exchange_count <= count) return;
+    cut_out(s, s->exchanges[0],
+            count > 0 ? s->exchanges[live->exchange_count - count] : live->position_count);
+}
+
 void session_close_reply(rnl_session *s) {
     session_live *live = s->live;
     session_draft d = session_draft_begin(s, NULL);

@@ -51,6 +51,10 @@ typedef struct rnl_live_config {
     bool lead_in_trim;  /* the silence that a reply begins with, below -50 dBFS, is not played,
                          * but for 10 ms; it counts as heard; default true */
 
+    int history_turns; /* turns that the model sees, the one under way included: those before are
+                        * forgotten as soon as a reply is over; [0, 100000], 0: all that fit;
+                        * default: the model's (runnel.default.history_turns), else 0 */
+
     int guess_ms;            /* silence at which the end is guessed, [32, 1000], default 100; the
                               * clip of a turn ends so long after its last speech */
     int end_ms;              /* silence that ends a turn, [guess_ms, 5000], default 500 */

@@ -181,6 +181,79 @@ static void ends_depend_on_the_sound_alone(void **state) {
     script_free(&s);
 }
 
+/* The same question three times, answered in ten positions each: how many the conversation has
+ * after each. */
+static void count_positions(int history_turns, int counts[3]) {
+    script s = {0};
+    script_silence(&s, 1);
+    for (int i = 0; i < 3; i++) {
+        script_say(&s, "who");
+        script_silence(&s, 3);
+    }
+    script_noise(&s, 0.0005f, 2);
+    rnl_live_config c = plain();
+    c.turn_network = false;
+    c.history_turns = history_turns;
+    c.turn.step_max = 10;
+    world w = {0};
+    world_open(&w, model, &c, &s);
+    for (int n = 0; n < 3; n++) {
+        rnl_live_facts facts;
+        while (world_count(&w, RNL_LIVE_TURN) <= n) world_run_until(&w, w.now_us + 10000);
+        rnl_live_get_facts(w.live, &facts);
+        counts[n] = facts.position_count;
+    }
+    world_close(&w);
+    script_free(&s);
+}
+
+/* As many turns stay as were asked for; a clip may be a position longer or shorter. */
+static void older_turns_are_forgotten(void **state) {
+    (void)state;
+    int all[3], one[3], two[3];
+    count_positions(0, all);
+    count_positions(1, one);
+    count_positions(2, two);
+    const int turn = all[1] - all[0];
+    assert_true(turn > 20);
+    assert_in_range(all[2] - all[1], turn - 2, turn + 2);
+    assert_in_range(all[0] - one[0], turn - 2, turn + 2); /* nothing but the system prompt */
+    assert_true(one[0] > 0 && one[1] == one[0] && one[2] == one[0]);
+    assert_in_range(two[0], one[0] + turn - 2, one[0] + turn + 2);
+    assert_true(two[1] >= two[0] - 2 && two[1] <= two[0] + 2);
+    assert_true(two[2] >= two[0] - 2 && two[2] <= two[0] + 2);
+}
+
+/* A turn of a loop that keeps none before it is answered as the first of a fresh loop. */
+static void a_turn_without_history_is_a_first_turn(void **state) {
+    (void)state;
+    script both = {0}, alone = {0};
+    script_silence(&both, 2.048);
+    script_say(&both, "light");
+    script_silence(&both, 5);
+    script_silence(&both, (double)(16384 - both.count % 512) / 16000); /* on the grid of blocks */
+    script_say(&both, "sum");
+    script_silence(&both, 4);
+    script_silence(&alone, 2.048);
+    script_say(&alone, "sum");
+    script_silence(&alone, 4);
+    rnl_live_config c = plain();
+    c.turn_network = c.echo_cancel = false;
+    c.turn.text.temperature = c.turn.audio.temperature = 0;
+    c.history_turns = 1;
+    world *x = run(&c, &both, 0, 0), *y = run(&c, &alone, 0, 0);
+    const rnl_live_turn *second = turn_of(x, 1), *first = turn_of(y, 0);
+    assert_int_equal(second->clip_end - second->clip_begin, first->clip_end - first->clip_begin);
+    assert_int_equal(second->sound_count, first->sound_count);
+    assert_memory_equal(x->reply + x->reply_count - second->sound_count, y->reply,
+                        (size_t)first->sound_count * sizeof *y->reply);
+    assert_non_null(strstr(x->said, y->said));
+    drop(x);
+    drop(y);
+    script_free(&both);
+    script_free(&alone);
+}
+
 static void says(rnl_live_config *c, const char *want) {
     rnl_live *live = NULL;
     rnl_error error = {0};
@@ -198,6 +271,9 @@ static void bad_settings_are_named(void **state) {
     c.end_ms_min = 163;
     if (turn_network_is_built()) says(&c, "end_ms_min is 163, outside 164 to 500");
     c = plain();
+    c.history_turns = -1;
+    says(&c, "history_turns is -1, outside 0 to 100000");
+    c = plain();
     c.end_ms = 300;
     if (turn_network_is_built()) says(&c, "end_ms_min is 350, outside 164 to 300");
 }
@@ -207,6 +283,8 @@ int main(void) {
         cmocka_unit_test(the_wait_follows_the_answer),
         cmocka_unit_test(without_it_the_rule_is_fixed),
         cmocka_unit_test(ends_depend_on_the_sound_alone),
+        cmocka_unit_test(older_turns_are_forgotten),
+        cmocka_unit_test(a_turn_without_history_is_a_first_turn),
         cmocka_unit_test(bad_settings_are_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

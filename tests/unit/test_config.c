@@ -108,6 +108,10 @@ static void single_defaults_are_set_by_key(void **state) {
     assert_true(c->modes[RNL_MODE_TEXT].text.repeat_penalty == 1.05f);
     assert_true(config_set_default(c, "runnel.default.transcribe.step_max", "7"));
     assert_int_equal(c->modes[RNL_MODE_TRANSCRIBE].step_max, 7);
+    assert_int_equal(c->history_turns, 0);
+    assert_true(config_set_default(c, "runnel.default.history_turns", "100000"));
+    assert_int_equal(c->history_turns, 100000);
+    assert_true(config_set_default(c, "runnel.default.history_turns", "0"));
     char longest[CONFIG_PROMPT_CAP + 1];
     memset(longest, 'x', sizeof longest - 1);
     longest[CONFIG_PROMPT_CAP] = '\0';
@@ -126,6 +130,10 @@ static void single_defaults_are_set_by_key(void **state) {
                                   {"runnel.default.text.text_repeat_penalty", "0"},
                                   {"runnel.default.text.text_temperature", "nan"},
                                   {"runnel.default.text.text_temperature", "0x1"},
+                                  {"runnel.default.history_turns", "100001"},
+                                  {"runnel.default.history_turns", "1.5"},
+                                  {"runnel.default.history_turns", "-1"},
+                                  {"runnel.default.history_turns", ""},
                                   {"runnel.default.song.step_max", "7"},
                                   {"runnel.default.text", "7"},
                                   {"runnel.default.textstep_max", "7"},
@@ -170,12 +178,14 @@ static void written_defaults_read_back(void **state) {
     assert_true(config_set_default(&a, "runnel.default.interleaved.step_max", "9"));
     assert_true(config_set_default(&a, "runnel.default.text.text_min_p", "0.25"));
     assert_true(config_set_default(&a, "runnel.default.text.text_repeat_penalty", "1.5"));
+    assert_true(config_set_default(&a, "runnel.default.history_turns", "3"));
     gguf_writer *w = NULL;
     assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
     config_write_defaults(&a, w);
     gguf *g = finish(w);
     model_config b = *fresh(CODEC_LFM, 12, "x");
     config_read_defaults(&b, g);
+    assert_int_equal(b.history_turns, 3);
     for (int m = 0; m < RNL_MODE_COUNT; m++) {
         assert_int_equal(a.modes[m].has_prompt, b.modes[m].has_prompt);
         assert_string_equal(a.modes[m].prompt, b.modes[m].prompt);
@@ -191,6 +201,7 @@ static void wild_defaults_are_left_out(void **state) {
     (void)state;
     gguf_writer *w = NULL;
     assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
+    gguf_put_u32(w, "runnel.default.history_turns", 100001);
     gguf_put_f32(w, "runnel.default.text.text_temperature", -1.0f);
     gguf_put_u32(w, "runnel.default.text.text_top_k", 0);
     gguf_put_u32(w, "runnel.default.text.step_max", UINT32_MAX);
