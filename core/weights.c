@@ -281,7 +281,7 @@ static bool matrix_shape(const tensor *t, int64_t *rows, int64_t *cols) {
 /* count 0: one matrix. */
 static void wrong_shape(loader *l, const tensor *t, int64_t count, int64_t row_count,
                         int64_t col_count) {
-    char shape[96], stack[32] = "", rows[32] = "any", cols[32] = "any", what[256];
+    char shape[96], stack[32] = "", rows[32] = "any", cols[32] = "any", what[320];
     shape_text(t, shape, sizeof shape);
     if (count > 0) (void)snprintf(stack, sizeof stack, "%lld x ", (long long)count);
     if (row_count > 0) (void)snprintf(rows, sizeof rows, "%lld", (long long)row_count);
