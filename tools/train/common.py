@@ -113,15 +113,24 @@ def tokenizer(path):
 
 
 class Clips:
-    """Random access to the int16 store that synth.py writes."""
+    """Random access to the int16 stores NAME.i16 that synth.py writes, one behind the other. A
+    store may still grow: what is there now is what is seen."""
 
-    def __init__(self, root, name):
-        self.x = np.memmap(os.path.join(root, name + ".i16"), dtype="<i2", mode="r")
-        self.meta = [json.loads(l) for l in open(os.path.join(root, name + ".jsonl"))]
+    def __init__(self, root, *names):
+        self.x, self.meta = [], []
+        for name in names:
+            base = os.path.join(root, name)
+            if not os.path.exists(base + ".jsonl"):
+                continue
+            whole = open(base + ".jsonl", "rb").read()
+            lines = whole[: whole.rfind(b"\n") + 1].splitlines()
+            self.meta += [dict(json.loads(l), store=len(self.x)) for l in lines]
+            self.x.append(np.memmap(base + ".i16", dtype="<i2", mode="r"))
 
     def __len__(self):
         return len(self.meta)
 
     def wave(self, i):
         m = self.meta[i]
-        return np.asarray(self.x[m["at"] : m["at"] + m["n"]], np.float32) / 32768
+        x = self.x[m["store"]][m["at"] : m["at"] + m["n"]]
+        return np.asarray(x, np.float32) / 32768

@@ -5,6 +5,7 @@ What is spoken is in lower-case words, numbers included; a reply is written as a
 """
 
 import random
+import re
 
 ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
@@ -61,10 +62,12 @@ UNITS = ("minute", "second", "hour")
 
 
 def cap(s):
+    """As a person writes it: names, the word I, and what begins a sentence in capitals."""
     s = s[0].upper() + s[1:]
     for w in DAYS + CITIES + "anna peter laura david maria john susan robert".split():
         s = (" " + s).replace(" " + w, " " + w.capitalize())[1:]
-    return s
+    s = re.sub(r"(?<=[.?!] )[a-z]", lambda m: m[0].upper(), s)
+    return re.sub(r"\bi\b", "I", s)
 
 
 def plural(n, unit):

@@ -45,16 +45,16 @@ def answers(T, data, items, folder):
     out = []
     for name, i in items:
         m = data.users.meta[i]
-        x = (data.users.x[m["at"] : m["at"] + m["n"]]).astype(np.int16)
-        write_wav(f"{folder}/{name}.wav", x / 32767.0, 16000)
-        x = x.astype(np.float32) / 32768
+        x = data.users.wave(i)
+        write_wav(f"{folder}/{name}.wav", x * (32768 / 32767), 16000)
         a, _, at = M.reply(T, data, "asr", n=60, wave=x)
         r, f, rt = M.reply(T, data, "chat", n=300, wave=x)
+        said = spoken(m["user"]) if m["user"] else ""
         out.append(
             dict(
                 clip=f"{name}.wav",
                 voice=m["voice"],
-                spoken=spoken(m["user"]),
+                spoken=said,
                 right_answer=m["reply"],
                 asr_text=a,
                 asr_tokens=at,
@@ -99,7 +99,7 @@ def main():
     rng = random.Random(11)
     held = [i for i in data.held if not data.users.meta[i]["voice"].startswith("en-029")]
     rng.shuffle(held)
-    by = {data.users.meta[i]["user"]: i for i in data.train}
+    by = {m["user"]: i for i, m in enumerate(data.users.meta) if m["part"] == "train"}
     os.makedirs(a.dir + "/clips", exist_ok=True)
     items = [("held-%02d" % k, i) for k, i in enumerate(held[:30])] + [
         ("known-%02d" % k, by[u]) for k, u in enumerate(FIXED) if u in by
