@@ -65,6 +65,7 @@ def assign(x, c):
 
 
 def main(a):
+    torch.manual_seed(0)
     clips = Clips(a.corpus, "reply")
     mel = mel_matrix()
     fs = [features(torch.from_numpy(clips.wave(i)), mel) for i in range(len(clips))]

@@ -1,45 +1,89 @@
-"""Training sequences from the corpus: lists of (kind, value, supervised), one entry a position."""
+"""Training sequences from the corpus: lists of (kind, value, supervised), one entry a position.
+
+    clips, codes -> augment -> log-mel; conversation -> positions; conversations -> batch
+
+A batch holds about as many positions as it may (--positions), of conversations of like length.
+"""
 
 import json
 import os
 import random
-import time
 
 import numpy as np
 import torch
 import torch.multiprocessing
 
 import corpus
+import strangers
 from common import AUDIO_START, EOA, SYS, Clips, spoken, tokenizer
 from model import AIN, AOUT, TEXT, mel_maker
+
+FACTS = ("add", "sub", "mul", "next", "before")
+HIDDEN = ("what is it", "i ask you something", "and now")
+# (what is asked for, typed?): share. Only "all" has conversations of several turns.
+TASKS = {
+    "speak": {("tts", True): 4, ("chat", True): 5, ("text", True): 1},
+    "answer": {("text", True): 5, ("text", False): 4, ("asr", False): 0.5, ("chat", True): 0.5},
+    "all": {
+        ("chat", False): 5,
+        ("chat", True): 1.5,
+        ("asr", False): 2,
+        ("tts", True): 0.8,
+        ("text", True): 1.5,
+        ("text", False): 1,
+    },
+}
+
+
+def room(x, rng):
+    """A decaying tail of noise behind every sample."""
+    n = int(16000 * rng.uniform(0.05, 0.4))
+    h = np.random.randn(n) * np.exp(-np.arange(n) / (n / 5)) * rng.uniform(0.05, 0.35)
+    h[0] = 1
+    size = 1 << (len(x) + n).bit_length()
+    return np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(h, size), size)[: len(x)]
+
+
+def band(x, rng):
+    """A telephone, a cheap loudspeaker: nothing below low and above high, gently."""
+    low, high = rng.uniform(50, 350), rng.uniform(2800, 7500)
+    f = np.fft.rfftfreq(len(x), 1 / 16000)
+    return np.fft.irfft(np.fft.rfft(x) / (1 + (low / (f + 1)) ** 4) / (1 + (f / high) ** 8), len(x))
+
+
+def loudness(x):
+    return np.sqrt((x**2).mean() + 1e-12)
 
 
 class Data:
     """The spoken corpus with its codes, and how one example is made from it."""
 
-    multi = False
-
     def __init__(self, root, out):
-        self.users, self.replies = Clips(root, "user"), Clips(root, "reply")
+        self.users = Clips(root, "user", "reject", "natural")
         z = np.load(os.path.join(out, "reply_codes.npz"))
         self.codes, self.at = z["codes"].astype(np.int64), z["at"]
-        self.of = {m["text"]: i for i, m in enumerate(self.replies.meta)}
+        self.of = {m["text"]: i for i, m in enumerate(Clips(root, "reply").meta)}
+        self.spoken_replies = list(self.of)
         self.enc, self.tok = tokenizer(out)
         self.word_is, self.word_comes = self.enc(" is")[-1], self.enc(" comes")[-1]
-        self.train = [i for i, m in enumerate(self.users.meta) if m["part"] == "train"]
         self.held = [i for i, m in enumerate(self.users.meta) if m["part"] == "held"]
-        self.held_text = {self.users.meta[i]["user"] for i in self.held}
-        by = {}
-        for i in self.train:
-            by.setdefault(self.users.meta[i]["intent"], []).append(i)
-        self.by = by
+        self.by = {}
+        for i, m in enumerate(self.users.meta):
+            if m["part"] == "train" and m["reply"] in self.of:
+                kind = "sorry " + m["kind"] if m["intent"] == "sorry" else m["intent"]
+                self.by.setdefault(kind, []).append(i)
+        self.weights = {k: len(v) ** 0.6 for k, v in self.by.items()}
+        sorry = [k for k in self.weights if k.startswith("sorry")]
+        domain = sum(v for k, v in self.weights.items() if k not in sorry)
+        for k, share in (("sorry english", 0.13), ("sorry foreign", 0.05), ("sorry noise", 0.03)):
+            self.weights[k] = share * domain if k in sorry else 0
+        self.weights = {k: v for k, v in self.weights.items() if v}
         # Facts are taught in writing, all of them: held-out ones are held out in sound only.
-        self.facts = [
-            dict(user=u, reply=r)
-            for k, u, r in corpus.pairs()
-            if k in ("add", "sub", "mul", "next", "before")
-        ]
-        self.weights = {k: len(v) ** 0.6 for k, v in by.items()}
+        pairs = corpus.pairs()
+        self.facts = [dict(user=u, reply=r) for k, u, r in pairs if k in FACTS]
+        known = {u for _, u, _ in pairs}
+        no = strangers.REFUSALS["english"]
+        self.strange = [dict(user=s, reply=no) for s in strangers.sentences(known, 3000, seed=41)]
         self.mel = mel_maker(json.load(open(os.path.join(out, "config.json"))))
 
     def pick(self, rng):
@@ -51,46 +95,38 @@ class Data:
         return self.codes[self.at[i] : self.at[i + 1]]
 
     def augment(self, x, rng):
-        if rng.random() < 0.7:  # speed and pitch together
-            r = rng.uniform(0.86, 1.16)
+        if rng.random() < 0.6:  # speed and pitch together
+            r = rng.uniform(0.84, 1.18)
             n = int(len(x) / r)
-            x = np.interp(np.arange(n) * r, np.arange(len(x)), x).astype(np.float32)
-        if rng.random() < 0.3:  # a small room
-            n = int(16000 * rng.uniform(0.05, 0.25))
-            h = (
-                np.random.randn(n).astype(np.float32)
-                * np.exp(-np.arange(n) / (n / 5))
-                * rng.uniform(0.05, 0.3)
-            )
-            h[0] = 1
-            N = 1 << (len(x) + n).bit_length()
-            x = np.fft.irfft(np.fft.rfft(x, N) * np.fft.rfft(h, N), N)[: len(x)].astype(np.float32)
+            x = np.interp(np.arange(n) * r, np.arange(len(x)), x)
+        x = np.pad(x, (int(rng.uniform(0, 0.4) * 16000), int(rng.uniform(0, 0.6) * 16000)))
+        if rng.random() < 0.35:
+            x = room(x, rng)
+        if rng.random() < 0.25:
+            x = band(x, rng)
         if rng.random() < 0.3:  # a microphone's tilt
-            a = rng.uniform(-0.5, 0.5)
-            x = np.append(x[:1], x[1:] + a * x[:-1]).astype(np.float32)
-        a, b = int(rng.uniform(0, 0.4) * 16000), int(rng.uniform(0, 0.5) * 16000)
-        x = np.pad(x, (a, b))
+            x = np.append(x[:1], x[1:] + rng.uniform(-0.5, 0.5) * x[:-1])
         x = x / max(1e-3, np.abs(x).max()) * 10 ** rng.uniform(-1.3, -0.05)
-        if rng.random() < 0.85:  # noise, white to brown
-            w = np.random.randn(len(x)).astype(np.float32)
-            if rng.random() < 0.6:
-                w = np.convolve(w, np.ones(rng.randint(2, 12)), "same")
-            snr = rng.uniform(8, 45)
-            w *= np.sqrt((x**2).mean() / ((w**2).mean() + 1e-9)) * 10 ** (-snr / 20)
-            x = x + w
+        if rng.random() < 0.8:  # noise, white to brown, or people far away
+            w = np.random.randn(len(x))
+            if rng.random() < 0.5:
+                w = np.convolve(w, np.ones(rng.randint(2, 24)), "same")
+            if rng.random() < 0.2:
+                w = sum(np.resize(self.users.wave(self.pick(rng)), len(x)) for _ in range(3))
+            x = x + w * (loudness(x) / loudness(w) * 10 ** (-rng.uniform(6, 45) / 20))
+        if rng.random() < 0.05:
+            x = np.clip(x, -0.4 * np.abs(x).max(), 0.4 * np.abs(x).max())
         return x.astype(np.float32)
 
     def hear(self, x, rng=None):
         t = torch.from_numpy(np.ascontiguousarray(x))[None]
-        m, _ = self.mel(t, torch.tensor([t.shape[1]]))
-        m = m[0]
-        if rng is not None and rng.random() < 0.7:  # SpecAugment
+        m = self.mel(t, torch.tensor([t.shape[1]]))[0][0]
+        if rng is not None and rng.random() < 0.6:  # SpecAugment
             m = m.clone()
             for _ in range(2):
                 f = rng.randint(0, 20)
                 f0 = rng.randint(0, 128 - f)
                 m[f0 : f0 + f] = 0
-            for _ in range(2):
                 w = rng.randint(0, max(1, min(20, m.shape[1] // 8)))
                 s = rng.randint(0, m.shape[1] - w)
                 m[:, s : s + w] = 0
@@ -98,85 +134,96 @@ class Data:
 
     def head(self, task):
         e = self.enc
-        return [
-            (TEXT, t, 0)
-            for t in e("<|startoftext|>")
-            + e("<|im_start|>system\n")
-            + e(SYS[task])
-            + e("<|im_end|>\n")
-        ]
+        ids = e("<|startoftext|>") + e("<|im_start|>system\n") + e(SYS[task]) + e("<|im_end|>\n")
+        return [(TEXT, t, 0) for t in ids]
 
-    def turn(self, task, i, rng, typed=False, aug=True):
-        e, m, echo = self.enc, self.users.meta[i], False
-        # A fact; half the time its question is hidden, so that the answer is found from the echo
-        # of the question in the reply.
-        if typed and rng.random() < 0.6:
-            m, echo = rng.choice(self.facts), rng.random() < 0.5
-        s = [(TEXT, t, 0) for t in e("<|im_start|>user\n")]
-        mel = None
+    def typed_question(self, rng):
+        """(what is written, who asked, whether the question is hidden). A hidden question is a
+        fact whose answer must be computed from the echo of the question in the reply."""
+        p = rng.random()
+        if p < 0.15:
+            m = rng.choice(self.strange)
+        elif p < 0.6:
+            m = rng.choice(self.facts)
+            if rng.random() < 0.5:
+                return rng.choice(HIDDEN + (rng.choice(self.facts)["user"],)), m, True
+        else:
+            m = self.users.meta[self.pick(rng)]
+            if not m["user"]:
+                m = rng.choice(self.strange)
+        return m["user"] if rng.random() < 0.4 else spoken(m["user"]), m, False
+
+    def heard_question(self, rng):
+        """(log-mel, who asked, whether the question is hidden); hidden ones are other people's."""
+        i = self.pick(rng)
+        m = asked = self.users.meta[i]
+        hidden = m["intent"] in FACTS and rng.random() < 0.2
+        if hidden:
+            asked = rng.choice(self.facts)
+        return self.hear(self.augment(self.users.wave(i), rng), rng), m, asked, hidden
+
+    def answer(self, task, m):
+        """The positions of the reply, all of them supervised."""
+        e = self.enc
+        if task == "asr":
+            return [(TEXT, t, 1) for t in e(m["reply"] if "kind" in m else spoken(m["user"]))]
+        if task == "text":
+            return [(TEXT, t, 1) for t in e(m["reply"])]
+        sound = [(AOUT, f, 1) for f in self.frames(m["reply"])] + [(AOUT, np.full(8, EOA), 1)]
         if task == "tts":
-            text = rng.choice(list(self.of)) if rng.random() < 0.5 else m["reply"]
-            if text not in self.of:
-                text = m["reply"]
-            if text in self.held_text:
-                text = m["reply"]
-            shown = text if text != text.lower() else spoken(text)
+            return [(TEXT, AUDIO_START, 1)] + sound
+        text = [(TEXT, t, 1) for t in e(m["reply"] + "<|text_end|>")]
+        s = []
+        while text or sound:
+            s += text[:6] + sound[:12]
+            text, sound = text[6:], sound[12:]
+        return s
+
+    def turn(self, task, rng, typed):
+        """(positions, log-mel or None, tokens heard or None)"""
+        e = self.enc
+        s, mel, words, hidden = [(TEXT, t, 0) for t in e("<|im_start|>user\n")], None, None, False
+        if task == "tts":
+            m = dict(reply=rng.choice(self.spoken_replies))
+            shown = m["reply"].lower() if rng.random() < 0.2 else m["reply"]
             s += [(TEXT, t, 0) for t in e(shown)]
         elif typed:
-            u = m["user"] if rng.random() < 0.4 else spoken(m["user"])
-            if echo:
-                u = (
-                    rng.choice(self.facts)["user"]
-                    if rng.random() < 0.5
-                    else rng.choice(("what is it", "i ask you something", "and now"))
-                )
-            s += [(TEXT, t, 0) for t in e(u)]
+            shown, m, hidden = self.typed_question(rng)
+            s += [(TEXT, t, 0) for t in e(shown)]
         else:
-            x = self.users.wave(i)
-            mel = self.hear(self.augment(x, rng), rng) if aug else self.hear(x)
+            mel, who, m, hidden = self.heard_question(rng)
+            hidden = hidden and task != "asr"
+            m = m if hidden else who
+            words = e(spoken(who["user"])) if who["user"] else None
             s += [(AIN, 0, 0)] * (-(-mel.shape[1] // 8))
         s += [(TEXT, t, 0) for t in e("<|im_end|>\n") + e("<|im_start|>assistant\n")]
-        if task == "asr":
-            s += [(TEXT, t, 1) for t in e(spoken(m["user"]))]
-        elif task == "text":
-            s += [(TEXT, t, 1) for t in e(m["reply"])]
-        elif task == "tts":
-            s += (
-                [(TEXT, AUDIO_START, 1)]
-                + [(AOUT, f, 1) for f in self.frames(text)]
-                + [(AOUT, np.full(8, EOA), 1)]
-            )
-        else:
-            T = [(TEXT, t, 1) for t in e(m["reply"] + "<|text_end|>")]
-            A = [(AOUT, f, 1) for f in self.frames(m["reply"])] + [(AOUT, np.full(8, EOA), 1)]
-            while T or A:
-                s += T[:6] + A[:12]
-                T, A = T[6:], A[12:]
-        if echo:  # nothing can be known before the echo ends
+        reply = self.answer(task, m)
+        if hidden:  # nothing can be known before the echo ends
             k = max(
                 n
-                for n, (kind, v, _) in enumerate(s)
+                for n, (kind, v, _) in enumerate(reply)
                 if kind == TEXT and v in (self.word_is, self.word_comes)
             )
-            s = [
-                (kind, v, sup if kind == AOUT else int(sup and n > k))
-                for n, (kind, v, sup) in enumerate(s)
-            ]
+            reply = [(kind, v, int(kind == AOUT or n > k)) for n, (kind, v, _) in enumerate(reply)]
         end = e("<|im_end|>\n")
-        s += [(TEXT, end[0], 1)] + [(TEXT, t, 0) for t in end[1:]]
-        return s, mel
+        s += reply + [(TEXT, end[0], 1)] + [(TEXT, t, 0) for t in end[1:]]
+        return s, mel, words
 
-    def example(self, rng, tasks):
-        task, typed = rng.choices([t[0] for t in tasks], [t[1] for t in tasks])[0]
+    def example(self, rng, stage, multi):
+        """A conversation: (positions, log-mels, tokens heard)."""
+        tasks = TASKS[stage]
+        task, typed = rng.choices(list(tasks), list(tasks.values()))[0]
+        turns = 1
+        if task in ("chat", "text") and multi and rng.random() < 0.4:
+            turns = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 10, 12))
         s, mels, words = self.head(task), [], []
-        turns = rng.choices([1, 2, 3], [0.7, 0.2, 0.1])[0] if task == "chat" and self.multi else 1
         for _ in range(turns):
-            i = self.pick(rng)
-            a, mel = self.turn(task, i, rng, typed)
+            by_hand = typed if turns == 1 else rng.random() < 0.3
+            a, mel, w = self.turn(task, rng, by_hand)
             s += a
             if mel is not None:
                 mels.append(mel)
-                words.append(self.enc(spoken(self.users.meta[i]["user"])))
+                words.append(w)
         return s, mels, words
 
 
@@ -203,64 +250,54 @@ def collate(items):
     )
 
 
-def loader(data, a, stage_ref):
-    """A queue of batches, filled by a process of its own: in a thread the interpreter's lock would
-    halve the speed. stage_ref says what to make: the stage, plus 10 for conversations of several
-    turns, negative to end."""
+def ctc_batch(data, rng, count):
+    """Clips with what is said in them, no conversation."""
+    mels, words = [], []
+    while len(mels) < count:
+        i = data.pick(rng)
+        m = data.users.meta[i]
+        if m["user"]:
+            mels.append(data.hear(data.augment(data.users.wave(i), rng), rng))
+            words.append(data.enc(spoken(m["user"])))
+    return dict(mels=mels, words=words)
+
+
+def batches(data, rng, stage, multi, positions):
+    """Three batches' worth of conversations, sorted by length and cut where a batch is full."""
+    pool, total = [], 0
+    while total < 3 * positions:
+        pool.append(data.example(rng, stage, multi))
+        total += len(pool[-1][0])
+    pool.sort(key=lambda x: len(x[0]))
+    parts = [[]]
+    for x in pool:
+        if parts[-1] and len(x[0]) * (len(parts[-1]) + 1) > positions:
+            parts.append([])
+        parts[-1].append(x)
+    rng.shuffle(parts)
+    return [collate(p) for p in parts]
+
+
+def loader(data, positions, order, seed):
+    """A queue of (stage, batch), filled by a process of its own: in a thread the interpreter's lock
+    would halve the speed. order is shared: the index of the stage, plus 10 for conversations of
+    several turns, negative to end."""
     mp = torch.multiprocessing
     mp.set_sharing_strategy("file_system")
     ctx = mp.get_context("fork")
     q = ctx.Queue(6)
 
-    def work(seed):
+    def work():
         rng = random.Random(seed)
-        np.random.seed(seed)
+        np.random.seed(seed % 2**32)
         torch.set_num_threads(1)
-        while True:
-            code = stage_ref.value
-            if code < 0:
-                return
-            st, data.multi = ("ctc", "speak", "answer", "all")[code % 10], code >= 10
-            if st == "ctc":
-                it = []
-                for _ in range(a.batch):
-                    i = data.pick(rng)
-                    it.append(
-                        (
-                            [],
-                            [data.hear(data.augment(data.users.wave(i), rng), rng)],
-                            [data.enc(spoken(data.users.meta[i]["user"]))],
-                        )
-                    )
-                b = dict(mels=[x[1][0] for x in it], words=[x[2][0] for x in it])
-            else:
-                tasks = {
-                    "answer": [
-                        (("text", True), 5),
-                        (("text", False), 4),
-                        (("asr", False), 0.5),
-                        (("chat", True), 0.5),
-                    ],
-                    "speak": [(("tts", False), 4), (("chat", True), 5), (("text", True), 1)],
-                    "all": [
-                        (("chat", False), 5),
-                        (("asr", False), 2),
-                        (("tts", False), 0.8),
-                        (("chat", True), 1.2),
-                        (("text", True), 2),
-                        (("text", False), 1),
-                    ],
-                }[st]
-                pool = sorted(
-                    (data.example(rng, tasks) for _ in range(3 * a.batch)), key=lambda x: len(x[0])
-                )  # like lengths together: less padding
-                parts = [pool[k : k + a.batch] for k in range(0, len(pool), a.batch)]
-                rng.shuffle(parts)
-                for p in parts:
-                    q.put((st, collate(p)))
+        while order.value >= 0:
+            stage = ("ctc", "speak", "answer", "all")[order.value % 10]
+            if stage == "ctc":
+                q.put((stage, ctc_batch(data, rng, max(1, positions // 60))))
                 continue
-            q.put((st, b))
+            for b in batches(data, rng, stage, order.value >= 10, positions):
+                q.put((stage, b))
 
-    for s in range(1):
-        ctx.Process(target=work, args=(int(time.time()) + s,), daemon=True).start()
+    ctx.Process(target=work, daemon=True).start()
     return q

@@ -1,9 +1,10 @@
 """Step 3b, the detokenizer: codes -> spectrum -> sound, in Liquid's LFM2.5 layout.
 
-    detokenizer.py CORPUS OUT --minutes 20   -> OUT/detok.pt, a few re-synthesised clips
+    detokenizer.py CORPUS OUT --steps 4000 [--base DIR]     -> OUT/detok.pt, a few clips
 
-Goes on from OUT/detok.pt when that exists, unless --fresh. LFM2 blocks (256 wide, 6 of them), a
-window of 30 frames, spectral losses at five resolutions; no discriminator, hence a slight buzz.
+Goes on from OUT/detok.pt when that exists. LFM2 blocks (256 wide, 6 of them), a window of 30
+frames. It learns by spectral losses at five resolutions; from --critics on also from critics that
+tell its sound from the true one: of the waveform folded by periods, and of spectra.
 """
 
 import argparse
@@ -14,17 +15,20 @@ import time
 import librosa
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from codes import HOP, N_FFT, SUB
 from common import FRAME, Clips
 
+LENGTH = 14  # frames of an example
+KINDS = ["conv", "conv", "sliding_attention", "conv", "sliding_attention", "conv"]
+
 
 def detok_config(dim=256):
-    kinds = ["conv", "conv", "sliding_attention", "conv", "sliding_attention", "conv"]
-    d = dict(
+    return dict(
         hidden_size=dim,
-        num_hidden_layers=len(kinds),
+        num_hidden_layers=len(KINDS),
         num_attention_heads=dim // 32,
         num_key_value_heads=dim // 64,
         intermediate_size=3 * dim,
@@ -36,9 +40,8 @@ def detok_config(dim=256):
         sliding_window=30,
         vocab_size=16,
         max_position_embeddings=128000,
-        layer_types=kinds,
+        layer_types=KINDS,
     )
-    return d
 
 
 class Detokenizer(nn.Module):
@@ -66,8 +69,7 @@ class Detokenizer(nn.Module):
         d = i - i[:, None]
         mask = ((d <= 0) & (d > -self.window))[None, None]
         x = self.lfm(inputs_embeds=x, attention_mask=mask, use_cache=False).last_hidden_state
-        x = self.lin(x).float()
-        la, ph = x.mT.chunk(2, 1)
+        la, ph = self.lin(x).mT.chunk(2, 1)
         return self.istft(torch.polar(la.clamp(max=6).exp(), ph))
 
 
@@ -100,74 +102,179 @@ class SpectralLoss(nn.Module):
         return loss / len(self.res)
 
 
+class PeriodCritic(nn.Module):
+    """Sees the samples as rows of one period: [B, T] -> [B, 1, T / period, period]."""
+
+    def __init__(self, period, width=16):
+        super().__init__()
+        self.period = period
+        c = [1, width, 2 * width, 4 * width, 4 * width]
+        self.layers = nn.ModuleList(
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)))
+            for a, b in zip(c, c[1:])
+        )
+        self.last = nn.Conv2d(c[-1], 1, (3, 1), padding=(1, 0))
+
+    def forward(self, x):
+        x = x[:, : x.shape[1] // self.period * self.period]
+        return walk(self, x.reshape(len(x), 1, -1, self.period))
+
+
+class SpectrumCritic(nn.Module):
+    """Sees log magnitudes at one resolution: [B, T] -> [B, 1, frames, bins]."""
+
+    def __init__(self, size, width=16):
+        super().__init__()
+        self.size = size
+        c = [1, width, width, width]
+        self.layers = nn.ModuleList(
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(a, b, (3, 9), (1, 2), (1, 4)))
+            for a, b in zip(c, c[1:])
+        )
+        self.last = nn.Conv2d(c[-1], 1, 3, padding=1)
+
+    def forward(self, x):
+        w = torch.hann_window(self.size)
+        s = torch.stft(x, self.size, self.size // 4, window=w, return_complex=True).abs()
+        return walk(self, s.clamp(min=1e-4).log().mT[:, None])
+
+
+def walk(critic, x):
+    """(what is said of each place, what each layer saw)"""
+    seen = []
+    for l in critic.layers:
+        x = F.leaky_relu(l(x), 0.1)
+        seen.append(x)
+    return critic.last(x), seen
+
+
+class Critics(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.all = nn.ModuleList(
+            [PeriodCritic(p) for p in (2, 3, 5, 7, 11)]
+            + [SpectrumCritic(n) for n in (512, 1024, 2048)]
+        )
+
+    def judge(self, true, made):
+        """How badly the two are told apart."""
+        loss = 0
+        for c in self.all:
+            t, m = c(true)[0], c(made.detach())[0]
+            loss = loss + F.relu(1 - t).mean() + F.relu(1 + m).mean()
+        return loss / len(self.all)
+
+    def pull(self, true, made):
+        """What the detokenizer gains by: being taken for true, and looking alike inside."""
+        fool, alike = 0, 0
+        for c in self.all:
+            with torch.no_grad():
+                seen = c(true)[1]
+            m, felt = c(made)
+            fool = fool - m.mean()
+            alike = alike + sum((a - b).abs().mean() / a.abs().mean() for a, b in zip(seen, felt))
+        return fool / len(self.all) + alike / len(self.all)
+
+
+def adopt(m, folder):
+    """What an earlier edition's detokenizer learnt, except what its codes mean."""
+    from safetensors.torch import load_file
+
+    old = load_file(os.path.join(folder, "audio_detokenizer", "model.safetensors"))
+    mine = m.state_dict()
+    for k, v in old.items():
+        if not k.startswith("emb."):
+            mine[k].copy_(v)
+
+
+def examples(clips, codes, at, rng, count, start):
+    """(codes [count, 8, LENGTH], samples): from the beginnings of clips, or from anywhere."""
+    ok = np.nonzero(np.diff(at) >= LENGTH)[0]
+    ks, ws = [], []
+    for i in rng.choice(ok, count):
+        s = 0 if start else rng.integers(0, at[i + 1] - at[i] - LENGTH + 1)
+        ks.append(codes[at[i] + s : at[i] + s + LENGTH].T)
+        w = clips.wave(i)[s * FRAME : (s + LENGTH) * FRAME]
+        ws.append(np.pad(w, (0, LENGTH * FRAME - len(w))))
+    return torch.from_numpy(np.stack(ks)), torch.from_numpy(np.stack(ws))
+
+
 def main(a):
-    torch.manual_seed(1)
-    rng = np.random.default_rng(1)
-    torch.set_num_threads(a.threads)
     clips = Clips(a.corpus, "reply")
     z = np.load(os.path.join(a.out, "reply_codes.npz"))
     codes, at = z["codes"].astype(np.int64), z["at"]
-    conf = detok_config()
+    path = os.path.join(a.out, "detok.pt")
+    torch.manual_seed(1)
+    conf, crit, critics = detok_config(), SpectralLoss(), Critics()
     m = Detokenizer(conf)
     nn.init.normal_(m.emb.emb.weight, std=1.0)
-    ck = os.path.join(a.out, "detok.pt")
-    if os.path.exists(ck) and not a.fresh:
-        m.load_state_dict(torch.load(ck)["model"])
-        print("resumed")
-    print(sum(p.numel() for p in m.parameters()) / 1e6, "M params")
-    L, B = 14, a.batch
-    ok = [i for i in range(len(clips)) if at[i + 1] - at[i] >= L]
     opt = torch.optim.AdamW(m.parameters(), lr=a.lr, betas=(0.8, 0.99), weight_decay=0.01)
-    crit = SpectralLoss()
-    t0, step, ema = time.time(), 0, None
-    while True:
-        el = (time.time() - t0) / 60
-        if el > a.minutes:
-            break
+    against = torch.optim.AdamW(critics.parameters(), lr=a.lr / 2, betas=(0.8, 0.99))
+    step = 0
+    if os.path.exists(path):
+        kept = torch.load(path)
+        m.load_state_dict(kept["model"])
+        critics.load_state_dict(kept["critics"])
+        opt.load_state_dict(kept["opt"])
+        against.load_state_dict(kept["against"])
+        step = kept["step"]
+    elif a.base:
+        adopt(m, a.base)
+
+    def keep():
+        parts = dict(critics=critics.state_dict(), opt=opt.state_dict(), step=step)
+        parts |= dict(model=m.state_dict(), conf=conf, against=against.state_dict())
+        torch.save(parts, path + ".tmp")
+        os.replace(path + ".tmp", path)
+
+    rng = np.random.default_rng(step + 1)
+    t0, saved, shown = time.time(), time.time(), {}
+    while step < min(a.steps, a.until or a.steps):
+        lr = a.lr * min(1, (step + 1) / 200)
+        lr *= 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / a.steps))
         for g in opt.param_groups:
-            g["lr"] = (
-                a.lr
-                * min(1, (step + 1) / 200)
-                * (0.5 * (1 + math.cos(math.pi * min(1, el / a.minutes))) * 0.95 + 0.05)
-            )
+            g["lr"] = lr
         start = step % 3 == 0  # every third batch: the true beginnings of clips
-        ks, ws = [], []
-        for i in rng.choice(ok, B):
-            s = 0 if start else rng.integers(0, at[i + 1] - at[i] - L + 1)
-            ks.append(codes[at[i] + s : at[i] + s + L].T)
-            w = clips.wave(i)[s * FRAME : (s + L) * FRAME]
-            ws.append(np.pad(w, (0, L * FRAME - len(w))))
-        k, w = torch.from_numpy(np.stack(ks)), torch.from_numpy(np.stack(ws))
-        with torch.autocast("cpu", torch.bfloat16):
-            y = m(k)
+        k, w = examples(clips, codes, at, rng, a.batch, start)
         c = 0 if start else 2 * FRAME  # frames that lack their past are not judged
-        loss = crit(y.float()[:, c:], w[:, c:])
+        y, w = m(k)[:, c:], w[:, c:]
+        out = {"spectral": crit(y, w)}
+        loss = out["spectral"]
+        if step >= a.critics:
+            out["told apart"] = critics.judge(w, y)
+            against.zero_grad()
+            out["told apart"].backward()
+            against.step()
+            if step >= a.critics + 100:
+                out["pull"] = critics.pull(w, y)
+                loss = loss + 0.1 * out["pull"]
         opt.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(m.parameters(), 1.0)
         opt.step()
-        ema = loss.item() if ema is None else 0.98 * ema + 0.02 * loss.item()
         step += 1
+        for n, v in out.items():
+            shown[n] = 0.98 * shown.get(n, v.item()) + 0.02 * v.item()
         if step % 50 == 0:
-            print(f"{el:.1f} min step {step} loss {ema:.4f}", flush=True)
-        if step % 500 == 0:
-            torch.save({"model": m.state_dict(), "conf": conf}, ck)
-    torch.save({"model": m.state_dict(), "conf": conf}, ck)
+            figures = " ".join(f"{n} {v:.4f}" for n, v in shown.items())
+            print(f"{(time.time() - t0) / 60:.1f} min step {step} {figures}", flush=True)
+        if time.time() - saved > 300:
+            keep()
+            saved = time.time()
+    keep()
     sample(m, clips, codes, at, a.out)
 
 
+@torch.no_grad()
 def sample(m, clips, codes, at, out):
     from scipy.io import wavfile
 
     m.eval()
-    with torch.no_grad():
-        for i in (5, 500, 1500, 2500):
-            if i >= len(clips):
-                continue
-            y = m(torch.from_numpy(codes[at[i] : at[i + 1]].T[None]))[0].float().numpy()
-            wavfile.write(
-                f"{out}/detok_{i}.wav", 24000, (np.clip(y, -1, 1) * 32767).astype(np.int16)
-            )
+    for i in (5, 500, 1500, 2500):
+        if i < len(at) - 1:
+            y = m(torch.from_numpy(codes[at[i] : at[i + 1]].T[None]))[0].numpy()
+            y = (np.clip(y, -1, 1) * 32767).astype(np.int16)
+            wavfile.write(f"{out}/detok_{i}.wav", 24000, y)
             open(f"{out}/detok_{i}.txt", "w").write(clips.meta[i]["text"])
 
 
@@ -175,11 +282,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("corpus")
     parser.add_argument("out")
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--base", help="the folder of an earlier edition to begin from")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--until", type=int, help="stop at this step for now")
+    parser.add_argument("--critics", type=int, default=2000, help="the step at which they begin")
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--fresh", action="store_true", help="begin anew")
     arguments = parser.parse_args()
     os.makedirs(arguments.out, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
     main(arguments)

@@ -1,9 +1,11 @@
 """Step 4 and 5, the model itself: spoken or typed command in, spoken answer out.
 
-minnow.py init   CORPUS OUT                  tokenizer, configuration, sizes
-minnow.py train  CORPUS OUT --minutes 60     stages by share of the time (see README.md)
+minnow.py init   CORPUS OUT [--base DIR]     tokenizer, configuration, first weights
+minnow.py train  CORPUS OUT --steps 20000    goes on where it was stopped (see README.md)
 minnow.py eval   CORPUS OUT                  sentences kept out of training, greedy
 minnow.py export CORPUS OUT DIR              the Hugging Face folder, BF16
+
+What is evaluated and exported is the mean of the weights of about the last 1,000 steps.
 """
 
 import argparse
@@ -21,126 +23,166 @@ from safetensors.torch import save_file
 from torch import nn
 
 import corpus
+import strangers
 from codes import N_FFT
 from common import N_SPECIAL, SYS, make_tokenizer, spoken
 from data import Data, loader
 from model import AIN, TEXT, Trainer, config, quicken
 
+STAGES = ("ctc", "speak", "answer", "all")
+
+
+def text_corpus():
+    pairs = corpus.pairs()
+    strange = strangers.sentences({u for _, u, _ in pairs}, 3000, seed=41)
+    return (
+        [spoken(u) for _, u, _ in pairs]
+        + [r for *_, r in pairs]
+        + [u for _, u, _ in pairs]
+        + strange
+        + [spoken(s) for s in strange]
+        + list(strangers.REFUSALS.values()) * 300
+        + list(SYS.values())
+        + ["system\nuser\nassistant\n"] * 50
+    )
+
 
 def cmd_init(a):
     os.makedirs(a.out, exist_ok=True)
-    ps = corpus.pairs()
-    t = make_tokenizer(
-        [spoken(u) for _, u, _ in ps]
-        + [r for *_, r in ps]
-        + [u for _, u, _ in ps]
-        + [v for v in SYS.values()]
-        + ["system\nuser\nassistant\n"] * 50,
-        a.out,
-    )
+    t = make_tokenizer(text_corpus(), a.out)
     conf = config(t.get_vocab_size())
     json.dump(conf, open(os.path.join(a.out, "config.json"), "w"), indent=1)
     torch.manual_seed(0)
     T = Trainer(conf)
-    n = {
-        k: sum(p.numel() for p in getattr(T.m, k).parameters()) / 1e6
-        for k in (
-            "conformer",
-            "audio_adapter",
-            "lfm",
-            "audio_embedding",
-            "depthformer",
-            "depth_linear",
-            "depth_embeddings",
-        )
-    }
-    print(
-        "vocab",
-        t.get_vocab_size(),
-        "M params",
-        {k: round(v, 2) for k, v in n.items()},
-        round(sum(n.values()), 2),
-    )
-    for s in (
-        "What is twenty seven plus twelve?",
-        "Okay, I told my sister that you are five minutes late.",
-    ):
+    nn.init.normal_(T.m.audio_embedding.embedding.weight, std=0.02)
+    nn.init.normal_(T.m.lfm.embed_tokens.weight, std=0.05)
+    if a.base:
+        adopt(T, t, a.base)
+    torch.save({"model": T.state_dict(), "step": 0}, os.path.join(a.out, "minnow.pt"))
+    parts = {k: sum(p.numel() for p in v.parameters()) / 1e6 for k, v in T.m.named_children()}
+    parts = {k: round(v, 2) for k, v in parts.items()}
+    print("vocab", t.get_vocab_size(), "M params", parts, round(sum(parts.values()), 2))
+    for s in ("What is twenty seven plus twelve?", strangers.REFUSALS["english"]):
         print([t.decode([i]) for i in t.encode(s, add_special_tokens=False).ids])
+
+
+def adopt(T, tokenizer, folder):
+    """Takes what an earlier edition learnt. The codes mean other sounds now, so what speaks them
+    begins anew; a new token begins as the mean of the tokens it was written with before."""
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    old = load_file(os.path.join(folder, "model.safetensors"))
+    new = T.m.state_dict()
+    fresh = ("audio_embedding.", "depth_embeddings.", "depth_linear.", "lfm.embed_tokens.")
+    for k, v in old.items():
+        if not k.startswith(fresh):
+            new[k].copy_(v)
+    was = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    rows = old["lfm.embed_tokens.weight"].float()
+    table = T.m.lfm.embed_tokens.weight.data
+    for i in range(tokenizer.get_vocab_size()):
+        text = tokenizer.decode([i], skip_special_tokens=False)
+        ids = was.encode(text, add_special_tokens=False).ids
+        if i < N_SPECIAL:
+            ids = [i]
+        if ids:
+            table[i] = rows[ids].mean(0)
+
+
+def threads_now(most):
+    """As many as are free: with another program on the core, threads wait for the slowest."""
+    return most if os.getloadavg()[0] < most + 1.5 else 1
+
+
+def save(path, **what):
+    torch.save(what, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+def rate(a, step, begin):
+    """The learning rate: it rises for 100 steps of a stage, stays, and falls at the end."""
+    done = step / a.steps
+    fall = max(0, (done - a.flat) / (1 - a.flat))
+    return (
+        a.lr
+        * min(1, (step - begin + 1) / 100)
+        * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * fall)))
+    )
 
 
 def cmd_train(a):
     conf = json.load(open(os.path.join(a.out, "config.json")))
-    data = Data(a.corpus, a.out)
-    shares = (a.ctc, a.speak, a.answer)
-    stage = multiprocessing.Value("i", next((k for k, v in enumerate(shares) if v > 0), 3))
-    q = loader(data, a, stage)
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(int(time.time()))
+    path = os.path.join(a.out, "minnow.pt")
     T = Trainer(conf)
-    ck = os.path.join(a.out, "minnow.pt")
-    if os.path.exists(ck) and not a.fresh:
-        T.load_state_dict(torch.load(ck)["model"])
-        print("resumed")
-    else:
-        torch.manual_seed(0)
-        nn.init.normal_(T.m.audio_embedding.embedding.weight, std=0.02)
-        nn.init.normal_(T.m.lfm.embed_tokens.weight, std=0.05)
+    kept = torch.load(path)
+    T.load_state_dict(kept["model"])
     quicken(T.m)
     T.hearing = not a.deaf
     if a.deaf:
         T.m.conformer.eval()
-    opt = torch.optim.AdamW(T.parameters(), lr=a.lr, betas=(0.9, 0.98), weight_decay=a.decay)
-    if os.path.exists(ck) and not a.fresh and "opt" in torch.load(ck):
-        opt.load_state_dict(torch.load(ck)["opt"])
-    names = ("ctc", "speak", "answer", "all")
-    t0, step, e, last = time.time(), 0, {}, None
-    while True:
-        f = (time.time() - t0) / 60 / a.minutes
-        if f >= 1:
-            break
-        now = next((k for k in range(3) if f < sum(shares[: k + 1])), 3)
-        stage.value = now + (10 if f > a.multi else 0)
-        st, b = q.get()
-        if st != names[now]:
+    opt = torch.optim.AdamW(
+        T.parameters(), lr=a.lr, betas=(0.9, 0.98), weight_decay=a.decay, fused=True
+    )
+    if "opt" in kept:
+        opt.load_state_dict(kept["opt"])
+    mean = kept.get("mean") or {k: v.clone() for k, v in T.m.state_dict().items()}
+    step = kept["step"]
+    del kept
+
+    def stage_at(step):
+        f = step / a.steps
+        now = next((k for k in range(3) if f < sum((a.ctc, a.speak, a.answer)[: k + 1])), 3)
+        return now, now + (10 if f > a.multi else 0)
+
+    order = multiprocessing.Value("i", stage_at(step)[1])
+    q = loader(Data(a.corpus, a.out), a.positions, order, int(time.time()))
+    last, begin, shown, t0, saved = None, step, {}, time.time(), time.time()
+    end = min(a.steps, a.until or a.steps)
+    while step < end:
+        now, order.value = stage_at(step)
+        stage, b = q.get()
+        if stage != STAGES[now]:
             continue
-        if st != last:
-            step0, last = step, st
-        warm = min(1, (step - step0 + 1) / 60)
-        lr = (
-            a.lr
-            * warm
-            * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * max(0, (f - a.flat) / (1 - a.flat)))))
-        )
+        if stage != last:
+            begin, last = step, stage
         for g in opt.param_groups:
-            g["lr"] = lr
+            g["lr"] = rate(a, step, begin)
+        # A new head would only spoil an encoder that hears already.
+        T.ctc_alone = a.ctc == 0 and step < 500
+        if stage == "ctc":
+            enc, n = T.encode(b["mels"])
+            out = {"ctc": T.ctc_loss(enc, n, b["words"])}
+            loss = out["ctc"]
+        else:
+            out = T(b, a.share)
+            loss = a.weight * out["text"] + out.get("audio", 0)
+            if T.hearing:
+                loss = loss + 0.3 * out.get("ctc", 0)
         opt.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
-            if st == "ctc":
-                enc, n = T.encode(b["mels"])
-                c = T.ctc_loss(enc, n, b["words"])
-                loss, rec = c, {"ctc": c}
-            else:
-                tl, al, c, ta, ac = T(b, a.share)
-                loss = 2 * tl + al + (0.3 * c if b["mels"] and T.hearing else 0)
-                rec = {"text": tl, "audio": al, "acc": ta, "a0": ac[0], "a7": ac[7]}
-                if b["mels"]:
-                    rec["ctc"] = c
         loss.backward()
         nn.utils.clip_grad_norm_(T.parameters(), 1.0)
         opt.step()
         step += 1
-        for k, v in rec.items():
-            e[k] = float(v) if k not in e else 0.95 * e[k] + 0.05 * float(v)
+        keep = min(0.999, step / (step + 10))
+        for k, v in T.m.state_dict().items():
+            if v.is_floating_point():
+                mean[k].lerp_(v, 1 - keep)
+            else:
+                mean[k].copy_(v)
+        for k, v in ((k, v.detach()) for k, v in out.items()):
+            shown[k] = 0.95 * shown.get(k, float(v)) + 0.05 * float(v)
         if step % 25 == 0:
+            torch.set_num_threads(threads_now(a.threads))
             print(
-                f"{f * a.minutes:.1f} {st} {step} lr {lr:.1e} "
-                + " ".join(f"{k} {v:.3f}" for k, v in e.items()),
+                f"{(time.time() - t0) / 60:.1f} min {stage} {step} lr {rate(a, step, begin):.1e} "
+                + " ".join(f"{k} {v:.3f}" for k, v in shown.items()),
                 flush=True,
             )
-        if step % 300 == 0:
-            torch.save({"model": T.state_dict(), "conf": conf, "opt": opt.state_dict()}, ck)
-    stage.value = -1
-    torch.save({"model": T.state_dict(), "conf": conf, "opt": opt.state_dict()}, ck)
+        if time.time() - saved > 300 or step == end:
+            save(path, model=T.state_dict(), mean=mean, opt=opt.state_dict(), step=step)
+            saved = time.time()
+    order.value = -1
 
 
 @torch.no_grad()
@@ -188,7 +230,10 @@ def reply(T, data, task, i=None, typed=None, n=200, wave=None):
 def load(a):
     conf = json.load(open(os.path.join(a.out, "config.json")))
     T = Trainer(conf)
-    T.load_state_dict(torch.load(os.path.join(a.out, "minnow.pt"))["model"])
+    kept = torch.load(os.path.join(a.out, "minnow.pt"))
+    T.load_state_dict(kept["model"])
+    if "mean" in kept:
+        T.m.load_state_dict(kept["mean"])
     T.eval()
     return T, Data(a.corpus, a.out)
 
@@ -260,18 +305,20 @@ def main():
     add("out")
     add("dir", nargs="?", help="export: where the folder goes")
     add("--threads", type=int, default=2)
-    add("--minutes", type=float, default=60)
-    add("--lr", type=float, default=1e-3)
-    add("--batch", type=int, default=32)
+    add("--base", help="init: the folder of an earlier edition to begin from")
+    add("--steps", type=int, default=20000, help="train: steps in all, those done before included")
+    add("--until", type=int, help="train: stop at this step for now")
+    add("--positions", type=int, default=2400, help="train: positions of a batch")
+    add("--lr", type=float, default=7e-4)
     add("--decay", type=float, default=0.02)
+    add("--weight", type=float, default=3, help="train: how much text weighs against sound")
     add("--share", type=float, default=0.5, help="share of the audio frames that are learnt from")
-    add("--fresh", action="store_true", help="begin anew")
-    add("--ctc", type=float, default=0.15, help="share of the time for the encoder by CTC")
+    add("--ctc", type=float, default=0.15, help="share of the steps for the encoder by CTC")
     add("--speak", type=float, default=0.15, help="share for speaking from typed text")
     add("--answer", type=float, default=0.1, help="share for answering in text")
+    add("--multi", type=float, default=0.4, help="share before conversations of several turns")
+    add("--flat", type=float, default=0.6, help="share before the learning rate falls")
     add("--deaf", action="store_true", help="leave the encoder as it is")
-    add("--multi", type=float, default=0.7, help="share before conversations of several turns")
-    add("--flat", type=float, default=0.5, help="share before the learning rate falls")
     add("--n", type=int, default=60, help="eval: number of sentences")
     add("--show", action="store_true", help="eval: print each one")
     arguments = parser.parse_args()

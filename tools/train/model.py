@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import CODEBOOKS, EOA
+from common import CODEBOOKS, CODES, EOA, USED
 
 TEXT, AIN, AOUT = 1, 2, 3  # liquid-audio's numbers
 
@@ -122,30 +122,27 @@ def build(conf):
 
 
 def quicken(m):
-    """The same arithmetic, faster on a CPU: subsampling in float32 with channels last, depthwise
-    convolutions as sums of shifted inputs, 1x1 convolutions as matrix products."""
+    """The same arithmetic, faster on a CPU: subsampling with channels last, depthwise convolutions
+    as sums of shifted inputs, 1x1 convolutions as matrix products."""
     pe = m.conformer.pre_encode
     c0, c2, c3, c5, c6 = (pe.conv[i] for i in (0, 2, 3, 5, 6))
     for c in (c0, c2, c3, c5, c6):
         c.to(memory_format=torch.channels_last)
 
     def pre(self, x, lengths):
-        with torch.autocast("cpu", enabled=False):
+        def cut(y, n):
+            return y * (torch.arange(y.shape[2])[None] < n[:, None])[:, None, :, None]
 
-            def cut(y, n):
-                return y * (torch.arange(y.shape[2])[None] < n[:, None])[:, None, :, None]
-
-            n = lengths
-            x = cut(x.float()[:, None], n).to(memory_format=torch.channels_last)
-            n = (n + 1) // 2
-            x = cut(F.relu(c0(x)), n)
-            n = (n + 1) // 2
-            x = cut(F.relu(c3(c2(x))), n)
-            n = (n + 1) // 2
-            x = F.relu(c6(c5(x)))
-            b, c, t, f = x.shape
-            x = x.transpose(1, 2).reshape(b, t, c * f)
-        return self.out(x), n
+        n = lengths
+        x = cut(x[:, None], n).to(memory_format=torch.channels_last)
+        n = (n + 1) // 2
+        x = cut(F.relu(c0(x)), n)
+        n = (n + 1) // 2
+        x = cut(F.relu(c3(c2(x))), n)
+        n = (n + 1) // 2
+        x = F.relu(c6(c5(x)))
+        b, c, t, f = x.shape
+        return self.out(x.transpose(1, 2).reshape(b, t, c * f)), n
 
     pe.forward = types.MethodType(pre, pe)
 
@@ -158,9 +155,9 @@ def quicken(m):
             l = k - 1 if causal else (k - 1) // 2
             T = x.shape[2]
             xp = F.pad(x, (l, k - 1 - l))
-            w = self.weight[:, 0].to(x.dtype)
+            w = self.weight[:, 0]
             y = sum(xp[:, :, i : i + T] * w[:, i, None] for i in range(k))
-            return y if self.bias is None else y + self.bias.to(x.dtype)[:, None]
+            return y if self.bias is None else y + self.bias[:, None]
 
         return go
 
@@ -187,6 +184,7 @@ class Trainer(nn.Module):
         self.m = build(conf)
         self.ctc = nn.Linear(conf["encoder"]["d_model"], conf["lfm"]["vocab_size"])
         self.hearing = True  # whether the encoder learns too
+        self.ctc_alone = False  # whether the CTC head learns without the encoder
 
     def encode(self, mels):
         lens = torch.tensor([x.shape[1] for x in mels])
@@ -195,48 +193,57 @@ class Trainer(nn.Module):
         return enc.mT, n
 
     def ctc_loss(self, enc, n, words):
-        lp = self.ctc(enc).float().log_softmax(-1).transpose(0, 1)
-        y = torch.tensor([t for w in words for t in w])
-        yl = torch.tensor([len(w) for w in words])
-        return F.ctc_loss(lp, y, n, yl, blank=0, zero_infinity=True)
+        """Of the clips in which something is said; words of the others is None."""
+        keep = [i for i, w in enumerate(words) if w]
+        if not keep:
+            return torch.zeros(())
+        lp = self.ctc(enc[keep]).log_softmax(-1).transpose(0, 1)
+        y = torch.tensor([t for i in keep for t in words[i]])
+        yl = torch.tensor([len(words[i]) for i in keep])
+        return F.ctc_loss(lp, y, n[keep], yl, blank=0, zero_infinity=True)
+
+    def audio_losses(self, h, y):
+        """Cross-entropy of each codebook, of hidden states h [N, D] and frames y [N, 8]. Entries
+        that no frame uses are pushed down by a sample of them each time."""
+        m = self.m
+        x = m.depth_linear(h).view(len(h), CODEBOOKS, -1)
+        prev = torch.stack([m.depth_embeddings[k](y[:, k]) for k in range(CODEBOOKS - 1)], 1)
+        z = m.depthformer(torch.cat([x[:, :1], x[:, 1:] + prev], 1))
+        unused = USED + torch.randperm(CODES - USED)[:128]
+        rows = torch.cat([torch.arange(USED), torch.tensor([EOA]), unused])
+        target = torch.where(y == EOA, USED, y)
+        losses = []
+        for k in range(CODEBOOKS):
+            e = m.depth_embeddings[k]
+            logits = F.linear(e.embedding_norm(z[:, k]), e.to_logits.weight[rows])
+            losses.append(F.cross_entropy(logits, target[:, k]))
+        return torch.stack(losses)
 
     def forward(self, b, share=1.0):
+        """{"text", "audio", "ctc"}: losses; "a0", "a7": of the first and the last codebook. share
+        is how many of the frames are learnt from; ends always are."""
         m, kind, sup = self.m, b["kind"], b["sup"]
         B, L = kind.shape
         emb = torch.zeros(B, L, m.lfm.config.hidden_size)
-        emb[kind == TEXT] = m.lfm.embed_tokens(b["text"]).float()
-        ctc = torch.zeros(())
+        emb[kind == TEXT] = m.lfm.embed_tokens(b["text"])
+        out = {}
         if b["mels"]:
             with torch.set_grad_enabled(self.hearing and torch.is_grad_enabled()):
                 enc, n = self.encode(b["mels"])
-                ctc = self.ctc_loss(enc, n, b["words"])
+                out["ctc"] = self.ctc_loss(enc.detach() if self.ctc_alone else enc, n, b["words"])
             mask = torch.arange(enc.shape[1])[None] < n[:, None]
-            emb[kind == AIN] = m.audio_adapter(enc[mask]).float()
+            emb[kind == AIN] = m.audio_adapter(enc[mask])
         if len(b["aout"]):
-            emb[kind == AOUT] = m.audio_embedding(b["aout"] + m.codebook_offsets).sum(1).float()
-        h = m.lfm(inputs_embeds=emb, use_cache=False).last_hidden_state
-        hs = h[:, :-1]
-        tm = ((kind == TEXT) & sup)[:, 1:]
-        logit = F.linear(hs[tm], m.lfm.embed_tokens.weight).float()
-        tl = b["text"][(sup[kind == TEXT])]
-        text_loss = F.cross_entropy(logit, tl)
-        audio_loss = torch.zeros(())
-        acc = torch.zeros(8)
+            emb[kind == AOUT] = m.audio_embedding(b["aout"] + m.codebook_offsets).sum(1)
+        h = m.lfm(inputs_embeds=emb, use_cache=False).last_hidden_state[:, :-1]
+        logits = F.linear(h[((kind == TEXT) & sup)[:, 1:]], m.lfm.embed_tokens.weight)
+        out["text"] = F.cross_entropy(logits, b["text"][sup[kind == TEXT]])
         if len(b["aout"]):
-            am = ((kind == AOUT) & sup)[:, 1:]
-            ha, y = hs[am], b["aout"]
+            ha, y = h[((kind == AOUT) & sup)[:, 1:]], b["aout"]
             if share < 1:
-                keep = torch.rand(len(ha)) < share
-                keep |= y[:, 0] == EOA
+                keep = (torch.rand(len(ha)) < share) | (y[:, 0] == EOA)
                 ha, y = ha[keep], y[keep]
-            x = m.depth_linear(ha).view(len(ha), CODEBOOKS, -1)
-            prev = torch.stack([m.depth_embeddings[k](y[:, k]) for k in range(CODEBOOKS - 1)], 1)
-            x = torch.cat([x[:, :1], x[:, 1:] + prev], 1)
-            z = m.depthformer(x)
-            W = m.audio_loss_weights / m.audio_loss_weights.sum()
-            for k in range(CODEBOOKS):
-                lg = m.depth_embeddings[k].get_logits(z[:, k]).float()
-                audio_loss = audio_loss + W[k] * F.cross_entropy(lg, y[:, k])
-                acc[k] = (lg.argmax(-1) == y[:, k]).float().mean()
-        tacc = (logit.argmax(-1) == tl).float().mean()
-        return text_loss, audio_loss, ctc, tacc, acc
+            losses = self.audio_losses(ha, y)
+            out["audio"] = (losses * m.audio_loss_weights).sum() / m.audio_loss_weights.sum()
+            out["a0"], out["a7"] = losses[0].detach(), losses[-1].detach()
+        return out
