@@ -181,8 +181,8 @@ static int inside_kind(const mask *m, unsigned char quote) {
     return !m->g->python ? INSIDE_JSON : quote == '"' ? INSIDE_DOUBLE : INSIDE_SINGLE;
 }
 
-/* The tokens that go on with the string; left: that may come behind one. NULL: they are to be looked
- * at one by one. Near the limit a token that breaks off within a character is left out. */
+/* The tokens that go on with the string; left: that may come behind one. NULL: they are to be
+ * looked at one by one. Near the limit a token that breaks off within a character is left out. */
 static const unsigned char *inside_of(mask *m, mask_text *t, unsigned char quote, bool key,
                                       int left, bool *none) {
     const int kind = inside_kind(m, quote);

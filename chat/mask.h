@@ -26,9 +26,9 @@ bool mask_may_end(const mask *m, const mask_text *t);
 /* The fewest tokens that end the text, 0 when it may end here: an upper bound that a text can
  * always keep to. */
 int mask_cost(mask *m, mask_text *t);
-/* The tokens of which one may come now, when at most `left` (>= mask_cost) come in all; within three
- * tokens of the limit not all of those that break off within a character. Never empty unless the
- * text may end. Valid until the next call. */
+/* The tokens of which one may come now, when at most `left` (>= mask_cost) come in all; within
+ * three tokens of the limit not all of those that break off within a character. Never empty unless
+ * the text may end. Valid until the next call. */
 const unsigned char *mask_tokens(mask *m, mask_text *t, int left);
 
 #endif

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Many conversations on one model: batch.sh SOURCE BUILD. 200 random schedules at each level of kernels,
-# then a model with every shape of LFM2.5-Audio-1.5B, Q4_0: what one more conversation takes, and as
-# many that speak for RUNNEL_LONG_SPEAKING (600) seconds as 80 % of the formula's number, measured
-# before and after; nobody may run out of sound. Takes 5 GB under RUNNEL_LONG_FOLDER (/tmp) and wants
-# a quiet machine; RUNNEL_SPEAKING_CLOCK=cpu asks a busy one (long_speaking.c).
+# Many conversations on one model: batch.sh SOURCE BUILD. 200 random schedules at each level of
+# kernels, then a model with every shape of LFM2.5-Audio-1.5B, Q4_0: what one more conversation
+# takes, and as many that speak for RUNNEL_LONG_SPEAKING (600) seconds as 80 % of the formula's
+# number, measured before and after; nobody may run out of sound. Takes 5 GB under
+# RUNNEL_LONG_FOLDER (/tmp) and wants a quiet machine; RUNNEL_SPEAKING_CLOCK=cpu asks a busy one
+# (long_speaking.c).
 set -uo pipefail
 source=$1 build=$2 runnel=$2/runnel
 work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-batch-XXXXXX")

@@ -19,7 +19,7 @@ SAME = {"ok": "okay", "hi": "hi", "o": "oh"}
 
 
 def words(text):
-    """Lower-case words without punctuation, numbers spelt: "48-8 is 40." -> forty eight minus ..."""
+    """Lower-case words without punctuation, numbers spelt: "48-8 is 40." -> forty eight minus."""
     s = text.lower().replace("\u2019", "'")
     s = re.sub(r"(?<=\d)\s*x\s*(?=\d)", " times ", s)
     s = re.sub(r"(?<=\d)\s*[-\u2212\u2013]\s*(?=\d)", " minus ", s)
