@@ -69,7 +69,7 @@ class Data:
         self.held = [i for i, m in enumerate(self.users.meta) if m["part"] == "held"]
         self.by = {}
         for i, m in enumerate(self.users.meta):
-            if m["part"] == "train" and m["reply"] in self.of:
+            if m["part"] == "train" and m["reply"] in self.of and m["n"] > 1600:
                 kind = "sorry " + m["kind"] if m["intent"] == "sorry" else m["intent"]
                 self.by.setdefault(kind, []).append(i)
         self.weights = {k: len(v) ** 0.6 for k, v in self.by.items()}

@@ -141,7 +141,7 @@ def cmd_train(a):
     end = min(a.steps, a.until or a.steps)
     while step < end:
         now, order.value = stage_at(step)
-        stage, b = q.get()
+        stage, b = q.get(timeout=1800)  # the loader may have died
         if stage != STAGES[now]:
             continue
         if stage != last:
