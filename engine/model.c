@@ -186,6 +186,7 @@ static void choose_template(rnl_model *m) {
                    "template %s, the nearest",
                    m->path, chat_kind_name(kind));
     m->chat = chat_template_of(kind);
+    m->chat.parts = m->chat.parts || s->config.has_tower;
     if (s->config.codebook_count > 0) return; /* an audio model ends with <|im_end|> alone */
     for (int i = -1; i < s->stop_count; i++) {
         const int32_t id = i < 0 ? m->ids.text_stop : s->stop_ids[i];

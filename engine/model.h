@@ -27,7 +27,7 @@
  * such. family.md 2.10. */
 typedef struct image_ids {
     int32_t begin, end, thumbnail;
-    int32_t image; /* stands for each row, as far as a penalty for repeating goes */
+    int32_t image; /* what a row counts as in the penalty for repeating (family.md 3.4) */
     int32_t tiles[VIEWS_GRID_MAX][VIEWS_GRID_MAX]; /* by row and column, from 0 */
 } image_ids;
 

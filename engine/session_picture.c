@@ -126,6 +126,7 @@ static void append_picture(rnl_session *s) {
 
 static rnl_status add_picture(rnl_session *s, const resize_source *from, const views_config *c,
                               const views *v, rnl_error *error) {
+    session_forget_thinking(s);
     session_draft d = session_draft_begin(s, error);
     session_draft_turn(&d, RNL_ROLE_USER);
     if (d.status != RNL_OK) return d.status;
