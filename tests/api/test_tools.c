@@ -365,6 +365,7 @@ static void a_turn_that_cannot_be_held_is_refused(void **state) {
     t = rnl_turn_config_default(model, RNL_MODE_INTERLEAVED);
     t.answer = schema;
     assert_int_equal(rnl_session_begin(s, &t, NULL), RNL_ERR_ARGUMENT);
+    rnl_constraint_destroy(&schema);
     rnl_error error = {0};
     assert_int_equal(rnl_schema_create(model, "{", 1, NULL, &schema, &error), RNL_ERR_FORMAT);
     assert_null(schema);
