@@ -6,13 +6,14 @@
 
 /* Before anything is measured: a model of some hundred million weights on two cores. */
 static const double text_us_guess = 20000, position_us_guess = 2000, encode_us_guess = 30;
-static const double load_most = 0.80;            /* of the time may go into speech */
-static const double load_guesses = 0.70;         /* from here on a guess is not worth its price */
-static const double load_admits = 0.90;          /* from here on nobody new comes */
-static const double load_memory_us = 10e6;       /* over which the load is averaged */
-static const double margin_us = 20000;           /* a pass may take longer than foreseen by this, */
-static const double margin_frame = 0.25;         /* and by this part of a pass of frames */
-static const double ratio_max = 4;               /* more is no pass, but a machine that slept */
+static const double load_most = 0.80;      /* of the time may go into speech */
+static const double load_guesses = 0.70;   /* from here on a guess is not worth its price */
+static const double load_admits = 0.90;    /* from here on nobody new comes */
+static const double load_memory_us = 10e6; /* over which the load is averaged */
+static const double margin_us = 20000;     /* a pass may take longer than foreseen by this, */
+static const double margin_frame = 0.25;   /* and by this part of a pass of frames */
+static const double few_positions = 1.5;   /* what a position among few takes of one among many */
+static const double ratio_max = 4;         /* more is no pass, but a machine that slept */
 static const double rising = 0.5, falling = 0.1; /* what counts is that a pass ends in time */
 static const double averaging = 0.02;
 
@@ -35,7 +36,9 @@ void schedule_know(schedule *s, int rows, double text_us, double frame_us) {
     s->frame_us[rows] = frame_us - text_us > 1 ? frame_us - text_us : 1; /* 0: not known */
 }
 
-/* `guess`: of one row, where nothing is known. */
+/* `guess`: of one row, where nothing is known. More rows than any that are known take longer by
+ * what they compute, which is what positions of a prefill take and, as few, somewhat more; they are
+ * tried before they are known, so this must not be more than careful. */
 static double at(const schedule *s, const double *table, int rows, double guess) {
     if (rows == 0) return 0;
     int below = rows, above = rows;
@@ -44,7 +47,10 @@ static double at(const schedule *s, const double *table, int rows, double guess)
     const bool has_above = above <= s->config.decision_cap;
     if (below == 0 && !has_above) return guess * rows;
     if (below == 0) return table[above];
-    if (!has_above) return table[below] * rows / below;
+    if (!has_above) {
+        const double more = (rows - below) * few_positions * s->position_us;
+        return fmin(table[below] * rows / below, table[below] + more);
+    }
     if (above == below) return table[rows];
     return table[below] + (table[above] - table[below]) * (rows - below) / (above - below);
 }

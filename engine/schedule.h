@@ -82,7 +82,8 @@ void schedule_init(schedule *s, const schedule_config *config);
 /* A pass of `rows` decisions takes so long when all are tokens, when all are frames. rows in
  * [1, decision_cap]. */
 void schedule_know(schedule *s, int rows, double text_us, double frame_us);
-/* Times at a number of rows: between known ones a straight line, above them in proportion. */
+/* Times at a number of rows: between known ones a straight line, above them by what more rows
+ * compute. */
 double schedule_text_us(const schedule *s, int rows);
 double schedule_frame_us(const schedule *s, int rows);
 /* Of a pass, its `us` not looked at. */

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ._common import apply, check, ffi, lib, mono, new_error, pointer_to, text_of
 
-SETTINGS = ("thread_count", "piece_min", "piece_max", "word_times", "whole", "step_max", "seed",
-            "memory_size_max")
+SETTINGS = ("thread_count", "piece_min", "piece_max", "piece_cap", "word_times", "whole",
+            "step_max", "seed", "memory_size_max")
 
 
 @dataclasses.dataclass(frozen=True)
