@@ -5,6 +5,7 @@
  *     RUNNEL_SPEAKING_COUNT    4             conversations
  *     RUNNEL_SPEAKING_SECONDS  20            for so long
  *     RUNNEL_SPEAKING_THREADS  2
+ *     RUNNEL_SPEAKING_TEST     *             a pattern of their names
  *     RUNNEL_SPEAKING_CLOCK    wall          or cpu: time is what this thread computes, so that a
  *                                            busy machine tells what a quiet one would do
  *
@@ -295,6 +296,7 @@ static void one_more_conversation_is_small(void **state) {
 }
 
 int main(void) {
+    cmocka_set_test_filter(setting("RUNNEL_SPEAKING_TEST", "*"));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_more_conversation_is_small),
         cmocka_unit_test(a_batch_of_one_is_as_fast),
