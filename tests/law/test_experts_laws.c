@@ -133,6 +133,52 @@ static void what_is_converted_gives_the_same_bits(void **state) {
     }
 }
 
+static void a_session_prefills_512_positions_in_a_step(void **state) {
+    (void)state;
+    rnl_model *experts = rig_model_fast(models[0]), *dense = rig_model("dense/tied");
+    assert_int_equal(rnl_session_config_for(experts).step_positions, 512);
+    assert_int_equal(rnl_session_config_for(dense).step_positions,
+                     rnl_session_config_default().step_positions);
+    rnl_session *s = NULL;
+    assert_int_equal(rnl_session_create(experts, NULL, &s, NULL), RNL_OK);
+    assert_int_equal(s->config.step_positions, 512);
+    rnl_session_destroy(&s);
+    rnl_model_close(&experts);
+    rnl_model_close(&dense);
+}
+
+typedef struct told {
+    size_t done, total;
+    int count;
+} told;
+
+static void on_progress(void *context, size_t done, size_t total) {
+    told *t = context;
+    assert_true(done > t->done && done <= total && (t->count == 0 || total == t->total));
+    *t = (told){done, total, t->count + 1};
+}
+
+/* Each packed tensor is told, the last one as the whole; what is mapped packed tells nothing. */
+static void packing_tells_how_far_it_is(void **state) {
+    const folder *f = *state;
+    told t = {0};
+    rnl_model_config config = rnl_model_config_default();
+    config.progress = on_progress;
+    config.progress_context = &t;
+    rnl_model *model = NULL;
+    assert_int_equal(rnl_model_open(TEST_DATA "/moe/moe-Q4_0.gguf", &config, &model, NULL), RNL_OK);
+    assert_true(t.count > 6 && t.done == t.total);
+    rnl_model_close(&model);
+    char path[PATH_CAP];
+    name_in(f, "m.gguf", path);
+    model = through_file(models[0], path, true, false, true);
+    rnl_model_close(&model);
+    t = (told){0};
+    assert_int_equal(rnl_model_open(path, &config, &model, NULL), RNL_OK);
+    assert_int_equal(t.count, 0);
+    rnl_model_close(&model);
+}
+
 static bool has_text(const gguf *g, const char *key, const char *text) {
     const char *value;
     size_t size;
@@ -185,6 +231,8 @@ int main(void) {
         cmocka_unit_test(neighbours_change_no_bit),
         IN_FOLDER(what_is_converted_gives_the_same_bits),
         IN_FOLDER(a_set_has_the_keys_of_its_source),
+        cmocka_unit_test(a_session_prefills_512_positions_in_a_step),
+        IN_FOLDER(packing_tells_how_far_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
