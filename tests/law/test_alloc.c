@@ -17,6 +17,7 @@
 #include <runnel/runnel_live.h>
 
 #include "core/json.h"
+#include "tests/support/prompt.h"
 #include "tests/support/rig.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -298,6 +299,26 @@ static void nothing_is_allocated_while_many_talk(void **state) {
     free(clip);
 }
 
+static void nothing_is_allocated_by_experts(void **state) {
+    (void)state;
+    skip_unguarded();
+    static float logits[40 * 256];
+    int32_t ids[40];
+    for (int i = 0; i < 40; i++) ids[i] = 7 * i % 256;
+    for (int fast = 0; fast < 2; fast++) {
+        const char *path = "moe/moe-Q4_0.gguf";
+        rnl_model *model = fast == 1 ? rig_model_fast(path) : rig_model(path);
+        rnl_session *s = rig_session(model, 2);
+        begin_counting(0);
+        prompt_run(s, ids, 30, 30, logits);
+        prompt_run(s, ids + 30, 10, 1, logits);
+        end_counting();
+        assert_int_equal(atomic_load(&allocated), 0);
+        rnl_session_destroy(&s);
+        rnl_model_close(&model);
+    }
+}
+
 /* Opens a model, a session and a batch with one, the n-th allocation refused; true when all was
  * opened. */
 static bool open_all(const char *path, long n) {
@@ -337,13 +358,18 @@ static void any_allocation_may_fail(void **state) {
     assert_non_null(mkdtemp(alone));
     (void)snprintf(file, sizeof file, "%s/text.gguf", alone); /* the other three are not found */
     assert_int_equal(symlink(TEST_DATA "/gguf/tiny-F16.gguf", file), 0);
-    const char *const paths[] = {TEST_DATA "/dense/tied", file};
-    for (size_t i = 0; i < 2; i++) {
-        /* Every allocation of the small folder; of the file with a vocabulary each 37th. */
-        const long step = i == 0 ? 1 : 37;
+    /* Every allocation of the small folder; of the file with a vocabulary each 37th. */
+    const struct {
+        const char *path;
+        long step;
+    } models[] = {{TEST_DATA "/dense/tied", 1},
+                  {file, 37},
+                  {TEST_DATA "/moe/scaled", 7},
+                  {TEST_DATA "/moe/moe-Q4_0.gguf", 3}};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         long n = 1;
-        while (!open_all(paths[i], n)) n += step;
-        printf("%s: %ld allocations\n", paths[i], n);
+        while (!open_all(models[i].path, n)) n += models[i].step;
+        printf("%s: %ld allocations\n", models[i].path, n);
         assert_true(n > 100);
     }
     assert_int_equal(unlink(file), 0);
@@ -393,6 +419,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_allocated_while_talking),
         cmocka_unit_test(nothing_is_allocated_in_a_batch),
         cmocka_unit_test(nothing_is_allocated_while_many_talk),
+        cmocka_unit_test(nothing_is_allocated_by_experts),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(a_line_of_json_is_whole_or_none),
     };
