@@ -1,234 +1,155 @@
 /* AVX-512 with VNNI: products with packed weights, sixteen rows at a time; x86_vnni.h. A line of a
  * slab is one register.
  *
- * One slab, for few inputs: of the 32 registers eight hold the block's lines.
- *
- * Two slabs at once, for batches. Each `vpdpbusd` of a single slab wants a load of its own, and a
- * core has two loads and two dot products a cycle, with the loads of scales on top; so the four
- * columns of an input that are spread over a register serve both slabs:
- *
- *     z0, z1       the line at hand of slab 0 and 1     z2    input, spread
- *     others       sums of the block    [8 inputs][2 slabs]
- *
- * and what the outputs have come to lies in memory meanwhile: it is met once a block, the lines are
- * unpacked for eight inputs at once. Q8_0, whose lines cost most beside its products, takes twelve.
- * Where two halves of a block have scales of their own, sums of the first wait for the second, and
- * there are six inputs. Minima have a loop of their own behind a super-block's
- * products. All bits are those of one slab after the other. */
+ * One slab, for few inputs: the lines of a block are unpacked into eight registers and meet up to
+ * INPUTS inputs there; the codes are read again for the next inputs, from the first-level cache.
+ * Two slabs at once, for batches: x86_vnni_pair.h. */
 #include "kernels/levels.h"
 
 #if defined(__x86_64__)
 
 #define VNNI_512
-#include "kernels/x86_vnni.h"
+#include "kernels/x86_vnni_pair.h"
 
-PACKED_EACH(VNNI_MULTIPLY)
+/* ---- one slab ---- */
 
-enum { PAIR = 2, PAIR_INPUTS = 12 };
+enum { INPUTS = 4 }; /* at once */
 
-/* Where a block stands in the first of the inputs; the others follow a row of columns apart. */
-typedef struct block_input {
-    const int8_t *codes;
-    const int16_t *wide, *sums;
-    const int32_t *offsets;
-    const float *scales;
-    int64_t cols, blocks; /* of a row */
-} block_input;
+/* One block in registers: columns 0 .. 15 are lines 0 .. 3, with scales[0] and mins[0]. */
+typedef struct block_rows {
+    ints lines[PACKED_GROUPS];
+    ints odd[PACKED_GROUPS]; /* Q8_0: the lines' columns 1 and 3; lines: 0 and 2 */
+    bool raised;             /* lines 4 .. 7 hold 16 times their codes */
+    floats scales[2];
+    ints mins[2]; /* 16 bits */
+} block_rows;
 
-INLINE block_input input_at(const packed_info p, const kernels_input *x, int64_t t, int64_t b) {
-    const int64_t blocks = x->col_count / PACKED_BLOCK, at = t * blocks + b;
-    block_input in = {.cols = x->col_count, .blocks = blocks};
-    if (is_wide(p)) {
-        in.wide = x->wide + PACKED_BLOCK * at;
-        in.scales = x->wide_scales + at;
-    } else {
-        in.codes = x->codes + PACKED_BLOCK * at;
-        in.sums = x->sums + 4 * at;
-        in.offsets = x->offsets + at;
-        in.scales = x->scales + at;
-    }
-    return in;
+/* Codes that are nibbles: for few inputs it is cheaper to leave the high ones where they are, and
+ * to shift the sum of each input, which is exact, than to shift the four lines. */
+INLINE bool raises(const packed_info p, int count) {
+    return count <= 2 && p.low_bits == 4 && p.high_bits == 0 && !p.is_table && p.sub_len == 32;
 }
 
-/* Group g of a block, added to a. */
-INLINE void pair_group(const packed_info p, int count, const unsigned char *const block[PAIR],
-                       const block_input *x, int g, ints a[PAIR_INPUTS][PAIR]) {
-    ints line[PAIR];
-    UNROLL for (int s = 0; s < PAIR; s++) line[s] = read_line(p, block[s], g);
-    UNROLL for (int i = 0; i < count; i++) {
-        const ints xs = spread(x->codes + i * x->cols + 4 * g);
-        UNROLL for (int s = 0; s < PAIR; s++) a[i][s] = dot_bytes(a[i][s], line[s], xs);
+INLINE void read_block(const packed_info p, int count, const unsigned char *block,
+                       const unsigned char *meta, int index, block_rows *w) {
+    w->raised = raises(p, count);
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        w->lines[g] = w->raised && g >= 4 ? both(load(block + PACKED_LINE * (g - 4)), bytes(0xf0))
+                                          : read_line(p, block, g);
+        if (!is_wide(p)) continue;
+        w->odd[g] = odd_bytes(w->lines[g]);
+        w->lines[g] = even_bytes(w->lines[g]);
     }
+    UNROLL for (int half = 0; half < 2; half++) {
+        const int sub = (index * PACKED_BLOCK + 16 * half) / p.sub_len;
+        if (p.has_scale) w->scales[half] = read_scale(meta, sub);
+    }
+    read_mins(p, meta, index, w->mins);
 }
 
-/* Likewise with inputs of 16 bits. */
-INLINE void pair_wide(const packed_info p, int count, const unsigned char *const block[PAIR],
-                      const block_input *x, ints a[PAIR_INPUTS][PAIR]) {
-    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) UNROLL for (int odd = 0; odd < 2; odd++) {
-        ints line[PAIR];
-        UNROLL for (int s = 0; s < PAIR; s++) {
-            line[s] = read_line(p, block[s], g);
-            line[s] = odd ? odd_bytes(line[s]) : even_bytes(line[s]);
-        }
-        UNROLL for (int i = 0; i < count; i++) {
-            const ints xs = spread(x->wide + i * x->cols + 4 * g + 2 * odd);
-            UNROLL for (int s = 0; s < PAIR; s++) a[i][s] = dot_words(a[i][s], line[s], xs);
-        }
-    }
+/* The sums of columns 0 .. 15 and 16 .. 31, added to a. */
+INLINE void dot_halves(const block_rows *w, const int8_t *x, ints a[2]) {
+    UNROLL for (int half = 0; half < 2; half++) UNROLL for (int g = 0; g < 4; g++) a[half] =
+        dot_bytes(a[half], w->lines[4 * half + g], spread(x + 16 * half + 4 * g));
 }
 
-/* The scaled sums of block `index` of a super-block: integers, as float32. */
-INLINE void pair_sums(const packed_info p, int count, const unsigned char *const block[PAIR],
-                      const unsigned char *const meta[PAIR], int index, const block_input *x,
-                      floats out[PAIR_INPUTS][PAIR]) {
-    const int sub = index * PACKED_BLOCK / p.sub_len;
-    ints a[PAIR_INPUTS][PAIR];
-    UNROLL for (int i = 0; i < count; i++) {
-        a[i][0] = is_wide(p) ? dwords(0) : begin_block(p, x->offsets + i * x->blocks);
-        a[i][1] = a[i][0];
-    }
-    if (is_wide(p)) {
-        pair_wide(p, count, block, x, a);
-    } else { /* groups g and g + 4 share a line: one after the other, so that it need not be kept */
-        UNROLL for (int n = 0; n < PACKED_GROUPS; n++)
-            pair_group(p, count, block, x, n % 2 * (PACKED_GROUPS / 2) + n / 2, a);
-    }
-    UNROLL for (int s = 0; s < PAIR; s++) {
-        const floats scale = p.has_scale ? read_scale(meta[s], sub) : single(1);
-        UNROLL for (int i = 0; i < count; i++) {
-            out[i][s] = to_floats(a[i][s]);
-            if (p.has_scale) out[i][s] = times(out[i][s], scale);
-        }
-    }
+/* The scaled sum of a block and one input: an integer, as float32. */
+INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *x,
+                        const int32_t *offset) {
+    ints a[2] = {begin_block(p, offset), dwords(0)};
+    dot_halves(w, x, a);
+    const floats sum = to_floats(plus(a[0], w->raised ? down_dwords(a[1], 4) : a[1]));
+    return p.has_scale ? times(sum, w->scales[0]) : sum;
 }
 
 /* The same with a scale for each half. */
-INLINE void pair_half_sums(const packed_info p, int count, const unsigned char *const block[PAIR],
-                           const unsigned char *const meta[PAIR], int index, const block_input *x,
-                           floats out[PAIR_INPUTS][PAIR]) {
-    const int sub = index * PACKED_BLOCK / p.sub_len;
-    UNROLL for (int half = 0; half < 2; half++) {
-        ints a[PAIR_INPUTS][PAIR];
-        UNROLL for (int i = 0; i < count; i++) {
-            ints begin[2];
-            begin_halves(p, x->sums + 4 * i * x->blocks, begin);
-            a[i][0] = a[i][1] = begin[half];
-        }
-        UNROLL for (int g = 4 * half; g < 4 * half + 4; g++) pair_group(p, count, block, x, g, a);
-        UNROLL for (int s = 0; s < PAIR; s++) {
-            const floats scale = read_scale(meta[s], sub + half);
-            UNROLL for (int i = 0; i < count; i++) {
-                const floats sum = to_floats(a[i][s]);
-                out[i][s] = half == 0 ? times(sum, scale) : times_plus(sum, scale, out[i][s]);
-            }
-        }
-    }
+INLINE floats block_halves(const packed_info p, const block_rows *w, const int8_t *x,
+                           const int16_t *sums) {
+    ints a[2];
+    begin_halves(p, sums, a);
+    dot_halves(w, x, a);
+    return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
 }
 
-/* acc += minimum * (minima of a super-block times the sums of the inputs). */
-INLINE void pair_minima(const packed_info p, int count, const unsigned char *const meta[PAIR],
-                        const block_input *x, floats acc[PAIR_INPUTS][PAIR]) {
-    UNROLL for (int s = 0; s < PAIR; s++) {
-        floats minima[PAIR_INPUTS];
-        UNROLL for (int i = 0; i < count; i++) minima[i] = single(0);
-        for (int j = 0; j < p.super_len / PACKED_BLOCK; j++) {
-            ints mins[2];
-            read_mins(p, meta[s], j, mins);
-            UNROLL for (int i = 0; i < count; i++) {
-                const int64_t at = i * x->blocks + j;
-                minima[i] = times_plus(block_min(p, mins, x->sums + 4 * at), single(x->scales[at]),
-                                       minima[i]);
-            }
-        }
-        const floats min = min_of(p, halves_of(p, meta[s]));
-        UNROLL for (int i = 0; i < count; i++) acc[i][s] = times_plus(min, minima[i], acc[i][s]);
+INLINE floats block_wide(const block_rows *w, const int16_t *x) {
+    ints a[2] = {dwords(0), dwords(0)};
+    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
+        a[0] = dot_words(a[0], w->lines[g], spread(x + 4 * g));
+        a[1] = dot_words(a[1], w->odd[g], spread(x + 4 * g + 2));
     }
+    return to_floats(plus(a[0], a[1]));
 }
 
-/* y[s][t ...][row] of both slabs for `count` inputs. */
-INLINE void pair_rows(const packed_info p, int count, float *const *y,
-                      const unsigned char *const *slabs, const kernels_input *x, input_tile at) {
+/* y[t][row] for `count` inputs t. */
+INLINE void multiply_rows(const packed_info p, int count, float *y, const unsigned char *slab,
+                          const kernels_input *x, input_tile at) {
     const int64_t blocks = x->col_count / PACKED_BLOCK;
+    packed_fetch fetch = fetch_of(p, slab, x, at.index, at.count);
     const int of_super = p.super_len / PACKED_BLOCK;
-    const unsigned char *code[PAIR], *meta[PAIR];
-    packed_fetch fetch[PAIR];
-    floats acc[PAIR_INPUTS][PAIR];
-    for (int s = 0; s < PAIR; s++) {
-        code[s] = slabs[s];
-        meta[s] = slabs[s] + (size_t)blocks * packed_code_size(&p);
-        fetch[s] = fetch_of(p, slabs[s], x, at.index, at.count);
-    }
-    UNROLL for (int i = 0; i < count; i++) acc[i][0] = acc[i][1] = single(0);
-    for (int64_t b = 0; b < blocks; b += of_super) {
-        floats products[PAIR_INPUTS][PAIR];
-        UNROLL for (int i = 0; i < count; i++) products[i][0] = products[i][1] = single(0);
-        for (int j = 0; j < of_super; j++) {
-            const block_input in = input_at(p, x, at.t, b + j);
-            floats sums[PAIR_INPUTS][PAIR];
-            if (p.sub_len == 32)
-                pair_sums(p, count, code, meta, j, &in, sums);
-            else
-                pair_half_sums(p, count, code, meta, j, &in, sums);
+    const unsigned char *codes = slab;
+    const unsigned char *meta = slab + (size_t)blocks * packed_code_size(&p);
+    floats acc[INPUTS];
+    UNROLL for (int i = 0; i < count; i++) acc[i] = single(0);
+    for (int64_t b = 0; b < blocks; b += of_super, meta += packed_meta_size(&p)) {
+        floats products[INPUTS], minima[INPUTS];
+        UNROLL for (int i = 0; i < count; i++) products[i] = minima[i] = single(0);
+        for (int j = 0; j < of_super; j++, codes += packed_code_size(&p)) {
+            block_rows w;
+            fetch_blocks(&fetch, 1);
+            read_block(p, count, codes, meta, j, &w);
             UNROLL for (int i = 0; i < count; i++) {
-                const floats scale = single(in.scales[i * blocks]);
-                UNROLL for (int s = 0; s < PAIR; s++) products[i][s] =
-                    of_super == 1 ? times(sums[i][s], scale)
-                                  : times_plus(sums[i][s], scale, products[i][s]);
-            }
-            for (int s = 0; s < PAIR; s++) {
-                fetch_blocks(&fetch[s], 1);
-                code[s] += packed_code_size(&p);
+                const int64_t n = (at.t + i) * blocks + b + j;
+                const int16_t *sums = x->sums + 4 * n;
+                const floats scale = single(is_wide(p) ? x->wide_scales[n] : x->scales[n]);
+                const int8_t *xc = x->codes + PACKED_BLOCK * n;
+                const floats sum = is_wide(p)        ? block_wide(&w, x->wide + PACKED_BLOCK * n)
+                                   : p.sub_len == 32 ? block_sum(p, &w, xc, x->offsets + n)
+                                                     : block_halves(p, &w, xc, sums);
+                products[i] = times_plus(sum, scale, products[i]);
+                if (p.has_min) minima[i] = times_plus(block_min(p, w.mins, sums), scale, minima[i]);
             }
         }
-        UNROLL for (int s = 0; s < PAIR; s++) {
-            const floats d = halves(halves_of(p, meta[s]));
-            UNROLL for (int i = 0; i < count; i++) acc[i][s] =
-                times_plus(d, products[i][s], acc[i][s]);
+        const unsigned char *d = halves_of(p, meta);
+        UNROLL for (int i = 0; i < count; i++) {
+            acc[i] = times_plus(halves(d), products[i], acc[i]);
+            if (p.has_min) acc[i] = times_plus(min_of(p, d), minima[i], acc[i]);
         }
-        const block_input in = input_at(p, x, at.t, b);
-        if (p.has_min) pair_minima(p, count, meta, &in, acc);
-        for (int s = 0; s < PAIR; s++) meta[s] += packed_meta_size(&p);
     }
-    UNROLL for (int i = 0; i < count; i++) UNROLL for (int s = 0; s < PAIR; s++)
-        store(y[s] + (at.t + i) * PACKED_ROWS, acc[i][s]);
+    UNROLL for (int i = 0; i < count; i++) store(y + (at.t + i) * PACKED_ROWS, acc[i]);
 }
 
-/* Inputs at once, of a type. */
-INLINE int pair_cap(const packed_info p) {
-    return is_wide(p) ? PAIR_INPUTS : p.sub_len == PACKED_BLOCK ? 8 : 6;
-}
-
-INLINE void multiply_two(const packed_info p, float *const *y, const unsigned char *const *slabs,
-                         const kernels_input *x, int64_t x_count) {
-    const int64_t tiles = (x_count + pair_cap(p) - 1) / pair_cap(p);
+INLINE void multiply_slab(const packed_info p, float *y, const unsigned char *slab,
+                          const kernels_input *x, int64_t x_count) {
+    const int64_t tiles = (x_count + INPUTS - 1) / INPUTS;
     for (int64_t i = 0; i < tiles; i++) {
         const input_tile at = {tile_begin(x_count, tiles, i), i, tiles};
-        switch (tile_begin(x_count, tiles, i + 1) - at.t) {
-#define TILE(count)                                                                                \
-    case count:                                                                                    \
-        if (count <= pair_cap(p)) pair_rows(p, count, y, slabs, x, at);                            \
-        break
-            TILE(1);
-            TILE(2);
-            TILE(3);
-            TILE(4);
-            TILE(5);
-            TILE(6);
-            TILE(7);
-            TILE(8);
-            TILE(9);
-            TILE(10);
-            TILE(11);
-            TILE(12);
-#undef TILE
-        }
+        const int64_t count = tile_begin(x_count, tiles, i + 1) - at.t;
+        if (count == 4)
+            multiply_rows(p, 4, y, slab, x, at);
+        else if (count == 3)
+            multiply_rows(p, 3, y, slab, x, at);
+        else if (count == 2)
+            multiply_rows(p, 2, y, slab, x, at);
+        else
+            multiply_rows(p, 1, y, slab, x, at);
     }
 }
+
+#define MULTIPLY(name, type)                                                                       \
+    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
+                                int64_t x_count, unsigned char *scratch) {                         \
+        (void)scratch;                                                                             \
+        multiply_slab(packed_infos[type], y, slab, x, x_count);                                    \
+    }
+PACKED_EACH(MULTIPLY)
+
+/* ---- two ---- */
 
 #define MULTIPLY_PAIR(name, type)                                                                  \
     static void multiply_pair_##name(float *const *y, const unsigned char *const *slabs,           \
                                      const kernels_input *x, int64_t x_count) {                    \
-        multiply_two(packed_infos[type], y, slabs, x, x_count);                                    \
+        const pair rows = {{slabs[0], slabs[1]}, {0, 0}, false};                                   \
+        multiply_two(packed_infos[type], y, &rows, x, x_count);                                    \
     }
 PACKED_EACH(MULTIPLY_PAIR)
 

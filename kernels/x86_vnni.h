@@ -1,6 +1,6 @@
 /* Products with packed weights by dot products (VNNI), written once for two widths:
  * x86_avx512_packed.c (VNNI_512: a register is a line of packed.h, sixteen rows) and
- * x86_avxvnni_packed.c (eight rows, the slab is read twice).
+ * x86_avxvnni_packed.c (eight rows, two registers are a line).
  *
  *     line    | r0: c0 c1 c2 c3 | r1: c0 c1 c2 c3 | ... |   bytes, unsigned
  *     input   | x0 x1 x2 x3     | x0 x1 x2 x3     | ... |   bytes, signed, broadcast
@@ -17,11 +17,9 @@
  * Q8_0 meets inputs of 16 bits by `vpdpwssd` alone: a line becomes two, columns 0 and 2, then 1
  * and 3 of each group, sign-extended.
  *
- * The lines of a block are unpacked into registers and meet up to INPUTS inputs there; the codes
- * are read again for the next inputs, from the first-level cache. The integer scale of a sub-block
- * is multiplied in float32, which is exact: no product of a block's sum and its scale reaches 2^24
- * (the largest, of Q6_K, is 2 * 16 * 32 * 127 * 128 = 0.99 * 2^24). So the bits are those of
- * scalar_packed.c. */
+ * The integer scale of a sub-block is multiplied in float32, which is exact: no product of a block's
+ * sum and its scale reaches 2^24 (the largest, of Q6_K, is 2 * 16 * 32 * 127 * 128 = 0.99 * 2^24). So
+ * the bits are those of scalar_packed.c. */
 #ifndef KERNELS_X86_VNNI_H
 #define KERNELS_X86_VNNI_H
 
@@ -254,15 +252,6 @@ INLINE floats min_of(const packed_info p, const unsigned char *d) {
 
 /* ---- multiplying ---- */
 
-/* One block in registers: columns 0 .. 15 are lines 0 .. 3, with scales[0] and mins[0]. */
-typedef struct block_rows {
-    ints lines[PACKED_GROUPS];
-    ints odd[PACKED_GROUPS]; /* Q8_0: the lines' columns 1 and 3; lines: 0 and 2 */
-    bool raised;             /* lines 4 .. 7 hold 16 times their codes */
-    floats scales[2];
-    ints mins[2]; /* 16 bits */
-} block_rows;
-
 INLINE floats read_scale(const unsigned char *meta, int sub) {
     return to_floats(signed_bytes(meta + PACKED_ROWS * sub));
 }
@@ -274,35 +263,6 @@ INLINE void read_mins(const packed_info p, const unsigned char *meta, int index,
         if (p.has_scale && p.has_min)
             mins[half] = unsigned_words(meta + PACKED_ROWS * (sub + subs_of(p)));
     }
-}
-
-/* Codes that are nibbles: for few inputs it is cheaper to leave the high ones where they are, and
- * to shift the sum of each input, which is exact, than to shift the four lines. */
-INLINE bool raises(const packed_info p, int count) {
-    return count <= 2 && p.low_bits == 4 && p.high_bits == 0 && !p.is_table && p.sub_len == 32;
-}
-
-INLINE void read_block(const packed_info p, int count, const unsigned char *block,
-                       const unsigned char *meta, int index, block_rows *w) {
-    w->raised = raises(p, count);
-    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
-        w->lines[g] = w->raised && g >= 4 ? both(load(block + PACKED_LINE * (g - 4)), bytes(0xf0))
-                                          : read_line(p, block, g);
-        if (!is_wide(p)) continue;
-        w->odd[g] = odd_bytes(w->lines[g]);
-        w->lines[g] = even_bytes(w->lines[g]);
-    }
-    UNROLL for (int half = 0; half < 2; half++) {
-        const int sub = (index * PACKED_BLOCK + 16 * half) / p.sub_len;
-        if (p.has_scale) w->scales[half] = read_scale(meta, sub);
-    }
-    read_mins(p, meta, index, w->mins);
-}
-
-/* The sums of columns 0 .. 15 and 16 .. 31, added to a. */
-INLINE void dot_halves(const block_rows *w, const int8_t *x, ints a[2]) {
-    UNROLL for (int half = 0; half < 2; half++) UNROLL for (int g = 0; g < 4; g++) a[half] =
-        dot_bytes(a[half], w->lines[4 * half + g], spread(x + 16 * half + 4 * g));
 }
 
 /* What the sums of a block begin with: what the offset of its codes takes off. */
@@ -322,33 +282,6 @@ INLINE void begin_halves(const packed_info p, const int16_t *sums, ints a[2]) {
         dot_words(dot_words(a[1], words(-offset), spread(sums + 2)), words(offset), spread(sums));
 }
 
-/* The scaled sum of a block and one input: an integer, as float32. */
-INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *x,
-                        const int32_t *offset) {
-    ints a[2] = {begin_block(p, offset), dwords(0)};
-    dot_halves(w, x, a);
-    const floats sum = to_floats(plus(a[0], w->raised ? down_dwords(a[1], 4) : a[1]));
-    return p.has_scale ? times(sum, w->scales[0]) : sum;
-}
-
-/* The same with a scale for each half. */
-INLINE floats block_halves(const packed_info p, const block_rows *w, const int8_t *x,
-                           const int16_t *sums) {
-    ints a[2];
-    begin_halves(p, sums, a);
-    dot_halves(w, x, a);
-    return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
-}
-
-INLINE floats block_wide(const block_rows *w, const int16_t *x) {
-    ints a[2] = {dwords(0), dwords(0)};
-    UNROLL for (int g = 0; g < PACKED_GROUPS; g++) {
-        a[0] = dot_words(a[0], w->lines[g], spread(x + 4 * g));
-        a[1] = dot_words(a[1], w->odd[g], spread(x + 4 * g + 2));
-    }
-    return to_floats(plus(a[0], a[1]));
-}
-
 /* The minima of a block times the sums of one input, likewise. With two sub-blocks of 16 columns
  * min0 * first + min1 * (all - first) is taken as (min0 - min1) * first + min1 * all. */
 INLINE floats block_min(const packed_info p, const ints mins[2], const int16_t *sums) {
@@ -356,8 +289,6 @@ INLINE floats block_min(const packed_info p, const ints mins[2], const int16_t *
     if (p.sub_len == 32) return to_floats(a);
     return to_floats(dot_words(a, less_words(mins[0], mins[1]), spread(sums)));
 }
-
-enum { INPUTS = 4 }; /* at once: beside eight lines there is room for as many in 16 registers */
 
 /* Inputs from t on, the tile of them that makes pass `index` of `count` over a slab. */
 typedef struct input_tile {
@@ -370,68 +301,4 @@ INLINE int64_t tile_begin(int64_t x_count, int64_t tile_count, int64_t i) {
     return tile_count == 1 ? x_count * i : x_count * i / tile_count; /* one input is short */
 }
 
-/* y[t][row] for `count` inputs t and LANES rows of the slab, beginning with `row`. */
-INLINE void multiply_rows(const packed_info p, int count, float *y, const unsigned char *slab,
-                          int row, const kernels_input *x, input_tile at) {
-    const int64_t blocks = x->col_count / PACKED_BLOCK;
-    packed_fetch fetch = fetch_of(p, slab, x, at.index, at.count);
-    const int of_super = p.super_len / PACKED_BLOCK;
-    const unsigned char *codes = slab + 4 * row;
-    const unsigned char *meta = slab + (size_t)blocks * packed_code_size(&p) + row;
-    floats acc[INPUTS];
-    UNROLL for (int i = 0; i < count; i++) acc[i] = single(0);
-    for (int64_t b = 0; b < blocks; b += of_super, meta += packed_meta_size(&p)) {
-        floats products[INPUTS], minima[INPUTS];
-        UNROLL for (int i = 0; i < count; i++) products[i] = minima[i] = single(0);
-        for (int j = 0; j < of_super; j++, codes += packed_code_size(&p)) {
-            block_rows w;
-            fetch_blocks(&fetch, 1);
-            read_block(p, count, codes, meta, j, &w);
-            UNROLL for (int i = 0; i < count; i++) {
-                const int64_t n = (at.t + i) * blocks + b + j;
-                const int16_t *sums = x->sums + 4 * n;
-                const floats scale = single(is_wide(p) ? x->wide_scales[n] : x->scales[n]);
-                const int8_t *xc = x->codes + PACKED_BLOCK * n;
-                const floats sum = is_wide(p)        ? block_wide(&w, x->wide + PACKED_BLOCK * n)
-                                   : p.sub_len == 32 ? block_sum(p, &w, xc, x->offsets + n)
-                                                     : block_halves(p, &w, xc, sums);
-                products[i] = times_plus(sum, scale, products[i]);
-                if (p.has_min) minima[i] = times_plus(block_min(p, w.mins, sums), scale, minima[i]);
-            }
-        }
-        const unsigned char *d = halves_of(p, meta - row) + 2 * row;
-        UNROLL for (int i = 0; i < count; i++) {
-            acc[i] = times_plus(halves(d), products[i], acc[i]);
-            if (p.has_min) acc[i] = times_plus(min_of(p, d), minima[i], acc[i]);
-        }
-    }
-    UNROLL for (int i = 0; i < count; i++) store(y + (at.t + i) * PACKED_ROWS + row, acc[i]);
-}
-
-INLINE void multiply_slab(const packed_info p, float *y, const unsigned char *slab,
-                          const kernels_input *x, int64_t x_count) {
-    const int64_t tiles = (x_count + INPUTS - 1) / INPUTS;
-    input_tile at = {.count = tiles * (PACKED_ROWS / LANES)};
-    for (int row = 0; row < PACKED_ROWS; row += LANES)
-        for (int64_t i = 0; i < tiles; i++, at.index++) {
-            at.t = tile_begin(x_count, tiles, i);
-            const int64_t count = tile_begin(x_count, tiles, i + 1) - at.t;
-            if (count == 4)
-                multiply_rows(p, 4, y, slab, row, x, at);
-            else if (count == 3)
-                multiply_rows(p, 3, y, slab, row, x, at);
-            else if (count == 2)
-                multiply_rows(p, 2, y, slab, row, x, at);
-            else
-                multiply_rows(p, 1, y, slab, row, x, at);
-        }
-}
-
-/* multiply_NAME() of a level, for PACKED_EACH. */
-#define VNNI_MULTIPLY(name, type)                                                                  \
-    static void multiply_##name(float *y, const unsigned char *slab, const kernels_input *x,       \
-                                int64_t x_count, unsigned char *scratch) {                         \
-        (void)scratch;                                                                             \
-        multiply_slab(packed_infos[type], y, slab, x, x_count);                                    \
-    }
 #endif
