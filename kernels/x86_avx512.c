@@ -27,7 +27,7 @@
 enum {
     PAIRS = KERNELS_ROWS / 2,
     TILE_INPUTS = 6,
-    FEW_INPUTS = 4,
+    FEW_INPUTS = 3,
     /* The piece of 8 x 512 columns is 16 KiB and stays in the first-level cache while 96 inputs
      * pass; their sums wait in memory (24 KiB) between pieces. */
     PIECE_COLS = 512,
@@ -73,15 +73,28 @@ INLINE void tile(int inputs, __m512 (*sums)[PAIRS], const __m512 *piece, const f
         s[t][p];
 }
 
-/* All inputs, in tiles as large as there are. */
+/* All inputs, in as few tiles as will do, of as equal sizes as there are: a small one costs nearly
+ * what a large one does. */
 INLINE void tiles(__m512 (*sums)[PAIRS], const __m512 *piece, const float *x, size_t x_stride,
                   int64_t x_count, int64_t steps, __mmask8 mask) {
-    int64_t t = 0;
-    for (; t + TILE_INPUTS <= x_count; t += TILE_INPUTS, x += TILE_INPUTS * x_stride)
-        tile(TILE_INPUTS, sums + t, piece, x, x_stride, steps, mask);
-    for (; t + 2 <= x_count; t += 2, x += 2 * x_stride)
-        tile(2, sums + t, piece, x, x_stride, steps, mask);
-    if (t < x_count) tile(1, sums + t, piece, x, x_stride, steps, mask);
+    const int64_t count = (x_count + TILE_INPUTS - 1) / TILE_INPUTS;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t t = x_count * i / count;
+        const float *from = x + (size_t)t * x_stride;
+        switch (x_count * (i + 1) / count - t) {
+#define TILE(inputs)                                                                               \
+    case inputs:                                                                                   \
+        tile(inputs, sums + t, piece, from, x_stride, steps, mask);                                \
+        break
+            TILE(1);
+            TILE(2);
+            TILE(3);
+            TILE(4);
+            TILE(5);
+            TILE(6);
+#undef TILE
+        }
+    }
 }
 
 /* The totals of four rows, each in the tree of lane_total (scalar.c). */
@@ -122,24 +135,34 @@ static void gemm_inputs(float *y, size_t y_stride, const float *const rows[KERNE
     for (int64_t t = 0; t < x_count; t++, y += y_stride) store(y, sums[t], row_count);
 }
 
-/* All columns of up to FEW_INPUTS inputs: pairs are put side by side on the way, since a piece of
- * them would hardly be used again. */
+/* Eight columns, or those of the mask, of one row, and of up to FEW_INPUTS inputs. */
+INLINE void few_step(int inputs, __m256 s[FEW_INPUTS][KERNELS_ROWS],
+                     const float *const rows[KERNELS_ROWS], const float *x, size_t x_stride,
+                     int64_t c, __mmask8 mask) {
+    __m256 xc[FEW_INPUTS];
+    UNROLL for (int t = 0; t < inputs; t++) xc[t] =
+        _mm256_maskz_loadu_ps(mask, x + (size_t)t * x_stride + c);
+    UNROLL for (int r = 0; r < KERNELS_ROWS; r++) {
+        const __m256 w = _mm256_maskz_loadu_ps(mask, rows[r] + c);
+        UNROLL for (int t = 0; t < inputs; t++) s[t][r] = _mm256_fmadd_ps(w, xc[t], s[t][r]);
+    }
+}
+
+/* All columns of so few inputs that putting rows side by side costs more than it gains. */
 INLINE void gemm_few(int inputs, float *y, size_t y_stride, const float *const rows[KERNELS_ROWS],
                      int64_t row_count, const float *x, size_t x_stride, int64_t col_count) {
-    __m512 s[FEW_INPUTS][PAIRS];
-    UNROLL for (int t = 0; t < inputs; t++) UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] =
-        _mm512_setzero_ps();
-    for (int64_t c = 0; c < col_count; c += 8) {
-        const __mmask8 mask = mask_of(col_count - c);
-        __m512 w[PAIRS];
-        UNROLL for (int p = 0; p < PAIRS; p++) w[p] =
-            load_pair(rows[2 * p] + c, rows[2 * p + 1] + c, mask);
-        UNROLL for (int t = 0; t < inputs; t++) {
-            const __m512 xc = load_twice(x + (size_t)t * x_stride + c, mask);
-            UNROLL for (int p = 0; p < PAIRS; p++) s[t][p] = _mm512_fmadd_ps(w[p], xc, s[t][p]);
-        }
+    __m256 s[FEW_INPUTS][KERNELS_ROWS];
+    UNROLL for (int t = 0; t < inputs; t++) UNROLL for (int r = 0; r < KERNELS_ROWS; r++) s[t][r] =
+        _mm256_setzero_ps();
+    int64_t c = 0;
+    for (; c + 8 <= col_count; c += 8) few_step(inputs, s, rows, x, x_stride, c, 0xff);
+    if (c < col_count) few_step(inputs, s, rows, x, x_stride, c, mask_of(col_count - c));
+    UNROLL for (int t = 0; t < inputs; t++) {
+        __m512 pairs[PAIRS];
+        UNROLL for (int p = 0; p < PAIRS; p++) pairs[p] =
+            _mm512_insertf32x8(_mm512_castps256_ps512(s[t][2 * p]), s[t][2 * p + 1], 1);
+        store(y + (size_t)t * y_stride, pairs, row_count);
     }
-    UNROLL for (int t = 0; t < inputs; t++) store(y + (size_t)t * y_stride, s[t], row_count);
 }
 
 static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
@@ -156,9 +179,6 @@ static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int
         return;
     case 3:
         gemm_few(3, y, y_stride, rows, row_count, x, x_stride, col_count);
-        return;
-    case 4:
-        gemm_few(4, y, y_stride, rows, row_count, x, x_stride, col_count);
         return;
     default:
         break;
