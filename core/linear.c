@@ -4,7 +4,7 @@
  *
  *   packed:                      linear_packed.c, of several matrices linear_groups.c
  *   float, with brains:          linear_brains.c
- *   one input, a direct kernel:  stored rows -> gemv
+ *   one input, a direct kernel:  stored rows -> gemv; of 16 bits up to DIRECT_INPUTS, one by one
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
  *
@@ -19,7 +19,8 @@
 enum {
     /* Rows per part: their outputs fill whole cache lines, so that threads seldom share one. */
     GRAIN = 16,
-    DIRECT_ROWS = 64, /* rows that gemv takes between two additions of the bias */
+    DIRECT_ROWS = 64,  /* rows that gemv takes between two additions of the bias */
+    DIRECT_INPUTS = 5, /* more are faster by panels (docs/notebook) */
     /* Inputs per block: bounds the scratch, and is enough to pay for reading the weights and making
      * panels of them once more. Wide inputs may leave the second-level cache: that costs less. */
     BLOCK_LEN = 128,
@@ -65,12 +66,18 @@ static void direct_part(void *context, int64_t begin, int64_t end, int thread_in
     const job *j = context;
     const matrix *w = j->task->w;
     (void)thread_index;
+    const product *p = j->p;
     float sums[DIRECT_ROWS];
-    for (int64_t r = begin; r < end; r += DIRECT_ROWS) {
-        const int64_t count = end - r < DIRECT_ROWS ? end - r : DIRECT_ROWS;
-        j->p->c->k->gemv[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, count,
-                                  j->p->x, w->col_count, j->p->c->fetch);
-        store(j, 0, sums, r, count);
+    /* Several inputs meet a few rows one after the other, while these lie in the caches. */
+    const int64_t most = p->count == 1 ? DIRECT_ROWS : KERNELS_ROWS;
+    for (int64_t r = begin; r < end; r += most) {
+        const int64_t count = end - r < most ? end - r : most;
+        for (int64_t t = 0; t < p->count; t++) {
+            p->c->k->gemv[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, count,
+                                   p->x + (size_t)t * p->x_stride, w->col_count,
+                                   t == 0 ? p->c->fetch : KERNELS_FETCH_NONE);
+            store(j, t, sums, r, count);
+        }
     }
 }
 
@@ -115,12 +122,20 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
     }
 }
 
+/* Whether inputs are multiplied one by one. Rows of float32 make panels for nothing, those of blocks
+ * cost more to turn into floats than to read. */
+static bool is_direct(const product *p, const matrix *w) {
+    const bool is_half = w->type == QUANT_F16 || w->type == QUANT_BF16;
+    return w->data != NULL && p->c->k->gemv[w->type] != NULL &&
+           p->count <= (is_half ? DIRECT_INPUTS : 1);
+}
+
 static void multiply_exact(const product *p, const linear_task *task) {
     const compute *c = p->c;
     const matrix *w = task->w;
     assert((size_t)w->col_count <= c->panel_cols);
     job j = {.p = p, .task = task};
-    if (p->count == 1 && w->data != NULL && c->k->gemv[w->type] != NULL) {
+    if (is_direct(p, w)) {
         pool_run(c->pool, w->row_count, GRAIN, direct_part, &j);
         return;
     }

@@ -226,25 +226,28 @@ static void thread_count_and_alignment_change_no_bit(void **state) {
     free(x), free(want), free(got);
 }
 
-/* A type without a gemv takes the panel even for one input. */
+/* A type without a gemv takes the panel even for one input, and for the few that others take one by
+ * one. */
 static void a_missing_direct_kernel_changes_no_bit(void **state) {
     (void)state;
-    float x[COLS], want[ROWS], got[ROWS];
-    fill(x, COLS, 6);
+    enum { FEW = 6 };
+    float x[FEW * COLS], want[FEW * ROWS], got[FEW * ROWS];
+    fill(x, FEW * COLS, 6);
     fixture f = make(2, true, COLS);
     compute_of(&f);
-    for (size_t i = 0; i < READABLE_COUNT; i++) {
-        unsigned char *memory;
-        const matrix w = stored_matrix(readable[i], false, &memory);
-        linear(&f.c, &w, NULL, x, COLS, want, ROWS, 1);
-        kernels without = f.k;
-        without.gemv[w.type] = NULL;
-        f.c.k = &without;
-        linear(&f.c, &w, NULL, x, COLS, got, ROWS, 1);
-        f.c.k = &f.k;
-        assert_memory_equal(got, want, sizeof want);
-        free(memory);
-    }
+    for (size_t i = 0; i < READABLE_COUNT; i++)
+        for (int64_t count = 1; count <= FEW; count++) {
+            unsigned char *memory;
+            const matrix w = stored_matrix(readable[i], false, &memory);
+            linear(&f.c, &w, NULL, x, COLS, want, ROWS, count);
+            kernels without = f.k;
+            without.gemv[w.type] = NULL;
+            f.c.k = &without;
+            linear(&f.c, &w, NULL, x, COLS, got, ROWS, count);
+            f.c.k = &f.k;
+            assert_memory_equal(got, want, (size_t)count * ROWS * sizeof *want);
+            free(memory);
+        }
     drop(&f);
 }
 
