@@ -118,6 +118,38 @@ expect 0 "no speculation" "$runnel" talk -q --input file:one.wav --output file:p
 if [ "$(field plain.jsonl 0 T8)" -gt "$(field plain.jsonl 0 T3)" ]; then pass
 else fail "--no-speculation was there before the end"; fi
 
+# ---- A person who stops in mid-sentence is let finish, on slow machines, too
+python3 - "$source/tests/data/audio/question.wav" pause.wav <<'PYTHON'
+import sys, wave
+with wave.open(sys.argv[1]) as f: sound = f.readframes(f.getnframes())
+quiet = bytes(2)
+with wave.open(sys.argv[2], "wb") as f:
+    f.setnchannels(1), f.setsampwidth(2), f.setframerate(16000)
+    f.writeframes(quiet * 16000 + sound[9600:51200] + quiet * 9600 + sound[51200:147200] +
+                  quiet * 48000)
+PYTHON
+for run in 1:5 2:5 3:60; do
+    expect 0 "a pause, run $run" "$runnel" talk -q --input file:pause.wav --max-tokens 30 \
+        --trace "pause${run%:*}.jsonl" --sim-cost "${run#*:}"
+    is "one turn, run $run" 1 "$(wc -l < "pause${run%:*}.jsonl")"
+    is "its end, run $run" "sure" "$(field "pause${run%:*}.jsonl" 0 end_rule)"
+done
+if cmp -s pause1.jsonl pause2.jsonl; then pass; else fail "the pause is not heard the same"; fi
+is "as sure" "$(field pause1.jsonl 0 end_probability)" "$(field pause3.jsonl 0 end_probability)"
+expect 0 "the fixed rule" "$runnel" talk -q --input file:pause.wav --max-tokens 30 \
+    --trace fixed.jsonl --sim-cost 5 --no-turn-network
+if [ "$(wc -l < fixed.jsonl)" -ge 1 ] && [ "$(field fixed.jsonl 0 end_rule)" = middle ]; then pass
+else fail "--no-turn-network"; fi
+expect 0 "other waits" "$runnel" talk -q --input file:pause.wav --max-tokens 30 \
+    --trace waits.jsonl --sim-cost 5 --end-ms 480:640:2000
+if python3 - <<'PYTHON'
+import json
+t3 = [json.loads(open(f).readline()) for f in ("pause1.jsonl", "waits.jsonl")]
+more = (t3[1]["T3"] - t3[0]["T3"]) / 1e3 # 15 blocks for 11
+assert 110 < more < 150, more
+PYTHON
+then pass; else fail "--end-ms"; fi
+
 # ---- Nobody speaks; Ctrl-C
 compose silence.wav 4
 expect 0 "silence" "$runnel" talk --input file:silence.wav --trace none.jsonl
