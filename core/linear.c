@@ -122,8 +122,8 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
     }
 }
 
-/* Whether inputs are multiplied one by one. Rows of float32 make panels for nothing, those of blocks
- * cost more to turn into floats than to read. */
+/* Whether inputs are multiplied one by one. Rows of float32 make panels for nothing, those of
+ * blocks cost more to turn into floats than to read. */
 static bool is_direct(const product *p, const matrix *w) {
     const bool is_half = w->type == QUANT_F16 || w->type == QUANT_BF16;
     return w->data != NULL && p->c->k->gemv[w->type] != NULL &&

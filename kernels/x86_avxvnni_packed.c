@@ -1,5 +1,5 @@
-/* AVX2 + AVX-VNNI: products with packed weights, eight rows a register, so that a slab's line is two
- * (x86_vnni.h), which share the input that is spread for them (x86_vnni_pair.h):
+/* AVX2 + AVX-VNNI: products with packed weights, eight rows a register, so that a slab's line
+ * is two (x86_vnni.h), which share the input that is spread for them (x86_vnni_pair.h):
  *
  *     line    | r0 r1 ... r7 | r8 r9 ... r15 |   four columns (bytes) of each row
  *

@@ -17,9 +17,9 @@
  * Q8_0 meets inputs of 16 bits by `vpdpwssd` alone: a line becomes two, columns 0 and 2, then 1
  * and 3 of each group, sign-extended.
  *
- * The integer scale of a sub-block is multiplied in float32, which is exact: no product of a block's
- * sum and its scale reaches 2^24 (the largest, of Q6_K, is 2 * 16 * 32 * 127 * 128 = 0.99 * 2^24). So
- * the bits are those of scalar_packed.c. */
+ * The integer scale of a sub-block is multiplied in float32, which is exact: no product of a
+ * block's sum and its scale reaches 2^24 (the largest, of Q6_K, is 2 * 16 * 32 * 127 * 128 =
+ * 0.99 * 2^24). So the bits are those of scalar_packed.c. */
 #ifndef KERNELS_X86_VNNI_H
 #define KERNELS_X86_VNNI_H
 
