@@ -144,8 +144,11 @@ for file in bad/*; do
     case $file in *.jpg) # the replacement must have met something
         cmp -s "$file" "$images/chroma420-83x61.jpg" && fail "$file is not changed" ;;
     esac
-    refuse 5 "$file" "$file" "${bounded[@]}" "$runnel" chat -q -t 1 -m "$folder" \
-        --image "$file" x
+    echo "/image $file"
+done > line
+INPUT=line expect 5 "damaged, lying, huge" "${bounded[@]}" "$runnel" chat -q -t 1 -m "$folder"
+for file in bad/*; do
+    check "$file: one sentence" [ "$(grep -c "^runnel: $file: " err)" -eq 1 ]
     count=$((count + 1))
 done
 check "40 damaged, lying and huge pictures at least ($count)" [ "$count" -ge 40 ]
