@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ._common import Error, Samples, apply, check, ffi, lib, mono, new_error, pointer_to, text_of
 
 SETTINGS = ("speculation", "barge_in", "push_to_talk", "echo_cancel", "echo_delay_ms",
-            "volume_inside", "guess_ms", "end_ms", "turn_seconds_max")
+            "volume_inside", "lead_in_trim", "history_turns", "guess_ms", "end_ms", "end_ms_max",
+            "turn_network", "end_ms_min", "turn_seconds_max")
 SESSION_SETTINGS = ("context_cap", "thread_count", "memory_size_max", "seed", "drop_oldest_turns")
 
 
@@ -22,6 +23,8 @@ class Turn:
     barged_in: bool
     speculated: bool
     underrun_count: int
+    end_rule: str           # what ended the user's turn: "sure", "middle", "long", ...
+    end_probability: float  # how finished it sounded; -1: nobody was asked
     mark_us: tuple[int, ...]  # T0 to T11, -1 where not reached (docs/LATENCY.md)
     said: str
     heard: str
@@ -152,7 +155,9 @@ class Live:
         turn = None
         if e.kind == lib.RNL_LIVE_TURN:
             t = e.turn
-            turn = Turn(t.index, t.barged_in, t.speculated, t.underrun_count, tuple(t.mark_us),
+            turn = Turn(t.index, t.barged_in, t.speculated, t.underrun_count,
+                        text_of(lib.rnl_live_end_rule_name(t.end_rule)), t.end_probability,
+                        tuple(t.mark_us),
                         self._words(lib.rnl_live_said), self._words(lib.rnl_live_heard))
         text = text_of(e.text, e.text_size) if e.kind == lib.RNL_LIVE_TEXT else ""
         return Event(text_of(lib.rnl_live_kind_name(e.kind)), e.mic_sample, e.speech_us, text, turn)
