@@ -30,6 +30,7 @@ static rnl_live_config plain(void) {
     c.session.thread_count = 2;
     c.session.context_cap = 1024;
     c.lead_in_trim = false;
+    c.history_turns = 0;
     c.turn_network = false; /* the fixed rule; the other: test_live_turns.c */
     return c;
 }

@@ -31,6 +31,7 @@ static rnl_live_config plain(void) {
     rnl_live_config c = rnl_live_config_default(model);
     c.session.thread_count = 2;
     c.session.context_cap = 1024;
+    c.history_turns = 0;
     c.turn_network = false; /* the fixed rule; the other: test_live_turns.c */
     return c;
 }

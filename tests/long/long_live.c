@@ -14,6 +14,8 @@
 
 static world *open_world(rnl_model *model, const script *in) {
     rnl_live_config c = rnl_live_config_default(model);
+    c.history_turns = 0;    /* the context overflows */
+    c.turn_network = false; /* the script knows when answers come */
     c.session.thread_count = 2;
     world *w = calloc(1, sizeof *w);
     assert_non_null(w);
