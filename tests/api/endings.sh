@@ -104,7 +104,7 @@ if unshare -rm mount -t tmpfs -o size=16k small disk 2> err; then
     # name; nothing half-written stays.
     cp "$source"/tests/data/minnow/clips/held-0?.wav in.d/
     got=0
-    on_small_disk bash -c '"$1" transcribe -q --output-dir disk in.d; code=$?
+    on_small_disk bash -c '"$1" transcribe -q --jobs 1 --output-dir disk in.d; code=$?
         cp disk/* kept.d/; rm disk/*; exit $code' _ "$runnel" || got=$?
     check "full disk, transcribe: exit code $got" [ "$got" -eq 1 ]
     check "full disk, transcribe: each is named" \

@@ -218,7 +218,7 @@ quantised "FP8" '"quantization_config": {"quant_method": "fp8"}' "quantised (fp8
 
 # --- Names of another class: of the whole, or of a part ---
 folder_of foreign
-for names in "lfm. model.language_model." "conformer. model.audio_tower." "depth other.depth"; do
+for names in "lfm. model.text_tower." "conformer. model.audio_tower." "depth other.depth"; do
     layouts renamed "$data/tiny/model.safetensors" foreign/model.safetensors $names
     refuse 3 "$names" "'${names#* }.*original" "$runnel" info foreign
 done
