@@ -92,7 +92,7 @@ int bench_frame_passes(const bench *b, bench_pass *passes);
 int bench_detokenizer_passes(const bench *b, bench_pass *passes);
 
 /* Operations a second, all threads, of the instruction that products with such a matrix use. */
-double bench_peak(bench *b, const matrix *w, bool brains);
+double bench_peak(bench *b, const matrix *w, bool bf16);
 /* Multiply-adds count as two. Without attention and convolutions, some per cent of the whole. */
 double bench_prefill_ops(const bench *b, int tokens);
 double bench_encoder_ops(const bench *b, int positions);

@@ -27,7 +27,7 @@ static double ops_of(const rnl_model *m) {
 static double seconds_of(rnl_session *s, const uint8_t *pixels) {
     pass *p = s->pass;
     compute c = p->compute; /* as pass_run.c has it */
-    c.brains = true;
+    c.bf16 = true;
     const double begin = clock_seconds();
     tower_begin(&p->tower, pixels, PATCHES, PATCHES);
     while (tower_step(&p->tower, &c) == RNL_OK) continue;

@@ -200,15 +200,15 @@ static double peak_of(bench *b, const limit_probe *probe) {
 }
 
 /* Packed matrices meet integers, others floats; inputs in BF16 where the level has them. */
-double bench_peak(bench *b, const matrix *w, bool brains) {
+double bench_peak(bench *b, const matrix *w, bool bf16) {
     const kernels *k = &b->model->kernels;
     const bool packed = w->packed != NULL && !b->model->exact;
-    const bool rounds = brains && (packed ? k->multiply_tiles[w->type] != NULL
-                                          : k->multiply_brains[w->type] != NULL);
+    const bool rounds =
+        bf16 && (packed ? k->multiply_tiles[w->type] != NULL : k->multiply_bf16[w->type] != NULL);
     const char *integers = kernels_is_wide(w->type) ? "I16" : "I8";
     const char *type = rounds ? "BF16" : packed ? integers : "F32";
     /* All else such a level has from avx512. */
-    const char *level = k->quantise_brains != NULL && !rounds ? "avx512" : k->name;
+    const char *level = k->quantise_bf16 != NULL && !rounds ? "avx512" : k->name;
     const limit_probe *probe, *best = NULL;
     for (size_t i = 0; (probe = limit_probe_at(i)) != NULL; i++) {
         if (strcmp(probe->level, level) != 0) continue;

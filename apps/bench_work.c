@@ -26,7 +26,7 @@ static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
 /* With the adapter; its rows go where the session would put them. */
 static double encoder_seconds(rnl_session *s) {
     compute c = s->pass->compute; /* as pass_run.c has it */
-    c.brains = true;
+    c.bf16 = true;
     const double begin = clock_seconds();
     encoder_begin(&s->pass->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
     while (encoder_step(&s->pass->encoder, &c) == RNL_OK) continue;
@@ -64,7 +64,7 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
 /* count positions of some text, from where the backbone stands; as pass_run.c has it. */
 static void forward(rnl_session *s, int count, bool decides) {
     compute c = s->pass->compute;
-    c.brains = !decides;
+    c.bf16 = !decides;
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w);
     const int most = s->config.step_positions;

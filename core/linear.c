@@ -3,7 +3,7 @@
  * alone or in a batch (the law of kernels.h), so neither the cut nor the batch shows in the result.
  *
  *   packed:                      linear_packed.c, of several matrices linear_groups.c
- *   float, with brains:          linear_brains.c
+ *   float, with bf16:          linear_bf16.c
  *   one input, a direct kernel:  stored rows -> gemv; of 16 bits up to DIRECT_INPUTS, one by one
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
@@ -43,11 +43,11 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     c->panel = arena_take(a, (size_t)thread_count * KERNELS_ROWS, size);
     if (c->exact) return;
     linear_packed_layout(c, thread_count, col_cap, a);
-    linear_brains_layout(c, col_cap, a);
+    linear_bf16_layout(c, col_cap, a);
 }
 
 bool compute_rounds(const compute *c) {
-    return !c->exact && c->k->quantise_brains != NULL;
+    return !c->exact && c->k->quantise_bf16 != NULL;
 }
 
 /* One matrix of a product, the exact way. */
@@ -144,25 +144,25 @@ static void multiply_exact(const product *p, const linear_task *task) {
 
 static void multiply(const product *p) {
     if (p->count == 0) return;
-    bool packed = true, brains = true;
+    bool packed = true, bf16 = true;
     for (int i = 0; i < p->task_count; i++) {
         packed = packed && linear_is_packed(p->c, p->tasks[i].w);
-        brains = brains && linear_takes_brains(p->c, p->tasks[i].w);
+        bf16 = bf16 && linear_takes_bf16(p->c, p->tasks[i].w);
     }
     if (packed) {
         linear_packed(p);
         return;
     }
-    if (brains) linear_brains(p);
-    for (int i = 0; i < p->task_count && !brains; i++) {
+    if (bf16) linear_bf16(p);
+    for (int i = 0; i < p->task_count && !bf16; i++) {
         product one = *p;
         one.tasks[0] = p->tasks[i];
         one.task_count = 1;
         one.gates = false;
         if (linear_is_packed(p->c, p->tasks[i].w))
             linear_packed(&one);
-        else if (linear_takes_brains(p->c, p->tasks[i].w))
-            linear_brains(&one);
+        else if (linear_takes_bf16(p->c, p->tasks[i].w))
+            linear_bf16(&one);
         else
             multiply_exact(&one, &one.tasks[0]);
     }

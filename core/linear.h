@@ -4,7 +4,7 @@
  *   exact    weights as stored, inputs in float32
  *
  * The first is taken for every matrix that was packed, unless compute.exact; float types are exact.
- * Levels that round floats may do either in BF16, where compute.brains lets them. In all, the bits
+ * Levels that round floats may do either in BF16, where compute.bf16 lets them. In all, the bits
  * of an output depend neither on count, nor on its place in the batch, nor on the number of
  * threads. */
 #ifndef CORE_LINEAR_H
@@ -18,9 +18,9 @@
 /* What a stage needs to compute: lent to every call, owned by the session. */
 typedef struct compute {
     pool *pool;
-    const kernels *k;    /* set before compute_layout for the scratch of brains */
+    const kernels *k;    /* set before compute_layout for the scratch of bf16 */
     bool exact;          /* float32 inputs for every matrix; set before compute_layout */
-    bool brains;         /* products by multiply_tiles and multiply_brains where the level has them.
+    bool bf16;           /* products by multiply_tiles and multiply_bf16 where the level has them.
                         * Their bits are others: whoever sets it says for which calls of a stage */
     kernels_fetch fetch; /* where what is multiplied next is asked for ahead */
     size_t block_size;   /* bytes of rounded inputs multiplied at a time: with what else a thread
@@ -32,10 +32,10 @@ typedef struct compute {
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
     int8_t *codes;         /* a block of rounded inputs, as all below: see kernels_input */
-    int16_t *sums, *wide;  /* wide is brains with multiply_tiles */
+    int16_t *sums, *wide;  /* wide is bf16 with multiply_tiles */
     int32_t *offsets;
     float *scales, *wide_scales;
-    uint16_t *rounded; /* inputs of multiply_brains; NULL where there is none */
+    uint16_t *rounded; /* inputs of multiply_bf16; NULL where there is none */
 } compute;
 
 enum { LINEAR_BLOCK_SIZE = 256 * 1024 };
@@ -43,7 +43,7 @@ enum { LINEAR_BLOCK_SIZE = 256 * 1024 };
 /* Places the scratch. col_cap: the largest col_count that linear() will meet. */
 void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 
-/* Whether brains would change a bit of some product. */
+/* Whether bf16 would change a bit of some product. */
 bool compute_rounds(const compute *c);
 
 /* y[t * y_stride + r] = bias[r] + sum_c w[r, c] x[t * x_stride + c], t < count.
@@ -72,7 +72,7 @@ void linear_gated(const compute *c, const matrix *gate, const matrix *up, const 
                   size_t x_stride, float *y, float *raised, int64_t count);
 
 /* Several matrices of one shape and type, each for rows of its own: those of the first, then those
- * of the second ... (experts, which different positions have chosen). Never by brains: whoever
+ * of the second ... (experts, which different positions have chosen). Never by bf16: whoever
  * lends c has switched it off. */
 typedef struct linear_group {
     const matrix *w;  /* of linear_groups */

@@ -99,7 +99,7 @@ static void slab_part(void *context, int64_t begin, int64_t end, int thread_inde
 static void multiply_packed(group_job *j, const compute *c, int64_t row_count) {
     const linear_group *first = &j->groups[0];
     const int64_t cols = first->w->col_count;
-    assert(!c->brains && row_count <= linear_group_rows(c, cols));
+    assert(!c->bf16 && row_count <= linear_group_rows(c, cols));
     j->in = (slab_inputs){.c = c, .input = linear_input(c, cols), .count = row_count};
     linear_note_type(&j->in, first->w->type);
     if (j->gates) linear_note_type(&j->in, first->up->type);

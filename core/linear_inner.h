@@ -1,5 +1,5 @@
 /* What the parts of linear.h share: linear.c (dispatch, exact), linear_packed.c and
- * linear_brains.c. */
+ * linear_bf16.c. */
 #ifndef CORE_LINEAR_INNER_H
 #define CORE_LINEAR_INNER_H
 
@@ -63,7 +63,7 @@ typedef struct slab_inputs {
     kernels_input input;
     int64_t count;            /* rows */
     bool rounds, rounds_wide; /* which of the two inputs the types at hand read */
-    bool tiles;               /* or brains */
+    bool tiles;               /* or bf16 */
     bool pairs;               /* two slabs at once: every packed type of the level can */
 } slab_inputs;
 
@@ -95,10 +95,10 @@ void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *
 void linear_packed(const product *p);
 
 /* Scratch for float weights in BF16. */
-void linear_brains_layout(compute *c, int64_t col_cap, arena *a);
-/* Whether this matrix is multiplied by linear_brains. */
-bool linear_takes_brains(const compute *c, const matrix *w);
+void linear_bf16_layout(compute *c, int64_t col_cap, arena *a);
+/* Whether this matrix is multiplied by linear_bf16. */
+bool linear_takes_bf16(const compute *c, const matrix *w);
 /* Every task's matrix is one of those, and has the same col_count. Gates are left raw. */
-void linear_brains(const product *p);
+void linear_bf16(const product *p);
 
 #endif

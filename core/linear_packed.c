@@ -6,7 +6,7 @@
  *
  * A slab gives sixteen outputs whole, so the cut over threads shows in no bit. Batches take two
  * slabs at once where the level can, with the same bits: neighbours, or those of gate and up. With
- * compute.brains, and a level that has them, inputs are rounded to BF16 instead. */
+ * compute.bf16, and a level that has them, inputs are rounded to BF16 instead. */
 #include <assert.h>
 
 #include "core/checked.h"
@@ -48,7 +48,7 @@ kernels_input linear_input(const compute *c, int64_t col_count) {
                            .scales = c->scales,
                            .wide = c->wide,
                            .wide_scales = c->wide_scales,
-                           .brains = (const uint16_t *)c->wide,
+                           .bf16 = (const uint16_t *)c->wide,
                            .fetch = c->fetch};
 }
 
@@ -56,7 +56,7 @@ void linear_round(const slab_inputs *in, const float *x, int64_t t) {
     const compute *c = in->c;
     const int64_t cols = in->input.col_count, at = t * cols;
     if (in->tiles) {
-        c->k->quantise_brains(x, cols, (uint16_t *)c->wide + at);
+        c->k->quantise_bf16(x, cols, (uint16_t *)c->wide + at);
         return;
     }
     if (in->rounds) {
@@ -156,7 +156,7 @@ void linear_packed(const product *p) {
     slab_inputs *in = &j.in;
     *in = (slab_inputs){.c = c,
                         .input = linear_input(c, cols),
-                        .tiles = c->brains && c->k->multiply_tiles[first->type] != NULL};
+                        .tiles = c->bf16 && c->k->multiply_tiles[first->type] != NULL};
     int64_t slabs = 0;
     for (int i = 0; i < p->task_count; i++) {
         const matrix *w = p->tasks[i].w;

@@ -21,7 +21,7 @@ typedef struct pass_config {
     int context_cap;  /* of the longest of its sessions */
     double clip_seconds_max;
     int image_views_max; /* 0: no pictures */
-    bool rounds; /* what is prefilled may be rounded to BF16 (compute.brains): for a session of its
+    bool rounds; /* what is prefilled may be rounded to BF16 (compute.bf16): for a session of its
                   * own. Clips are encoded one by one and may always be */
     bool looks;  /* room for looks at clips (engine/live_look.c), */
     const turn_network *turn; /* by this one; not looked at while measuring */
@@ -64,7 +64,7 @@ typedef struct pass {
     size_t codec_scratch_size;
 
     int entry_count;           /* of the pass under way; 0: none is */
-    bool brains;               /* it rounds (compute.brains) */
+    bool bf16;                 /* it rounds (compute.bf16) */
     pass_entry *entries;       /* [row_cap] */
     stack_piece *pieces;       /* [row_cap] */
     depth_row *depth_rows;     /* [decision_cap] */

@@ -16,7 +16,7 @@ static size_t width_of(const pass *p) {
  * be rounded to BF16. */
 static rnl_status encode(pass *p, rnl_session *s) {
     compute c = p->compute;
-    c.brains = true;
+    c.bf16 = true;
     if (p->encoding != NULL && p->encoding != s) return RNL_AGAIN;
     const bool begins = p->encoding == NULL;
     p->encoding = s;
@@ -130,7 +130,7 @@ static void begin_forward(pass *p) {
         for (int t = 0; t < e->count; t++) s->decided[at + t] = is_decision(s, at + t);
         x += (size_t)e->count * width;
     }
-    p->brains = p->config.rounds && !decides;
+    p->bf16 = p->config.rounds && !decides;
     stack_forward_begin(&p->backbone, p->pieces, p->entry_count);
 }
 
@@ -303,7 +303,7 @@ rnl_status pass_step(pass *p) {
         return RNL_DONE;
     }
     compute c = p->compute;
-    c.brains = p->brains;
+    c.bf16 = p->bf16;
     (void)stack_forward_step(&p->backbone, &c, p->pieces, p->entry_count, p->x);
     return RNL_OK;
 }

@@ -19,9 +19,9 @@
 
 enum {
     KERNELS_LANES = 8,
-    KERNELS_ROWS = 8,        /* rows of a panel that gemm takes at once */
-    KERNELS_BRAIN_ROWS = 32, /* rows that multiply_brains takes at once */
-    KERNELS_BRAIN_COLS = 32, /* its rows are whole blocks of so many columns */
+    KERNELS_ROWS = 8,       /* rows of a panel that gemm takes at once */
+    KERNELS_BF16_ROWS = 32, /* rows that multiply_bf16 takes at once */
+    KERNELS_BF16_COLS = 32, /* its rows are whole blocks of so many columns */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
@@ -41,7 +41,7 @@ typedef struct kernels_input {
     const int16_t
         *wide; /* [count, col_count] in [-32767, 32767]; of four columns in order 0 2 1 3 */
     const float *wide_scales; /* [count, col_count / 32] */
-    const uint16_t *brains;   /* [count, col_count] the inputs in BF16, for multiply_tiles */
+    const uint16_t *bf16;     /* [count, col_count] the inputs in BF16, for multiply_tiles */
     /* While a slab is multiplied, levels may fetch the one whose turn is next, `ahead` bytes behind
      * it. No bit depends on either, and what lies there need not exist. */
     size_t ahead;
@@ -118,12 +118,12 @@ typedef struct kernels {
     void (*multiply_pair[QUANT_TYPE_CAP])(float *const *y, const unsigned char *const *slabs,
                                           const kernels_input *x, int64_t x_count);
 
-    /* One row of brains: x rounded to nearest even, subnormal numbers to 0. col_count is a multiple
-     * of KERNELS_BRAIN_COLS. NULL where multiply_tiles and multiply_brains are. */
-    void (*quantise_brains)(const float *x, int64_t col_count, uint16_t *brains);
+    /* One row of bf16: x rounded to nearest even, subnormal numbers to 0. col_count is a multiple
+     * of KERNELS_BF16_COLS. NULL where multiply_tiles and multiply_bf16 are. */
+    void (*quantise_bf16)(const float *x, int64_t col_count, uint16_t *bf16);
 
     /* The same products by matrix tiles, for batches long enough to pay for unpacking; NULL where
-     * there are none (all levels but amx). Reads x.brains alone. y[s][t * PACKED_ROWS + r] for
+     * there are none (all levels but amx). Reads x.bf16 alone. y[s][t * PACKED_ROWS + r] for
      * slabs s < slab_count, 1 or 2, of one type and width. Another arithmetic than multiply:
      * weights and inputs are rounded to BF16 and their products summed in float32, so that
      *
@@ -136,15 +136,15 @@ typedef struct kernels {
                                            int slab_count, const kernels_input *x, int64_t x_count,
                                            unsigned char *scratch);
 
-    /* y[t * KERNELS_BRAIN_ROWS + r] = rows r < row_count <= KERNELS_BRAIN_ROWS of a float type as
+    /* y[t * KERNELS_BF16_ROWS + r] = rows r < row_count <= KERNELS_BF16_ROWS of a float type as
      * they are stored, row_size bytes apart, times x_count inputs in BF16, x_stride apart (what
-     * stands in y for missing rows means nothing). col_count is a multiple of KERNELS_BRAIN_COLS;
+     * stands in y for missing rows means nothing). col_count is a multiple of KERNELS_BF16_COLS;
      * fetch as in gemv, a hint. Weights are rounded to BF16 as well: the bound of multiply_tiles,
      * the same independence, its scratch. NULL for other types, and in levels without BF16. */
-    void (*multiply_brains[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size,
-                                            int64_t row_count, const uint16_t *x, size_t x_stride,
-                                            int64_t x_count, int64_t col_count, kernels_fetch fetch,
-                                            unsigned char *scratch);
+    void (*multiply_bf16[QUANT_TYPE_CAP])(float *y, const void *w, size_t row_size,
+                                          int64_t row_count, const uint16_t *x, size_t x_stride,
+                                          int64_t x_count, int64_t col_count, kernels_fetch fetch,
+                                          unsigned char *scratch);
 
     /* Attention of q_count query heads that share a key/value head, over rows of a cache:
      *     scores[g * stride + j] = sum_i q[g * width + i] * keys[j * width + i], as dot() sums

@@ -26,7 +26,7 @@ void kernels_fill_avx512_functions(kernels *k);
 void kernels_fill_avx512_bf16(kernels *k);
 /* Need KERNELS_CPU_AMX, over avx512. */
 void kernels_fill_amx_packed(kernels *k);
-void kernels_fill_amx_brains(kernels *k);
+void kernels_fill_amx_bf16(kernels *k);
 
 /* What CPUID and XCR0 say, and what follows from it; apart from asking, for tests. */
 typedef struct kernels_cpu_words {

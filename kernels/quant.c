@@ -88,8 +88,8 @@ uint16_t quant_f32_to_f16(float value) {
     return (uint16_t)(sign | (rounded - ((127u - 15u) << 23)) >> 13);
 }
 
-float quant_bf16_to_f32(uint16_t brain) {
-    return float_of((uint32_t)brain << 16);
+float quant_bf16_to_f32(uint16_t bf16) {
+    return float_of((uint32_t)bf16 << 16);
 }
 
 uint16_t quant_f32_to_bf16(float value) {

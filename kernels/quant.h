@@ -59,7 +59,7 @@ bool quant_quantise(quant_type type, const float *in, void *row, int64_t count);
 
 float quant_f16_to_f32(uint16_t half);
 uint16_t quant_f32_to_f16(float value);
-float quant_bf16_to_f32(uint16_t brain);
+float quant_bf16_to_f32(uint16_t bf16);
 uint16_t quant_f32_to_bf16(float value);
 
 #endif

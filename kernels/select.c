@@ -60,7 +60,7 @@ void kernels_select(kernels *k, unsigned features) {
     if (has(features, NEEDS_BF16)) kernels_fill_avx512_bf16(k);
     if (has(features, NEEDS_AMX)) {
         kernels_fill_amx_packed(k);
-        kernels_fill_amx_brains(k);
+        kernels_fill_amx_bf16(k);
     }
 #endif
 #if defined(__aarch64__)

@@ -55,7 +55,7 @@ typedef struct tile_product {
     size_t y_line;    /* a multiple of 16 */
     const void *w[2]; /* tile b begins w_step * b bytes on, its rows are w_line bytes apart */
     size_t w_line, w_step;
-    const uint16_t *x; /* brains, x_line of them apart; block b begins 32 b on */
+    const uint16_t *x; /* bf16, x_line of them apart; block b begins 32 b on */
     size_t x_line;
     int64_t x_count;
     int step_count; /* blocks of 32 columns */

@@ -2,7 +2,7 @@
  * would interrupt integer tiles after every step; so a piece of one or two slabs is unpacked to
  * BF16 once, scales and all, and the tiles add up in float32 over whole rows:
  *
- *     A  16 inputs  x 32 columns     | x: c0 c1 | c2 c3 | ... | c30 c31 |       as brains lie
+ *     A  16 inputs  x 32 columns     | x: c0 c1 | c2 c3 | ... | c30 c31 |       as bf16 lie
  *     B  32 columns x 16 rows        | c0, c1:  r0 r0 | r1 r1 | ... | r15 r15 | \  one block of a
  *        (two columns a tile row)    | c2, c3:  r0 r0 | r1 r1 | ...           |  } slab, a KiB of
  *                                    | ... 16 of these                        | /  scratch
@@ -122,7 +122,7 @@ static void multiply_any(const packed_info *info, unpack_function *unpack_piece,
                                 .w = {w->tiles[0], w->tiles[1]},
                                 .w_line = PACKED_LINE,
                                 .w_step = TILE_SIZE,
-                                .x = x->brains + first,
+                                .x = x->bf16 + first,
                                 .x_line = (size_t)x->col_count,
                                 .x_count = x_count,
                                 .step_count = count};

@@ -52,7 +52,7 @@ INLINE __m256i load_32(const void *p) {
 INLINE __m256 from_half(__m128i bits) {
     return _mm256_cvtph_ps(bits);
 }
-INLINE __m256 from_brain(__m128i bits) {
+INLINE __m256 from_bf16(__m128i bits) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
@@ -60,7 +60,7 @@ INLINE __m256 from_brain(__m128i bits) {
 INLINE __m256 values8(quant_type type, const unsigned char *row, int64_t c) {
     if (type == QUANT_F32) return _mm256_castsi256_ps(load_32(row + 4 * c));
     const __m128i bits = load_16(row + 2 * c);
-    return type == QUANT_F16 ? from_half(bits) : from_brain(bits);
+    return type == QUANT_F16 ? from_half(bits) : from_bf16(bits);
 }
 
 /* Columns c .. c + count - 1, count < 8; the rest is 0. */

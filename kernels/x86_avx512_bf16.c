@@ -29,8 +29,8 @@ typedef struct ahead {
 INLINE void fetch_ahead(const ahead *a, int64_t pair) {
     enum { LINE = 64 };
     for (int64_t n = pair * a->step; n < (pair + 1) * a->step; n++)
-        kernels_fetch_line(a->next + (size_t)(n % KERNELS_BRAIN_ROWS) * a->row_size +
-                               LINE * (size_t)(n / KERNELS_BRAIN_ROWS),
+        kernels_fetch_line(a->next + (size_t)(n % KERNELS_BF16_ROWS) * a->row_size +
+                               LINE * (size_t)(n / KERNELS_BF16_ROWS),
                            a->to);
 }
 
@@ -39,7 +39,7 @@ INLINE void tile(int count, float *y, const piece *w, const uint16_t *x, size_t 
                  int64_t pairs, const ahead *a) {
     __m512 sums[TILE_INPUTS][HALVES];
     UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < HALVES; h++) sums[t][h] =
-        _mm512_loadu_ps(y + t * KERNELS_BRAIN_ROWS + h * LANES);
+        _mm512_loadu_ps(y + t * KERNELS_BF16_ROWS + h * LANES);
     for (int64_t c = 0; c < pairs; c++) {
         __m512bh line[HALVES];
         if (a != NULL) fetch_ahead(a, c);
@@ -53,12 +53,12 @@ INLINE void tile(int count, float *y, const piece *w, const uint16_t *x, size_t 
         }
     }
     UNROLL for (int t = 0; t < count; t++) UNROLL for (int h = 0; h < HALVES; h++)
-        _mm512_storeu_ps(y + t * KERNELS_BRAIN_ROWS + h * LANES, sums[t][h]);
+        _mm512_storeu_ps(y + t * KERNELS_BF16_ROWS + h * LANES, sums[t][h]);
 }
 
 static void tiles(float *y, const piece *w, const uint16_t *x, size_t x_stride, int64_t x_count,
                   int64_t pairs, const ahead *a) {
-    const int64_t row = KERNELS_BRAIN_ROWS;
+    const int64_t row = KERNELS_BF16_ROWS;
     int64_t t = 0;
     if (x_count >= TILE_INPUTS && a->next != NULL) {
         tile(TILE_INPUTS, y, w, x, x_stride, pairs, a);
@@ -81,23 +81,23 @@ INLINE void multiply(quant_type type, float *y, const unsigned char *w, size_t r
     const size_t size = size_of(type);
     piece *own = (piece *)(void *)scratch;
     ahead a = {.row_size = row_size, .step = (int64_t)size, .to = fetch};
-    memset(y, 0, (size_t)x_count * KERNELS_BRAIN_ROWS * sizeof *y);
+    memset(y, 0, (size_t)x_count * KERNELS_BF16_ROWS * sizeof *y);
     for (int64_t c = 0; c < col_count; c += PIECE_COLS) {
         const int64_t cols = col_count - c < PIECE_COLS ? col_count - c : PIECE_COLS;
         unpack(type, w + (size_t)c * size, row_size, row_count, cols, own);
         if (fetch != KERNELS_FETCH_NONE)
             a.next = c + PIECE_COLS < col_count ? w + (size_t)(c + PIECE_COLS) * size
-                                                : w + KERNELS_BRAIN_ROWS * row_size;
+                                                : w + KERNELS_BF16_ROWS * row_size;
         tiles(y, own, x + c, x_stride, x_count, cols / 2, &a);
     }
 }
 
-BRAINS_EACH(BRAINS_MULTIPLY)
+BF16_EACH(BF16_MULTIPLY)
 
 void kernels_fill_avx512_bf16(kernels *k) {
     k->name = "avx512_bf16";
-    k->quantise_brains = quantise_brains;
-    BRAINS_EACH(BRAINS_FILL)
+    k->quantise_bf16 = quantise_bf16;
+    BF16_EACH(BF16_FILL)
 }
 
 #endif

@@ -20,8 +20,8 @@
 
 enum {
     LANES = 16,
-    HALVES = KERNELS_BRAIN_ROWS / LANES, /* registers side by side */
-    BLOCK = KERNELS_BRAIN_COLS,          /* columns that one register of a stored row holds */
+    HALVES = KERNELS_BF16_ROWS / LANES, /* registers side by side */
+    BLOCK = KERNELS_BF16_COLS,          /* columns that one register of a stored row holds */
     PIECE_COLS = 512
 };
 
@@ -87,21 +87,21 @@ INLINE void unpack(quant_type type, const unsigned char *w, size_t row_size, int
         }
 }
 
-static void quantise_brains(const float *x, int64_t col_count, uint16_t *brains) {
+static void quantise_bf16(const float *x, int64_t col_count, uint16_t *bf16) {
     for (int64_t c = 0; c < col_count; c += BLOCK)
-        _mm512_storeu_si512(brains + c,
+        _mm512_storeu_si512(bf16 + c,
                             load_block(QUANT_F32, (const unsigned char *)(const void *)(x + c)));
 }
 
 /* multiply_X and a line for each float type: `multiply(type, ...)` is the level's own. */
-#define BRAINS_EACH(use) use(f32, QUANT_F32) use(f16, QUANT_F16) use(bf16, QUANT_BF16)
-#define BRAINS_MULTIPLY(name, type)                                                                \
-    static void brains_##name(float *y, const void *w, size_t row_size, int64_t row_count,         \
-                              const uint16_t *x, size_t x_stride, int64_t x_count,                 \
-                              int64_t col_count, kernels_fetch fetch, unsigned char *scratch) {    \
+#define BF16_EACH(use) use(f32, QUANT_F32) use(f16, QUANT_F16) use(bf16, QUANT_BF16)
+#define BF16_MULTIPLY(name, type)                                                                  \
+    static void bf16_##name(float *y, const void *w, size_t row_size, int64_t row_count,           \
+                            const uint16_t *x, size_t x_stride, int64_t x_count,                   \
+                            int64_t col_count, kernels_fetch fetch, unsigned char *scratch) {      \
         multiply(type, y, w, row_size, row_count, x, x_stride, x_count, col_count, fetch,          \
                  scratch);                                                                         \
     }
-#define BRAINS_FILL(name, type) k->multiply_brains[type] = brains_##name;
+#define BF16_FILL(name, type) k->multiply_bf16[type] = bf16_##name;
 
 #endif

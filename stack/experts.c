@@ -247,7 +247,7 @@ static void forward(const stack_pass *p, int layer, float *x) {
     arena a = stack_scratch(k);
     const scratch s = take_scratch(k, layer, &a);
     compute c = *p->c;
-    c.brains = false;
+    c.bf16 = false;
     linear(&c, &own->scores, NULL, k->normed, width, s.logits, (size_t)l->expert_count,
            p->row_count);
     choose_job job = {.config = l, .bias = own->bias, .s = &s};

@@ -147,7 +147,7 @@ static void a_level_needs_all_below_it(void **state) {
     kernels_select(&k, features);
     assert_string_equal(k.name, "avx512");
     assert_false(kernels_level("avxvnni", AVX2 | AVX512, &features));
-    assert_true(k.quantise_brains == NULL);
+    assert_true(k.quantise_bf16 == NULL);
     assert_false(kernels_level("avx512_bf16", AVX2 | AVX512, &features));
     assert_true(kernels_level("avx512_bf16", AVX2 | AVX512 | BF16, &features));
     kernels_select(&k, features);
@@ -159,7 +159,7 @@ static void a_level_needs_all_below_it(void **state) {
     assert_true(kernels_level("avx2", ~0u, &features)); /* forced down */
     kernels_select(&k, features);
     assert_string_equal(k.name, "avx2");
-    assert_true(k.quantise_brains == NULL);
+    assert_true(k.quantise_bf16 == NULL);
 }
 
 /* One sub-leaf: kind 1 data, 2 instructions, 3 both. */

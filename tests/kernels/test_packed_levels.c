@@ -35,7 +35,7 @@ static bool is_short(void) {
 
 /* Whatever has to be read: the ends of all arrays are ends of memory. */
 typedef struct place_set {
-    guarded rows, slab, codes, sums, offsets, wide, scales, wide_scales, brains;
+    guarded rows, slab, codes, sums, offsets, wide, scales, wide_scales, bf16;
     float *x;
     float *want, *got; /* with canaries */
     unsigned char *scratch;
@@ -51,7 +51,7 @@ static place_set make_places(void) {
                        .offsets = guarded_make(cells / 8),
                        .scales = guarded_make(cells / 8),
                        .wide_scales = guarded_make(cells / 8),
-                       .brains = guarded_make(cells * 2),
+                       .bf16 = guarded_make(cells * 2),
                        .x = take(cells * sizeof(float)),
                        .want = take(((size_t)COUNT_CAP * PACKED_ROWS + 2 * GUARD) * sizeof(float)),
                        .got = take(((size_t)COUNT_CAP * PACKED_ROWS + 2 * GUARD) * sizeof(float)),
@@ -59,8 +59,8 @@ static place_set make_places(void) {
 }
 
 static void drop_places(place_set *p) {
-    guarded *all[] = {&p->rows, &p->slab,   &p->codes,       &p->sums,  &p->offsets,
-                      &p->wide, &p->scales, &p->wide_scales, &p->brains};
+    guarded *all[] = {&p->rows, &p->slab,   &p->codes,       &p->sums, &p->offsets,
+                      &p->wide, &p->scales, &p->wide_scales, &p->bf16};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) guarded_drop(all[i]);
     free(p->x), free(p->want), free(p->got), free(p->scratch);
 }
@@ -131,13 +131,13 @@ static kernels_input round_inputs(const place_set *p, const kernels *k, int64_t 
     int32_t *offsets = (int32_t *)(void *)p->offsets.end - cells / PACKED_BLOCK;
     float *scales = (float *)(void *)p->scales.end - cells / PACKED_BLOCK;
     float *wide_scales = (float *)(void *)p->wide_scales.end - cells / PACKED_BLOCK;
-    uint16_t *brains = (uint16_t *)(void *)p->brains.end - cells;
+    uint16_t *bf16 = (uint16_t *)(void *)p->bf16.end - cells;
     for (int64_t t = 0; t < count; t++) {
         const int64_t at = t * cols;
         k->quantise(p->x + at, cols, codes + at, sums + at / 8, scales + at / PACKED_BLOCK);
         kernels_offsets(sums + at / 8, cols / PACKED_BLOCK, offsets + at / PACKED_BLOCK);
         k->quantise_wide(p->x + at, cols, wide + at, wide_scales + at / PACKED_BLOCK);
-        if (k->quantise_brains != NULL) k->quantise_brains(p->x + at, cols, brains + at);
+        if (k->quantise_bf16 != NULL) k->quantise_bf16(p->x + at, cols, bf16 + at);
     }
     return (kernels_input){.col_count = cols,
                            .codes = codes,
@@ -146,7 +146,7 @@ static kernels_input round_inputs(const place_set *p, const kernels *k, int64_t 
                            .scales = scales,
                            .wide = wide,
                            .wide_scales = wide_scales,
-                           .brains = brains};
+                           .bf16 = bf16};
 }
 
 /* ---- comparing ---- */
@@ -348,7 +348,7 @@ static void check_tiles(place_set *p, const kernels *k, const product_case *c) {
     }
     const int64_t at = c->count / 2;
     kernels_input rest = x;
-    rest.brains += at * cols;
+    rest.bf16 += at * cols;
     float *const alone[1] = {p->got + GUARD};
     k->multiply_tiles[c->type](alone, slabs, 1, &rest, c->count - at, p->scratch);
     for (size_t i = 0; i < (size_t)(c->count - at) * PACKED_ROWS; i++)
@@ -377,15 +377,15 @@ static void levels_have_what_they_should(void **state) {
         const bool tiles = strncmp(k->name, "amx", 3) == 0;
         const bool pairs = tiles || strncmp(k->name, "avx512", 6) == 0;
         with_tiles += tiles;
-        const bool brains = tiles || strncmp(k->name, "avx512_bf16", 11) == 0;
-        assert_true((k->quantise_brains != NULL) == brains);
+        const bool bf16 = tiles || strncmp(k->name, "avx512_bf16", 11) == 0;
+        assert_true((k->quantise_bf16 != NULL) == bf16);
         for (uint32_t type = 0; type < QUANT_TYPE_CAP; type++) {
             const bool packed = packed_describe((quant_type)type)->low_bits > 0;
             assert_true((k->multiply[type] != NULL) == packed);
             assert_true((k->multiply_pair[type] != NULL) == (packed && pairs));
             assert_true((k->multiply_tiles[type] != NULL) == (packed && tiles));
             const bool is_float = type == QUANT_F32 || type == QUANT_F16 || type == QUANT_BF16;
-            assert_true((k->multiply_brains[type] != NULL) == (is_float && brains));
+            assert_true((k->multiply_bf16[type] != NULL) == (is_float && bf16));
         }
     }
 #if defined(__x86_64__)

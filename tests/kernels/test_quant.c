@@ -142,7 +142,7 @@ static void halves_are_rounded_to_nearest_even(void **state) {
     assert_int_equal(quant_f32_to_f16(-INFINITY), 0xfc00);
 }
 
-static void every_brain_float_is_converted_both_ways(void **state) {
+static void every_bf16_is_converted_both_ways(void **state) {
     (void)state;
     for (uint32_t h = 0; h < 65536; h++) {
         const float f = quant_bf16_to_f32((uint16_t)h);
@@ -200,7 +200,7 @@ int main(void) {
         cmocka_unit_test(every_exponent_of_mxfp4_is_its_power_of_two),
         cmocka_unit_test(every_half_is_converted_both_ways),
         cmocka_unit_test(halves_are_rounded_to_nearest_even),
-        cmocka_unit_test(every_brain_float_is_converted_both_ways),
+        cmocka_unit_test(every_bf16_is_converted_both_ways),
         cmocka_unit_test(types_are_described_and_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@
 #define kernels_fill_avx512_functions emulated_fill_avx512_functions
 #define kernels_fill_avx512_bf16 emulated_fill_avx512_bf16
 #define kernels_fill_amx_packed emulated_fill_amx_packed
-#define kernels_fill_amx_brains emulated_fill_amx_brains
+#define kernels_fill_amx_bf16 emulated_fill_amx_bf16
 
 /* ---- AVX-VNNI: the 256-bit forms under their other names ---- */
 
@@ -113,7 +113,7 @@ EMULATED_SHIFT(srai_epi32)
 
 /* Two registers to BF16, the second to the low half: nearest even, subnormal numbers to 0, NaNs
  * quiet. */
-EMULATED uint16_t emulated_brain(float v) {
+EMULATED uint16_t emulated_bf16(float v) {
     uint32_t bits;
     memcpy(&bits, &v, sizeof bits);
     if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
@@ -125,7 +125,7 @@ EMULATED __m512i emulated_cvtne2ps(__m512 high, __m512 low) {
     uint16_t to[32];
     memcpy(from, &low, sizeof low);
     memcpy(from + 16, &high, sizeof high);
-    for (int i = 0; i < 32; i++) to[i] = emulated_brain(from[i]);
+    for (int i = 0; i < 32; i++) to[i] = emulated_bf16(from[i]);
     return simde_mm512_loadu_si512(to);
 }
 #undef _mm512_cvtne2ps_pbh
@@ -206,7 +206,7 @@ EMULATED void emulated_tile_stored(int t, void *to, size_t stride) {
 EMULATED float emulated_flush(float v) {
     return v > -0x1p-126f && v < 0x1p-126f ? v * 0 : v;
 }
-EMULATED float emulated_from_brain(const unsigned char *p) {
+EMULATED float emulated_from_bf16(const unsigned char *p) {
     const uint32_t bits = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 24;
     float v;
     memcpy(&v, &bits, sizeof v);
@@ -224,8 +224,8 @@ EMULATED void emulated_tile_dpbf16ps(int c, int a, int b) {
             for (unsigned k = 0; k < right->row_count; k++)
                 for (unsigned i = 0; i < 2; i++)
                     parts[i] = emulated_flush(
-                        fmaf(emulated_from_brain(left->rows[m] + 4 * k + 2 * i),
-                             emulated_from_brain(right->rows[k] + 4 * n + 2 * i), parts[i]));
+                        fmaf(emulated_from_bf16(left->rows[m] + 4 * k + 2 * i),
+                             emulated_from_bf16(right->rows[k] + 4 * n + 2 * i), parts[i]));
             memcpy(&sum, sums->rows[m] + 4 * n, sizeof sum);
             sum = emulated_flush(emulated_flush(sum) + emulated_flush(parts[0] + parts[1]));
             memcpy(sums->rows[m] + 4 * n, &sum, sizeof sum);
@@ -239,8 +239,8 @@ EMULATED __m512 emulated_dpbf16(__m512 sums, __m512i a, __m512i b) {
     memcpy(s, &sums, sizeof s), memcpy(x, &a, sizeof x), memcpy(y, &b, sizeof y);
     for (int l = 0; l < 16; l++)
         for (int i = 2; i >= 0; i -= 2) /* the odd column first */
-            s[l] = emulated_flush(fmaf(emulated_from_brain(x + 4 * l + i),
-                                       emulated_from_brain(y + 4 * l + i), emulated_flush(s[l])));
+            s[l] = emulated_flush(fmaf(emulated_from_bf16(x + 4 * l + i),
+                                       emulated_from_bf16(y + 4 * l + i), emulated_flush(s[l])));
     return simde_mm512_loadu_ps(s);
 }
 #undef _mm512_dpbf16_ps

@@ -78,7 +78,7 @@ static void round_inputs(const kernel_case *c, kernel_room *r) {
         levels[0].quantise(r->x + at, c->cols, r->codes + at, r->sums + at / 8, r->scales + block);
         levels[0].quantise_wide(r->x + at, c->cols, r->wide + at, r->wide_scales + block);
         for (int64_t i = at; i < at + c->cols; i++)
-            assert_true(quant_quantise(QUANT_BF16, &r->x[i], &r->brains[i], 1));
+            assert_true(quant_quantise(QUANT_BF16, &r->x[i], &r->bf16[i], 1));
     }
     kernels_offsets(r->sums, c->count * c->cols / PACKED_BLOCK, r->offsets);
     r->input = (kernels_input){.col_count = c->cols,
@@ -88,7 +88,7 @@ static void round_inputs(const kernel_case *c, kernel_room *r) {
                                .scales = r->scales,
                                .wide = r->wide,
                                .wide_scales = r->wide_scales,
-                               .brains = r->brains};
+                               .bf16 = r->bf16};
 }
 
 void kernel_case_fill(const kernel_case *c, kernel_fill fill, kernel_room *r) {
@@ -158,11 +158,11 @@ CALL(multiply_tiles) {
         call_multiply_pair(c, k, r, out);
 }
 
-CALL(multiply_brains) {
-    if (k->multiply_brains[c->type_id] != NULL)
-        k->multiply_brains[c->type_id](out, r->weights, row_size(c), c->rows, r->brains,
-                                       (size_t)c->cols, c->count, c->cols, KERNELS_FETCH_NONE,
-                                       r->scratch);
+CALL(multiply_bf16) {
+    if (k->multiply_bf16[c->type_id] != NULL)
+        k->multiply_bf16[c->type_id](out, r->weights, row_size(c), c->rows, r->bf16,
+                                     (size_t)c->cols, c->count, c->cols, KERNELS_FETCH_NONE,
+                                     r->scratch);
     else
         call_gemm(c, k, r, out);
 }
@@ -176,8 +176,8 @@ CALL(quantise_wide) {
     k->quantise_wide(r->x, c->cols, out, (float *)(void *)((int16_t *)out + c->cols));
 }
 
-CALL(quantise_brains) {
-    k->quantise_brains(r->x, c->cols, out);
+CALL(quantise_bf16) {
+    k->quantise_bf16(r->x, c->cols, out);
 }
 
 CALL(scores) {
@@ -290,20 +290,20 @@ static void add_gemm(list *l) {
 }
 
 /* Levels without BF16 dequantise and take gemm: what the callers do there. */
-static void add_brains(list *l, quant_type type) {
+static void add_bf16(list *l, quant_type type) {
     static const int counts[] = {8, 32, KERNEL_INPUTS_CAP};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         add(l, (kernel_case){.type = quant_describe((uint32_t)type)->name,
                              .type_id = (int)type,
                              .weights = KERNEL_WEIGHTS_ROWS,
-                             .rows = KERNELS_BRAIN_ROWS,
+                             .rows = KERNELS_BF16_ROWS,
                              .count = counts[i],
-                             .work = 2.0 * KERNELS_BRAIN_ROWS * (double)l->cols * counts[i],
-                             .out_size = (size_t)counts[i] * KERNELS_BRAIN_ROWS * sizeof(float),
-                             .entry = ENTRY(multiply_brains, type),
+                             .work = 2.0 * KERNELS_BF16_ROWS * (double)l->cols * counts[i],
+                             .out_size = (size_t)counts[i] * KERNELS_BF16_ROWS * sizeof(float),
+                             .entry = ENTRY(multiply_bf16, type),
                              .instead = offsetof(kernels, gemm),
                              .tolerance = 0x1p-6,
-                             NAMED(multiply_brains)});
+                             NAMED(multiply_bf16)});
 }
 
 static void add_attention(list *l, int type) {
@@ -343,7 +343,7 @@ static void add_vectors(list *l) {
                          NAMED(name)})
     VECTOR(quantise, n + n / 8 * sizeof(int16_t) + scales, 0);
     VECTOR(quantise_wide, n * sizeof(int16_t) + scales, 0);
-    VECTOR(quantise_brains, n * sizeof(uint16_t), 0);
+    VECTOR(quantise_bf16, n * sizeof(uint16_t), 0);
     VECTOR(dot, sizeof(float), 1e-4); /* one sum, which may be near 0 */
     VECTOR(axpy, floats, 0x1p-22);
     VECTOR(rms_norm, floats, 0x1p-20);
@@ -373,7 +373,7 @@ int kernel_cases(kernel_case out[KERNEL_CASES_CAP], int64_t cols) {
         c.kernel = "dequantise", c.call = call_dequantise;
         c.entry = offsetof(kernels, dequantise), c.out_size = (size_t)cols * sizeof(float);
         add(&l, c);
-        if (t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16) add_brains(&l, type);
+        if (t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16) add_bf16(&l, type);
     }
     add_gemm(&l);
     for (int t = 0; t < KERNELS_CACHE_COUNT; t++) add_attention(&l, t);

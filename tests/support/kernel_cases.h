@@ -29,14 +29,14 @@ enum {
 
 /* The data of a call, from take(). */
 typedef struct kernel_room {
-    _Alignas(64) unsigned char weights[KERNELS_BRAIN_ROWS * KERNEL_COLS_CAP * sizeof(float)];
+    _Alignas(64) unsigned char weights[KERNELS_BF16_ROWS * KERNEL_COLS_CAP * sizeof(float)];
     _Alignas(64) unsigned char scratch[KERNELS_SCRATCH_SIZE];
     _Alignas(64) float x[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP];
     _Alignas(64) float gains[KERNEL_COLS_CAP];
     _Alignas(64) float panel[KERNELS_ROWS * KERNEL_COLS_CAP]; /* dequantised rows: scratch */
     _Alignas(64) int8_t codes[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP];
     _Alignas(64) int16_t wide[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP];
-    _Alignas(64) uint16_t brains[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP];
+    _Alignas(64) uint16_t bf16[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP];
     _Alignas(64) int16_t sums[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP / 8];
     _Alignas(64) int32_t offsets[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP / PACKED_BLOCK];
     _Alignas(64) float scales[KERNEL_INPUTS_CAP * KERNEL_COLS_CAP / PACKED_BLOCK];

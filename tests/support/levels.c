@@ -16,7 +16,7 @@ static int find_all(kernels out[LEVELS_CAP]) {
     }
 #if defined(EMULATED_LEVELS)
     if ((here & KERNELS_CPU_AVX2) == 0) return count; /* the emulation is built on it */
-    kernels *vnni = &out[count++], *wide = &out[count++], *brains = &out[count++];
+    kernels *vnni = &out[count++], *wide = &out[count++], *bf16 = &out[count++];
     kernels *amx = &out[count++];
     kernels_select(vnni, KERNELS_CPU_AVX2);
     *wide = *vnni;
@@ -26,12 +26,12 @@ static int find_all(kernels out[LEVELS_CAP]) {
     emulated_fill_avx512_packed(wide);
     emulated_fill_avx512_attention(wide);
     emulated_fill_avx512_functions(wide);
-    *brains = *amx = *wide;
+    *bf16 = *amx = *wide;
     wide->name = "avx512 (emulated)";
-    emulated_fill_avx512_bf16(brains);
-    brains->name = "avx512_bf16 (emulated)";
+    emulated_fill_avx512_bf16(bf16);
+    bf16->name = "avx512_bf16 (emulated)";
     emulated_fill_amx_packed(amx);
-    emulated_fill_amx_brains(amx);
+    emulated_fill_amx_bf16(amx);
     amx->name = "amx (emulated)";
 #endif
     return count;
@@ -43,12 +43,12 @@ int find_levels(void **state) {
     return 0;
 }
 
-int find_brain_levels(void **state) {
+int find_bf16_levels(void **state) {
     (void)state;
     const int count = find_all(levels);
     level_count = 0;
     for (int i = 0; i < count; i++)
-        if (levels[i].quantise_brains != NULL) levels[level_count++] = levels[i];
+        if (levels[i].quantise_bf16 != NULL) levels[level_count++] = levels[i];
     if (level_count == 0) printf("nothing to see: no level with BF16, and no AVX2 to emulate it\n");
     return 0;
 }

@@ -14,7 +14,7 @@ extern kernels levels[LEVELS_CAP];
 extern int level_count;
 int find_levels(void **state);
 /* Only those with BF16; says so when there is none. */
-int find_brain_levels(void **state);
+int find_bf16_levels(void **state);
 #define FOR_LEVELS(k) for (const kernels *k = levels; k < levels + level_count; k++)
 
 #if defined(__x86_64__) /* where they are built: EMULATED_LEVELS */
@@ -25,7 +25,7 @@ void emulated_fill_avx512_attention(kernels *k);
 void emulated_fill_avx512_functions(kernels *k);
 void emulated_fill_avx512_bf16(kernels *k);
 void emulated_fill_amx_packed(kernels *k);
-void emulated_fill_amx_brains(kernels *k);
+void emulated_fill_amx_bf16(kernels *k);
 #endif
 
 #endif

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool brains) {
-    pooled p = {.c = {.k = k, .brains = brains}};
+pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16) {
+    pooled p = {.c = {.k = k, .bf16 = bf16}};
     arena a = {0};
     compute_layout(&p.c, threads, col_cap, &a);
     p.memory = aligned_alloc(ARENA_ALIGN, a.size_used);

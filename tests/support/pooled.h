@@ -9,7 +9,7 @@ typedef struct pooled {
     void *memory;
 } pooled;
 /* k outlives it; col_cap: the widest matrix. */
-pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool brains);
+pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16);
 void pooled_drop(pooled *p);
 
 #endif

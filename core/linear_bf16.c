@@ -1,28 +1,28 @@
 /* Products of float weights in BF16, for long batches: inputs are rounded, a block of rows at a
  * time; then the stored rows of the matrix are shared out over the threads, 32 at once:
  *
- *     x [count, cols] -> brains [count, stride] -> sums [count, 32] -> y
+ *     x [count, cols] -> bf16 [count, stride] -> sums [count, 32] -> y
  *
  * An output is made whole by one kernel call, alone or in a batch with the same bits. */
 #include "core/checked.h"
 #include "core/linear_inner.h"
 
 enum {
-    BLOCK_LEN = 128,            /* most inputs of a block: bounds the sums on the stack */
-    ROUND_GRAIN = 4,            /* inputs rounded per part */
-    BLOCK = KERNELS_BRAIN_COLS, /* 64 bytes of brains */
-    ROWS = KERNELS_BRAIN_ROWS
+    BLOCK_LEN = 128,           /* most inputs of a block: bounds the sums on the stack */
+    ROUND_GRAIN = 4,           /* inputs rounded per part */
+    BLOCK = KERNELS_BF16_COLS, /* 64 bytes of bf16 */
+    ROWS = KERNELS_BF16_ROWS
 };
 
-/* Rows of brains are an odd number of cache lines apart: of those of a power of two, twelve at once
+/* Rows of bf16 are an odd number of cache lines apart: of those of a power of two, twelve at once
  * would all fall into the same set of the first-level cache. */
 static size_t stride_of(size_t cols) {
     return cols / BLOCK % 2 == 0 ? cols + BLOCK : cols;
 }
 
-void linear_brains_layout(compute *c, int64_t col_cap, arena *a) {
+void linear_bf16_layout(compute *c, int64_t col_cap, arena *a) {
     size_t cols, size;
-    if (c->k == NULL || c->k->multiply_brains[QUANT_F32] == NULL) return;
+    if (c->k == NULL || c->k->multiply_bf16[QUANT_F32] == NULL) return;
     if (!checked_align((size_t)col_cap, BLOCK, &cols) || !checked_add(cols, BLOCK, &cols) ||
         !checked_mul(cols, BLOCK_LEN, &size)) {
         a->overflowed = true;
@@ -31,9 +31,9 @@ void linear_brains_layout(compute *c, int64_t col_cap, arena *a) {
     c->rounded = arena_take(a, size, sizeof *c->rounded);
 }
 
-bool linear_takes_brains(const compute *c, const matrix *w) {
-    return c->brains && c->rounded != NULL && w->data != NULL && w->col_count % BLOCK == 0 &&
-           c->k->multiply_brains[w->type] != NULL;
+bool linear_takes_bf16(const compute *c, const matrix *w) {
+    return c->bf16 && c->rounded != NULL && w->data != NULL && w->col_count % BLOCK == 0 &&
+           c->k->multiply_bf16[w->type] != NULL;
 }
 
 typedef struct block_job {
@@ -48,8 +48,8 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
     const int64_t cols = j->p->tasks[0].w->col_count;
     (void)thread_index;
     for (int64_t t = begin; t < end; t++)
-        c->k->quantise_brains(j->p->x + (size_t)(j->first + t) * j->p->x_stride, cols,
-                              c->rounded + (size_t)t * stride_of((size_t)cols));
+        c->k->quantise_bf16(j->p->x + (size_t)(j->first + t) * j->p->x_stride, cols,
+                            c->rounded + (size_t)t * stride_of((size_t)cols));
 }
 
 static void rows_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -61,9 +61,9 @@ static void rows_part(void *context, int64_t begin, int64_t end, int thread_inde
     float sums[BLOCK_LEN * ROWS];
     for (int64_t r = begin; r < end; r += ROWS) {
         const int64_t rows = end - r < ROWS ? end - r : ROWS;
-        c->k->multiply_brains[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, rows,
-                                       c->rounded, stride_of((size_t)w->col_count), j->count,
-                                       w->col_count, c->fetch, scratch);
+        c->k->multiply_bf16[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, rows,
+                                     c->rounded, stride_of((size_t)w->col_count), j->count,
+                                     w->col_count, c->fetch, scratch);
         for (int64_t t = 0; t < j->count; t++)
             for (int64_t i = 0; i < rows; i += PACKED_ROWS)
                 product_store(task->y + (size_t)(j->first + t) * task->y_stride + r + i,
@@ -72,7 +72,7 @@ static void rows_part(void *context, int64_t begin, int64_t end, int thread_inde
     }
 }
 
-void linear_brains(const product *p) {
+void linear_bf16(const product *p) {
     block_job j = {.p = p};
     for (; j.first < p->count; j.first += BLOCK_LEN) {
         j.count = p->count - j.first < BLOCK_LEN ? p->count - j.first : BLOCK_LEN;

@@ -58,9 +58,8 @@ static void drop_values(values *v) {
 }
 
 /* By float32, with a bias and added to what stands there. */
-static void multiply(const values *v, const kernels *k, int threads, bool brains, int cut,
-                     float *y) {
-    pooled f = pooled_make(k, threads, COLS, brains);
+static void multiply(const values *v, const kernels *k, int threads, bool bf16, int cut, float *y) {
+    pooled f = pooled_make(k, threads, COLS, bf16);
     for (int i = 0; i < SIZE; i++) y[i] = (float)(i % 5);
     for (int t = 0; t < COUNT; t += cut)
         linear_add(&f.c, &v->w, v->bias, v->x + t * COLS, COLS, y + t * ROWS, ROWS,
@@ -130,9 +129,9 @@ static void errors_are_those_of_rounded_inputs(void **state) {
         values v = draw(type, COLS), other = v;
         other.x = rounded;
         for (int t = 0; t < COUNT; t++) {
-            uint16_t brains[COLS];
-            k->quantise_brains(v.x + t * COLS, COLS, brains);
-            quant_dequantise(QUANT_BF16, brains, rounded + t * COLS, COLS);
+            uint16_t bf16[COLS];
+            k->quantise_bf16(v.x + t * COLS, COLS, bf16);
+            quant_dequantise(QUANT_BF16, bf16, rounded + t * COLS, COLS);
         }
         multiply(&v, k, 2, false, COUNT, v.plain);
         multiply(&v, k, 2, true, COUNT, v.got);
@@ -153,5 +152,5 @@ int main(void) {
         cmocka_unit_test(gates_are_two_products),
         cmocka_unit_test(errors_are_those_of_rounded_inputs),
     };
-    return cmocka_run_group_tests(tests, find_brain_levels, NULL);
+    return cmocka_run_group_tests(tests, find_bf16_levels, NULL);
 }

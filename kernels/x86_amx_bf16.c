@@ -19,12 +19,12 @@ INLINE void multiply(quant_type type, float *y, const unsigned char *w, size_t r
     const size_t size = size_of(type);
     piece *own = (piece *)(void *)scratch;
     (void)fetch; /* whether that is worth it, only the machine can tell */
-    memset(y, 0, (size_t)x_count * KERNELS_BRAIN_ROWS * sizeof *y);
+    memset(y, 0, (size_t)x_count * KERNELS_BF16_ROWS * sizeof *y);
     for (int64_t c = 0; c < col_count; c += PIECE_COLS) {
         const int64_t cols = col_count - c < PIECE_COLS ? col_count - c : PIECE_COLS;
         unpack(type, w + (size_t)c * size, row_size, row_count, cols, own);
         const tile_product p = {.y = {y, y + LANES},
-                                .y_line = KERNELS_BRAIN_ROWS,
+                                .y_line = KERNELS_BF16_ROWS,
                                 .w = {own->lines[0], own->lines[0] + 1},
                                 .w_line = sizeof own->lines[0],
                                 .w_step = TILE_ROWS * sizeof own->lines[0],
@@ -36,11 +36,11 @@ INLINE void multiply(quant_type type, float *y, const unsigned char *w, size_t r
     }
 }
 
-BRAINS_EACH(BRAINS_MULTIPLY)
+BF16_EACH(BF16_MULTIPLY)
 
-void kernels_fill_amx_brains(kernels *k) {
-    k->quantise_brains = quantise_brains;
-    BRAINS_EACH(BRAINS_FILL)
+void kernels_fill_amx_bf16(kernels *k) {
+    k->quantise_bf16 = quantise_bf16;
+    BF16_EACH(BF16_FILL)
 }
 
 #endif

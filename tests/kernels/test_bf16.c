@@ -15,12 +15,7 @@
 #include "tests/support/guarded.h"
 #include "tests/support/levels.h"
 
-enum {
-    BLOCK = KERNELS_BRAIN_COLS,
-    COLS_CAP = 40 * BLOCK,
-    COUNT_CAP = 67,
-    ROWS = KERNELS_BRAIN_ROWS
-};
+enum { BLOCK = KERNELS_BF16_COLS, COLS_CAP = 40 * BLOCK, COUNT_CAP = 67, ROWS = KERNELS_BF16_ROWS };
 
 static const quant_type types[] = {QUANT_F32, QUANT_F16, QUANT_BF16};
 enum { TYPE_COUNT = sizeof types / sizeof *types };
@@ -29,8 +24,8 @@ static size_t size_of(quant_type type) {
     return type == QUANT_F32 ? 4 : 2;
 }
 
-static float from_brain(uint16_t brain) {
-    const uint32_t bits = (uint32_t)brain << 16;
+static float from_bf16(uint16_t bf16) {
+    const uint32_t bits = (uint32_t)bf16 << 16;
     float v;
     memcpy(&v, &bits, sizeof v);
     return v;
@@ -45,13 +40,13 @@ static float draw(bool wild, uint64_t *seed) {
     return strange[next_random(seed) % 4];
 }
 
-typedef struct brain_case {
+typedef struct bf16_case {
     quant_type type;
     int64_t row_count, cols, x_count;
     size_t row_size, x_stride;
     bool wild;
     uint64_t seed;
-} brain_case;
+} bf16_case;
 
 typedef struct places {
     guarded weights, inputs;
@@ -61,8 +56,7 @@ typedef struct places {
     unsigned char *scratch;
 } places;
 
-static void fill(places *p, const kernels *k, const brain_case *c, unsigned char **w,
-                 uint16_t **x) {
+static void fill(places *p, const kernels *k, const bf16_case *c, unsigned char **w, uint16_t **x) {
     uint64_t seed = c->seed;
     const size_t row = (size_t)c->cols * size_of(c->type);
     *w = p->weights.end - (size_t)(c->row_count - 1) * c->row_size - row;
@@ -75,11 +69,11 @@ static void fill(places *p, const kernels *k, const brain_case *c, unsigned char
     }
     for (int64_t t = 0; t < c->x_count; t++) {
         for (int64_t i = 0; i < c->cols; i++) p->x[t * c->cols + i] = draw(c->wild, &seed);
-        k->quantise_brains(p->x + t * c->cols, c->cols, *x + (size_t)t * c->x_stride);
+        k->quantise_bf16(p->x + t * c->cols, c->cols, *x + (size_t)t * c->x_stride);
     }
 }
 
-static void check_bound(const places *p, const kernels *k, const brain_case *c) {
+static void check_bound(const places *p, const kernels *k, const bf16_case *c) {
     const double part = 0x1p-7 + 0x1p-16 + ((double)c->cols / 2 + 2) * 0x1p-23;
     for (int64_t t = 0; t < c->x_count; t++)
         for (int64_t r = 0; r < c->row_count; r++) {
@@ -102,23 +96,23 @@ static bool same(float a, float b) { /* which NaN it is says nothing */
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
-static void check(places *p, const kernels *k, const brain_case *c) {
+static void check(places *p, const kernels *k, const bf16_case *c) {
     unsigned char *w;
     uint16_t *x;
     fill(p, k, c, &w, &x);
     const size_t size = (size_t)c->x_count * ROWS;
     cover(p->y, size + 2 * GUARD);
     memset(p->scratch, 0xa5, KERNELS_SCRATCH_SIZE);
-    k->multiply_brains[c->type](p->y + GUARD, w, c->row_size, c->row_count, x, c->x_stride,
-                                c->x_count, c->cols, KERNELS_FETCH_L1, p->scratch);
+    k->multiply_bf16[c->type](p->y + GUARD, w, c->row_size, c->row_count, x, c->x_stride,
+                              c->x_count, c->cols, KERNELS_FETCH_L1, p->scratch);
     assert_covered(p->y, GUARD);
     assert_covered(p->y + GUARD + size, GUARD);
     check_bound(p, k, c);
     /* The last input alone, one row of it alone, nothing fetched. */
     const int64_t t = c->x_count - 1, r = c->row_count / 2;
-    k->multiply_brains[c->type](p->alone, w + (size_t)r * c->row_size, c->row_size, 1,
-                                x + (size_t)t * c->x_stride, c->x_stride, 1, c->cols,
-                                KERNELS_FETCH_NONE, p->scratch);
+    k->multiply_bf16[c->type](p->alone, w + (size_t)r * c->row_size, c->row_size, 1,
+                              x + (size_t)t * c->x_stride, c->x_stride, 1, c->cols,
+                              KERNELS_FETCH_NONE, p->scratch);
     assert_true(same(p->alone[0], p->y[GUARD + t * ROWS + r]));
 }
 
@@ -137,12 +131,12 @@ static void any_size_stays_within_the_bound(void **state) {
     FOR_LEVELS(k)
     for (int i = 0; i < TYPE_COUNT; i++)
         for (int n = 1; n <= COUNT_CAP; n += is_short ? 6 : 1) {
-            brain_case c = {.type = types[i],
-                            .row_count = 1 + (n * 7 + i) % ROWS,
-                            .cols = BLOCK * (1 + (n * 11) % (COLS_CAP / BLOCK)),
-                            .x_count = n,
-                            .wild = n % 3 == 0,
-                            .seed = (uint64_t)n};
+            bf16_case c = {.type = types[i],
+                           .row_count = 1 + (n * 7 + i) % ROWS,
+                           .cols = BLOCK * (1 + (n * 11) % (COLS_CAP / BLOCK)),
+                           .x_count = n,
+                           .wild = n % 3 == 0,
+                           .seed = (uint64_t)n};
             c.row_size = (size_t)c.cols * size_of(c.type) + (size_t)(n % 5); /* odd addresses too */
             c.x_stride = (size_t)c.cols + (size_t)(n % 3) * BLOCK / 2;
             check(&p, k, &c);
@@ -165,11 +159,11 @@ static void inputs_are_rounded_to_nearest_even(void **state) {
     memcpy(x, bits, sizeof bits);
     x[30] = INFINITY, x[31] = NAN;
     FOR_LEVELS(k) {
-        uint16_t brains[BLOCK];
-        k->quantise_brains(x, BLOCK, brains);
-        assert_memory_equal(brains, want, sizeof want);
-        assert_int_equal(brains[30], 0x7f80);
-        assert_true(isnan(from_brain(brains[31])));
+        uint16_t bf16[BLOCK];
+        k->quantise_bf16(x, BLOCK, bf16);
+        assert_memory_equal(bf16, want, sizeof want);
+        assert_int_equal(bf16[30], 0x7f80);
+        assert_true(isnan(from_bf16(bf16[31])));
     }
 }
 
@@ -178,5 +172,5 @@ int main(void) {
         cmocka_unit_test(any_size_stays_within_the_bound),
         cmocka_unit_test(inputs_are_rounded_to_nearest_even),
     };
-    return cmocka_run_group_tests(tests, find_brain_levels, NULL);
+    return cmocka_run_group_tests(tests, find_bf16_levels, NULL);
 }
