@@ -50,7 +50,7 @@ static rnl_status find_image_ids(rnl_model *m, rnl_error *error) {
     bool whole = ids->begin >= 0 && ids->end >= 0 && ids->thumbnail >= 0;
     for (int row = 0; row < VIEWS_GRID_MAX; row++)
         for (int col = 0; col < VIEWS_GRID_MAX; col++) {
-            char name[32];
+            char name[48];
             (void)snprintf(name, sizeof name, "<|img_row_%d_col_%d|>", row + 1, col + 1);
             ids->tiles[row][col] = bpe_find_special(text, name);
             whole = whole && ids->tiles[row][col] >= 0;

@@ -35,7 +35,7 @@ static void put_value(random_state *r, chat_text *out, int depth) {
     chat_puts(out, kind == 3 ? "[" : "{");
     const int count = below(r, 3);
     for (int i = 0; i < count; i++) {
-        char key[16];
+        char key[24];
         if (i > 0) chat_puts(out, ", ");
         (void)snprintf(key, sizeof key, "\"k%d\": ", i);
         if (kind == 4) chat_puts(out, key);
