@@ -6,9 +6,9 @@
 #include <stddef.h>
 
 /* Duck by 12 dB within 20 ms, fade in 5 ms. Coming back is slower, so that a false alarm does not
- * pump. */
+ * pump; from silence it is quicker, so that no word is lost. */
 #define GAIN_DUCKED 0.25118864f /* 10^(-12/20) */
-enum { GAIN_DUCK_MS = 20, GAIN_FADE_MS = 5, GAIN_RESTORE_MS = 60 };
+enum { GAIN_DUCK_MS = 20, GAIN_FADE_MS = 5, GAIN_RESTORE_MS = 60, GAIN_RESUME_MS = 20 };
 
 typedef struct gain {
     float now, target; /* factors, 1 = as it came */

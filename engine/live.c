@@ -158,6 +158,7 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     l->pace.caution = 1;
     l->measure = (echo_measure){.mic_db = -100, .out_db = -100, .reference_db = -100};
     live_output_reset(l);
+    live_hold_reset(l);
     (void)live_tell(l, RNL_LIVE_LISTENING);
     return RNL_OK;
 }
@@ -215,7 +216,7 @@ void rnl_live_said(const rnl_live *l, const char **text, size_t *size) {
 }
 
 void rnl_live_heard(rnl_live *l, const char **text, size_t *size) {
-    if (l->phase == LIVE_REPLY) live_output_note_heard(l);
+    if (l->phase == LIVE_REPLY || l->phase == LIVE_HELD) live_output_note_heard(l);
     *text = l->heard_text;
     *size = l->heard_size;
 }
@@ -235,6 +236,7 @@ static rnl_live_kind state_of(const rnl_live *l) {
     case LIVE_CLIP:
         return l->clip.ended ? RNL_LIVE_THINKING : RNL_LIVE_HEARING;
     case LIVE_REPLY:
+    case LIVE_HELD:
     case LIVE_CUTTING:
         return l->reply.started ? RNL_LIVE_SPEAKING : RNL_LIVE_THINKING;
     }

@@ -6,6 +6,7 @@
  *     live_input.c   microphone -> 16 kHz -> canceller -> VAD -> turn events
  *     live_look.c    the network for ends of turns, asked at each guess
  *     live_turn.c    turn events -> clip, guess, reply, interruption
+ *     live_hold.c    an interruption that may be none: the reply waits
  *     live_output.c  samples of the reply -> play-out buffer -> caller; the burst law; marks
  *
  * Positions are samples at 16 kHz behind the canceller, which is input_delay samples later than the
@@ -35,6 +36,8 @@ enum {
     LIVE_EVENT_ROOM = 24,              /* and room needed to go on listening */
     LIVE_SAID_CAP = 32768,             /* bytes of a reply's text */
     LIVE_MUTE_COUNT = 5 * RNL_RATE_IN, /* zeros that make a muted microphone */
+    LIVE_HOLD_SILENCE_MS = 300,        /* behind what may be a backchannel */
+    LIVE_HOLD_TEXT_CAP = 1024,         /* bytes of what it is heard as */
     LIVE_SLOT = 0                      /* snapshot: inside the clip, at its guessed end */
 };
 
@@ -43,6 +46,7 @@ typedef enum live_phase {
     LIVE_LISTEN, /* no clip and no reply */
     LIVE_CLIP,   /* the user speaks, or may have ended */
     LIVE_REPLY,  /* the end is confirmed: the reply is made and played */
+    LIVE_HELD,   /* somebody speaks into it: neither made nor played until it is known what for */
     LIVE_CUTTING /* the reply was interrupted; the caller's queue is being emptied */
 } live_phase;
 
@@ -80,6 +84,19 @@ typedef struct live_reply {
     int underruns;
     int64_t text_us_max, frame_us_max;
 } live_reply;
+
+/* The interruption that a held reply waits for. */
+typedef struct live_hold {
+    turn_event begin;      /* CONFIRMED */
+    turn_event guess, end; /* what else the turn machine has said of it, */
+    bool guessed, ended;   /* and whether it holds */
+    int64_t silent_us;     /* T2 of the turn that it may become, -1: none */
+} live_hold;
+
+/* What was said between hold.begin and the silence behind it, as text [*size] of at most cap bytes.
+ * One piece of the work. RNL_OK: there is more; RNL_DONE: text is there; negative: the conversation
+ * is lost. The same samples give the same text. */
+typedef rnl_status live_hear(rnl_live *l, char *text, size_t cap, size_t *size, rnl_error *error);
 
 /* How long the machine takes: a step that makes a text token, one that makes a frame. Rises at
  * once, falls slowly: what counts is that a burst is survived. */
@@ -144,6 +161,9 @@ struct rnl_live {
     bool continues;  /* the interruption goes on with the turn before */
     turn_event next; /* the clip that follows an interruption */
     size_t cut_dropped;
+    int backchannel_ms; /* speech that may be one, at most; 0: a reply is cut and never held */
+    live_hear *hear;    /* with backchannel_ms */
+    live_hold hold;
     bool cut_done;
     int turn_count;
     int64_t frame_count, sample_count, work_count, part_count;
@@ -207,6 +227,23 @@ bool live_is_urgent(const rnl_live *l);
 rnl_status live_work_once(rnl_live *l, rnl_error *error);
 bool live_is_speaking(const rnl_live *l); /* our own speech can be heard */
 
+/* The interruption that held the reply is one after all. */
+void live_cut_held(rnl_live *l);
+
+/* live_hold.c */
+void live_hold_reset(rnl_live *l); /* nothing is held */
+/* Whether the reply is held, and not cut, where this interruption is confirmed. */
+bool live_hold_may_begin(const rnl_live *l, const turn_event *e);
+void live_hold_begin(rnl_live *l, const turn_event *e);
+/* While it is held: another event of the turn machine. */
+void live_hold_event(rnl_live *l, const turn_event *e);
+/* All is there that decides. */
+bool live_hold_is_due(const rnl_live *l);
+/* One piece of the decision. RNL_OK: done one; RNL_AGAIN: none to do; negative: as live_hear. */
+rnl_status live_hold_work(rnl_live *l, rnl_error *error);
+/* The new clip is open: what was said of it while the reply was held counts now. */
+void live_hold_replay(rnl_live *l);
+
 /* live_step.c */
 /* The clock has come to now_us: what the call before did is done. */
 void live_stamp(rnl_live *l, int64_t now_us);
@@ -233,6 +270,9 @@ void live_output_pace(rnl_live *l, const schedule_pace *pace, double mean);
 int64_t live_output_end_us(const rnl_live *l);
 bool live_output_is_playing(const rnl_live *l);
 void live_output_duck(rnl_live *l, bool ducked);
+/* Silence after a fade; what is not played yet stays. Then it goes on there. */
+void live_output_hold(rnl_live *l);
+void live_output_resume(rnl_live *l);
 /* Stops the reply's sound; true when nothing of it is left in a queue of the caller. */
 bool live_output_cut(rnl_live *l);
 void live_output_note_heard(rnl_live *l); /* heard_text, from what was played */

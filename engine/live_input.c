@@ -169,7 +169,7 @@ static void take_block(rnl_live *l) {
     l->waiting_at = 0;
     /* A suspicion that comes to nothing while we answer is no end of this turn. */
     if (!was_silent && l->turns.silent && l->turns.phase == TURN_SPEAKING)
-        l->turn.mark_us[RNL_LIVE_T2] = l->now_us;
+        *(l->phase == LIVE_HELD ? &l->hold.silent_us : &l->turn.mark_us[RNL_LIVE_T2]) = l->now_us;
 }
 
 bool live_hears(const rnl_live *l) {

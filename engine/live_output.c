@@ -301,15 +301,36 @@ void live_output_duck(rnl_live *l, bool ducked) {
     gain_to(&l->volume, ducked ? GAIN_DUCKED : 1.0f, ducked ? GAIN_DUCK_MS : GAIN_RESTORE_MS);
 }
 
-bool live_output_cut(rnl_live *l) {
-    if (!l->reply.started) return true; /* the fade of the one before may not be pulled yet */
-    l->fade_begin = l->fade_end = 0;
-    if (!l->config.volume_inside) return false;
+/* The next samples of the reply, down to silence, wait to be pulled. */
+static void fade_out(rnl_live *l) {
+    if (l->fade_begin < l->fade_end) return; /* those of a hold do still, and end in silence */
+    l->fade_begin = 0;
     l->fade_end = l->reply.holding ? 0 : take(l, l->fade, l->fade_cap);
     count_pulled(l, l->fade, l->fade_end);
     gain_to(&l->volume, 0.0f, GAIN_FADE_MS);
     gain_apply(&l->volume, l->fade, l->fade_end);
+}
+
+bool live_output_cut(rnl_live *l) {
+    if (!l->reply.started) return true; /* the fade of the one before may not be pulled yet */
+    if (!l->config.volume_inside) return false;
+    fade_out(l);
     return true;
+}
+
+/* Held is as if the sound had run out, but nobody has to learn from it. */
+void live_output_hold(rnl_live *l) {
+    live_reply *r = &l->reply;
+    if (l->config.volume_inside) fade_out(l);
+    if (r->holding) return;
+    r->holding = true;
+    const int64_t gone = l->now_us - r->clock_us, made = sound_us(l);
+    r->consumed_us = gone < 0 ? 0 : gone > made ? made : gone;
+}
+
+void live_output_resume(rnl_live *l) {
+    l->volume.now = l->volume.target = 0.0f;
+    gain_to(&l->volume, 1.0f, GAIN_RESUME_MS);
 }
 
 /* Samples of the reply the caller has played. */
@@ -334,6 +355,7 @@ int64_t live_made_us(const rnl_live *l) {
 bool live_output_is_over(const rnl_live *l) {
     const live_reply *r = &l->reply;
     if (!r->complete || (r->made > 0 && !r->finished)) return false;
+    if (r->started && l->fade_begin < l->fade_end) return false; /* of a hold near its end */
     return played(l) == r->pulled;
 }
 

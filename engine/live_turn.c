@@ -4,6 +4,8 @@
  *                            ▲     withdrawn: restore, the clip goes on        │
  *                            └────────── CUTTING: rewind to what was heard ◄───┘ confirmed
  *
+ * With backchannel_ms the reply is held first: live_hold.c.
+ *
  * The clip is given to the session while the user speaks, but never beyond where it may end. */
 #include "engine/live.h"
 
@@ -178,6 +180,10 @@ static void cut_reply(rnl_live *l, const turn_event *e) {
     if (l->reply.started) (void)live_tell(l, RNL_LIVE_CUT);
 }
 
+void live_cut_held(rnl_live *l) {
+    cut_reply(l, &l->hold.begin);
+}
+
 /* The queue is empty: the history becomes what was heard, and the user's new clip begins. A turn
  * that only paused before anything was heard of the reply goes on: its clips make one turn. */
 static rnl_status finish_cut(rnl_live *l, rnl_error *error) {
@@ -199,6 +205,7 @@ static rnl_status finish_cut(rnl_live *l, rnl_error *error) {
     if (status != RNL_OK) return status;
     live_output_reset(l);
     open_clip(l, &l->next);
+    live_hold_replay(l);
     return RNL_OK;
 }
 
@@ -231,10 +238,12 @@ static void on_rejected(rnl_live *l) {
 static void on_confirmed(rnl_live *l, const turn_event *e) {
     l->suspected = false;
     if (l->phase == LIVE_REPLY && live_output_is_over(l)) end_reply(l);
-    if (l->phase == LIVE_REPLY)
-        cut_reply(l, e);
-    else
+    if (l->phase != LIVE_REPLY)
         open_clip(l, e);
+    else if (live_hold_may_begin(l, e))
+        live_hold_begin(l, e);
+    else
+        cut_reply(l, e);
 }
 
 static rnl_live_end_rule rule_of(const turn_event *e) {
@@ -268,6 +277,10 @@ static void on_end(rnl_live *l, const turn_event *e) {
 }
 
 void live_turn_event(rnl_live *l, const turn_event *e) {
+    if (l->phase == LIVE_HELD) {
+        live_hold_event(l, e);
+        return;
+    }
     switch (e->kind) {
     case TURN_ONSET:
         on_onset(l, e);
@@ -297,7 +310,7 @@ void live_turn_event(rnl_live *l, const turn_event *e) {
 }
 
 bool live_is_urgent(const rnl_live *l) {
-    if (l->phase == LIVE_CUTTING) return true;
+    if (l->phase == LIVE_CUTTING || live_hold_is_due(l)) return true;
     return l->phase == LIVE_CLIP && l->clip.ended;
 }
 
@@ -338,6 +351,7 @@ rnl_status live_work_once(rnl_live *l, rnl_error *error) {
     /* A step that was begun goes on first, but for what asks nothing of the session. */
     if (l->session->stepping && !may_commit(l))
         return l->phase == LIVE_CLIP ? live_look_work(l) : RNL_AGAIN;
+    if (l->phase == LIVE_HELD) return live_hold_work(l, error);
     if (l->phase == LIVE_CUTTING) return l->cut_done ? finish_cut(l, error) : RNL_AGAIN;
     if (l->phase == LIVE_CLIP) {
         const rnl_status status = live_look_work(l);

@@ -143,6 +143,8 @@ static void end_turn(endpoint *t, turn_reason reason, turn_events *out) {
 
 /* Was the end of the turn before early? Then pauses may be longer from now on. */
 static void judge_previous(endpoint *t) {
+    t->extra_before_ms = t->end_extra_ms;
+    t->extra_off_before_ms = t->end_extra_off_ms;
     if (t->previous_end < 0 || t->config.push_to_talk) return;
     if (t->speech_begin - t->previous_end <= samples_of(t->config.early_ms)) {
         const int least = t->config.asks ? t->config.end_ms_min : t->config.end_ms;
@@ -325,6 +327,13 @@ void endpoint_push(endpoint *t, float probability, bool speaking, bool held, tur
     follow(t, probability, out);
     if (!t->spoken) weigh_key(t, probability);
     conclude(t, probability, out);
+}
+
+void endpoint_dismiss(endpoint *t) {
+    if (t->phase != TURN_SPEAKING) return;
+    t->end_extra_ms = t->extra_before_ms;
+    t->end_extra_off_ms = t->extra_off_before_ms;
+    listen(t, TURN_LISTENING);
 }
 
 void endpoint_finish(endpoint *t, turn_events *out) {

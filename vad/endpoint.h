@@ -140,9 +140,10 @@ typedef struct endpoint {
 
     /* What the turn before left. */
     int64_t previous_clip_end;
-    int64_t previous_end; /* position of its END by silence, or -1 */
-    int end_extra_ms;     /* silence asked beyond what the zone asks */
-    int end_extra_off_ms; /* what a good turn takes off it */
+    int64_t previous_end;                     /* position of its END by silence, or -1 */
+    int end_extra_ms;                         /* silence asked beyond what the zone asks */
+    int end_extra_off_ms;                     /* what a good turn takes off it */
+    int extra_before_ms, extra_off_before_ms; /* the two before the turn under way was confirmed */
 } endpoint;
 
 /* config must have passed the check. Fresh: nobody has spoken yet. */
@@ -153,6 +154,8 @@ void endpoint_reset(endpoint *t, const endpoint_config *config);
 void endpoint_push(endpoint *t, float probability, bool speaking, bool held, turn_events *out);
 /* The input is over: ends or rejects what is under way. The machine then listens as before. */
 void endpoint_finish(endpoint *t, turn_events *out);
+/* The turn under way, if any, was none: nothing is learned from it, and the machine listens. */
+void endpoint_dismiss(endpoint *t);
 /* Silence that ends a turn of that zone at present, up to end_ms_max. */
 int endpoint_end_ms(const endpoint *t, turn_zone zone);
 /* The next block may end the turn: first the answer about this pause. Never without asks. */

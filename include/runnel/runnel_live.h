@@ -118,8 +118,8 @@ RNL_API RNL_MUST_USE rnl_status rnl_live_step(rnl_live *live, int64_t now_us, rn
  * that is not known yet (marks T10 and T11 of the turn are then left to the caller). While nothing
  * plays, now_us also stamps what the step before has done, and the first sound is given out by the
  * first pull behind the step that made it: so pull after every step, also after RNL_OK.
- * RNL_OK: *count > 0. RNL_AGAIN: nothing to play now: silence. RNL_DONE, once for each reply that
- * was not cut, and before the sound of the next: its last sample has been taken. */
+ * RNL_OK: *count > 0. RNL_AGAIN: nothing to play now, or it is held: silence. RNL_DONE, once for
+ * each reply that was not cut, and before the sound of the next: its last sample has been taken. */
 RNL_API RNL_MUST_USE rnl_status rnl_live_pull(rnl_live *live, float *samples, size_t cap,
                                               int64_t now_us, int64_t dac_us, size_t *count);
 
@@ -127,8 +127,9 @@ RNL_API RNL_MUST_USE rnl_status rnl_live_pull(rnl_live *live, float *samples, si
  * called: what is pulled is played. Tell it before each step. */
 RNL_API void rnl_live_queued(rnl_live *live, size_t sample_count);
 
-/* After RNL_LIVE_CUT, without volume_inside: the queue is empty now; so many of the samples pulled
- * were dropped and never played. The loop goes on with the conversation when it knows. */
+/* After RNL_LIVE_CUT, without volume_inside: the queue is empty now, also of what RNL_LIVE_HOLD had
+ * kept there; so many of the samples pulled were dropped and never played. The loop goes on with
+ * the conversation when it knows. */
 RNL_API void rnl_live_cut_done(rnl_live *live, size_t dropped_count);
 
 /* ---- Events ---- */
@@ -145,6 +146,8 @@ RNL_API void rnl_live_cut_done(rnl_live *live, size_t dropped_count);
     X(SPEAKING, "speaking")               /* the first sample of the reply was pulled */           \
     X(DUCK, "duck")                       /* turn the volume down by 12 dB within 20 ms */         \
     X(UNDUCK, "unduck")                   /* and up again */                                       \
+    X(HOLD, "hold")                       /* perhaps cut: fade within 5 ms, keep what is queued */ \
+    X(RESUME, "resume")                   /* not cut: go on with it, up from 0 within 20 ms */     \
     X(CUT, "cut")                         /* interrupted: fade within 5 ms, drop what is queued */ \
     X(TURN, "turn")                       /* the reply was played to its end, or cut */            \
     X(BUSY, "busy")   /* in a batch: the answer waits until others have spoken; once a turn */     \
@@ -221,7 +224,7 @@ enum { RNL_LIVE_TEXT_CAP = 64 };
 typedef struct rnl_live_event {
     rnl_live_kind kind;
     int64_t mic_sample; /* where the microphone stood, samples at RNL_RATE_IN since create */
-    int64_t speech_us;  /* SUSPECTED, HEARING, DUCK, CUT: when the speech began at the converter */
+    int64_t speech_us;  /* SUSPECTED, HEARING, DUCK, HOLD, CUT: when the speech began */
     size_t text_size;   /* TEXT: whole UTF-8 characters */
     char text[RNL_LIVE_TEXT_CAP];
     rnl_live_turn turn; /* TURN */

@@ -246,6 +246,26 @@ static void patience_returns_exactly(void **state) {
 }
 
 /* 2 s are 62 blocks; the last quarter begins with the 47th block of the clip. */
+/* What was no turn leaves no trace: what comes next is taken as if it had not been, also when it
+ * had come soon after an end, and the end after it is looked at as before. */
+static void a_dismissed_turn_is_none(void **state) {
+    (void)state;
+    const endpoint_config c = endpoint_config_default();
+    char got[TEXT_CAP];
+    endpoint t;
+    endpoint_reset(&t, &c);
+    endpoint_dismiss(&t); /* nothing is under way */
+    run(&t, "S10 .16 > .5 S6 .8 <", got, NULL);
+    assert_string_equal(got, "O0 C7 G13 E25 O31 C33+ G40");
+    assert_int_equal(endpoint_end_ms(&t, TURN_MIDDLE), 650);
+    endpoint_dismiss(&t);
+    assert_int_equal(t.phase, TURN_LISTENING);
+    assert_int_equal(endpoint_end_ms(&t, TURN_MIDDLE), 500);
+    run(&t, ".10 S10 .20", got, NULL);
+    assert_string_equal(got, "O55 C62 G68 E80");
+    assert_int_equal(endpoint_end_ms(&t, TURN_MIDDLE), 500);
+}
+
 static void long_turns(void **state) {
     (void)state;
     static const row rows[] = {
@@ -451,6 +471,7 @@ int main(void) {
         cmocka_unit_test(the_network_is_asked),
         cmocka_unit_test(the_answer_has_its_place),
         cmocka_unit_test(patience_returns_exactly),
+        cmocka_unit_test(a_dismissed_turn_is_none),
         cmocka_unit_test(long_turns),
         cmocka_unit_test(push_to_talk),
         cmocka_unit_test(positions_are_samples),
