@@ -245,6 +245,10 @@ static int on_event(talk *t, rnl_live_event *e) {
     case RNL_LIVE_UNDUCK:
         duplex_duck(t->duplex, e->kind == RNL_LIVE_DUCK);
         break;
+    case RNL_LIVE_HOLD:
+    case RNL_LIVE_RESUME:
+        duplex_hold(t->duplex, e->kind == RNL_LIVE_HOLD);
+        break;
     case RNL_LIVE_CUT:
         t->cutting = true;
         duplex_cut(t->duplex);

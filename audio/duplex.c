@@ -312,6 +312,11 @@ void duplex_duck(duplex *d, bool ducked) {
     atomic_store(&d->side.ducked, ducked);
 }
 
+void duplex_hold(duplex *d, bool held) {
+    if (!held) atomic_store(&d->side.ducked, false);
+    atomic_store(&d->side.held, held);
+}
+
 void duplex_cut(duplex *d) {
     collect_sounds(d);
     d->cut_from = d->cut_end;
@@ -321,6 +326,7 @@ void duplex_cut(duplex *d) {
     atomic_store(&d->side.reply_open, false);
     atomic_store(&d->side.ducked, false);
     atomic_store(&d->side.cut_at, ring_written(d->side.speaker));
+    atomic_store(&d->side.held, false); /* after cut_at (render) */
 }
 
 rnl_status duplex_cut_done(duplex *d, int64_t *dropped_count) {

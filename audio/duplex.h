@@ -19,7 +19,7 @@
  *         before = duplex_now_us(d); bool worked = one step of the loop;
  *         if (worked) duplex_charge(d, measured microseconds of the step);
  *         take up to duplex_room(d) samples from the loop, duplex_push them; duplex_end at the end
- *         of a reply; duplex_duck, duplex_cut as the loop says;
+ *         of a reply; duplex_duck, duplex_hold, duplex_cut as the loop says;
  *         if (!worked) duplex_wait(d) -> RNL_ERR_IO: lost; duplex_reopen until RNL_OK
  *     }
  *
@@ -86,8 +86,11 @@ void duplex_push(duplex *d, const float *samples, size_t count, size_t *taken);
 void duplex_end(duplex *d);
 /* Down by 12 dB within 20 ms, or back (60 ms). Acts from the next callback on. */
 void duplex_duck(duplex *d, bool ducked);
+/* Perhaps a barge-in: from the next callback on fade within 5 ms, then silence, which is not late;
+ * what is queued stays. false: it goes on there, up to full volume within 20 ms; a duck ends. */
+void duplex_hold(duplex *d, bool held);
 /* Barge-in: from the next callback on fade within 5 ms, then silence; what was queued is dropped.
- * Volume is full again for what is pushed afterwards. */
+ * Volume is full again for what is pushed afterwards. A hold ends, and what it kept is dropped. */
 void duplex_cut(duplex *d);
 /* RNL_OK: the fade of the last cut is over (or there was none), *dropped_count samples pushed
  * before it were never played; RNL_AGAIN: not yet. */

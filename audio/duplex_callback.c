@@ -17,7 +17,9 @@ void callback_side_reset(callback_side *c) {
     c->cut_seen = ring_written(c->speaker);
     atomic_store(&c->cut_at, c->cut_seen);
     atomic_store(&c->ducked, false);
+    atomic_store(&c->held, false);
     atomic_store(&c->reply_open, false);
+    c->holding = false;
     c->last = c->decay = 0.0f;
     c->starved = false;
     c->lost_count = 0;
@@ -43,11 +45,15 @@ static void run_out(callback_side *c, float *out, size_t n) {
     memset(out + i, 0, (n - i) * sizeof *out);
 }
 
+static size_t fade_line(const callback_side *c) {
+    return (size_t)(GAIN_FADE_MS * c->rate_out / 1000);
+}
+
 /* The fade of a cut, then the jump over what is not wanted. Returns samples put into out. */
 static size_t fade_out(callback_side *c, float *out, size_t n, int64_t cut_at) {
     const size_t left = (size_t)(cut_at - ring_taken(c->speaker));
     if (c->cut_seen != cut_at) {
-        const size_t line = (size_t)(GAIN_FADE_MS * c->rate_out / 1000);
+        const size_t line = c->holding ? c->fade_left : fade_line(c); /* what is left of a hold's */
         c->fade_left = left < line ? left : line;
         gain_to(&c->fade, 0.0f, 1000.0 * (double)c->fade_left / c->rate_out);
         c->cut_seen = cut_at;
@@ -60,11 +66,42 @@ static size_t fade_out(callback_side *c, float *out, size_t n, int64_t cut_at) {
     (void)ring_drop(c->speaker, left - got);
     gain_init(&c->fade, c->rate_out);
     gain_init(&c->volume, c->rate_out);
+    c->holding = false;
     return got;
+}
+
+/* The fade of a hold, then nothing: what waits in the ring stays. Returns samples put into out. */
+static size_t hold(callback_side *c, float *out, size_t n) {
+    if (!c->holding) {
+        c->holding = true;
+        c->starved = false;
+        c->fade_left = fade_line(c);
+        gain_to(&c->fade, 0.0f, GAIN_FADE_MS);
+    }
+    const size_t wanted = n < c->fade_left ? n : c->fade_left;
+    const size_t got = ring_read(c->speaker, out, wanted);
+    gain_apply(&c->fade, out, got);
+    c->fade_left = got < wanted ? 0 : c->fade_left - got;
+    if (c->fade_left > 0) return got;
+    if (got > 0 && got == wanted) out[got - 1] = 0.0f;
+    c->fade.now = c->fade.target = 0.0f;
+    return got;
+}
+
+/* A hold is over and the sound goes on: up from where the fade has come to. */
+static void go_on(callback_side *c) {
+    c->holding = false;
+    gain_init(&c->volume, c->rate_out);
+    if (ring_count(c->speaker) > 0)
+        gain_to(&c->fade, 1.0f, GAIN_RESUME_MS);
+    else
+        gain_init(&c->fade, c->rate_out); /* what comes is another reply, or late */
 }
 
 /* Sound from the loudspeaker's ring into out[n]; the rest is silence. */
 static void render(callback_side *c, float *out, size_t n, out_stamp *stamp) {
+    /* Before cut_at: a cut ends a hold, and not for a moment may the sound go on. */
+    const bool held = atomic_load_explicit(&c->held, memory_order_acquire);
     const int64_t cut_at = atomic_load_explicit(&c->cut_at, memory_order_acquire);
     const bool open = atomic_load_explicit(&c->reply_open, memory_order_acquire);
     const bool ducked = atomic_load_explicit(&c->ducked, memory_order_relaxed);
@@ -73,7 +110,10 @@ static void render(callback_side *c, float *out, size_t n, out_stamp *stamp) {
     if (stamp->sound_index < cut_at) {
         got = fade_out(c, out, n, cut_at);
         c->starved = false;
+    } else if (held) {
+        got = hold(c, out, n);
     } else {
+        if (c->holding) go_on(c);
         got = ring_read(c->speaker, out, n);
         if (got > 0 && c->starved) { /* back after a gap: from silence, without a click */
             c->fade.now = 0.0f;
@@ -91,7 +131,7 @@ static void render(callback_side *c, float *out, size_t n, out_stamp *stamp) {
         c->decay = 0.0f;
     }
     if (got == n) return;
-    if (open && stamp->sound_index >= cut_at) {
+    if (open && !held && stamp->sound_index >= cut_at) {
         count(&c->late_count, (int64_t)(n - got));
         c->starved = true;
     }

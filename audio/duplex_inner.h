@@ -39,7 +39,8 @@ typedef struct callback_side {
     gain volume; /* duck and restore */
     gain fade;   /* to silence at a cut, from silence after a gap */
     int64_t cut_seen;
-    size_t fade_left;   /* samples of the line to silence at a cut */
+    size_t fade_left;   /* samples of the line to silence at a cut or a hold */
+    bool holding;       /* a hold has begun: that line, or silence */
     float last;         /* output sample */
     float decay;        /* per sample while running out, 0 when at rest */
     bool starved;       /* in mid-reply without sound */
@@ -47,6 +48,7 @@ typedef struct callback_side {
 
     /* Written by the loop's side, read by the callback. */
     atomic_bool ducked;
+    atomic_bool held;
     atomic_bool reply_open;      /* between the first push and end: silence is a lateness */
     atomic_int_least64_t cut_at; /* ring index up to which sound is not wanted any more */
 

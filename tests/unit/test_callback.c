@@ -147,6 +147,9 @@ static void live_through(const char *input, const char *output) {
         if (i == 5 || i == 30) duplex_push(d, sound, 2400, &taken);
         if (i == 8) duplex_duck(d, true);
         if (i == 12) duplex_duck(d, false);
+        if (i == 14) duplex_hold(d, true);
+        if (i == 18) duplex_hold(d, false);
+        if (i == 32) duplex_hold(d, true);
         if (i == 33) duplex_cut(d);
         if (i == 40) duplex_push(d, sound, 240, &taken);
         if (i == 41) duplex_end(d);
