@@ -43,7 +43,8 @@ static int apply_sets(const options *o, rnl_model *model) {
                             "runnel.default.{interleaved,transcribe,speak,text}.{system,"
                             "text_temperature,text_top_k,text_top_p,text_min_p,text_repeat_penalty,"
                             "audio_temperature,audio_top_k,step_max}, "
-                            "runnel.default.history_turns and runnel.asr.{piece_min,piece_max}",
+                            "runnel.default.{history_turns,backchannel_ms} and "
+                            "runnel.asr.{piece_min,piece_max}",
                             o->sets[i]);
     }
     return EXIT_OK;

@@ -101,6 +101,7 @@ static rnl_live_config live_config_of(const options *o, const rnl_model *model) 
     if (o->no_turn_network) c.turn_network = false;
     c.lead_in_trim = !o->no_lead_in_trim;
     if (o->history_turns >= 0) c.history_turns = o->history_turns;
+    if (o->backchannel_ms >= 0) c.backchannel_ms = o->backchannel_ms;
     if (o->end_ms[0] > 0) {
         c.end_ms_min = o->end_ms[0];
         c.end_ms = o->end_ms[1];
@@ -475,6 +476,13 @@ static const option_row rows[] = {
      .kind = OPTION_INT,
      .offset = OPTION_AT(history_turns),
      .max = 100000,
+     .changes_result = true},
+    {.name = "backchannel-ms",
+     .value = "N",
+     .help = "hear up to N ms said into an answer before it is cut (default: as the model says)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(backchannel_ms),
+     .max = 1000,
      .changes_result = true},
     {.name = "max-turn",
      .value = "X",

@@ -200,6 +200,7 @@ static options nothing_given(void) {
                      .interleave = {-1, -1},
                      .end_ms = {-1, -1, -1},
                      .history_turns = -1,
+                     .backchannel_ms = -1,
                      .repeat = -1,
                      .count = -1,
                      .temperature = -1,

@@ -51,6 +51,7 @@ typedef struct options {
     int jobs;                                              /* -1: not given */
     double turn_seconds_max, sim_cost_ms;                  /* talk; -1: not given */
     int history_turns;                                     /* talk; -1: not given */
+    int backchannel_ms;                                    /* talk; -1: not given */
     size_t memory_max;
     uint64_t seed;
     const char *remove; /* models */

@@ -104,6 +104,7 @@ static int write_line(talk_trace *t) {
     json_set(o, "said_heard", json_new_string(t->heard, t->heard_size));
     if (t->session != NULL) json_set(o, "user_text", json_new_string(t->user, user_size));
     json_set(o, "barged_in", json_new_bool(t->turn.barged_in));
+    json_set(o, "holds", json_new_int(t->turn.hold_count));
     const char *rule = rnl_live_end_rule_name(t->turn.end_rule);
     const double p = t->turn.end_probability;
     json_set(o, "end_rule", json_new_string(rule, strlen(rule)));

@@ -157,11 +157,13 @@ static bool is_piece(double min, double max) {
 }
 
 static const char *const history_key = "runnel.default.history_turns";
+static const char *const backchannel_key = "runnel.default.backchannel_ms";
 
 void config_read_defaults(model_config *c, const gguf *g) {
     double piece_min, piece_max;
-    int64_t turns;
+    int64_t turns, ms;
     if (gguf_int(g, history_key, 0, CONFIG_HISTORY_MAX, &turns)) c->history_turns = (int)turns;
+    if (gguf_int(g, backchannel_key, 0, CONFIG_BACKCHANNEL_MAX, &ms)) c->backchannel_ms = (int)ms;
     if (gguf_float(g, "runnel.asr.piece_min", &piece_min) &&
         gguf_float(g, "runnel.asr.piece_max", &piece_max) && is_piece(piece_min, piece_max)) {
         c->asr_piece_min = piece_min;
@@ -189,6 +191,7 @@ void config_write_defaults(const model_config *c, gguf_writer *w) {
         gguf_put_f32(w, "runnel.asr.piece_max", (float)c->asr_piece_max);
     }
     if (c->history_turns > 0) gguf_put_u32(w, history_key, (uint32_t)c->history_turns);
+    if (c->backchannel_ms > 0) gguf_put_u32(w, backchannel_key, (uint32_t)c->backchannel_ms);
     for (int i = 0; i < RNL_MODE_COUNT; i++) {
         const mode_config *m = &c->modes[i];
         rnl_sampling text = m->text;
@@ -253,16 +256,21 @@ static bool set_text_setting(rnl_sampling *s, const char *field, const char *val
     return false;
 }
 
+/* A whole number from 0 on. */
+static bool set_whole(int *field, const char *value, int max) {
+    double number;
+    if (strchr(value, '.') != NULL || !parse_number(value, 0, max, &number)) return false;
+    *field = (int)number;
+    return true;
+}
+
 bool config_set_default(model_config *c, const char *key, const char *value) {
     const char *pieces = "runnel.asr.";
     if (strncmp(key, pieces, strlen(pieces)) == 0) return set_piece(c, key + strlen(pieces), value);
-    double turns;
-    if (strcmp(key, history_key) == 0) {
-        if (strchr(value, '.') != NULL || !parse_number(value, 0, CONFIG_HISTORY_MAX, &turns))
-            return false;
-        c->history_turns = (int)turns;
-        return true;
-    }
+    if (strcmp(key, history_key) == 0)
+        return set_whole(&c->history_turns, value, CONFIG_HISTORY_MAX);
+    if (strcmp(key, backchannel_key) == 0)
+        return set_whole(&c->backchannel_ms, value, CONFIG_BACKCHANNEL_MAX);
     const char *prefix = "runnel.default.";
     if (strncmp(key, prefix, strlen(prefix)) != 0) return false;
     key += strlen(prefix);

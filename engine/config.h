@@ -13,7 +13,8 @@
 enum {
     CONFIG_NAME_CAP = 128,
     CONFIG_PROMPT_CAP = 512,
-    CONFIG_HISTORY_MAX = 100000 /* turns */
+    CONFIG_HISTORY_MAX = 100000,  /* turns */
+    CONFIG_BACKCHANNEL_MAX = 1000 /* ms */
 };
 
 /* Defaults of one task (rnl_mode). */
@@ -35,6 +36,7 @@ typedef struct model_config {
                                           * embedding is the head, whatever else lies there */
     int text_run, audio_run;             /* interleave counts */
     int history_turns;                   /* of a conversation that the model bears; 0: all */
+    int backchannel_ms;                  /* of an interruption that the model can hear; 0: none */
     double asr_piece_min, asr_piece_max; /* s: what a piece of a long recording should reach, and
                                           * must not exceed (runnel_transcript.h) */
 
@@ -69,8 +71,8 @@ void config_defaults(model_config *c);
  * same name with hyphens or as a title with spaces. */
 bool config_says_japanese(const char *name, size_t size);
 
-/* Reads and writes runnel.default.<mode>.*, runnel.default.history_turns and runnel.asr.* (a
- * bundle's task defaults). */
+/* Reads and writes runnel.default.<mode>.*, runnel.default.history_turns and .backchannel_ms, and
+ * runnel.asr.* (a bundle's task defaults). */
 void config_read_defaults(model_config *c, const gguf *g);
 void config_write_defaults(const model_config *c, gguf_writer *w);
 /* Sets one default by its key ("runnel.default.interleaved.audio_temperature",

@@ -19,6 +19,9 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
                          .volume_inside = true,
                          .lead_in_trim = true,
                          .history_turns = model->source.config.history_turns,
+                         .backchannel_ms = rnl_model_can(model, RNL_MODE_TRANSCRIBE)
+                                               ? model->source.config.backchannel_ms
+                                               : 0,
                          .guess_ms = 100,
                          .end_ms_min = 350,
                          .end_ms = 500,
@@ -42,16 +45,26 @@ static endpoint_config turns_of(const rnl_live_config *c) {
     return t;
 }
 
+/* A silence that ends a turn comes behind the one at which a held reply is decided about. */
+static int least_end_ms(const rnl_live_config *c) {
+    const int block_ms = VAD_BLOCK * 1000 / RNL_RATE_IN;
+    const bool holds = c->backchannel_ms > 0 && !c->push_to_talk;
+    return holds ? LIVE_HOLD_SILENCE_MS + block_ms : 0;
+}
+
 static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_error *error) {
+    const int least = least_end_ms(c), asked = c->turn_network ? c->end_ms_min : least;
     const range ranges[] = {
         {"rate_in", c->rate_in, 4000, 768000},
         {"rate_out", c->rate_out, 4000, 768000},
         {"echo_delay_ms", c->echo_delay_ms, -1, 500},
         {"guess_ms", c->guess_ms, 32, 1000},
-        {"end_ms", c->end_ms, c->guess_ms, 5000},
+        {"backchannel_ms", c->backchannel_ms, 0, CONFIG_BACKCHANNEL_MAX},
+        {"end_ms", c->end_ms, c->guess_ms > least ? c->guess_ms : least, 5000},
         {"end_ms_max", c->end_ms_max, c->end_ms, 5000},
         {"turn_seconds_max", c->turn_seconds_max, 2, 600},
         {"history_turns", c->history_turns, 0, CONFIG_HISTORY_MAX},
+        {"end_ms_min", least > 0 ? asked : 0, least, 5000},
     };
     const rnl_status status = range_check(ranges, sizeof ranges / sizeof *ranges, error);
     if (status != RNL_OK) return status;
@@ -62,6 +75,12 @@ static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_er
                            model->path,
                            model->source.config.has_encoder ? "takes" : "does not take",
                            rnl_model_can(model, RNL_MODE_SPEAK) ? "gives" : "does not give");
+    if (c->backchannel_ms > 0 && !rnl_model_can(model, RNL_MODE_TRANSCRIBE))
+        return status_fail(
+            error, RNL_ERR_UNSUPPORTED,
+            "backchannel_ms: %s does not write down what it hears, so that it cannot "
+            "tell \"mhm\" from \"stop\"; set it to 0",
+            model->path);
     if (c->turn.mode != RNL_MODE_INTERLEAVED)
         return status_fail(error, RNL_ERR_ARGUMENT,
                            "turn.mode of a live conversation must be RNL_MODE_INTERLEAVED");
@@ -149,6 +168,9 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     rnl_status status = endpoint_config_check(&turns, error);
     if (status == RNL_OK) status = create_input(l, error);
     if (status == RNL_OK) status = create_session(l, error);
+    if (l->batch == NULL && !l->config.push_to_talk) l->backchannel_ms = l->config.backchannel_ms;
+    l->hear = live_hear_by_model;
+    if (status == RNL_OK && l->backchannel_ms > 0) status = live_hear_create(l, error);
     if (status != RNL_OK) return status;
     vad_reset(&l->vad);
     vad_reset(&l->raw_vad);
@@ -198,6 +220,7 @@ void rnl_live_destroy(rnl_live **live) {
     if (live == NULL || *live == NULL) return;
     rnl_live *l = *live;
     live_look_drop(l);
+    rnl_session_destroy(&l->scratch); /* before whose pass it shares */
     rnl_session_destroy(&l->session);
     echo_destroy(&l->echo);
     resampler_destroy(&l->in_mic);

@@ -7,6 +7,7 @@
  *     live_look.c    the network for ends of turns, asked at each guess
  *     live_turn.c    turn events -> clip, guess, reply, interruption
  *     live_hold.c    an interruption that may be none: the reply waits
+ *     live_hear.c    what was said in it, by a second session
  *     live_output.c  samples of the reply -> play-out buffer -> caller; the burst law; marks
  *
  * Positions are samples at 16 kHz behind the canceller, which is input_delay samples later than the
@@ -94,9 +95,9 @@ typedef struct live_hold {
 } live_hold;
 
 /* What was said between hold.begin and the silence behind it, as text [*size] of at most cap bytes.
- * One piece of the work. RNL_OK: there is more; RNL_DONE: text is there; negative: the conversation
- * is lost. The same samples give the same text. */
-typedef rnl_status live_hear(rnl_live *l, char *text, size_t cap, size_t *size, rnl_error *error);
+ * One piece of the work. RNL_OK: there is more; RNL_DONE: text is there; negative: it could not be
+ * heard, or not to its end. The same samples give the same. */
+typedef rnl_status live_hear(rnl_live *l, char *text, size_t cap, size_t *size);
 
 /* How long the machine takes: a step that makes a text token, one that makes a frame. Rises at
  * once, falls slowly: what counts is that a burst is survived. */
@@ -161,8 +162,10 @@ struct rnl_live {
     bool continues;  /* the interruption goes on with the turn before */
     turn_event next; /* the clip that follows an interruption */
     size_t cut_dropped;
-    int backchannel_ms; /* speech that may be one, at most; 0: a reply is cut and never held */
-    live_hear *hear;    /* with backchannel_ms */
+    int backchannel_ms;   /* speech that may be one, at most; 0: a reply is cut and never held */
+    live_hear *hear;      /* live_hear_by_model, or a test's */
+    rnl_session *scratch; /* of live_hear_by_model; NULL without backchannel_ms */
+    bool hearing;         /* it works at the clip of this hold */
     live_hold hold;
     bool cut_done;
     int turn_count;
@@ -239,10 +242,15 @@ void live_hold_begin(rnl_live *l, const turn_event *e);
 void live_hold_event(rnl_live *l, const turn_event *e);
 /* All is there that decides. */
 bool live_hold_is_due(const rnl_live *l);
-/* One piece of the decision. RNL_OK: done one; RNL_AGAIN: none to do; negative: as live_hear. */
-rnl_status live_hold_work(rnl_live *l, rnl_error *error);
+/* One piece of the decision. RNL_OK: done one; RNL_AGAIN: none to do. */
+rnl_status live_hold_work(rnl_live *l);
 /* The new clip is open: what was said of it while the reply was held counts now. */
 void live_hold_replay(rnl_live *l);
+
+/* live_hear.c */
+/* The session beside the conversation's; statuses of rnl_session_create. */
+RNL_MUST_USE rnl_status live_hear_create(rnl_live *l, rnl_error *error);
+live_hear live_hear_by_model;
 
 /* live_step.c */
 /* The clock has come to now_us: what the call before did is done. */

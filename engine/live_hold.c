@@ -73,17 +73,18 @@ static void resume(rnl_live *l) {
     l->phase = LIVE_REPLY;
     endpoint_dismiss(&l->turns);
     live_output_resume(l);
+    l->turn.hold_count++;
     (void)live_tell(l, RNL_LIVE_RESUME);
 }
 
-rnl_status live_hold_work(rnl_live *l, rnl_error *error) {
+rnl_status live_hold_work(rnl_live *l) {
     char text[LIVE_HOLD_TEXT_CAP];
     size_t size = 0;
     if (!live_hold_is_due(l)) return RNL_AGAIN;
     if (is_short(l)) {
-        const rnl_status status = l->hear(l, text, sizeof text, &size, error);
-        if (status != RNL_DONE) return status;
-        if (backchannel_is(text, size)) {
+        const rnl_status status = l->hear(l, text, sizeof text, &size);
+        if (status == RNL_OK) return RNL_OK;
+        if (status == RNL_DONE && backchannel_is(text, size)) {
             resume(l);
             return RNL_OK;
         }

@@ -19,6 +19,7 @@ static void open_clip(rnl_live *l, const turn_event *e) {
     l->phase = LIVE_CLIP;
     l->clip = (live_clip){.begin = e->clip_begin, .fed = e->clip_begin};
     l->answer = -1;
+    l->turn.hold_count = 0;
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++) l->turn.mark_us[i] = -1;
     l->unstamped = 0;
     (void)live_tell(l, RNL_LIVE_HEARING);
@@ -351,7 +352,7 @@ rnl_status live_work_once(rnl_live *l, rnl_error *error) {
     /* A step that was begun goes on first, but for what asks nothing of the session. */
     if (l->session->stepping && !may_commit(l))
         return l->phase == LIVE_CLIP ? live_look_work(l) : RNL_AGAIN;
-    if (l->phase == LIVE_HELD) return live_hold_work(l, error);
+    if (l->phase == LIVE_HELD) return live_hold_work(l);
     if (l->phase == LIVE_CUTTING) return l->cut_done ? finish_cut(l, error) : RNL_AGAIN;
     if (l->phase == LIVE_CLIP) {
         const rnl_status status = live_look_work(l);

@@ -220,6 +220,7 @@ static rnl_status create_alone(rnl_session *s, const turn_network *turn, rnl_err
     if (status == RNL_OK) status = check_budget(s, &plan, error);
     if (status == RNL_OK) status = pass_create(s->model, &own, &s->pass, error);
     s->owns_pass = true;
+    s->planned_size = plan.total;
     return status == RNL_OK ? create(s, error) : status;
 }
 

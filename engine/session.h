@@ -124,6 +124,7 @@ struct rnl_session {
     rnl_model *model;
     rnl_session_config config;
     unsigned char *memory;
+    size_t planned_size; /* bytes of it and of a pass of its own */
     size_t kept_size;
     session_live *live;  /* = start of the kept region */
     session_slot *slots; /* [snapshot_cap] */

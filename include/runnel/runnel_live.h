@@ -55,6 +55,14 @@ typedef struct rnl_live_config {
                         * forgotten as soon as a reply is over; [0, 100000], 0: all that fit;
                         * default: the model's (runnel.default.history_turns), else 0 */
 
+    int backchannel_ms; /* speech into a reply, up to so long and with 300 ms of silence behind it,
+                         * is heard by the model itself: "mhm" or "okay" (words of a list) and what
+                         * is no word let the reply go on (HOLD, RESUME), anything else cuts it; 0:
+                         * every interruption cuts; [0, 1000]; default: the model's
+                         * (runnel.default.backchannel_ms), else 0. end_ms and end_ms_min are then
+                         * 332 at least. Costs a second session's memory (of session's
+                         * memory_size_max). Not with push_to_talk, nor in a batch */
+
     int guess_ms;            /* silence at which the end is guessed, [32, 1000], default 100; the
                               * clip of a turn ends so long after its last speech */
     int end_ms;              /* silence that ends a turn, [guess_ms, 5000], default 500 */
@@ -213,6 +221,7 @@ typedef struct rnl_live_turn {
     double end_probability;     /* and how finished it sounded, [0, 1]; -1: nobody was asked */
     bool barged_in;             /* the user cut it off */
     bool speculated;            /* it was begun at a guess */
+    int hold_count;             /* times it was held and went on */
     int underrun_count;         /* times the sound ran out in mid-reply */
     int64_t slack_us;           /* least reserve of sound while it played */
     int64_t text_us_max;        /* longest step without sound, */

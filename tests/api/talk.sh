@@ -66,7 +66,7 @@ is "user text" "Turn on the kitchen light." "$(field trace.jsonl 0 user_text)"
 is "not interrupted" "False" "$(field trace.jsonl 0 barged_in)"
 is "its end" 1 "$(field trace.jsonl 0 end_rule | grep -cE '^(sure|middle|long)$')"
 is "its keys" "turn T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 said said_heard user_text barged_in \
-end_rule end_probability" \
+holds end_rule end_probability" \
     "$(python3 -c 'import json; print(*json.loads(open("trace.jsonl").read()))')"
 if python3 - <<'PYTHON'
 import json, sys
@@ -117,6 +117,27 @@ expect 0 "no speculation" "$runnel" talk -q --input file:one.wav --output file:p
     --trace plain.jsonl --sim-cost 7 --no-speculation
 if [ "$(field plain.jsonl 0 T8)" -gt "$(field plain.jsonl 0 T3)" ]; then pass
 else fail "--no-speculation was there before the end"; fi
+
+# ---- A word into the answer is heard first; minnow knows none that lets the answer go on
+python3 - "$source/samples/questions" word.wav <<'PYTHON'
+import sys, wave
+def sound(name):
+    with wave.open(f"{sys.argv[1]}/{name}.wav") as f: return f.readframes(f.getnframes())
+quiet = bytes(32)
+with wave.open(sys.argv[2], "wb") as f:
+    f.setnchannels(1), f.setsampwidth(2), f.setframerate(16000)
+    f.writeframes(quiet * 1000 + sound("heating") + quiet * 1600 + sound("who")[6400:17600] +
+                  quiet * 4000)
+PYTHON
+for run in 1 2; do
+    expect 0 "a word, run $run" "$runnel" talk -q --input file:word.wav --sim-cost 7 \
+        --output "file:word-said$run.wav" --trace "word$run.jsonl" --backchannel-ms 600
+done
+if cmp -s word1.jsonl word2.jsonl && cmp -s word-said1.wav word-said2.wav; then pass
+else fail "the word is not heard the same"; fi
+is "the word cuts" "True 0" "$(field word1.jsonl 0 barged_in) $(field word1.jsonl 0 holds)"
+is "and is a turn" 2 "$(wc -l < word1.jsonl)"
+expect 2 "too long a word" "$runnel" talk --input file:word.wav --backchannel-ms 1001
 
 # ---- A person who stops in mid-sentence is let finish, on slow machines, too
 python3 - "$source/tests/data/audio/question.wav" pause.wav <<'PYTHON'

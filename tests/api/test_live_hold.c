@@ -34,8 +34,7 @@ static struct {
     int64_t begin, end; /* of what it was asked about last */
 } ear;
 
-static rnl_status hear(rnl_live *l, char *text, size_t cap, size_t *size, rnl_error *error) {
-    (void)error;
+static rnl_status hear(rnl_live *l, char *text, size_t cap, size_t *size) {
     ear.begin = l->hold.begin.speech_begin;
     ear.end = l->hold.ended ? l->hold.end.speech_end : l->turns.speech_end;
     l->part_count++;
@@ -145,6 +144,7 @@ static void after_a_backchannel_the_answer_goes_on(void **state) {
     assert_true(lower > 0 && last + 24000 / 4 < w->reply_count);
     const rnl_live_turn *x = turn_of(w, 0), *y = turn_of(alone, 0);
     assert_false(x->barged_in);
+    assert_int_equal(x->hold_count, 1);
     assert_int_equal(x->underrun_count, 0);
     assert_int_equal(x->played_count, y->played_count);
     for (int mark = RNL_LIVE_T0; mark <= RNL_LIVE_T3; mark++)
@@ -313,6 +313,149 @@ static void the_end_of_the_input_decides(void **state) {
     script_free(&s);
 }
 
+/* ---- The model's own hearing ---- */
+
+static struct {
+    char text[LIVE_HOLD_TEXT_CAP];
+    size_t size;
+    rnl_status status;
+    const char *instead; /* what the rule gets; NULL: what was heard */
+    float clip[32000];
+    size_t count;
+} own;
+
+static rnl_status hear_and_note(rnl_live *l, char *text, size_t cap, size_t *size) {
+    const rnl_status status = live_hear_by_model(l, text, cap, size);
+    if (status == RNL_OK) return RNL_OK;
+    ear.asked_count++;
+    own.status = status;
+    own.size = *size;
+    memcpy(own.text, text, *size);
+    const int64_t begin = l->hold.begin.clip_begin, end = l->turns.speech_end + 300 * 16;
+    own.count = 0;
+    for (int64_t at = begin; at < end; at++) own.clip[own.count++] = l->heard[at % l->heard_cap];
+    if (own.instead == NULL) return status;
+    *size = strlen(own.instead);
+    memcpy(text, own.instead, *size);
+    return RNL_DONE;
+}
+
+static world *run_own(const rnl_live_config *c, const script *in, uint64_t cut_seed,
+                      const char *instead) {
+    world *w = open(c, in, c->backchannel_ms, "", 1);
+    w->live->hear = hear_and_note;
+    w->cut_seed = cut_seed;
+    w->cut_cap = 700;
+    own.instead = instead;
+    own.size = own.count = 0;
+    world_run(w);
+    return w;
+}
+
+/* What a session of its own makes of the clip, in at most eight decisions. */
+static rnl_finish transcribe(char *text, size_t cap, size_t *size) {
+    rnl_session *s = NULL;
+    rnl_session_config config = rnl_session_config_default();
+    config.thread_count = 2;
+    config.context_cap = 512;
+    config.step_positions = 32;
+    assert_int_equal(rnl_session_create(model, &config, &s, NULL), RNL_OK);
+    const char *prompt = rnl_model_system_prompt(model, RNL_MODE_TRANSCRIBE);
+    if (prompt != NULL)
+        assert_int_equal(rnl_session_add_text(s, RNL_ROLE_SYSTEM, prompt, strlen(prompt), NULL),
+                         RNL_OK);
+    assert_int_equal(rnl_session_add_audio(s, own.clip, own.count, RNL_RATE_IN, NULL), RNL_OK);
+    rnl_turn_config turn = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE);
+    turn.step_max = 8;
+    assert_int_equal(rnl_session_begin(s, &turn, NULL), RNL_OK);
+    while (rnl_session_step(s, NULL) == RNL_OK) continue;
+    *size = 0;
+    for (size_t got; rnl_session_pull_text(s, text + *size, cap - *size, &got) == RNL_OK;)
+        *size += got;
+    rnl_reply reply;
+    rnl_session_get_reply(s, &reply);
+    const rnl_finish finish = reply.finish;
+    rnl_session_destroy(&s);
+    return finish;
+}
+
+/* As a session alone hears it, whatever the conversation has been; and any cut gives the same. */
+static void the_model_hears_the_clip_alone(void **state) {
+    (void)state;
+    script s = word_into_answer(350, 4);
+    rnl_live_config c = plain();
+    c.backchannel_ms = 600;
+    for (int i = 0; i < rig_rounds(2); i++) {
+        world *w = run_own(&c, &s, i == 0 ? 0 : 77, NULL);
+        assert_int_equal(ear.asked_count, 1);
+        char text[LIVE_HOLD_TEXT_CAP];
+        size_t size;
+        const rnl_finish finish = transcribe(text, sizeof text, &size);
+        printf("%zu samples: \"%.*s\", finish %d\n", own.count, (int)size, text, (int)finish);
+        assert_int_equal(own.status == RNL_DONE, finish == RNL_FINISH_END);
+        if (own.status == RNL_DONE) {
+            assert_int_equal(own.size, size);
+            assert_memory_equal(own.text, text, size);
+        }
+        assert_int_equal(world_count(w, RNL_LIVE_CUT), 1); /* minnow knows no such word */
+        drop(w);
+    }
+    script_free(&s);
+}
+
+/* Hearing leaves no trace in the conversation. */
+static void hearing_changes_nothing_of_the_answer(void **state) {
+    (void)state;
+    script s = word_into_answer(350, 6);
+    rnl_live_config c = plain();
+    world *given = open(&c, &s, 600, "Mhm.", 1);
+    world_run(given);
+    c.backchannel_ms = 600;
+    world *w = run_own(&c, &s, 0, "Mhm.");
+    assert_int_equal(world_count(w, RNL_LIVE_RESUME), 1);
+    assert_string_equal(w->said, given->said);
+    assert_int_equal(w->reply_count, given->reply_count);
+    assert_memory_equal(w->reply, given->reply, w->reply_count * sizeof *w->reply);
+    assert_int_equal(positions_of(w), positions_of(given));
+    drop(w);
+    drop(given);
+    script_free(&s);
+}
+
+static void says(rnl_live_config *c, rnl_status status, const char *want) {
+    rnl_live *live = NULL;
+    rnl_error error = {0};
+    assert_int_equal(rnl_live_create(model, c, &live, &error), status);
+    assert_null(live);
+    if (strstr(error.text, want) == NULL) fail_msg("%s", error.text);
+}
+
+static void settings(void **state) {
+    (void)state;
+    rnl_live_config c = plain();
+    assert_int_equal(c.backchannel_ms, 0); /* minnow's */
+    c.backchannel_ms = 1001;
+    says(&c, RNL_ERR_ARGUMENT, "backchannel_ms is 1001, outside 0 to 1000");
+    c.backchannel_ms = 600;
+    c.end_ms = 331;
+    says(&c, RNL_ERR_ARGUMENT, "end_ms is 331, outside 332 to 5000");
+    c = plain();
+    c.backchannel_ms = 600;
+    c.turn_network = true;
+    c.end_ms_min = 331;
+    says(&c, RNL_ERR_ARGUMENT, "end_ms_min is 331, outside 332 to 5000");
+    /* The second session counts. */
+    rnl_live *live = NULL;
+    c = plain();
+    assert_int_equal(rnl_live_create(model, &c, &live, NULL), RNL_OK);
+    c.session.memory_size_max = live->session->planned_size;
+    rnl_live_destroy(&live);
+    assert_int_equal(rnl_live_create(model, &c, &live, NULL), RNL_OK);
+    rnl_live_destroy(&live);
+    c.backchannel_ms = 600;
+    says(&c, RNL_ERR_BUDGET, "set backchannel_ms to 0");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_backchannel_the_answer_goes_on),
@@ -321,6 +464,9 @@ int main(void) {
         cmocka_unit_test(holds_depend_on_the_sound_alone),
         cmocka_unit_test(a_queue_of_the_caller_waits_as_well),
         cmocka_unit_test(the_end_of_the_input_decides),
+        cmocka_unit_test(the_model_hears_the_clip_alone),
+        cmocka_unit_test(hearing_changes_nothing_of_the_answer),
+        cmocka_unit_test(settings),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

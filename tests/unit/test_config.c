@@ -112,6 +112,8 @@ static void single_defaults_are_set_by_key(void **state) {
     assert_true(config_set_default(c, "runnel.default.history_turns", "100000"));
     assert_int_equal(c->history_turns, 100000);
     assert_true(config_set_default(c, "runnel.default.history_turns", "0"));
+    assert_true(config_set_default(c, "runnel.default.backchannel_ms", "1000"));
+    assert_int_equal(c->backchannel_ms, 1000);
     char longest[CONFIG_PROMPT_CAP + 1];
     memset(longest, 'x', sizeof longest - 1);
     longest[CONFIG_PROMPT_CAP] = '\0';
@@ -134,6 +136,8 @@ static void single_defaults_are_set_by_key(void **state) {
                                   {"runnel.default.history_turns", "1.5"},
                                   {"runnel.default.history_turns", "-1"},
                                   {"runnel.default.history_turns", ""},
+                                  {"runnel.default.backchannel_ms", "1001"},
+                                  {"runnel.default.backchannel_ms", "0.5"},
                                   {"runnel.default.song.step_max", "7"},
                                   {"runnel.default.text", "7"},
                                   {"runnel.default.textstep_max", "7"},
@@ -179,6 +183,7 @@ static void written_defaults_read_back(void **state) {
     assert_true(config_set_default(&a, "runnel.default.text.text_min_p", "0.25"));
     assert_true(config_set_default(&a, "runnel.default.text.text_repeat_penalty", "1.5"));
     assert_true(config_set_default(&a, "runnel.default.history_turns", "3"));
+    assert_true(config_set_default(&a, "runnel.default.backchannel_ms", "600"));
     gguf_writer *w = NULL;
     assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
     config_write_defaults(&a, w);
@@ -186,6 +191,7 @@ static void written_defaults_read_back(void **state) {
     model_config b = *fresh(CODEC_LFM, 12, "x");
     config_read_defaults(&b, g);
     assert_int_equal(b.history_turns, 3);
+    assert_int_equal(b.backchannel_ms, 600);
     for (int m = 0; m < RNL_MODE_COUNT; m++) {
         assert_int_equal(a.modes[m].has_prompt, b.modes[m].has_prompt);
         assert_string_equal(a.modes[m].prompt, b.modes[m].prompt);
@@ -202,6 +208,7 @@ static void wild_defaults_are_left_out(void **state) {
     gguf_writer *w = NULL;
     assert_int_equal(gguf_writer_create(path, &w, NULL), RNL_OK);
     gguf_put_u32(w, "runnel.default.history_turns", 100001);
+    gguf_put_u32(w, "runnel.default.backchannel_ms", 1001);
     gguf_put_f32(w, "runnel.default.text.text_temperature", -1.0f);
     gguf_put_u32(w, "runnel.default.text.text_top_k", 0);
     gguf_put_u32(w, "runnel.default.text.step_max", UINT32_MAX);

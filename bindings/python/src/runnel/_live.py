@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ._common import Error, Samples, apply, check, ffi, lib, mono, new_error, pointer_to, text_of
 
 SETTINGS = ("speculation", "barge_in", "push_to_talk", "echo_cancel", "echo_delay_ms",
-            "volume_inside", "lead_in_trim", "history_turns", "guess_ms", "end_ms", "end_ms_max",
-            "turn_network", "end_ms_min", "turn_seconds_max")
+            "volume_inside", "lead_in_trim", "history_turns", "backchannel_ms", "guess_ms",
+            "end_ms", "end_ms_max", "turn_network", "end_ms_min", "turn_seconds_max")
 SESSION_SETTINGS = ("context_cap", "thread_count", "memory_size_max", "seed", "drop_oldest_turns")
 
 
@@ -22,6 +22,7 @@ class Turn:
     index: int
     barged_in: bool
     speculated: bool
+    hold_count: int         # times it was held and went on
     underrun_count: int
     end_rule: str           # what ended the user's turn: "sure", "middle", "long", ...
     end_probability: float  # how finished it sounded; -1: nobody was asked
@@ -155,7 +156,7 @@ class Live:
         turn = None
         if e.kind == lib.RNL_LIVE_TURN:
             t = e.turn
-            turn = Turn(t.index, t.barged_in, t.speculated, t.underrun_count,
+            turn = Turn(t.index, t.barged_in, t.speculated, t.hold_count, t.underrun_count,
                         text_of(lib.rnl_live_end_rule_name(t.end_rule)), t.end_probability,
                         tuple(t.mark_us),
                         self._words(lib.rnl_live_said), self._words(lib.rnl_live_heard))
