@@ -183,6 +183,8 @@ static void a_demand_cuts_what_was_held(void **state) {
     world *today = open(&c, &s, 0, "", 1);
     world_run(today);
     assert_int_equal(world_count(today, RNL_LIVE_HOLD), 0);
+    assert_int_equal(world_count(today, RNL_LIVE_END_GUESSED), 2);
+    assert_int_equal(world_count(w, RNL_LIVE_END_GUESSED), 2);
     assert_int_equal(turn_of(today, 1)->clip_begin, next->clip_begin);
     assert_int_equal(turn_of(today, 1)->clip_end, next->clip_end);
     assert_int_equal(turn_of(today, 1)->mark_us[RNL_LIVE_T3], next->mark_us[RNL_LIVE_T3]);
@@ -260,6 +262,48 @@ static void holds_depend_on_the_sound_alone(void **state) {
     script_free(&s);
 }
 
+/* ---- A slow machine ---- */
+
+typedef struct made {
+    int64_t at_hold, at_end;
+    bool complete;
+} made;
+
+static void note_made(world *w, const rnl_live_event *e) {
+    made *m = w->context;
+    const live_reply *r = &w->live->reply;
+    if (e->kind == RNL_LIVE_HOLD) {
+        m->at_hold = r->made;
+        m->complete = r->complete;
+    }
+    if (e->kind == RNL_LIVE_RESUME) m->at_end = r->made;
+}
+
+/* While it is held, nothing of the answer is made but what a step under way makes; then it is made
+ * as it would have been. */
+static void a_held_answer_is_not_made(void **state) {
+    (void)state;
+    script s = word_into_answer(350, 9), quiet = word_into_answer(0, 9);
+    const rnl_live_config c = plain();
+    made m = {0};
+    world *w = open(&c, &s, 600, "Mhm.", 1), *alone = open(&c, &quiet, 600, "", 1);
+    w->text_cost_us = alone->text_cost_us = 20000;
+    w->frame_cost_us = alone->frame_cost_us = 70000;
+    w->on_event = note_made;
+    w->context = &m;
+    world_run(w);
+    world_run(alone);
+    assert_false(m.complete);
+    assert_true(m.at_hold > 0 && m.at_end - m.at_hold <= 1920);
+    assert_int_equal(world_count(w, RNL_LIVE_RESUME), 1);
+    assert_string_equal(w->said, alone->said);
+    assert_int_equal(w->reply_count, alone->reply_count);
+    drop(w);
+    drop(alone);
+    script_free(&s);
+    script_free(&quiet);
+}
+
 /* ---- A queue of the caller ---- */
 
 typedef struct queue {
@@ -291,6 +335,43 @@ static void a_queue_of_the_caller_waits_as_well(void **state) {
         assert_int_equal(t->barged_in, k == 1);
         assert_int_equal(t->sound_count - t->played_count, k == 1 ? 2400 : 0);
         if (k == 1) assert_int_equal(t->sound_count, q.pulled_at_hold);
+        drop(w);
+    }
+    script_free(&s);
+}
+
+/* A caller that is late does not pull from the hold on: what is counted as pulled waits for it. */
+static void a_fade_waits_for_its_caller(void **state) {
+    (void)state;
+    enum { TICK = RNL_RATE_IN / 100 };
+    static float out[48000];
+    script s = word_into_answer(350, 4);
+    const rnl_live_config c = plain();
+    for (int k = 0; k < 2; k++) {
+        world *w = open(&c, &s, 600, k == 0 ? "Yes." : "Stop.", 1);
+        bool stalls = false, over = false;
+        int64_t pulled = 0, now_us = 0;
+        for (size_t at = 0; at + TICK <= s.count; at += TICK, now_us += 10000) {
+            const rnl_live_sound sound = {
+                .mic = s.samples + at, .count = TICK, .adc_us = now_us - 10000};
+            rnl_live_event e;
+            size_t got;
+            assert_int_equal(rnl_live_push(w->live, &sound, now_us, &got, NULL), RNL_OK);
+            for (rnl_status status = RNL_OK; status == RNL_OK;) {
+                status = rnl_live_step(w->live, now_us, NULL);
+                while (rnl_live_next_event(w->live, &e) == RNL_OK) {
+                    stalls = stalls || e.kind == RNL_LIVE_HOLD;
+                    over = over || e.kind == RNL_LIVE_RESUME || e.kind == RNL_LIVE_CUT;
+                }
+            }
+            if (stalls && !over) continue;
+            if (rnl_live_pull(w->live, out, 240, now_us, now_us, &got) == RNL_OK)
+                pulled += (int64_t)got;
+        }
+        rnl_live_facts facts;
+        rnl_live_get_facts(w->live, &facts);
+        assert_true(over);
+        assert_int_equal(facts.pulled_count, pulled);
         drop(w);
     }
     script_free(&s);
@@ -403,6 +484,30 @@ static void the_model_hears_the_clip_alone(void **state) {
     script_free(&s);
 }
 
+/* The second word is heard as if there had been no first. */
+static void each_word_is_heard_afresh(void **state) {
+    (void)state;
+    script s = word_into_answer(350, 0.7);
+    const size_t word = 350 * 16, at = s.count, from = s.count - 700 * 16 - word;
+    script_silence(&s, 0.35);
+    for (size_t i = 0; i < word; i++) s.samples[at + i] = s.samples[from + i];
+    script_silence(&s, 4);
+    script_noise(&s, 0.0005f, 5);
+    rnl_live_config c = plain();
+    c.backchannel_ms = 600;
+    world *w = run_own(&c, &s, 0, "Yeah.");
+    char text[LIVE_HOLD_TEXT_CAP];
+    size_t size;
+    assert_int_equal(ear.asked_count, 2);
+    assert_int_equal(transcribe(text, sizeof text, &size), RNL_FINISH_END);
+    assert_int_equal(own.status, RNL_DONE);
+    assert_int_equal(own.size, size);
+    assert_memory_equal(own.text, text, size);
+    assert_int_equal(turn_of(w, 0)->hold_count, 2);
+    drop(w);
+    script_free(&s);
+}
+
 /* Hearing leaves no trace in the conversation. */
 static void hearing_changes_nothing_of_the_answer(void **state) {
     (void)state;
@@ -412,6 +517,7 @@ static void hearing_changes_nothing_of_the_answer(void **state) {
     world_run(given);
     c.backchannel_ms = 600;
     world *w = run_own(&c, &s, 0, "Mhm.");
+    assert_int_equal(ear.asked_count, 1);
     assert_int_equal(world_count(w, RNL_LIVE_RESUME), 1);
     assert_string_equal(w->said, given->said);
     assert_int_equal(w->reply_count, given->reply_count);
@@ -462,9 +568,12 @@ int main(void) {
         cmocka_unit_test(a_demand_cuts_what_was_held),
         cmocka_unit_test(a_long_interruption_is_not_heard_first),
         cmocka_unit_test(holds_depend_on_the_sound_alone),
+        cmocka_unit_test(a_held_answer_is_not_made),
         cmocka_unit_test(a_queue_of_the_caller_waits_as_well),
+        cmocka_unit_test(a_fade_waits_for_its_caller),
         cmocka_unit_test(the_end_of_the_input_decides),
         cmocka_unit_test(the_model_hears_the_clip_alone),
+        cmocka_unit_test(each_word_is_heard_afresh),
         cmocka_unit_test(hearing_changes_nothing_of_the_answer),
         cmocka_unit_test(settings),
     };
