@@ -168,8 +168,16 @@ static bool kv_of(const char *name, rnl_kv_cache *out) {
     return false;
 }
 
+/* Of a conversation; `perplexity` may cut a text into shorter pieces. */
+enum { CONTEXT_MIN = 64 };
+
 bool session_options(const options *o, rnl_session_config *config) {
     if (o->threads > 0) config->thread_count = o->threads;
+    if (o->context > 0 && o->context < CONTEXT_MIN) {
+        (void)complain(EXIT_USAGE, "--context: '%d' is not a whole number from %d to %d",
+                       o->context, CONTEXT_MIN, 1 << 20);
+        return false;
+    }
     if (o->context > 0) config->context_cap = o->context;
     if (o->seconds_max > 0) config->clip_seconds_max = o->seconds_max;
     config->memory_size_max = o->memory_max;

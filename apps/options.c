@@ -203,6 +203,8 @@ static options nothing_given(void) {
                      .backchannel_ms = -1,
                      .repeat = -1,
                      .count = -1,
+                     .stride = -1,
+                     .chunks = -1,
                      .temperature = -1,
                      .audio_temperature = -1,
                      .seconds_max = -1,

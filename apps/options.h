@@ -39,7 +39,7 @@ typedef struct options {
     double temperature, audio_temperature, seconds_max; /* -1: not given */
     double top_p, min_p, repeat_penalty;                /* -1: not given */
     const char *list;                                   /* files to work on, one name a line */
-    const char *text_file;                              /* say: -f */
+    const char *text_file;                              /* say, perplexity: -f */
     const char *raw_format;                   /* standard input without a header; NULL: not given */
     int channel, track;                       /* -1: not given */
     int raw_rate, raw_channels, sentence_max; /* -1: not given */
@@ -58,6 +58,10 @@ typedef struct options {
     option_texts images, videos;
     int image_tokens_min, image_tokens_max, frames_max, pixels_max; /* -1: not given */
     double fps;                                                     /* -1: not given */
+    option_texts texts;                                             /* perplexity */
+    const char *kl_base, *save_logits;
+    int stride, chunks; /* -1: not given */
+    bool rolling, hf_weights, harness_bos;
     bool no_split;
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;

@@ -10,13 +10,14 @@ import sys
 root = pathlib.Path(sys.argv[1])
 folders = ("kernels", "core", "vad", "tokenizer", "chat", "vision", "picture", "backbone",
            "detokenizer", "engine", "apps", "tests", "tools")
+parts = "audio|backbone|family|learn"
 number = r"\d+(?:\.\d+)?"
-citation = re.compile(rf"\b(audio|backbone|family)\.md ({number}(?:(?:, | and | to ){number})*)")
+citation = re.compile(rf"\b({parts})\.md ({number}(?:(?:, | and | to ){number})*)")
 
-headings = {"audio": set(), "backbone": set(), "family": set()}
+headings = {part: set() for part in parts.split("|")}
 part = None
 for line in (root / "docs/MODEL.md").read_text().splitlines():
-    if found := re.match(r"# Part (audio|backbone|family)\.md", line):
+    if found := re.match(rf"# Part ({parts})\.md", line):
         part = found[1]
     elif part and (found := re.match(rf"##+ ({number})\.? ", line)):
         headings[part].add(found[1])
