@@ -1,9 +1,11 @@
-/* runnel eval: how far transcripts are from references. Recordings go the way of `transcribe`. */
+/* runnel eval: how far transcripts are from references. Recordings go the way of `transcribe`.
+ * Benchmarks of text go another way (eval_task.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "apps/commands.h"
+#include "apps/eval_task.h"
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/recording.h"
@@ -207,8 +209,10 @@ static int evaluate(eval *e, const options *o) {
 static int run(const options *o) {
     eval e = {.all = {.options = o}};
     rnl_error error = {0};
-    if (o->refs == NULL || o->argument_count > 0)
-        return complain(EXIT_USAGE, "eval: give the references with --refs FILE, and nothing else");
+    if (o->task != NULL && o->refs == NULL && o->argument_count == 0) return eval_task(o);
+    if (o->refs == NULL || o->task != NULL || o->argument_count > 0)
+        return complain(EXIT_USAGE, "eval: give the references with --refs FILE, or a --task, and "
+                                    "nothing else");
     int code = inputs_sound_config(o, &e.sound);
     if (code != EXIT_OK) return code;
     if (refs_read(o->refs, &e.refs, &error) != RNL_OK)
@@ -227,18 +231,55 @@ static const option_row rows[] = {
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(refs),
      .changes_result = true},
+    {.name = "task",
+     .value = "NAME",
+     .help = "a benchmark: mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag, choice",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(task),
+     .changes_result = true},
+    {.name = "data",
+     .value = "FILE",
+     .help = "its documents, lines of JSON",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(data),
+     .changes_result = true},
+    {.name = "shots",
+     .value = "N",
+     .help = "solved documents before each question (default 0)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(shots),
+     .min = 0,
+     .max = 1000,
+     .changes_result = true},
+    {.name = "shots-file",
+     .value = "FILE",
+     .help = "where they are taken from (default: --data)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(shots_file),
+     .changes_result = true},
+    {.name = "shots-seed",
+     .value = "N",
+     .help = "draw them instead of taking the first; 0: the first",
+     .kind = OPTION_SEED,
+     .offset = OPTION_AT(shots_seed),
+     .changes_result = true},
 };
 static const option_list own = OPTION_LIST(rows);
 
 const command command_eval = {
     .name = "eval",
-    .summary = "measure transcripts against references",
-    .synopsis = "[options] --refs REFS.jsonl",
+    .summary = "measure transcripts against references, models by benchmarks",
+    .synopsis = "[options] --refs REFS.jsonl | --task NAME --data FILE.jsonl",
     .about =
         "Each line of REFS.jsonl has audio_filepath (relative to its folder) and text. Tells word\n"
         "and character error rates, substitutions, deletions and insertions, of each file and in\n"
         "all. Before comparing, letters become lower case, and what is no letter, digit or\n"
-        "apostrophe within a word becomes a space (docs/BATCH.md).",
+        "apostrophe within a word becomes a space (docs/BATCH.md).\n"
+        "\n"
+        "--task asks the questions of a benchmark, each behind --shots solved ones, and tells how\n"
+        "often the likeliest answer is the right one: as it is (acc), by its characters "
+        "(acc_norm)\n"
+        "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).",
     .options = {&options_json, &options_system, &options_sampling, &options_channel,
                 &options_recordings, &own},
     .run = run,

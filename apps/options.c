@@ -205,6 +205,7 @@ static options nothing_given(void) {
                      .count = -1,
                      .stride = -1,
                      .chunks = -1,
+                     .shots = -1,
                      .temperature = -1,
                      .audio_temperature = -1,
                      .seconds_max = -1,

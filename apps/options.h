@@ -60,7 +60,10 @@ typedef struct options {
     double fps;                                                     /* -1: not given */
     option_texts texts;                                             /* perplexity */
     const char *kl_base, *save_logits;
-    int stride, chunks; /* -1: not given */
+    int stride, chunks;                   /* -1: not given */
+    const char *task, *data, *shots_file; /* eval */
+    int shots;                            /* -1: not given */
+    uint64_t shots_seed;                  /* 0: not given */
     bool rolling, hf_weights, harness_bos;
     bool no_split;
     bool calibrate; /* bench */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apps/ending.h"
 #include "apps/messages.h"
@@ -34,7 +35,8 @@ int scorer_open(scorer *s, const options *o, rnl_model *model, int row_cap) {
         s->hidden = malloc(hidden_size);
         s->logits = malloc(logits_size);
     }
-    if (s->hidden != NULL && s->logits != NULL) return EXIT_OK;
+    s->mark = malloc(s->session->live->backbone.fixed_size + 1);
+    if (s->hidden != NULL && s->logits != NULL && s->mark != NULL) return EXIT_OK;
     return complain(EXIT_FAILED, "memory is exhausted");
 }
 
@@ -42,28 +44,49 @@ void scorer_close(scorer *s) {
     rnl_session_destroy(&s->session);
     free(s->hidden);
     free(s->logits);
+    free(s->mark);
     *s = (scorer){0};
 }
 
 int scorer_run(scorer *s, const int32_t *ids, int count) {
+    stack_reset(&s->session->live->backbone);
+    s->run_count = 0;
+    s->mark_count = -1;
+    return scorer_go_on(s, ids, count);
+}
+
+int scorer_go_on(scorer *s, const int32_t *ids, int count) {
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w);
     pass *p = s->session->pass;
-    assert(count >= 1 && count <= s->row_cap);
-    stack_reset(&s->session->live->backbone);
-    s->run_count = count;
+    assert(count >= 1 && count <= s->row_cap - s->run_count);
     s->block_begin = s->block_end = 0;
     for (int at = 0, rows; at < count; at += rows) {
         if (interrupted()) return EXIT_STOPPED;
         const int step = s->session->config.step_positions;
         rows = count - at < step ? count - at : step;
-        float *x = s->hidden + (size_t)at * width;
+        float *x = s->hidden + (size_t)s->run_count * width;
         for (int t = 0; t < rows; t++)
             backbone_embed_text(w, &p->compute, ids[at + t], x + (size_t)t * width);
         const stack_piece piece = {.state = &s->session->live->backbone, .count = rows};
         stack_forward(&p->backbone, &p->compute, &piece, 1, x);
+        s->run_count += rows;
     }
     return EXIT_OK;
+}
+
+void scorer_mark(scorer *s) {
+    const stack_state *state = &s->session->live->backbone;
+    s->mark_count = s->run_count;
+    if (state->fixed_size > 0) memcpy(s->mark, state->fixed, state->fixed_size);
+}
+
+void scorer_rewind(scorer *s) {
+    stack_state *state = &s->session->live->backbone;
+    assert(s->mark_count >= 0);
+    if (state->fixed_size > 0) memcpy(state->fixed, s->mark, state->fixed_size);
+    state->position = s->run_count = s->mark_count;
+    s->block_begin = s->block_end = 0;
 }
 
 const float *scorer_logits(scorer *s, int row) {
@@ -94,4 +117,11 @@ double scoring_normaliser(const float *logits, int count) {
         if (logits[i] > most) most = logits[i];
     for (int i = 0; i < count; i++) sum += exp(logits[i] - most);
     return most + log(sum);
+}
+
+int32_t scoring_best(const float *logits, int count) {
+    int32_t at = 0;
+    for (int32_t i = 1; i < count; i++)
+        if (logits[i] > logits[at]) at = i;
+    return at;
 }

@@ -16,10 +16,12 @@ typedef struct scorer {
     rnl_session *session;
     int row_cap; /* most ids of a run */
     int vocab_count;
-    int32_t begin_id; /* <|startoftext|>; -1: the model has no vocabulary */
-    int run_count;    /* ids of the last run */
-    float *hidden;    /* [row_cap, width] */
-    float *logits;    /* [32, vocab_count] of the rows from block_begin on */
+    int32_t begin_id;    /* <|startoftext|>; -1: the model has no vocabulary */
+    int run_count;       /* ids of the last run */
+    int mark_count;      /* ids of it that scorer_mark found, */
+    unsigned char *mark; /* and what the backbone kept of them */
+    float *hidden;       /* [row_cap, width] */
+    float *logits;       /* [32, vocab_count] of the rows from block_begin on */
     int block_begin, block_end;
 } scorer;
 
@@ -31,6 +33,11 @@ void scorer_close(scorer *s); /* a zeroed one is fine */
 /* Runs ids [count], each in [0, vocab_count) (scoring_check), count in [1, row_cap], from a fresh
  * state. EXIT_OK, or EXIT_STOPPED after Ctrl-C. */
 int scorer_run(scorer *s, const int32_t *ids, int count);
+/* Runs count >= 1 more ids behind those of the last run; together row_cap at most. */
+int scorer_go_on(scorer *s, const int32_t *ids, int count);
+/* scorer_rewind comes back to here: what was run since is forgotten. Until the next scorer_run. */
+void scorer_mark(scorer *s);
+void scorer_rewind(scorer *s);
 /* Logits [vocab_count] of row `row` of the last run, valid until the next call. Asking in rising
  * order reads the head once for 32 rows. */
 const float *scorer_logits(scorer *s, int row);
@@ -40,5 +47,7 @@ int scoring_check(const scorer *s, const char *name, const int32_t *ids, size_t 
 
 /* m + ln of the sum of e^(x - m), m the maximum of x [count], summed in double; not finite where a
  * logit is not. */
-double scoring_normaliser(const float *logits, int count);
+double scoring_normaliser(const float *logits, int count); /* Of equal ones the lowest. */
+int32_t scoring_best(const float *logits, int count);
+
 #endif

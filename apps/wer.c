@@ -9,9 +9,8 @@
 #include "core/utf8.h"
 #include "tokenizer/unicode.h"
 
-/* Lower case of the scripts that have one and stand in plain tables: Latin, Greek, Cyrillic,
- * Armenian. towlower would depend on the locale. */
-static uint32_t lower(uint32_t c) {
+/* towlower would depend on the locale. */
+uint32_t wer_lower(uint32_t c) {
     if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 32 : c;
     if (c >= 0xC0 && c <= 0xDE && c != 0xD7) return c + 32;
     if (c == 0x130) return 'i';
@@ -62,7 +61,7 @@ char *wer_normalise(const char *text, size_t text_size, size_t *size) {
             after_letter = false;
         } else if (is_unit(c)) {
             if (space && used > 0) out[used++] = ' ';
-            used += utf8_put(lower(c), out + used);
+            used += utf8_put(wer_lower(c), out + used);
             space = false;
             after_letter = unicode_is_letter(c) || is_mark(c);
         } else {

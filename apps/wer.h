@@ -23,6 +23,9 @@ typedef struct wer_counts {
     edit_counts characters; /* code points of the normalised text, single spaces included */
 } wer_counts;
 
+/* Lower case of the scripts that have one and stand in plain tables: Latin, Greek, Cyrillic,
+ * Armenian. */
+uint32_t wer_lower(uint32_t code_point);
 /* The normalised text, terminated, allocated; *size its bytes. Invalid UTF-8 is a space. NULL: no
  * memory. */
 char *wer_normalise(const char *text, size_t text_size, size_t *size);

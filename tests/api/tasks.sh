@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# `runnel eval --task`: likelihoods against the reference, each spelling of documents against the
+# contexts that Python makes of it, shots, refusals. tasks.sh PROGRAM SOURCE.
+. "$(dirname "$0")/common.sh"
+
+data=$source/tests/data/quality
+ask=("$runnel" eval -q --exact --json)
+expect 0 "choice by ids" "${ask[@]}" -m "$data/base" --task choice --data "$data/tasks/ids.jsonl"
+cp out ids.out
+expect 0 "threads" "${ask[@]}" -t 3 -m "$data/base" --task choice --data "$data/tasks/ids.jsonl"
+check "threads change no bit" cmp -s out ids.out
+python3 - "$data" <<'PY'
+import json, sys
+data = sys.argv[1] + "/tasks/"
+lines = [json.loads(line) for line in open(data + "unicode.jsonl", encoding="utf-8")]
+with open("unicode.jsonl", "w", encoding="utf-8") as f: # how long they are is not told
+    for d in lines:
+        d.pop("lengths")
+        f.write(json.dumps(d, ensure_ascii=False) + "\n")
+
+def pair(name, given, contexts, choices, gold):
+    """Documents as published, and what becomes of them as documents of our own."""
+    with open(name + ".jsonl", "w") as f:
+        f.writelines(json.dumps(d) + "\n" for d in given)
+    with open(name + ".own", "w") as f:
+        for context, some, right in zip(contexts, choices, gold):
+            f.write(json.dumps({"context": context, "choices": some, "gold": right}) + "\n")
+
+# MMLU, two subjects, answers as letters and as numbers, two shots of the same subject
+given = [{"question": f" What is {a} plus two? ", "choices": ["two", "three", "four", "six"],
+          "answer": i % 4 if i % 3 else "ABCD"[i % 4], "subject": f"high_sums_{i % 2}"}
+         for i, a in enumerate(["one", "two", "four", "zero", "five", "six", "nine", "ten"])]
+plain = [d["question"].strip() + "".join(f"\n{x}. {c}" for x, c in zip("ABCD", d["choices"])) +
+         "\nAnswer:" for d in given]
+contexts, letters = [], ["A", "B", "C", "D"]
+for i, d in enumerate(given):
+    shots = [j for j in range(8) if j % 2 == i % 2 and j != i][:2]
+    contexts.append("The following are multiple choice questions (with answers) about "
+                    f"{d['subject'].replace('_', ' ')}.\n\n" +
+                    "".join(f"{plain[j]} {letters[j % 4]}\n\n" for j in shots) + plain[i])
+pair("mmlu", given, contexts, [letters] * 8, [i % 4 for i in range(8)])
+options = [dict(question=d["question"], answer="ABCD"[i % 4],
+                **{"option_" + k: c for k, c in zip("abcd", d["choices"])})
+           for i, d in enumerate(given)]
+pair("global_mmlu", options, plain, [letters] * 8, [i % 4 for i in range(8)])
+arc = [{"question": "Which is hot?", "choices": {"text": ["ice", "fire", "rain"],
+                                                 "label": label}, "answerKey": label[1]}
+       for label in (["A", "B", "C"], ["1", "2", "3"])]
+pair("arc_easy", arc, ["Question: Which is hot?\nAnswer:"] * 2,
+     [["ice", "fire", "rain"]] * 2, [1, 1])
+
+# HellaSwag, by the published cleaning
+import re
+def clean(text):
+    text = text.strip().replace(" [title]", ". ")
+    return re.sub("\\[.*?\\]", "", text).replace("  ", " ")
+hella = [{"activity_label": "Roof [header] work", "ctx_a": "A man is [x]here [title] now.",
+          "ctx_b": "tHE Man \u00c9t [open", "endings": [" he sits [step] down.", "runs   off.",
+                                                      "[a\nb] waits [title].", "a [b [title] c] d"],
+          "label": label} for label in (2, "3")]
+pair("hellaswag", hella,
+     [clean(f"{d['activity_label']}: {d['ctx_a']} {d['ctx_b'].capitalize()}") for d in hella],
+     [[clean(e) for e in d["endings"]] for d in hella], [2, 3])
+PY
+for task in "mmlu --shots 2" global_mmlu arc_easy hellaswag; do
+    read -r name shots <<< "$task"
+    expect 0 "$name" "${ask[@]}" --task "$name" --data "$name.jsonl" $shots
+    grep '"index"' out | sed 's/"subject":"[^"]*",//' > given.out
+    expect 0 "$name, as our own" "${ask[@]}" --task choice --data "$name.own"
+    grep '"index"' out > own.out
+    check "$name: the same likelihoods" cmp -s given.out own.out
+    check "$name: all of them" [ "$(wc -l < given.out)" -eq "$(wc -l < "$name.jsonl")" ]
+done
+expect 0 "by subject" "${ask[@]}" --task mmlu --data mmlu.jsonl
+cp out mmlu.out
+expect 0 "characters and bytes" "${ask[@]}" --task choice --data unicode.jsonl
+cp out unicode.out
+numbers() { python3 - "$data" <<'PY'
+import json, math, sys
+data = sys.argv[1]
+def load(name):
+    return [json.loads(line) for line in open(name, encoding="utf-8")]
+want, got = json.load(open(data + "/expect.json"))["choice"], load("ids.out")
+for d, g in zip(want["docs"], got):
+    assert all(abs(a - b) < 2e-6 * abs(a) + 1e-5 for a, b in zip(d["loglikelihoods"], g["ll"]))
+    assert d["greedy"] == g["greedy"] and d["gold"] == g["gold"]
+    assert (d["acc"], d["acc_norm"]) == (g["metrics"]["acc"], g["metrics"]["acc_norm"])
+total = got[-1]["total"]["metrics"]
+for name in ("acc", "acc_norm"):
+    assert abs(total[name]["mean"] - want[name]) < 1e-9
+    assert abs(total[name]["error"] - want[name + "_stderr"]) < 1e-9
+for d, g in zip(load(data + "/tasks/unicode.jsonl"), load("unicode.out")):
+    assert d["lengths"] == {"characters": g["characters"], "bytes": g["bytes"]}
+    for name, by in (("acc", [1] * 4), ("acc_norm", g["characters"]), ("acc_bytes", g["bytes"])):
+        values = [ll / n for ll, n in zip(g["ll"], by)]
+        assert g["predictions"][name] == values.index(max(values))
+docs = load("mmlu.out")
+total = docs.pop()["total"]
+squares = free = 0
+for name in ("high_sums_0", "high_sums_1"):
+    x = [d["metrics"]["acc"] for d in docs if d["subject"] == name]
+    mean = sum(x) / len(x)
+    error = math.sqrt(sum((v - mean) ** 2 for v in x) / (len(x) - 1) / len(x))
+    assert abs(total["subjects"][name]["mean"] - mean) < 1e-9
+    assert abs(total["subjects"][name]["error"] - error) < 1e-9
+    squares += (len(x) - 1) * error ** 2 * len(x)
+    free += len(x) - 1
+assert abs(total["metrics"]["acc"]["error"] - math.sqrt(squares / free / len(docs))) < 1e-9
+PY
+}
+check "the numbers" numbers
+expect 0 "for people" "$runnel" eval -q --task mmlu --data mmlu.jsonl
+holds "for people: subjects" '^ *[0-9.]* ±  *[0-9.]* %  of     4  high_sums_1$'
+holds "for people: all" 'of     8  acc_mutual_info$'
+expect 0 "drawn shots" "${ask[@]}" --task mmlu --data mmlu.jsonl --shots 2 --shots-seed 5
+cp out drawn
+expect 0 "drawn again" "${ask[@]}" --task mmlu --data mmlu.jsonl --shots 2 --shots-seed 5
+check "a seed draws the same" cmp -s out drawn
+expect 0 "shots of another file" "${ask[@]}" --task choice --data arc_easy.own \
+    --shots-file mmlu.own --shots 3
+
+# ---- What is wrong is said in a sentence
+refused=("$runnel" eval -q --task)
+refuse 2 "no task" "tasks are mmlu" "${refused[@]}" chess --data mmlu.jsonl
+refuse 2 "no data" "with --data" "${refused[@]}" mmlu
+refuse 2 "two things at once" "or a --task" "${refused[@]}" mmlu --data mmlu.jsonl --refs x
+refuse 5 "no file" "nowhere: cannot be opened" "${refused[@]}" mmlu --data nowhere
+refuse 5 "another task's file" "line 1: choices are not four" "${refused[@]}" mmlu \
+    --data arc_easy.jsonl
+refuse 5 "too few for shots" "fewer than --shots" "${refused[@]}" mmlu --data mmlu.jsonl --shots 4
+refuse 5 "ids take no shots" "take no --shots" "${refused[@]}" choice --shots 1 \
+    --data "$data/tasks/ids.jsonl"
+refuse 5 "a context too small" "longer than the context" "${refused[@]}" choice --context 16 \
+    --data <(printf '{"context": "x", "choices": ["%0100d", "b"], "gold": 0}' 7)
+line='{"context": "a", "choices": ["b", "c"], "gold": 1}'
+while IFS='|' read -r pattern text; do
+    printf '%s\n\n%s\n' "$line" "$text" > bad.jsonl
+    refuse 5 "$text" "line 3.*$pattern" "${refused[@]}" choice --data bad.jsonl
+done <<'EOF'
+no JSON|{"context": "a"
+no JSON|[]x
+context is missing|{"choices": ["b", "c"], "gold": 1}
+choices are missing|{"context": "a", "gold": 1}
+not 2 to 64|{"context": "a", "choices": ["b"], "gold": 0}
+a choice is empty|{"context": "a", "choices": ["b", ""], "gold": 0}
+a choice is empty|{"context": "a", "choices": ["b", 7], "gold": 0}
+none of the choices|{"context": "a", "choices": ["b", "c"], "gold": 2}
+none of the choices|{"context": "a", "choices": ["b", "c"], "gold": -1}
+none of the choices|{"context": "a", "choices": ["b", "c"]}
+lengths are not|{"context": "a", "choices": ["b", "c"], "gold": 0, "lengths": {"bytes": [1, 0]}}
+something else|{"context": [1, "x"], "choices": [[1], [2]], "gold": 0}
+is empty|{"context": [1], "choices": [[1], []], "gold": 0}
+context is missing|[1]
+EOF
+: > empty
+refuse 5 "no document" "no document in it" "${refused[@]}" choice --data empty
+printf '%s\n' '{"context": [1, 99999], "choices": [[1], [2]], "gold": 0}' > high.jsonl
+refuse 5 "an id of another model" "no id of this model" "${refused[@]}" choice --data high.jsonl
+
+summary
