@@ -233,7 +233,7 @@ static const option_row rows[] = {
      .changes_result = true},
     {.name = "task",
      .value = "NAME",
-     .help = "a benchmark: mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag, choice",
+     .help = "a benchmark: mmlu, arc_easy, hellaswag, gsm8k and others, see above",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(task),
      .changes_result = true},
@@ -250,6 +250,19 @@ static const option_row rows[] = {
      .offset = OPTION_AT(shots),
      .min = 0,
      .max = 1000,
+     .changes_result = true},
+    {.name = "chat",
+     .help = "ask by the model's template, each in a conversation of its own",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(as_chat),
+     .changes_result = true},
+    {.name = "max-tokens",
+     .value = "N",
+     .help = "tokens of a generated answer (default 256)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(max_tokens),
+     .min = 1,
+     .max = 1 << 20,
      .changes_result = true},
     {.name = "shots-file",
      .value = "FILE",
@@ -279,7 +292,9 @@ const command command_eval = {
         "--task asks the questions of a benchmark, each behind --shots solved ones, and tells how\n"
         "often the likeliest answer is the right one: as it is (acc), by its characters "
         "(acc_norm)\n"
-        "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).",
+        "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).\n"
+        "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k and\n"
+        "generate the answer is generated, the best token each time.",
     .options = {&options_json, &options_system, &options_sampling, &options_channel,
                 &options_recordings, &own},
     .run = run,

@@ -1,5 +1,6 @@
-/* A benchmark of choices: documents -> shots and context -> likelihoods -> what would be chosen ->
- * shares that are right, with their errors, by subject where there are some. learn.md 2. */
+/* A benchmark: documents -> shots and context -> likelihoods, and what would be chosen; or a text,
+ * and the answer in it -> shares that are right, with their errors, by subject where there are
+ * some. learn.md 2. */
 #include "apps/eval_task.h"
 
 #include <math.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "apps/choice.h"
+#include "apps/generation.h"
 #include "apps/messages.h"
 #include "apps/moments.h"
 #include "apps/open.h"
@@ -15,17 +17,25 @@
 #include "apps/sources.h"
 #include "core/random.h"
 
-enum { CONTEXT_DEFAULT = 4096 };
+enum { CONTEXT_DEFAULT = 4096, METRIC_CAP = CHOICE_METRIC_COUNT };
+
+/* Of gsm8k, by each way to read the answer; of other texts. */
+static const char *const number_metrics[] = {"strict", "flexible"};
+static const char *const text_metrics[] = {"exact"};
 
 typedef struct subject {
     const char *name; /* borrowed; NULL: documents without one */
-    moments right[CHOICE_METRIC_COUNT];
+    moments right[METRIC_CAP];
 } subject;
 
 typedef struct benchmark {
     const options *o;
     task_list data, apart; /* apart: of --shots-file */
     scorer scorer;
+    rnl_model *model;
+    rnl_session *session;       /* with --chat */
+    const char *const *metrics; /* [metric_count] their names */
+    int metric_count;
     progress shown;
     subject *subjects; /* [subject_count] */
     size_t subject_count;
@@ -77,7 +87,7 @@ static subject *subject_of(benchmark *b, const char *name) {
 }
 
 /* Means weigh by size; so do the squares of the errors, of what varies within the subjects. */
-static void total_of(const benchmark *b, choice_metric k, double *mean, double *error) {
+static void total_of(const benchmark *b, int k, double *mean, double *error) {
     double sum = 0, varies = 0, count = 0;
     for (size_t i = 0; i < b->subject_count; i++) {
         const moments *m = &b->subjects[i].right[k];
@@ -128,13 +138,13 @@ static int json_document(size_t index, const task_item *item, const choice_resul
 static int json_total(const benchmark *b) {
     json_draft *all = json_new_object(), *o = json_new_object(), *metrics = json_new_object();
     json_draft *subjects = json_new_object();
-    for (int k = 0; k < CHOICE_METRIC_COUNT; k++) {
+    for (int k = 0; k < b->metric_count; k++) {
         double mean, error;
-        total_of(b, (choice_metric)k, &mean, &error);
-        json_set(metrics, choice_metric_names[k], metric_json(mean, error));
+        total_of(b, k, &mean, &error);
+        json_set(metrics, b->metrics[k], metric_json(mean, error));
     }
     for (size_t i = 0; i < b->subject_count; i++) {
-        const moments *m = &b->subjects[i].right[CHOICE_ACC];
+        const moments *m = &b->subjects[i].right[0];
         if (b->subjects[i].name != NULL)
             json_set(subjects, b->subjects[i].name, metric_json(moments_mean(m), moments_error(m)));
     }
@@ -151,37 +161,102 @@ static int report(benchmark *b) {
     progress_clear(&b->shown);
     if (b->o->json) return json_total(b);
     for (size_t i = 0; i < b->subject_count && b->subjects[0].name != NULL; i++) {
-        const moments *m = &b->subjects[i].right[CHOICE_ACC];
+        const moments *m = &b->subjects[i].right[0];
         printf("%6.2f ± %5.2f %%  of %5lld  ", 100 * moments_mean(m), 100 * moments_error(m),
                (long long)m->count);
         put_name(stdout, b->subjects[i].name != NULL ? b->subjects[i].name : "no subject");
         (void)putchar('\n');
     }
-    for (int k = 0; k < CHOICE_METRIC_COUNT; k++) {
+    for (int k = 0; k < b->metric_count; k++) {
         double mean, error;
-        total_of(b, (choice_metric)k, &mean, &error);
+        total_of(b, k, &mean, &error);
         printf("%6.2f ± %5.2f %%  of %5zu  %s\n", 100 * mean, 100 * error, b->data.count,
-               choice_metric_names[k]);
+               b->metrics[k]);
     }
     return flush_output();
 }
 
+/* ---- Answers that are generated ---- */
+
+/* What is read as the answer, and whether that is right. */
+static int judge(const task_item *item, extract_kind kind, const char *text, json_draft *extracted,
+                 const char *metric, bool *right) {
+    size_t size;
+    const char *answer = extract_answer(kind, item->marker, text, &size);
+    char *normal = extract_normal(kind, answer, size);
+    bool good = normal != NULL;
+    *right = false;
+    for (int i = 0; i < item->answers.count && good && !*right; i++) {
+        char *wanted = extract_normal(kind, item->answers.at[i], strlen(item->answers.at[i]));
+        good = wanted != NULL;
+        *right = good && strcmp(normal, wanted) == 0;
+        free(wanted);
+    }
+    json_set(extracted, metric, json_new_string(answer, size));
+    free(normal);
+    return good ? EXIT_OK : complain(EXIT_FAILED, "memory is exhausted");
+}
+
+static int generate(benchmark *b, const task_item *item, chat_text *text) {
+    char *context = task_context(item, b->shots, b->shot_count);
+    const int most = b->o->max_tokens > 0 ? b->o->max_tokens : GENERATION_TOKENS_DEFAULT;
+    if (context == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    const int code =
+        b->session != NULL
+            ? generation_answer(b->o, b->session, b->model, context, &item->stops, most, text)
+            : generation_go_on(&b->scorer, b->o->data, context, &item->stops, most, text);
+    free(context);
+    chat_puts(text, "");
+    return code;
+}
+
+static int ask_for_text(benchmark *b, size_t index, bool *right) {
+    const task_item *item = &b->data.items[index];
+    chat_text text = {0};
+    int code = generate(b, item, &text);
+    json_draft *o = json_new_object(), *extracted = json_new_object(), *metrics = json_new_object();
+    for (int k = 0; k < b->metric_count && code == EXIT_OK; k++) {
+        const extract_kind both[] = {EXTRACT_STRICT, EXTRACT_FLEXIBLE};
+        code = judge(item, item->both ? both[k] : item->extract, text.data, extracted,
+                     b->metrics[k], &right[k]);
+        json_set(metrics, b->metrics[k], json_new_int(right[k]));
+    }
+    json_set(o, "index", json_new_int((int64_t)index));
+    json_set(o, "gold", json_new_string(item->answers.at[0], strlen(item->answers.at[0])));
+    json_set(o, "text", json_new_string(text.data != NULL ? text.data : "", text.size));
+    json_set(o, "extracted", extracted);
+    json_set(o, "metrics", metrics);
+    if (b->o->json && code == EXIT_OK)
+        code = print_json(o);
+    else
+        json_drop(&o);
+    chat_text_free(&text);
+    return code;
+}
+
 /* ---- The run ---- */
 
-static int score_documents(benchmark *b) {
+static int ask_for_choice(benchmark *b, size_t index, bool *right) {
+    const task_item *item = &b->data.items[index];
+    choice_result result;
+    int code =
+        choice_score(&b->scorer, b->o->data, index + 1, item, b->shots, b->shot_count, &result);
+    if (code != EXIT_OK) return code;
+    for (int k = 0; k < b->metric_count; k++) right[k] = result.predictions[k] == item->gold;
+    return b->o->json ? json_document(index, item, &result) : EXIT_OK;
+}
+
+static int ask_all(benchmark *b) {
     int code = EXIT_OK;
     for (size_t i = 0; i < b->data.count && code == EXIT_OK; i++) {
         const task_item *item = &b->data.items[i];
-        choice_result result;
+        bool right[METRIC_CAP] = {false};
         if (b->shot_count > 0) code = choose_shots(b, i);
         if (code == EXIT_OK)
-            code =
-                choice_score(&b->scorer, b->o->data, i + 1, item, b->shots, b->shot_count, &result);
+            code = item->choice_count > 0 ? ask_for_choice(b, i, right) : ask_for_text(b, i, right);
         if (code != EXIT_OK) break;
         subject *of = subject_of(b, item->subject);
-        for (int k = 0; k < CHOICE_METRIC_COUNT; k++)
-            moments_add(&of->right[k], result.predictions[k] == item->gold);
-        if (b->o->json) code = json_document(i, item, &result);
+        for (int k = 0; k < b->metric_count; k++) moments_add(&of->right[k], right[k]);
         progress_work(&b->shown, "asking", (double)(i + 1) / (double)b->data.count, "");
     }
     return code == EXIT_OK ? report(b) : code;
@@ -217,6 +292,29 @@ static int prepare(benchmark *b, const task_kind *kind) {
                : complain(EXIT_FAILED, "memory is exhausted");
 }
 
+static void name_metrics(benchmark *b, const task_kind *kind) {
+    b->metrics = choice_metric_names;
+    b->metric_count = CHOICE_METRIC_COUNT;
+    if (!task_generates(kind)) return;
+    const bool both = b->data.items[0].both;
+    b->metrics = both ? number_metrics : text_metrics;
+    b->metric_count = both ? 2 : 1;
+}
+
+static int ask(benchmark *b) {
+    const options *o = b->o;
+    int code = EXIT_OK;
+    if (o->as_chat)
+        b->session = open_session(o, b->model, &code);
+    else
+        code = scorer_open(&b->scorer, o, b->model, o->context > 0 ? o->context : CONTEXT_DEFAULT);
+    progress_begin(&b->shown, o);
+    if (code == EXIT_OK) code = ask_all(b);
+    rnl_session_destroy(&b->session);
+    if (!o->as_chat) scorer_close(&b->scorer);
+    return code;
+}
+
 int eval_task(const options *o) {
     benchmark b = {.o = o, .shot_count = o->shots > 0 ? o->shots : 0};
     const task_kind *kind = task_find(o->task);
@@ -224,15 +322,16 @@ int eval_task(const options *o) {
         return complain(EXIT_USAGE, "eval: '%.60s' is no task; tasks are %s", o->task, task_names);
     if (o->data == NULL)
         return complain(EXIT_USAGE, "eval: give the documents of the task with --data FILE");
+    if (o->as_chat && !task_generates(kind))
+        return complain(EXIT_USAGE, "eval: --chat wants a task whose answers are generated: gsm8k "
+                                    "or generate");
     int code = prepare(&b, kind);
-    rnl_model *model = code == EXIT_OK ? open_model(o, &code) : NULL;
-    if (model != NULL) {
-        code = scorer_open(&b.scorer, o, model, o->context > 0 ? o->context : CONTEXT_DEFAULT);
-        progress_begin(&b.shown, o);
-        if (code == EXIT_OK) code = score_documents(&b);
-        scorer_close(&b.scorer);
+    if (code == EXIT_OK) {
+        name_metrics(&b, kind);
+        b.model = open_model(o, &code);
+        if (b.model != NULL) code = ask(&b);
     }
-    rnl_model_close(&model);
+    rnl_model_close(&b.model);
     free(b.subjects);
     free(b.shots);
     free(b.candidates);

@@ -64,7 +64,7 @@ typedef struct options {
     const char *task, *data, *shots_file; /* eval */
     int shots;                            /* -1: not given */
     uint64_t shots_seed;                  /* 0: not given */
-    bool rolling, hf_weights, harness_bos;
+    bool rolling, hf_weights, harness_bos, as_chat;
     bool no_split;
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;

@@ -23,9 +23,11 @@ typedef struct reading {
 struct task_kind {
     const char *name;
     void (*read)(reading *r);
+    bool generates;
 };
 
-const char task_names[] = "mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag, choice";
+const char task_names[] = "mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag, "
+                          "choice, gsm8k, generate";
 
 static void fail(reading *r, const char *fault) {
     if (r->fault == NULL) r->fault = fault;
@@ -340,9 +342,71 @@ static void read_choice(reading *r) {
     read_lengths(r, json_get(lengths, "bytes"), offsetof(task_choice, bytes));
 }
 
-static const task_kind kinds[] = {{"mmlu", read_mmlu},           {"global_mmlu", read_global_mmlu},
-                                  {"arc_easy", read_arc},        {"arc_challenge", read_arc},
-                                  {"hellaswag", read_hellaswag}, {"choice", read_choice}};
+/* ---- Answers that are generated ---- */
+
+/* A string, or a list of strings. */
+static void set_texts(reading *r, task_texts *out, const json *v, const char *fault) {
+    const size_t count = json_is_array(v) ? json_count(v) : 1;
+    if (count == 0 || count > TASK_CHOICE_CAP) {
+        fail(r, fault);
+        return;
+    }
+    out->at = calloc(count, sizeof *out->at);
+    if (out->at == NULL) {
+        r->no_memory = true;
+        return;
+    }
+    out->count = (int)count;
+    for (size_t i = 0; i < count; i++) {
+        const char *text = chars_of(json_is_array(v) ? json_at(v, i) : v);
+        if (text == NULL) fail(r, fault);
+        set_text(r, &out->at[i], text != NULL ? text : "");
+    }
+}
+
+static void read_gsm8k(reading *r) {
+    static const char *const stops[] = {"Question:", "</s>", "<|im_end|>"};
+    chat_text t = {0};
+    chat_puts(&t, "Question: ");
+    chat_puts(&t, field(r, "question", "question is missing or no string"));
+    chat_puts(&t, "\nAnswer:");
+    r->item->question.text = take(r, &t);
+    set_texts(r, &r->item->answers, json_get(r->line, "answer"), "answer is missing or no string");
+    r->item->both = true;
+    r->item->stops.at = calloc(3, sizeof *r->item->stops.at);
+    if (r->item->stops.at == NULL) {
+        r->no_memory = true;
+        return;
+    }
+    r->item->stops.count = 3;
+    for (int i = 0; i < 3; i++) set_text(r, &r->item->stops.at[i], stops[i]);
+}
+
+static void read_generate(reading *r) {
+    const json *extract = json_get(r->line, "extract"), *stop = json_get(r->line, "stop");
+    const json *marker = json_get(r->line, "marker");
+    const char *name = extract != NULL ? chars_of(extract) : "whole";
+    set_text(r, &r->item->question.text, field(r, "prompt", "prompt is missing or no string"));
+    set_texts(r, &r->item->answers, json_get(r->line, "answer"),
+              "answer is missing, and no string or list of strings");
+    if (stop != NULL) set_texts(r, &r->item->stops, stop, "stop is no string or list of strings");
+    if (name == NULL || !extract_find(name, &r->item->extract))
+        fail(r, "extract is not strict, flexible, whole or after_last");
+    if (marker != NULL && chars_of(marker) == NULL) fail(r, "marker is no string");
+    if (r->item->extract == EXTRACT_AFTER_LAST && marker == NULL)
+        fail(r, "after_last wants a marker");
+    if (chars_of(marker) != NULL) set_text(r, &r->item->marker, chars_of(marker));
+}
+
+static const task_kind kinds[] = {
+    {"mmlu", read_mmlu, false},           {"global_mmlu", read_global_mmlu, false},
+    {"arc_easy", read_arc, false},        {"arc_challenge", read_arc, false},
+    {"hellaswag", read_hellaswag, false}, {"choice", read_choice, false},
+    {"gsm8k", read_gsm8k, true},          {"generate", read_generate, true}};
+
+bool task_generates(const task_kind *kind) {
+    return kind->generates;
+}
 
 const task_kind *task_find(const char *name) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -352,7 +416,15 @@ const task_kind *task_find(const char *name) {
 
 /* ---- Files ---- */
 
+static void free_texts(task_texts *t) {
+    for (int i = 0; i < t->count; i++) free(t->at[i]);
+    free(t->at);
+}
+
 static void free_item(task_item *item) {
+    free_texts(&item->answers);
+    free_texts(&item->stops);
+    free(item->marker);
     free(item->subject);
     free(item->description);
     free(item->question.text);
@@ -453,7 +525,8 @@ char *task_context(const task_item *item, const task_item *const *shots, int sho
     for (int i = 0; i < shot_count; i++) {
         chat_puts(&t, shots[i]->question.text);
         chat_puts(&t, " ");
-        chat_puts(&t, shots[i]->choices[shots[i]->gold].said.text);
+        chat_puts(&t, shots[i]->choice_count > 0 ? shots[i]->choices[shots[i]->gold].said.text
+                                                 : shots[i]->answers.at[0]);
         chat_puts(&t, "\n\n");
     }
     chat_puts(&t, item->question.text);

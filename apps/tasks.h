@@ -1,9 +1,11 @@
 /* Documents of benchmarks: lines of JSON in the spellings that each task is published in, as a
- * context and the answers to choose from. learn.md 2.1, 2.2, 2.4. */
+ * context and the answers to choose from, or what is to be answered. learn.md 2. */
 #ifndef APPS_TASKS_H
 #define APPS_TASKS_H
 
 #include <runnel/runnel.h>
+
+#include "apps/extract.h"
 
 enum { TASK_CHOICE_CAP = 64, TASK_COUNT_CAP = 1 << 20, TASK_LINE_CAP = 1 << 24 };
 
@@ -19,13 +21,25 @@ typedef struct task_choice {
     double characters, bytes; /* what acc_norm and acc_bytes divide by; > 0 */
 } task_choice;
 
+typedef struct task_texts {
+    char **at; /* [count] */
+    int count;
+} task_texts;
+
 typedef struct task_item {
     char *subject;     /* or NULL */
     char *description; /* what stands before shots and question, or NULL */
     task_text question;
     task_choice *choices; /* [choice_count] */
-    int choice_count;     /* at least 2 */
+    int choice_count;     /* at least 2; 0: an answer is to be generated */
     int gold;             /* the right one */
+
+    /* Of an answer that is to be generated. */
+    task_texts answers; /* any of them is right */
+    task_texts stops;   /* where it ends besides the end of a turn */
+    extract_kind extract;
+    bool both;    /* what is strict and what is flexible is told, instead of extract */
+    char *marker; /* or NULL */
 } task_item;
 
 typedef struct task_list {
@@ -36,6 +50,8 @@ typedef struct task_list {
 /* The reader of a task by its name; NULL: there is none. */
 typedef struct task_kind task_kind;
 const task_kind *task_find(const char *name);
+/* Its answers are generated, not chosen. */
+bool task_generates(const task_kind *kind);
 /* All names, for a sentence. */
 extern const char task_names[];
 

@@ -119,11 +119,60 @@ check "a seed draws the same" cmp -s out drawn
 expect 0 "shots of another file" "${ask[@]}" --task choice --data arc_easy.own \
     --shots-file mmlu.own --shots 3
 
+# ---- Answers that are generated: minnow adds typed sums up
+sums=$data/tasks/sums.jsonl
+expect 0 "sums" "${ask[@]}" --task generate --chat --data "$sums"
+cp out sums.out
+python3 - "$sums" "$data/tasks/words.jsonl" <<'PY'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])][:20]
+def write(name, **more):
+    with open(name, "w") as f:
+        for d in lines:
+            f.write(json.dumps({**d, **more, "prompt": more.get("prompt", "%s") % d["prompt"]})
+                    + "\n")
+layout = "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n"
+write("plain.jsonl")
+write("laid.jsonl", prompt=layout)
+write("stop.jsonl", prompt=layout, stop=["nothing", " is"], extract="whole", answer=["x", "y"])
+with open("gsm8k.jsonl", "w") as f:
+    f.writelines(list(open(sys.argv[2]))[:3])
+PY
+expect 0 "a few, as chat" "${ask[@]}" --task generate --chat --data plain.jsonl
+cp out chat.out
+expect 0 "laid out by hand" "${ask[@]}" --task generate --data laid.jsonl
+check "laid out by hand: the same text" cmp -s chat.out out
+expect 0 "a stop" "${ask[@]}" --task generate --data stop.jsonl
+cp out stop.out
+expect 0 "three tokens" "${ask[@]}" --task generate --max-tokens 3 --data laid.jsonl
+cp out three.out
+expect 0 "gsm8k" "${ask[@]}" --task gsm8k --shots 1 --max-tokens 20 --data gsm8k.jsonl
+cp out gsm8k.out
+texts() { python3 - <<'PY'
+import json
+def load(name):
+    return [json.loads(line) for line in open(name)]
+assert load("sums.out")[-1]["total"]["metrics"]["exact"]["mean"] >= 0.97
+whole = load("chat.out")[:-1]
+for d, stopped, short in zip(whole, load("stop.out"), load("three.out")):
+    assert " is" in d["text"] and stopped["text"] == d["text"][:d["text"].index(" is")]
+    assert stopped["extracted"]["exact"] == stopped["text"] and stopped["metrics"]["exact"] == 0
+    assert d["text"].startswith(short["text"]) and 0 < len(short["text"]) < len(d["text"])
+numbers = load("gsm8k.out")
+assert set(numbers[-1]["total"]["metrics"]) == {"strict", "flexible"}
+assert all(set(d["extracted"]) == {"strict", "flexible"} for d in numbers[:-1])
+PY
+}
+check "the texts" texts
+
 # ---- What is wrong is said in a sentence
 refused=("$runnel" eval -q --task)
 refuse 2 "no task" "tasks are mmlu" "${refused[@]}" chess --data mmlu.jsonl
 refuse 2 "no data" "with --data" "${refused[@]}" mmlu
 refuse 2 "two things at once" "or a --task" "${refused[@]}" mmlu --data mmlu.jsonl --refs x
+refuse 2 "a choice as chat" "answers are generated" "${refused[@]}" mmlu --chat --data mmlu.jsonl
+refuse 2 "no room" "no room in a --context" "${refused[@]}" generate --data laid.jsonl \
+    --context 64 --max-tokens 64
 refuse 5 "no file" "nowhere: cannot be opened" "${refused[@]}" mmlu --data nowhere
 refuse 5 "another task's file" "line 1: choices are not four" "${refused[@]}" mmlu \
     --data arc_easy.jsonl
@@ -151,6 +200,19 @@ lengths are not|{"context": "a", "choices": ["b", "c"], "gold": 0, "lengths": {"
 something else|{"context": [1, "x"], "choices": [[1], [2]], "gold": 0}
 is empty|{"context": [1], "choices": [[1], []], "gold": 0}
 context is missing|[1]
+EOF
+line='{"prompt": "a", "answer": ["b", "c"]}'
+while IFS='|' read -r pattern text; do
+    printf '%s\n%s\n' "$line" "$text" > bad.jsonl
+    refuse 5 "$text" "line 2.*$pattern" "${refused[@]}" generate --data bad.jsonl
+done <<'EOF'
+prompt is missing|{"answer": "b"}
+answer is missing|{"prompt": "a"}
+answer is missing|{"prompt": "a", "answer": []}
+stop is no string|{"prompt": "a", "answer": "b", "stop": [1]}
+extract is not|{"prompt": "a", "answer": "b", "extract": "best"}
+wants a marker|{"prompt": "a", "answer": "b", "extract": "after_last"}
+marker is no string|{"prompt": "a", "answer": "b", "marker": 1}
 EOF
 : > empty
 refuse 5 "no document" "no document in it" "${refused[@]}" choice --data empty

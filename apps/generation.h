@@ -1,0 +1,21 @@
+/* The answer to a question of a benchmark: the best token each time, until the end of a turn, a
+ * text that ends it, or as many tokens as may be. learn.md 2.3. */
+#ifndef APPS_GENERATION_H
+#define APPS_GENERATION_H
+
+#include "apps/scoring.h"
+#include "apps/tasks.h"
+#include "chat/text.h"
+
+enum { GENERATION_TOKENS_DEFAULT = 256 };
+
+/* What goes on behind the context, which is text as it stands. row_cap bounds both: of a longer
+ * context the end is read. out: an empty text, the caller's to free in any case; what `stops` begin
+ * is cut off. EXIT_OK, EXIT_STOPPED, or the code of a complaint. */
+int generation_go_on(scorer *s, const char *name, const char *context, const task_texts *stops,
+                     int token_max, chat_text *out);
+/* The answer to it as the turn of a user, in a conversation of its own. */
+int generation_answer(const options *o, rnl_session *session, rnl_model *model, const char *context,
+                      const task_texts *stops, int token_max, chat_text *out);
+
+#endif
