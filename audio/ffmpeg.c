@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "audio/codec.h"
+#include "core/process.h"
 #include "core/status.h"
 
 enum { REASON_CAP = 200, MAP_CAP = 16, ARGUMENT_CAP = 32, LINE_CAP = 512, PLACE_CAP = 64 };
@@ -47,41 +47,6 @@ typedef struct ffmpeg_state {
 } ffmpeg_state;
 
 /* ---- The child ---- */
-
-/* Starts the child; -1: none, for in, nowhere for reports. 0, or an errno; ENOENT: there is no
- * ffmpeg. */
-static int start(pid_t *child, char *const arguments[], int in, int out, int reports) {
-    extern char **environ;
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, defaults;
-    (void)sigemptyset(&none);
-    (void)sigemptyset(&defaults);
-    (void)sigaddset(&defaults, SIGPIPE); /* ours is ignored; ffmpeg shall end with its reader */
-    if (posix_spawn_file_actions_init(&files) != 0) return ENOMEM;
-    if (posix_spawnattr_init(&attributes) != 0) {
-        (void)posix_spawn_file_actions_destroy(&files);
-        return ENOMEM;
-    }
-    int fault =
-        in >= 0 ? posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO)
-                : posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (fault == 0 && out >= 0)
-        fault = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-    if (fault == 0 && reports >= 0)
-        fault = posix_spawn_file_actions_adddup2(&files, reports, STDERR_FILENO);
-    /* A process group of its own: Ctrl-C is for us, and what to do then ours to decide. */
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |
-                                                    POSIX_SPAWN_SETSIGMASK);
-    (void)posix_spawnattr_setpgroup(&attributes, 0);
-    (void)posix_spawnattr_setsigdefault(&attributes, &defaults);
-    (void)posix_spawnattr_setsigmask(&attributes, &none);
-    if (fault == 0) fault = posix_spawnp(child, "ffmpeg", &files, &attributes, arguments, environ);
-    if (fault != 0) *child = 0;
-    (void)posix_spawnattr_destroy(&attributes);
-    (void)posix_spawn_file_actions_destroy(&files);
-    return fault;
-}
 
 /* Makes a pipe and a child that writes into it: its sound with what it reports going to `reports`,
  * or with reports < 0 its reports and no sound. *fd: the end to read. 0 or an errno. */
@@ -120,8 +85,8 @@ static int connect_child(const ffmpeg_state *s, pid_t *child, int *fd, int repor
     int ends[2], fault = pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno;
     if (fault == 0) {
         *fd = ends[0];
-        fault = start(child, (char *const *)(uintptr_t)arguments, path != NULL ? -1 : s->source->fd,
-                      sounds ? ends[1] : -1, sounds ? reports : ends[1]);
+        fault = process_start(child, arguments, path != NULL ? -1 : s->source->fd,
+                              sounds ? ends[1] : -1, sounds ? reports : ends[1]);
         (void)close(ends[1]);
     }
     free(input);

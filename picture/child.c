@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,40 +12,8 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/process.h"
 #include "core/status.h"
-
-/* 0 or an errno. */
-static int start(pid_t *child, const char *const *arguments, int in, int out, int reports) {
-    extern char **environ;
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, defaults;
-    (void)sigemptyset(&none);
-    (void)sigemptyset(&defaults);
-    (void)sigaddset(&defaults, SIGPIPE); /* ours is ignored; it shall end with its reader */
-    if (posix_spawn_file_actions_init(&files) != 0) return ENOMEM;
-    if (posix_spawnattr_init(&attributes) != 0) {
-        (void)posix_spawn_file_actions_destroy(&files);
-        return ENOMEM;
-    }
-    int fault =
-        in >= 0 ? posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO)
-                : posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (fault == 0) fault = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-    if (fault == 0) fault = posix_spawn_file_actions_adddup2(&files, reports, STDERR_FILENO);
-    /* A process group of its own: Ctrl-C is for us, and what to do then ours to decide. */
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF |
-                                                    POSIX_SPAWN_SETSIGMASK);
-    (void)posix_spawnattr_setpgroup(&attributes, 0);
-    (void)posix_spawnattr_setsigdefault(&attributes, &defaults);
-    (void)posix_spawnattr_setsigmask(&attributes, &none);
-    if (fault == 0)
-        fault = posix_spawnp(child, arguments[0], &files, &attributes,
-                             (char *const *)(uintptr_t)arguments, environ);
-    (void)posix_spawnattr_destroy(&attributes);
-    (void)posix_spawn_file_actions_destroy(&files);
-    return fault;
-}
 
 /* Room for more; false: no memory. */
 static bool grow(child_result *out, size_t *cap) {
@@ -99,7 +66,7 @@ static int run(const char *const *arguments, int in, size_t size_max, FILE *repo
     int ends[2];
     pid_t child = 0;
     if (pipe2(ends, O_CLOEXEC) != 0) return errno;
-    int fault = start(&child, arguments, in, ends[1], fileno(reports));
+    int fault = process_start(&child, arguments, in, ends[1], fileno(reports));
     (void)close(ends[1]);
     if (fault == 0) {
         fault = drain(ends[0], size_max, out);
