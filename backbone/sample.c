@@ -26,19 +26,28 @@ static void swap(float *a, float *b) {
     *b = kept;
 }
 
+/* Orders x[low..high] around one of its values, larger ones in front, and returns that value:
+ * x[low..*j] are at least it, x[*i..high] at most it, and what lies between is it. */
+static float partition(float *x, int low, int high, int *i, int *j) {
+    const float pivot = x[low + (high - low) / 2];
+    *i = low;
+    *j = high;
+    while (*i <= *j) {
+        while (x[*i] > pivot) ++*i;
+        while (x[*j] < pivot) --*j;
+        if (*i <= *j) swap(&x[(*i)++], &x[(*j)--]);
+    }
+    return pivot;
+}
+
 /* The k-th largest value (k >= 1) by quickselect; reorders x. Expected linear time: the vocabulary
  * has 65,536 entries and a sort would show in the frame time. */
 static float kth_largest(float *x, int count, int k) {
     int low = 0, high = count - 1;
     const int want = k - 1;
     while (low < high) {
-        const float pivot = x[low + (high - low) / 2];
-        int i = low, j = high;
-        while (i <= j) {
-            while (x[i] > pivot) i++;
-            while (x[j] < pivot) j--;
-            if (i <= j) swap(&x[i++], &x[j--]);
-        }
+        int i, j;
+        (void)partition(x, low, high, &i, &j);
         if (want <= j)
             high = j;
         else if (want >= i)
@@ -66,13 +75,8 @@ static float weight_reaching(float *x, int count, double wanted) {
     int low = 0, high = count - 1;
     double above = 0.0;
     while (low < high) {
-        const float pivot = x[low + (high - low) / 2];
-        int i = low, j = high;
-        while (i <= j) {
-            while (x[i] > pivot) i++;
-            while (x[j] < pivot) j--;
-            if (i <= j) swap(&x[i++], &x[j--]);
-        }
+        int i, j;
+        const float pivot = partition(x, low, high, &i, &j);
         double left = above;
         for (int k = low; k <= j; k++) left += (double)x[k];
         if (left >= wanted) {
