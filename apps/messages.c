@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -74,6 +75,21 @@ char *read_to_end(FILE *stream, size_t size_max, size_t *size) {
         text = grown;
     }
     return NULL;
+}
+
+rnl_status text_of_file(const char *path, char **text, size_t *size, rnl_error *error) {
+    *text = NULL;
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    *text = read_to_end(f, SIZE_MAX / 2, size);
+    const bool damaged = ferror(f) != 0;
+    (void)fclose(f);
+    if (*text != NULL && !damaged) return RNL_OK;
+    free(*text);
+    *text = NULL;
+    return damaged ? status_fail(error, RNL_ERR_IO, "%s: cannot be read", path)
+                   : status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
 }
 
 void size_text(int64_t size, char text[SIZE_TEXT_CAP]) {

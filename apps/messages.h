@@ -34,6 +34,9 @@ int flush_output(void);
 /* Reads until the end or a fault of the stream (ferror). Allocated, free() it; NULL: no memory, or
  * more than size_max bytes. */
 char *read_to_end(FILE *stream, size_t size_max, size_t *size);
+/* Reads a whole file; *text is allocated, free() it. RNL_ERR_IO, RNL_ERR_MEMORY with a sentence;
+ * *text is then NULL. */
+RNL_MUST_USE rnl_status text_of_file(const char *path, char **text, size_t *size, rnl_error *error);
 /* A count of bytes for people: "12 B", "810.9 kB", "5.6 MB", "1.10 GB". */
 enum { SIZE_TEXT_CAP = 16 };
 void size_text(int64_t size, char text[SIZE_TEXT_CAP]);

@@ -1,6 +1,5 @@
 #include "apps/refs.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,14 +98,10 @@ rnl_status refs_parse(const char *name, const char *text, size_t size, const cha
 
 rnl_status refs_read(const char *path, refs *out, rnl_error *error) {
     *out = (refs){0};
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    char *text;
     size_t size;
-    char *text = read_to_end(f, SIZE_MAX / 2, &size);
-    const bool damaged = ferror(f) != 0;
-    (void)fclose(f);
-    if (text == NULL) return no_memory(path, error);
+    rnl_status status = text_of_file(path, &text, &size, error);
+    if (status != RNL_OK) return status;
     const char *slash = strrchr(path, '/');
     char *folder = slash != NULL ? strndup(path, (size_t)(slash - path)) : strdup("");
     /* In the root folder the name before the slash is empty. */
@@ -114,13 +109,8 @@ rnl_status refs_read(const char *path, refs *out, rnl_error *error) {
         free(folder);
         folder = strdup("/.");
     }
-    rnl_status status;
-    if (damaged)
-        status = status_fail(error, RNL_ERR_IO, "%s: cannot be read", path);
-    else if (folder == NULL)
-        status = no_memory(path, error);
-    else
-        status = refs_parse(path, text, size, folder, out, error);
+    status =
+        folder == NULL ? no_memory(path, error) : refs_parse(path, text, size, folder, out, error);
     free(folder);
     free(text);
     return status;

@@ -1,7 +1,5 @@
 #include "apps/tasks.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -501,20 +499,10 @@ rnl_status tasks_parse(const task_kind *kind, const char *name, const char *text
 
 rnl_status tasks_read(const task_kind *kind, const char *path, task_list *out, rnl_error *error) {
     *out = (task_list){0};
-    FILE *f = fopen(path, "rb");
-    if (f == NULL)
-        return status_fail(error, RNL_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    char *text;
     size_t size;
-    char *text = read_to_end(f, SIZE_MAX / 2, &size);
-    const bool damaged = ferror(f) != 0;
-    (void)fclose(f);
-    rnl_status status;
-    if (damaged)
-        status = status_fail(error, RNL_ERR_IO, "%s: cannot be read", path);
-    else if (text == NULL)
-        status = status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    else
-        status = tasks_parse(kind, path, text, size, out, error);
+    rnl_status status = text_of_file(path, &text, &size, error);
+    if (status == RNL_OK) status = tasks_parse(kind, path, text, size, out, error);
     free(text);
     return status;
 }
