@@ -174,3 +174,17 @@ bool tools_accept(const json *tools, const json *call) {
     }
     return false;
 }
+
+bool schema_accepts_text(const json *schema, const char *text, size_t size) {
+    chat_text t = {0};
+    json *list = NULL;
+    chat_puts(&t, "["); /* within a list Jansson takes any value */
+    chat_put(&t, text, size);
+    chat_puts(&t, "]");
+    const bool parsed = json_parse(t.data, t.size, "value", &list, NULL) == RNL_OK;
+    const bool good =
+        parsed && json_count(list) == 1 && schema_accepts(schema, schema, json_at(list, 0));
+    if (parsed) json_destroy(&list);
+    chat_text_free(&t);
+    return good;
+}

@@ -9,6 +9,8 @@
 void schema_random(random_state *r, chat_text *out);
 /* A list of one to four tools with such parameters. */
 void tools_random(random_state *r, chat_text *out);
+/* Whether text is one value that the schema accepts. */
+bool schema_accepts_text(const json *schema, const char *text, size_t size);
 /* Whether the parameters of a tool, by its name, accept arguments. */
 bool tools_accept(const json *tools, const json *call);
 
