@@ -52,18 +52,6 @@ static void show(const world *w) {
     printf("said:\n%sheard:\n%s", w->said, w->heard);
 }
 
-static world *fresh(const rnl_live_config *config, const script *in) {
-    world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    world_open(w, model, config, in);
-    return w;
-}
-
-static void drop(world *w) {
-    world_close(w);
-    free(w);
-}
-
 static void a_question_gets_its_answer(void **state) {
     (void)state;
     script s = {0};
@@ -72,11 +60,11 @@ static void a_question_gets_its_answer(void **state) {
     script_silence(&s, 4);
     script_noise(&s, 0.0005f, 1);
     const rnl_live_config c = plain();
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     show(w);
     assert_string_equal(w->said, "The kitchen light is on.\n");
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -92,10 +80,10 @@ static void the_silence_in_front_is_left_out(void **state) {
     for (int i = 0; i < rig_rounds(2); i++) {
         c.speculation = i == 0;
         c.lead_in_trim = false;
-        world *whole = fresh(&c, &s);
+        world *whole = world_new(model, &c, &s);
         world_run(whole);
         c.lead_in_trim = true;
-        world *cut = fresh(&c, &s);
+        world *cut = world_new(model, &c, &s);
         world_run(cut);
         const rnl_live_turn *a = &world_find(whole, RNL_LIVE_TURN, 0)->turn;
         const rnl_live_turn *b = &world_find(cut, RNL_LIVE_TURN, 0)->turn;
@@ -107,8 +95,8 @@ static void the_silence_in_front_is_left_out(void **state) {
         assert_memory_equal(whole->reply + b->trimmed_count, cut->reply,
                             cut->reply_count * sizeof *cut->reply);
         assert_string_equal(whole->heard, cut->heard);
-        drop(whole);
-        drop(cut);
+        world_drop(whole);
+        world_drop(cut);
     }
     script_free(&s);
 }
@@ -145,13 +133,13 @@ static void speculation_changes_no_bit(void **state) {
     (void)state;
     script s = conversation();
     rnl_live_config c = plain();
-    world *with = fresh(&c, &s);
+    world *with = world_new(model, &c, &s);
     world_run(with);
     const int turns = rig_rounds(2) > 1 ? 3 : 1;
     assert_int_equal(world_count(with, RNL_LIVE_TURN), turns);
     assert_true(world_count(with, RNL_LIVE_GUESS_WITHDRAWN) >= 1);
     c.speculation = false;
-    world *without = fresh(&c, &s);
+    world *without = world_new(model, &c, &s);
     world_run(without);
     assert_same_replies(with, without);
     for (int n = 0; n < turns; n++) {
@@ -163,8 +151,8 @@ static void speculation_changes_no_bit(void **state) {
         assert_true(x->mark_us[RNL_LIVE_T8] < x->mark_us[RNL_LIVE_T3]); /* it was there */
         assert_true(y->mark_us[RNL_LIVE_T8] >= y->mark_us[RNL_LIVE_T3]);
     }
-    drop(with);
-    drop(without);
+    world_drop(with);
+    world_drop(without);
     script_free(&s);
 }
 
@@ -184,7 +172,7 @@ static void the_loop_adds_nothing_to_the_session(void **state) {
     script_silence(&s, 5);
     rnl_live_config c = plain();
     c.echo_cancel = false;
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, 0)->turn;
     rnl_session *session = open_session(&c);
@@ -198,7 +186,7 @@ static void the_loop_adds_nothing_to_the_session(void **state) {
     assert_int_equal(strncmp(w->said, r.text, strlen(r.text)), 0);
     rig_free(&r);
     rnl_session_destroy(&session);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -215,14 +203,14 @@ static void the_same_world_gives_the_same_log(void **state) {
     const rnl_live_config c = plain();
     world *w[2];
     for (int i = 0; i < 2; i++) {
-        w[i] = fresh(&c, &s);
+        w[i] = world_new(model, &c, &s);
         w[i]->text_cost_us = 12345;
         w[i]->frame_cost_us = 23456;
         world_run(w[i]);
     }
     assert_same_log(w[0], w[1]);
-    drop(w[0]);
-    drop(w[1]);
+    world_drop(w[0]);
+    world_drop(w[1]);
     script_free(&s);
 }
 
@@ -239,11 +227,11 @@ static void any_cut_of_the_microphone_gives_the_same(void **state) {
     (void)state;
     script s = conversation();
     const rnl_live_config c = plain();
-    world *whole = fresh(&c, &s);
+    world *whole = world_new(model, &c, &s);
     world_run(whole);
     const size_t caps[4] = {2, 100, 700, 6000};
     for (size_t k = 0; k < (size_t)rig_rounds(4); k++) {
-        world *cut = fresh(&c, &s);
+        world *cut = world_new(model, &c, &s);
         cut->cut_seed = 77 + k;
         cut->cut_cap = caps[k];
         world_run(cut);
@@ -257,9 +245,9 @@ static void any_cut_of_the_microphone_gives_the_same(void **state) {
             assert_int_equal(whole->events[i].mic_sample, cut->events[j].mic_sample);
         }
         assert_true(i == whole->event_count && j == cut->event_count);
-        drop(cut);
+        world_drop(cut);
     }
-    drop(whole);
+    world_drop(whole);
     script_free(&s);
 }
 
@@ -325,7 +313,7 @@ static void an_interruption_leaves_what_was_heard(void **state) {
         c.lead_in_trim = i != 1;
         clips *kept = calloc(1, sizeof *kept);
         assert_non_null(kept);
-        world *w = fresh(&c, &s);
+        world *w = world_new(model, &c, &s);
         w->on_event = keep_clip;
         w->context = kept;
         w->keep_sound = true;
@@ -347,7 +335,7 @@ static void an_interruption_leaves_what_was_heard(void **state) {
         const float *both[2] = {kept->samples[0], kept->samples[1]};
         assert_history(w, &c, both, kept->counts);
         free(kept);
-        drop(w);
+        world_drop(w);
         script_free(&s);
     }
 }
@@ -357,10 +345,10 @@ static void a_cut_fades(void **state) {
     (void)state;
     script s = interruption(0.9);
     rnl_live_config c = plain();
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     c.barge_in = false;
-    world *plainly = fresh(&c, &s);
+    world *plainly = world_new(model, &c, &s);
     world_run(plainly);
     const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, 0)->turn;
     const size_t end = (size_t)t->played_count, begin = end - 5 * 24 - 1;
@@ -371,8 +359,8 @@ static void a_cut_fades(void **state) {
             fail_msg("sample %zu of %zu: %g of %g", i, end, (double)x, (double)y);
     }
     assert_int_equal(world_count(plainly, RNL_LIVE_CUT), 0);
-    drop(w);
-    drop(plainly);
+    world_drop(w);
+    world_drop(plainly);
     script_free(&s);
 }
 
@@ -393,7 +381,7 @@ static void a_false_alarm_restores_the_volume(void **state) {
     script_noise(&s, 0.0005f, 3);
     script_noise(&quiet, 0.0005f, 3);
     const rnl_live_config c = plain();
-    world *w = fresh(&c, &s), *plainly = fresh(&c, &quiet);
+    world *w = world_new(model, &c, &s), *plainly = world_new(model, &c, &quiet);
     world_run(w);
     world_run(plainly);
     assert_int_equal(world_count(w, RNL_LIVE_DUCK), 1);
@@ -415,8 +403,8 @@ static void a_false_alarm_restores_the_volume(void **state) {
         assert_true(fabsf(w->reply[i]) <= fabsf(plainly->reply[i]));
     }
     assert_true(lower > 24000 / 10 && last + 24000 / 2 < w->reply_count);
-    drop(w);
-    drop(plainly);
+    world_drop(w);
+    world_drop(plainly);
     script_free(&s);
     script_free(&quiet);
     script_free(&voice);

@@ -79,20 +79,13 @@ static script word_into_answer(int ms, double rest_s) {
 
 static world *open(const rnl_live_config *c, const script *in, int backchannel_ms,
                    const char *heard, int piece_count) {
-    world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    world_open(w, model, c, in);
+    world *w = world_new(model, c, in);
     w->live->backchannel_ms = backchannel_ms;
     w->live->hear = hear;
     ear.text = heard;
     ear.piece_count = piece_count;
     ear.done = ear.asked_count = 0;
     return w;
-}
-
-static void drop(world *w) {
-    world_close(w);
-    free(w);
 }
 
 static const rnl_live_turn *turn_of(const world *w, int n) {
@@ -149,8 +142,8 @@ static void after_a_backchannel_the_answer_goes_on(void **state) {
     assert_int_equal(x->played_count, y->played_count);
     for (int mark = RNL_LIVE_T0; mark <= RNL_LIVE_T3; mark++)
         assert_int_equal(x->mark_us[mark], y->mark_us[mark]);
-    drop(w);
-    drop(alone);
+    world_drop(w);
+    world_drop(alone);
     script_free(&s);
     script_free(&quiet);
 }
@@ -188,8 +181,8 @@ static void a_demand_cuts_what_was_held(void **state) {
     assert_int_equal(turn_of(today, 1)->clip_begin, next->clip_begin);
     assert_int_equal(turn_of(today, 1)->clip_end, next->clip_end);
     assert_int_equal(turn_of(today, 1)->mark_us[RNL_LIVE_T3], next->mark_us[RNL_LIVE_T3]);
-    drop(today);
-    drop(w);
+    world_drop(today);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -207,7 +200,7 @@ static void a_long_interruption_is_not_heard_first(void **state) {
     assert_true(cut->now_us - cut->speech_us <= 500000 + 80000);
     assert_true(turn_of(w, 0)->barged_in);
     assert_int_equal(world_count(w, RNL_LIVE_TURN), 2);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -255,9 +248,9 @@ static void holds_depend_on_the_sound_alone(void **state) {
             w->cut_cap = 700;
             world_run(w);
             assert_same_events(whole, w);
-            drop(w);
+            world_drop(w);
         }
-        drop(whole);
+        world_drop(whole);
     }
     script_free(&s);
 }
@@ -298,8 +291,8 @@ static void a_held_answer_is_not_made(void **state) {
     assert_int_equal(world_count(w, RNL_LIVE_RESUME), 1);
     assert_string_equal(w->said, alone->said);
     assert_int_equal(w->reply_count, alone->reply_count);
-    drop(w);
-    drop(alone);
+    world_drop(w);
+    world_drop(alone);
     script_free(&s);
     script_free(&quiet);
 }
@@ -335,7 +328,7 @@ static void a_queue_of_the_caller_waits_as_well(void **state) {
         assert_int_equal(t->barged_in, k == 1);
         assert_int_equal(t->sound_count - t->played_count, k == 1 ? 2400 : 0);
         if (k == 1) assert_int_equal(t->sound_count, q.pulled_at_hold);
-        drop(w);
+        world_drop(w);
     }
     script_free(&s);
 }
@@ -372,7 +365,7 @@ static void a_fade_waits_for_its_caller(void **state) {
         rnl_live_get_facts(w->live, &facts);
         assert_true(over);
         assert_int_equal(facts.pulled_count, pulled);
-        drop(w);
+        world_drop(w);
     }
     script_free(&s);
 }
@@ -389,7 +382,7 @@ static void the_end_of_the_input_decides(void **state) {
         assert_int_equal(world_count(w, RNL_LIVE_RESUME), k == 0);
         assert_int_equal(world_count(w, RNL_LIVE_TURN), 1 + k);
         if (k == 1) assert_int_equal(turn_of(w, 1)->end_rule, RNL_LIVE_END_FINISH);
-        drop(w);
+        world_drop(w);
     }
     script_free(&s);
 }
@@ -479,7 +472,7 @@ static void the_model_hears_the_clip_alone(void **state) {
             assert_memory_equal(own.text, text, size);
         }
         assert_int_equal(world_count(w, RNL_LIVE_CUT), 1); /* minnow knows no such word */
-        drop(w);
+        world_drop(w);
     }
     script_free(&s);
 }
@@ -504,7 +497,7 @@ static void each_word_is_heard_afresh(void **state) {
     assert_int_equal(own.size, size);
     assert_memory_equal(own.text, text, size);
     assert_int_equal(turn_of(w, 0)->hold_count, 2);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -523,8 +516,8 @@ static void hearing_changes_nothing_of_the_answer(void **state) {
     assert_int_equal(w->reply_count, given->reply_count);
     assert_memory_equal(w->reply, given->reply, w->reply_count * sizeof *w->reply);
     assert_int_equal(positions_of(w), positions_of(given));
-    drop(w);
-    drop(given);
+    world_drop(w);
+    world_drop(given);
     script_free(&s);
 }
 

@@ -36,18 +36,6 @@ static rnl_live_config plain(void) {
     return c;
 }
 
-static world *fresh(const rnl_live_config *config, const script *in) {
-    world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    world_open(w, model, config, in);
-    return w;
-}
-
-static void drop(world *w) {
-    world_close(w);
-    free(w);
-}
-
 static script question(const char *name, double silence_after) {
     script s = {0};
     script_silence(&s, 1);
@@ -76,7 +64,7 @@ static world *answer_at(double text_ms, double frame_ms, bool trim) {
     rnl_live_config c = plain();
     c.speculation = false; /* the reply is made while it plays */
     c.lead_in_trim = trim;
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     w->text_cost_us = (int64_t)(text_ms * 1e3);
     w->frame_cost_us = (int64_t)(frame_ms * 1e3);
     world_run(w);
@@ -103,7 +91,7 @@ static void a_machine_that_is_fast_enough_never_runs_out(void **state) {
         const double held = (double)(t->mark_us[RNL_LIVE_T9] - t->mark_us[RNL_LIVE_T8]) / 1e3;
         const double gain = 11 * (80 - costs[i][1]) + 60, burst = 1.25 * 6 * costs[i][0];
         if (!trim && gain > burst + 2 * costs[i][1]) assert_true(held <= 10);
-        drop(w);
+        world_drop(w);
     }
 }
 
@@ -114,7 +102,7 @@ static void a_guess_sounds_when_the_end_is_sure(void **state) {
     const rnl_live_config c = plain();
     const double costs[3][2] = {{5, 10}, {20, 40}, {20, 60}};
     for (size_t i = 0; i < (size_t)rig_rounds(3); i++) {
-        world *w = fresh(&c, &s);
+        world *w = world_new(model, &c, &s);
         w->text_cost_us = (int64_t)(costs[i][0] * 1e3);
         w->frame_cost_us = (int64_t)(costs[i][1] * 1e3);
         world_run(w);
@@ -122,7 +110,7 @@ static void a_guess_sounds_when_the_end_is_sure(void **state) {
         assert_true(t->speculated && t->mark_us[RNL_LIVE_T8] < t->mark_us[RNL_LIVE_T3]);
         assert_true(t->mark_us[RNL_LIVE_T9] >= t->mark_us[RNL_LIVE_T3]);
         assert_true(t->mark_us[RNL_LIVE_T9] - t->mark_us[RNL_LIVE_T3] <= 10000);
-        drop(w);
+        world_drop(w);
     }
     script_free(&s);
 }
@@ -137,7 +125,7 @@ static void ends_are_heard_while_the_model_works(void **state) {
     rnl_model_get_info(model, &info);
     for (int speculation = 0; speculation < 2; speculation++) {
         c.speculation = speculation == 1;
-        world *w = fresh(&c, &s);
+        world *w = world_new(model, &c, &s);
         w->part_cost_us = w->text_cost_us = w->frame_cost_us = 20000;
         world_run(w);
         const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, 0)->turn;
@@ -148,7 +136,7 @@ static void ends_are_heard_while_the_model_works(void **state) {
         rnl_live_get_facts(w->live, &facts);
         const int64_t decisions = t->text_count + t->frame_count;
         assert_true(decisions > 20 && facts.part_count >= decisions * info.layer_count);
-        drop(w);
+        world_drop(w);
     }
     script_free(&s);
 }
@@ -162,7 +150,7 @@ static void a_machine_that_is_too_slow_says_so_and_waits(void **state) {
         assert_int_equal(world_count(w, RNL_LIVE_SLOW), 1);
         assert_true(t->underrun_count <= 2); /* a pause or two, no stutter */
         assert_string_equal(w->said, w->heard);
-        drop(w);
+        world_drop(w);
     }
 }
 
@@ -174,12 +162,12 @@ static void a_silent_user_hears_nothing(void **state) {
     script_silence(&s, rig_rounds(2) == 1 ? 10 : 300); /* an hour: tests/long/long_live.c */
     script_noise(&s, 0.001f, 5);
     const rnl_live_config c = plain();
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     assert_int_equal(w->event_count, 1);
     assert_int_equal(w->events[0].kind, RNL_LIVE_LISTENING);
     assert_int_equal(w->reply_count, 0);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -191,13 +179,13 @@ static void a_muted_microphone_is_told(void **state) {
     script_silence(&s, 1);
     memcpy(s.samples + 16000 * 11, voice.samples, voice.count < 16000 ? voice.count * 4 : 64000);
     const rnl_live_config c = plain();
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     const world_event *muted = world_find(w, RNL_LIVE_MUTED, 0);
     assert_non_null(muted);
     assert_true(muted->now_us >= 5000000 && muted->now_us <= 5100000);
     assert_int_equal(world_count(w, RNL_LIVE_UNMUTED), 1);
-    drop(w);
+    world_drop(w);
     script_free(&s);
     script_free(&voice);
 }
@@ -216,7 +204,7 @@ static void a_long_dialogue(void **state) {
     script_noise(&s, 0.0005f, 8);
     rnl_live_config c = plain();
     c.session.context_cap = 512;
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     rnl_live_facts facts;
     rnl_live_get_facts(w->live, &facts);
@@ -237,7 +225,7 @@ static void a_long_dialogue(void **state) {
     }
     assert_int_equal(sum, facts.pulled_count);
     assert_int_equal(sum + trimmed, facts.sample_count);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -251,7 +239,7 @@ static void a_turn_has_a_longest_length(void **state) {
     script_noise(&s, 0.0005f, 4);
     rnl_live_config c = plain();
     c.turn_seconds_max = 4;
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run(w);
     assert_true(world_count(w, RNL_LIVE_THINKING) >= 3);
     assert_true(world_count(w, RNL_LIVE_TURN) >= 1);
@@ -259,7 +247,7 @@ static void a_turn_has_a_longest_length(void **state) {
         const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, i)->turn;
         assert_true(t->clip_end - t->clip_begin <= 4 * 16000);
     }
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -349,7 +337,7 @@ static void a_key_decides_where_a_turn_ends(void **state) {
     script_noise(&s, 0.0005f, 1);
     rnl_live_config c = plain();
     c.push_to_talk = true;
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run_until(w, 500000);
     rnl_live_hold(w->live, true);
     world_run_until(w, (int64_t)end * 1000000 / 16000);
@@ -361,7 +349,7 @@ static void a_key_decides_where_a_turn_ends(void **state) {
     assert_true(t->clip_end > (int64_t)second && t->clip_begin < (int64_t)second);
     const world_event *thinking = world_find(w, RNL_LIVE_THINKING, 0);
     assert_true(thinking->now_us - (int64_t)end * 1000000 / 16000 < 60000);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -372,7 +360,7 @@ static void a_key_without_a_word_is_no_turn(void **state) {
     script_noise(&s, 0.0005f, 1);
     rnl_live_config c = plain();
     c.push_to_talk = true;
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     world_run_until(w, 500000);
     rnl_live_hold(w->live, true);
     world_run_until(w, 3000000);
@@ -383,7 +371,7 @@ static void a_key_without_a_word_is_no_turn(void **state) {
     rnl_live_facts facts;
     rnl_live_get_facts(w->live, &facts);
     assert_int_equal(facts.state, RNL_LIVE_LISTENING);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -416,14 +404,14 @@ static void what_a_queue_dropped_was_not_heard(void **state) {
     rnl_live_config c = plain();
     c.volume_inside = false;
     queue q = {0};
-    world *w = fresh(&c, &s);
+    world *w = world_new(model, &c, &s);
     w->on_event = on_cut;
     w->context = &q;
     world_run(w);
     const rnl_live_turn *t = &world_find(w, RNL_LIVE_TURN, 0)->turn;
     assert_true(t->barged_in);
     assert_int_equal(t->sound_count - t->played_count, 2400);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 

@@ -36,19 +36,12 @@ static rnl_live_config plain(void) {
 
 static world *run(const rnl_live_config *config, const script *in, int64_t cost_us,
                   uint64_t cut_seed) {
-    world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    world_open(w, model, config, in);
+    world *w = world_new(model, config, in);
     w->text_cost_us = w->frame_cost_us = cost_us;
     w->cut_seed = cut_seed;
     w->cut_cap = 700;
     world_run(w);
     return w;
-}
-
-static void drop(world *w) {
-    world_close(w);
-    free(w);
 }
 
 /* A person's question, whole or broken off. */
@@ -93,7 +86,7 @@ static void the_wait_follows_the_answer(void **state) {
         assert_int_equal(t->end_rule, rows[i].rule);
         assert_true(t->end_probability >= rows[i].p_min && t->end_probability <= rows[i].p_max);
         assert_true(wait_ms(t) >= rows[i].ms_min && wait_ms(t) <= rows[i].ms_max);
-        drop(w);
+        world_drop(w);
         script_free(&s);
     }
 }
@@ -107,7 +100,7 @@ static void without_it_the_rule_is_fixed(void **state) {
     assert_int_equal(turn_of(w, 0)->end_rule, RNL_LIVE_END_MIDDLE);
     assert_true(turn_of(w, 0)->end_probability == -1);
     assert_true(wait_ms(turn_of(w, 0)) >= 512 && wait_ms(turn_of(w, 0)) <= 544);
-    drop(w);
+    world_drop(w);
     script_free(&s);
 }
 
@@ -175,9 +168,9 @@ static void ends_depend_on_the_sound_alone(void **state) {
         c.session.thread_count = i == 3 ? 1 : 2;
         world *w = run(&c, &s, i == 0 ? 400000 : i == 1 ? 30000 : 0, i % 2 == 1 ? 77 : 0);
         assert_same_turns(whole, w);
-        drop(w);
+        world_drop(w);
     }
-    drop(whole);
+    world_drop(whole);
     script_free(&s);
 }
 
@@ -248,8 +241,8 @@ static void a_turn_without_history_is_a_first_turn(void **state) {
     assert_memory_equal(x->reply + x->reply_count - second->sound_count, y->reply,
                         (size_t)first->sound_count * sizeof *y->reply);
     assert_non_null(strstr(x->said, y->said));
-    drop(x);
-    drop(y);
+    world_drop(x);
+    world_drop(y);
     script_free(&both);
     script_free(&alone);
 }

@@ -17,10 +17,7 @@ static world *open_world(rnl_model *model, const script *in) {
     c.history_turns = 0;    /* the context overflows */
     c.turn_network = false; /* the script knows when answers come */
     c.session.thread_count = 2;
-    world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    world_open(w, model, &c, in);
-    return w;
+    return world_new(model, &c, in);
 }
 
 /* Resident memory in KiB. */
@@ -53,8 +50,7 @@ static void an_hour_of_silence(void **state) {
     world_run(w);
     assert_int_equal(w->event_count, 1);
     assert_true(resident() - before < 512);
-    world_close(w);
-    free(w);
+    world_drop(w);
     script_free(&s);
     rnl_model_close(&model);
 }
@@ -114,8 +110,7 @@ static void a_dialogue_of_two_hours(void **state) {
     /* Slope 0 after the first half hour; the longest turn so far touches pages anew. */
     assert_int_equal(allocated(), first_allocated);
     assert_true(resident() - first < 1024);
-    world_close(w);
-    free(w);
+    world_drop(w);
     script_free(&s);
     rnl_model_close(&model);
 }

@@ -74,6 +74,18 @@ void world_close(world *w) {
     free(w->reply);
 }
 
+world *world_new(rnl_model *model, const rnl_live_config *config, const script *in) {
+    world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    world_open(w, model, config, in);
+    return w;
+}
+
+void world_drop(world *w) {
+    world_close(w);
+    free(w);
+}
+
 static void push(world *w, const float *mic, size_t count, int64_t adc_us) {
     rnl_error error = {0};
     const rnl_live_sound sound = {.mic = mic, .count = count, .adc_us = adc_us};

@@ -61,6 +61,9 @@ typedef struct world {
 } world;
 
 void world_open(world *w, rnl_model *model, const rnl_live_config *config, const script *in);
+/* The same on the heap; world_drop closes and frees it. */
+world *world_new(rnl_model *model, const rnl_live_config *config, const script *in);
+void world_drop(world *w);
 /* Until the script is over and the loop is idle, or the clock has come to until_us. */
 void world_run(world *w);
 void world_run_until(world *w, int64_t until_us);
