@@ -9,9 +9,14 @@ vocabulary has the official special tokens at their ids, one token a byte, and f
 files come from the F16 file by llama-quantize or `runnel convert`. Needs numpy.
 """
 import argparse
+import pathlib
 import struct
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from gguf_keys import VOCAB, f32, ints, padding, string, text, u32, vocabulary
 
 ATTENTION_16 = [2, 5, 8, 10, 12, 14]
 SHAPES = {  # width, layers, attention layers, heads, key-value heads, feed-forward
@@ -22,60 +27,13 @@ SHAPES = {  # width, layers, attention layers, heads, key-value heads, feed-forw
     "mini": (256, 16, ATTENTION_16, 4, 2, 768),  # no official shape: to compare quantisers
     "2.6b": (2048, 30, [2, 5, 9, 13, 17, 21, 24, 27], 32, 8, 10752),
 }
-VOCAB = 65536
-CONTROL = ("pad startoftext endoftext fim_pre fim_mid fim_suf im_start im_end tool_list_start "
-           "tool_list_end tool_call_start tool_call_end tool_response_start "
-           "tool_response_end").split()
-ALIGN = 32
 F32, F16, BF16 = 0, 1, 30
 TYPES = {"f32": (F32, 0), "f16": (F16, 1), "bf16": (BF16, 32)}  # tensor type, general.file_type
 CHUNK = 1 << 24  # elements made at a time
 
 
-def text(value):
-    data = value.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-# Values of keys: number of the type, bytes.
-def u32(value):
-    return struct.pack("<II", 4, value)
-
-
-def f32(value):
-    return struct.pack("<If", 6, value)
-
-
-def flag(value):
-    return struct.pack("<IB", 7, value)
-
-
-def string(value):
-    return struct.pack("<I", 8) + text(value)
-
-
-def ints(values):
-    return struct.pack(f"<IIQ{len(values)}i", 9, 5, len(values), *values)
-
-
-def strings(values):
-    return struct.pack("<IIQ", 9, 8, len(values)) + b"".join(map(text, values))
-
-
-def vocabulary():
-    """Tokens and their kinds: control tokens, one token for each byte in the printable alphabet of
-    byte-level BPE, fillers up to VOCAB."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [b for b in range(256) if b not in printable]
-    letters = [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]
-    tokens = [f"<|{name}|>" for name in CONTROL] + letters
-    tokens += [f"filler{i}" for i in range(VOCAB - len(tokens))]
-    return tokens, [3] * len(CONTROL) + [1] * (VOCAB - len(CONTROL))
-
-
 def keys(shape, name, file_type):
     width, layers, attention, heads, kv_heads, ff = shape
-    tokens, kinds = vocabulary()
     model = {
         "block_count": u32(layers),
         "context_length": u32(128000),
@@ -88,24 +46,13 @@ def keys(shape, name, file_type):
         "shortconv.l_cache": u32(3),
         "vocab_size": u32(VOCAB),
     }
-    vocab = {
-        "model": string("gpt2"),
-        "pre": string("lfm2"),
-        "tokens": strings(tokens),
-        "token_type": ints(kinds),
-        "merges": strings(["f i", "fi l"]),
-        "bos_token_id": u32(1),
-        "eos_token_id": u32(7),
-        "padding_token_id": u32(0),
-        "add_bos_token": flag(True),
-    }
     return {
         "general.architecture": string("lfm2"),
         "general.type": string("model"),
         "general.name": string(f"random LFM2-{name}"),
         "general.file_type": u32(file_type),
         **{"lfm2." + key: value for key, value in model.items()},
-        **{"tokenizer.ggml." + key: value for key, value in vocab.items()},
+        **vocabulary(),
     }
 
 
@@ -142,10 +89,6 @@ def encoded(values, kind):
         return values.astype(np.float16).tobytes()
     bits = values.view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).tobytes()
-
-
-def padding(size):
-    return b"\0" * (-size % ALIGN)
 
 
 def write_values(f, rng, name, dims, kind):
