@@ -1,6 +1,7 @@
 /* Formats that no library here knows, by the program ffmpeg: bytes -> a temporary file without a
  * name -> ffmpeg -> a pixmap in a pipe. ffmpeg is told which format it is, so that a stranger's
  * bytes choose none of its others, and reads files only. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +9,6 @@
 #include <string.h>
 
 #include "core/status.h"
-#include "picture/child.h"
 #include "picture/exif.h"
 #include "picture/format.h"
 
@@ -64,35 +64,32 @@ static const char *demuxer_of(picture_content content) {
     }
 }
 
-static rnl_status run(const picture_source *s, int in, child_result *made, rnl_error *error) {
+rnl_status pixmap_make(const char *const *input, int in, int64_t pixel_max, child_result *made,
+                       rnl_error *error) {
     char most[32];
-    (void)snprintf(most, sizeof most, "%lld", (long long)s->pixel_max);
-    const char *const arguments[] = {"ffmpeg",
-                                     "-nostdin",
-                                     "-nostats",
-                                     "-hide_banner",
-                                     "-v",
-                                     "error",
-                                     "-xerror",
-                                     "-protocol_whitelist",
-                                     "file",
-                                     "-max_pixels",
-                                     most,
-                                     "-f",
-                                     demuxer_of(s->content),
-                                     "-i",
-                                     "file:/dev/stdin",
-                                     "-frames:v",
-                                     "1",
-                                     "-pix_fmt",
-                                     "rgb24",
-                                     "-c:v",
-                                     "ppm",
-                                     "-f",
-                                     "image2pipe",
-                                     "pipe:1",
-                                     NULL};
-    return child_run(arguments, in, 3 * (size_t)s->pixel_max + HEADER_CAP, made, error);
+    (void)snprintf(most, sizeof most, "%lld", (long long)pixel_max);
+    const char *const before[] = {"ffmpeg", "-nostdin", "-nostats",    "-hide_banner",
+                                  "-v",     "error",    "-max_pixels", most};
+    const char *const behind[] = {"-frames:v", "1",  "-pix_fmt",   "rgb24",  "-c:v",
+                                  "ppm",       "-f", "image2pipe", "pipe:1", NULL};
+    enum { BEFORE = sizeof before / sizeof *before, BEHIND = sizeof behind / sizeof *behind };
+    const char *arguments[BEFORE + PIXMAP_INPUT_CAP + BEHIND];
+    int count = 0;
+    memcpy(arguments, before, sizeof before);
+    while (input[count] != NULL) {
+        assert(count < PIXMAP_INPUT_CAP);
+        arguments[BEFORE + count] = input[count];
+        count++;
+    }
+    memcpy(arguments + BEFORE + count, behind, sizeof behind);
+    return child_run(arguments, in, 3 * (size_t)pixel_max + HEADER_CAP, made, error);
+}
+
+static rnl_status run(const picture_source *s, int in, child_result *made, rnl_error *error) {
+    const char *const input[] = {
+        "-xerror", "-protocol_whitelist", "file", "-f", demuxer_of(s->content),
+        "-i",      "file:/dev/stdin",     NULL};
+    return pixmap_make(input, in, s->pixel_max, made, error);
 }
 
 static rnl_status missing(const picture_source *s, rnl_error *error) {

@@ -3,6 +3,7 @@
 #ifndef PICTURE_FORMAT_H
 #define PICTURE_FORMAT_H
 
+#include "picture/child.h"
 #include "picture/content.h"
 #include "picture/picture.h"
 
@@ -31,6 +32,11 @@ RNL_MUST_USE rnl_status webp_decode(const picture_source *s, picture *out, int *
 RNL_MUST_USE rnl_status ffmpeg_decode(const picture_source *s, picture *out, int *orientation,
                                       rnl_error *error);
 
+/* Has ffmpeg make a pixmap of one picture; input: at most PIXMAP_INPUT_CAP arguments from the first
+ * option of the input to those behind its name, NULL behind the last. See child_run. */
+enum { PIXMAP_INPUT_CAP = 10 };
+RNL_MUST_USE rnl_status pixmap_make(const char *const *input, int in, int64_t pixel_max,
+                                    child_result *made, rnl_error *error);
 /* A portable pixmap of ffmpeg's: "P6", width, height, 255, then bytes. The size it has in all; 0:
  * the bytes are none, or not whole. *pixels points into them. */
 size_t pixmap_read(const unsigned char *data, size_t size, int *width, int *height,

@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 #include "core/status.h"
-#include "picture/child.h"
 #include "picture/format.h"
 
-enum { HEADER_CAP = 64, TEXT_SIZE_MAX = 1 << 16 };
+enum { TEXT_SIZE_MAX = 1 << 16 };
 
 /* "file:PATH", so that a name is never an option or another protocol. Allocated; NULL: no
  * memory. */
@@ -98,37 +97,11 @@ double video_time(const video_plan *plan, int index) {
 
 static rnl_status run(const char *path, const char *address, double time, int64_t pixel_max,
                       child_result *made, rnl_error *error) {
-    char at[32], most[32];
+    char at[32];
     (void)snprintf(at, sizeof at, "%.3f", time);
-    (void)snprintf(most, sizeof most, "%lld", (long long)pixel_max);
-    const char *const arguments[] = {"ffmpeg",
-                                     "-nostdin",
-                                     "-nostats",
-                                     "-hide_banner",
-                                     "-v",
-                                     "error",
-                                     "-protocol_whitelist",
-                                     "file,pipe",
-                                     "-max_pixels",
-                                     most,
-                                     "-ss",
-                                     at,
-                                     "-i",
-                                     address,
-                                     "-map",
-                                     "0:v:0",
-                                     "-frames:v",
-                                     "1",
-                                     "-pix_fmt",
-                                     "rgb24",
-                                     "-c:v",
-                                     "ppm",
-                                     "-f",
-                                     "image2pipe",
-                                     "pipe:1",
-                                     NULL};
-    const rnl_status status =
-        child_run(arguments, -1, 3 * (size_t)pixel_max + HEADER_CAP, made, error);
+    const char *const input[] = {
+        "-protocol_whitelist", "file,pipe", "-ss", at, "-i", address, "-map", "0:v:0", NULL};
+    const rnl_status status = pixmap_make(input, -1, pixel_max, made, error);
     return status == RNL_OK ? check(path, made, error) : status;
 }
 
