@@ -103,51 +103,16 @@ static void put_python_inside(chat_text *t, const char *bytes, size_t size) {
     }
 }
 
-static void put_python(chat_text *t, const json *value, char quote);
-
-typedef struct member_job {
-    chat_text *t;
-    char quote;
-    bool more;
-} member_job;
-
-static void put_python_string(chat_text *t, const char *bytes, size_t size, char quote) {
-    chat_put(t, &quote, 1);
+static void put_in_double(chat_text *t, const char *bytes, size_t size) {
+    chat_puts(t, "\"");
     put_python_inside(t, bytes, size);
-    chat_put(t, &quote, 1);
+    chat_puts(t, "\"");
 }
 
-static bool put_member(void *context, const char *key, size_t size, const json *value) {
-    member_job *job = context;
-    if (job->more) chat_puts(job->t, ", ");
-    job->more = true;
-    put_python_string(job->t, key, size, job->quote);
-    chat_puts(job->t, ": ");
-    put_python(job->t, value, job->quote);
-    return true;
-}
-
-/* A value with one kind of quote throughout. */
-static void put_python(chat_text *t, const json *value, char quote) {
-    size_t size;
-    const char *text = json_chars(value, &size);
-    if (text != NULL) {
-        put_python_string(t, text, size, quote);
-    } else if (json_is_object(value)) {
-        member_job job = {t, quote, false};
-        chat_puts(t, "{");
-        (void)json_each(value, put_member, &job);
-        chat_puts(t, "}");
-    } else if (json_is_array(value)) {
-        chat_puts(t, "[");
-        for (size_t i = 0; i < json_count(value); i++) {
-            if (i > 0) chat_puts(t, ", ");
-            put_python(t, json_at(value, i), quote);
-        }
-        chat_puts(t, "]");
-    } else {
-        chat_put_repr(t, value);
-    }
+static void put_in_single(chat_text *t, const char *bytes, size_t size) {
+    chat_puts(t, "'");
+    put_python_inside(t, bytes, size);
+    chat_puts(t, "'");
 }
 
 static void add_literal(builder *b, chat_text *t, int32_t node) {
@@ -173,9 +138,9 @@ void build_value(builder *b, const json *value) {
         add_literal(b, &t, -1);
         return;
     }
-    put_python(&t, value, '"');
+    chat_put_python(&t, value, put_in_double);
     add_literal(b, &t, -1);
-    put_python(&t, value, '\'');
+    chat_put_python(&t, value, put_in_single);
     add_literal(b, &t, -1);
 }
 

@@ -108,10 +108,11 @@ static void put_repr_string(chat_text *t, const char *bytes, size_t size) {
     chat_put(t, &quote, 1);
 }
 
-static void put_value(chat_text *t, const json *value, bool python);
+static void put_value(chat_text *t, const json *value, chat_string_fn put_string, bool python);
 
 typedef struct member_job {
     chat_text *t;
+    chat_string_fn put_string;
     bool python, more;
 } member_job;
 
@@ -119,12 +120,9 @@ static bool put_member(void *context, const char *key, size_t size, const json *
     member_job *job = context;
     if (job->more) chat_puts(job->t, ", ");
     job->more = true;
-    if (job->python)
-        put_repr_string(job->t, key, size);
-    else
-        chat_put_json_string(job->t, key, size);
+    job->put_string(job->t, key, size);
     chat_puts(job->t, ": ");
-    put_value(job->t, value, job->python);
+    put_value(job->t, value, job->put_string, job->python);
     return true;
 }
 
@@ -140,16 +138,14 @@ static void put_number(chat_text *t, const json *value) {
     }
 }
 
-static void put_value(chat_text *t, const json *value, bool python) {
+static void put_value(chat_text *t, const json *value, chat_string_fn put_string, bool python) {
     size_t size;
     bool yes;
     const char *text = json_chars(value, &size);
-    if (text != NULL && python) {
-        put_repr_string(t, text, size);
-    } else if (text != NULL) {
-        chat_put_json_string(t, text, size);
+    if (text != NULL) {
+        put_string(t, text, size);
     } else if (json_is_object(value)) {
-        member_job job = {t, python, false};
+        member_job job = {t, put_string, python, false};
         chat_puts(t, "{");
         (void)json_each(value, put_member, &job);
         chat_puts(t, "}");
@@ -157,7 +153,7 @@ static void put_value(chat_text *t, const json *value, bool python) {
         chat_puts(t, "[");
         for (size_t i = 0; i < json_count(value); i++) {
             if (i > 0) chat_puts(t, ", ");
-            put_value(t, json_at(value, i), python);
+            put_value(t, json_at(value, i), put_string, python);
         }
         chat_puts(t, "]");
     } else if (json_bool(value, &yes)) {
@@ -170,9 +166,13 @@ static void put_value(chat_text *t, const json *value, bool python) {
 }
 
 void chat_put_json(chat_text *t, const json *value) {
-    put_value(t, value, false);
+    put_value(t, value, chat_put_json_string, false);
 }
 
 void chat_put_repr(chat_text *t, const json *value) {
-    put_value(t, value, true);
+    put_value(t, value, put_repr_string, true);
+}
+
+void chat_put_python(chat_text *t, const json *value, chat_string_fn put_string) {
+    put_value(t, value, put_string, true);
 }

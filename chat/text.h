@@ -24,5 +24,8 @@ void chat_put_json(chat_text *t, const json *value);
 void chat_put_json_string(chat_text *t, const char *bytes, size_t size);
 /* repr(value): True, None, 'text', [1, 'a'], {'k': 1}. */
 void chat_put_repr(chat_text *t, const json *value);
+/* The same, but with strings as put_string spells them, quotes included. */
+typedef void (*chat_string_fn)(chat_text *t, const char *bytes, size_t size);
+void chat_put_python(chat_text *t, const json *value, chat_string_fn put_string);
 
 #endif
