@@ -40,27 +40,10 @@ typedef struct clips {
 
 static clips ask, cut, say;
 
-static double frame_power(const float *x) {
-    double sum = 0;
-    for (int i = 0; i < ROOM_BLOCK; i++) sum += (double)x[i] * (double)x[i] / ROOM_BLOCK;
-    return sum;
-}
-
-/* Spoken is what is within 20 dB of the level of speech; that is the mean over what is within 30 dB
- * of the loudest 10 ms. */
+/* Spoken is what is within 20 dB of the level of speech. */
 static void label(clip *c) {
     const int frames = c->count / ROOM_BLOCK;
-    double loudest = 0, sum = 0;
-    int active = 0;
-    for (int f = 0; f < frames; f++)
-        loudest = fmax(loudest, frame_power(c->samples + f * ROOM_BLOCK));
-    for (int f = 0; f < frames; f++) {
-        const double power = frame_power(c->samples + f * ROOM_BLOCK);
-        if (power < loudest * 1e-3) continue;
-        sum += power;
-        active++;
-    }
-    const double level = sum / active;
+    const double level = speech_power(c->samples, c->count);
     c->onset = -1;
     for (int f = 0; f < frames; f++) {
         if (frame_power(c->samples + f * ROOM_BLOCK) < level * 1e-2) continue;

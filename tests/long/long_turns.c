@@ -52,27 +52,10 @@ static unsigned hash_of(const char *name) {
     return h;
 }
 
-static double frame_power(const float *x) {
-    double sum = 0;
-    for (int i = 0; i < ECHO_FRAME; i++) sum += (double)x[i] * (double)x[i] / ECHO_FRAME;
-    return sum;
-}
-
-/* Spoken is what is within 30 dB of the level of speech; that is the mean over what is within 30 dB
- * of the loudest 10 ms. */
+/* Spoken is what is within 30 dB of the level of speech. */
 static void label(prompt *p) {
     const int frames = p->count / ECHO_FRAME;
-    double loudest = 0, sum = 0;
-    int active = 0;
-    for (int f = 0; f < frames; f++)
-        loudest = fmax(loudest, frame_power(p->samples + f * ECHO_FRAME));
-    for (int f = 0; f < frames; f++) {
-        const double power = frame_power(p->samples + f * ECHO_FRAME);
-        if (power < loudest * 1e-3) continue;
-        sum += power;
-        active++;
-    }
-    const double level = active > 0 ? sum / active : 0;
+    const double level = speech_power(p->samples, p->count);
     p->onset = p->end = 0;
     bool begun = false;
     for (int f = 0; f < frames; f++) {

@@ -1,5 +1,6 @@
 #include "tests/support/hearing.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -45,4 +46,24 @@ void hearing_push(hearing *h, const float *mic, const float *reference, bool pla
         hear_block(h, playing, events);
         h->block_fill = 0;
     }
+}
+
+double frame_power(const float *x) {
+    double sum = 0;
+    for (int i = 0; i < ECHO_FRAME; i++) sum += (double)x[i] * (double)x[i] / ECHO_FRAME;
+    return sum;
+}
+
+double speech_power(const float *x, int count) {
+    const int frames = count / ECHO_FRAME;
+    double loudest = 0, sum = 0;
+    int active = 0;
+    for (int f = 0; f < frames; f++) loudest = fmax(loudest, frame_power(x + f * ECHO_FRAME));
+    for (int f = 0; f < frames; f++) {
+        const double power = frame_power(x + f * ECHO_FRAME);
+        if (power < loudest * 1e-3) continue;
+        sum += power;
+        active++;
+    }
+    return active > 0 ? sum / active : 0;
 }

@@ -28,4 +28,10 @@ void hearing_close(hearing *h);
 void hearing_push(hearing *h, const float *mic, const float *reference, bool playing,
                   turn_events *events);
 
+/* Mean power of a frame, x [ECHO_FRAME]. */
+double frame_power(const float *x);
+/* The level of the speech in x: the mean power of its frames within 30 dB of the loudest. 0: there
+ * is no whole frame, or all is silent. */
+double speech_power(const float *x, int count);
+
 #endif
