@@ -7,14 +7,8 @@
 # (long_speaking.c).
 set -uo pipefail
 source=$1 build=$2 runnel=$2/runnel
-work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-batch-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-check() { # check NAME CONDITION...
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
+. "$source/tests/support/campaign.sh"
+campaign batch
 
 check "200 schedules at each level" env RUNNEL_BATCH_SCHEDULES=200 "$build/tests/test_batch"
 
@@ -43,5 +37,4 @@ check "nobody runs out of sound" env RUNNEL_SPEAKING_MODEL="$work/q4.gguf" \
     RUNNEL_SPEAKING_COUNT="$count" RUNNEL_SPEAKING_SECONDS="${RUNNEL_LONG_SPEAKING:-600}" \
     "$build/tests/long_speaking"
 echo "S afterwards (measured, limit): $(speaking "$work/after")"
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+campaign_summary

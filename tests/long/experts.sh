@@ -6,14 +6,8 @@
 set -uo pipefail
 source=$1 runnel=$2/runnel
 peer=${RUNNEL_PEER:-/tmp/runnel-peer/native/bin/llama-bench}
-work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-experts-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-check() { # check NAME CONDITION...
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
+. "$source/tests/support/campaign.sh"
+campaign experts
 at_least() { # at_least FIGURE BOUND
     python3 -c 'import sys; sys.exit(float(sys.argv[1]) < float(sys.argv[2]))' "$1" "$2"
 }
@@ -44,5 +38,4 @@ else
     echo "$peer is not there: speeds are not compared"
     "$runnel" bench -m "$file" --work prefill,decode,experts --repeat 3
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+campaign_summary

@@ -3,14 +3,8 @@
 # weights, converted to Q8_0, run for a turn from both. Takes 5 GB under RUNNEL_LONG_FOLDER (/tmp).
 set -uo pipefail
 source=$1 runnel=$2/runnel
-work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-full-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
-check() { # check NAME CONDITION...
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
+. "$source/tests/support/campaign.sh"
+campaign full
 
 python3 "$source/tools/make_random_checkpoint.py" --hf "$work/model" > "$work/log" 2>&1 ||
     { cat "$work/log"; exit 1; }
@@ -29,5 +23,4 @@ for model in "$work/q8.gguf" "$work/model"; do
     check "memory" [ "$peak" -le $((size + 300)) ]
 done
 "$runnel" bench -m "$work/q8.gguf" --repeat 3
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+campaign_summary

@@ -5,15 +5,10 @@ set -uo pipefail
 source=$(realpath "$1")
 . "$source/tests/support/clean_debian.sh"
 clean_debian_is_possible || { echo "skipped: this needs root and debootstrap"; exit 77; }
-work=$(mktemp -d "${RUNNEL_LONG_FOLDER:-/tmp}/runnel-new-XXXXXX")
+. "$source/tests/support/campaign.sh"
+campaign new
 root=
 trap '[ -z "$root" ] || clean_debian_remove; rm -rf "$work"' EXIT
-passed=0 failed=0
-check() { # check NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
-}
 
 if ! clean_debian "$work/root" "$work/log"; then
     tail -n 3 "$work/log"
@@ -37,5 +32,4 @@ inside bash -c 'cd /root/runnel && ./demo' > "$work/out" 2> "$work/log" || tail 
 check "./demo answers" grep -q "In Vienna it is snowy today." "$work/out"
 check "three answers" [ "$(ls "$root"/root/runnel/answers/*.wav | wc -l)" -eq 3 ]
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+campaign_summary

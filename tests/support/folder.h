@@ -18,7 +18,7 @@ void name_in(const folder *f, const char *file, char path[PATH_CAP]);
 
 /* A file with these bytes. */
 void write_file(const char *path, const void *data, size_t size);
-/* The bytes of a file, and how many; free() it. */
+/* The bytes of a file, how many, and room for one more; free() it. */
 unsigned char *read_whole(const char *path, size_t *size);
 /* A WAV file of float32 (bits 32) or 16-bit samples; claim is the size its data chunk boasts of. */
 void write_wav(const char *path, int rate, int channels, int bits, const void *data, size_t size,

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,6 +14,7 @@
 #include "picture/picture.h"
 #include "picture/video.h"
 #include "tests/support/crc.h"
+#include "tests/support/folder.h"
 
 #define IMAGES TEST_DATA "/vl/images/"
 
@@ -231,8 +231,6 @@ static bool has_ffmpeg(void) {
     return system("command -v ffmpeg ffprobe > /dev/null 2>&1") == 0;
 }
 
-static char folder[] = "/tmp/runnel-picture-XXXXXX";
-
 static void shell(const char *format, ...) {
     char command[1024];
     va_list arguments;
@@ -243,15 +241,15 @@ static void shell(const char *format, ...) {
 }
 
 static void formats_of_ffmpeg_are_the_same_bytes(void **state) {
-    (void)state;
     if (!has_ffmpeg()) skip();
     const char *const suffixes[] = {"bmp", "tiff", "gif"};
     picture want, got;
     rnl_error error = {0};
     assert_int_equal(picture_read(IMAGES "small-30x47.png", 1 << 20, &want, &error), RNL_OK);
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char path[256];
-        (void)snprintf(path, sizeof path, "%s/x.%s", folder, suffixes[i]);
+        char name[16], path[PATH_CAP];
+        (void)snprintf(name, sizeof name, "x.%s", suffixes[i]);
+        name_in(*state, name, path);
         shell("ffmpeg -v error -nostdin -y -i %ssmall-30x47.png %s %s", IMAGES,
               i == 1 ? "-pix_fmt rgb24" : "", path);
         assert_true(picture_is(path));
@@ -267,10 +265,9 @@ static void formats_of_ffmpeg_are_the_same_bytes(void **state) {
 }
 
 static void frames_of_a_film_are_found(void **state) {
-    (void)state;
     if (!has_ffmpeg()) skip();
-    char path[256];
-    (void)snprintf(path, sizeof path, "%s/film.mkv", folder);
+    char path[PATH_CAP];
+    name_in(*state, "film.mkv", path);
     /* Each second of three has a grey of its own. */
     shell("ffmpeg -v error -nostdin -y -f lavfi -i "
           "\"color=black:s=32x16:r=5:d=3,format=gray,geq=lum='40+60*floor(T)'\" "
@@ -315,17 +312,6 @@ static void without_ffmpeg_a_way_is_named(void **state) {
     free(kept);
 }
 
-static int setup(void **state) {
-    (void)state;
-    return mkdtemp(folder) == NULL;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    shell("rm -rf %s", folder);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_has_the_bytes_of_the_reference),
@@ -336,9 +322,9 @@ int main(void) {
         cmocka_unit_test(damage_inside_is_told),
         cmocka_unit_test(other_files_are_no_pictures),
         cmocka_unit_test(missing_files_and_folders_are_named),
-        cmocka_unit_test(formats_of_ffmpeg_are_the_same_bytes),
-        cmocka_unit_test(frames_of_a_film_are_found),
+        IN_FOLDER(formats_of_ffmpeg_are_the_same_bytes),
+        IN_FOLDER(frames_of_a_film_are_found),
         cmocka_unit_test(without_ffmpeg_a_way_is_named),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

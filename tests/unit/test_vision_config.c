@@ -10,41 +10,29 @@
 #include <cmocka.h>
 
 #include "engine/vision_config.h"
+#include "tests/support/folder.h"
 
-static char folder[] = "/tmp/runnel-vision-XXXXXX";
+static folder *place;
 
 static int setup(void **state) {
-    (void)state;
-    return mkdtemp(folder) == NULL;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    char command[256];
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    const int status = make_folder(state);
+    place = *state;
+    return status;
 }
 
 static char *read_text(const char *path) {
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    char *text = calloc(1, 1 << 16);
-    assert_non_null(text);
-    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
-    assert_int_equal(fclose(f), 0);
+    size_t size;
+    char *text = (char *)read_whole(path, &size);
+    text[size] = '\0';
     return text;
 }
 
 /* NULL: no such file. */
 static void put_text(const char *name, const char *text) {
-    char path[256];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    char path[PATH_CAP];
+    name_in(place, name, path);
     (void)unlink(path);
-    if (text == NULL) return;
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
+    if (text != NULL) write_file(path, text, strlen(text));
 }
 
 static rnl_status read_config(const char *config, const char *flat, const char *processor,
@@ -54,7 +42,7 @@ static rnl_status read_config(const char *config, const char *flat, const char *
     put_text("processor_config.json", processor);
     assert_int_equal(json_parse(config, strlen(config), "config", &root, NULL), RNL_OK);
     memset(c, 0, sizeof *c);
-    const rnl_status status = vision_read_hf(c, root, folder, error);
+    const rnl_status status = vision_read_hf(c, root, place->path, error);
     json_destroy(&root);
     return status;
 }
@@ -145,7 +133,7 @@ static void each_lie_is_refused(void **state) {
         const rnl_status status = read_config(lies[i].config ? lie : config,
                                               lies[i].config ? flat : lie, NULL, &c, &error);
         if (status != RNL_ERR_FORMAT) fail_msg("%s was taken", lies[i].to);
-        if (strstr(error.text, folder) == NULL || strstr(error.text, lies[i].part) == NULL)
+        if (strstr(error.text, place->path) == NULL || strstr(error.text, lies[i].part) == NULL)
             fail_msg("%s: '%s' lacks the path or '%s'", lies[i].to, error.text, lies[i].part);
         free(lie);
     }
@@ -155,8 +143,8 @@ static void each_lie_is_refused(void **state) {
 
 static void keys_are_written_and_read_again(void **state) {
     (void)state;
-    char path[256];
-    (void)snprintf(path, sizeof path, "%s/keys.gguf", folder);
+    char path[PATH_CAP];
+    name_in(place, "keys.gguf", path);
     char *config = read_text(TEST_DATA "/vl/tiny/config.json");
     char *flat = read_text(TEST_DATA "/vl/tiny/preprocessor_config.json");
     static model_config got;
@@ -200,5 +188,5 @@ int main(void) {
         cmocka_unit_test(each_lie_is_refused),
         cmocka_unit_test(keys_are_written_and_read_again),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, remove_folder);
 }
