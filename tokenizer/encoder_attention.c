@@ -11,6 +11,7 @@
  */
 #include <math.h>
 
+#include "core/dense.h"
 #include "tokenizer/encoder_inner.h"
 
 typedef struct attend_job {
@@ -23,16 +24,6 @@ typedef struct attend_job {
 size_t encoder_scores_size(int position_cap, int head_width) {
     const size_t row = 2 * ((size_t)position_cap + (size_t)head_width) + ENCODER_QUERIES;
     return ENCODER_QUERIES * row;
-}
-
-/* y[t * y_stride + r] = row r of w . x[t], r < row_count. x is dense. */
-static void multiply(const kernels *k, float *y, size_t y_stride, const float *w, size_t w_stride,
-                     int row_count, const float *x, int x_count, int col_count) {
-    for (int r = 0; r < row_count; r += KERNELS_ROWS) {
-        const int rows = row_count - r < KERNELS_ROWS ? row_count - r : KERNELS_ROWS;
-        k->gemm(y + r, y_stride, w + (size_t)r * w_stride, w_stride, rows, x, (size_t)col_count,
-                x_count, col_count);
-    }
 }
 
 /* The queries of a block with u and w added, both scaled: [count, head_width] each. */
@@ -59,16 +50,16 @@ static void attend_block(const attend_job *j, int head, int query, int count, fl
     float *scores = with_w + ENCODER_QUERIES * head_width;
     float *moved = scores + ENCODER_QUERIES * (size_t)keys;
     prepare(j, at, query, count, with_u, with_w);
-    multiply(j->k, scores, (size_t)keys, s->k + at, width, keys, with_u, count, head_width);
+    dense_multiply(j->k, scores, (size_t)keys, s->k + at, width, keys, with_u, count, head_width);
     const float *first = s->positions + (size_t)(keys - query - count) * width + at;
-    multiply(j->k, moved, (size_t)window, first, width, window, with_w, count, head_width);
+    dense_multiply(j->k, moved, (size_t)window, first, width, window, with_w, count, head_width);
     for (int t = 0; t < count; t++) {
         float *row = scores + (size_t)t * (size_t)keys;
         j->k->axpy(row, 1.0f, moved + (size_t)t * (size_t)window + (count - 1 - t), keys);
         j->k->softmax(row, keys, NULL);
     }
-    multiply(j->k, s->mixed + (size_t)query * width + at, width, s->wide + at * (size_t)keys,
-             (size_t)keys, head_width, scores, count, keys);
+    dense_multiply(j->k, s->mixed + (size_t)query * width + at, width, s->wide + at * (size_t)keys,
+                   (size_t)keys, head_width, scores, count, keys);
 }
 
 static void attend_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -82,19 +73,9 @@ static void attend_part(void *context, int64_t begin, int64_t end, int thread_in
     }
 }
 
-/* Features [begin, end) of the values as rows of s->wide: [width, position_count]. */
-static void turn_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    (void)thread_index;
-    const encoder_state *s = ((const attend_job *)context)->s;
-    const size_t width = (size_t)s->w->width, count = (size_t)s->position_count;
-    for (size_t t = 0; t < count; t++)
-        for (size_t i = (size_t)begin; i < (size_t)end; i++)
-            s->wide[i * count + t] = s->v[t * width + i];
-}
-
 void encoder_attend(encoder_state *s, const compute *c, const encoder_layer *y) {
     attend_job job = {.s = s, .y = y, .k = c->k};
     job.block_count = (s->position_count + ENCODER_QUERIES - 1) / ENCODER_QUERIES;
-    pool_run(c->pool, s->w->width, 16, turn_part, &job); /* 16: whole cache lines of v */
+    dense_turn(c->pool, s->v, s->position_count, s->w->width, s->wide);
     pool_run(c->pool, (int64_t)s->w->head_count * job.block_count, 1, attend_part, &job);
 }

@@ -8,6 +8,7 @@
  * attention from tower_rounded.c. */
 #include <math.h>
 
+#include "core/dense.h"
 #include "vision/tower_inner.h"
 
 typedef struct attend_job {
@@ -22,16 +23,6 @@ size_t tower_scores_size(const tower_weights *w, int patch_cap) {
     return attention > positions ? attention : positions;
 }
 
-/* y[t * y_stride + r] = row r of w . x[t], r < row_count. x is dense. */
-static void multiply(const kernels *k, float *y, size_t y_stride, const float *w, size_t w_stride,
-                     int row_count, const float *x, int x_count, int col_count) {
-    for (int r = 0; r < row_count; r += KERNELS_ROWS) {
-        const int rows = row_count - r < KERNELS_ROWS ? row_count - r : KERNELS_ROWS;
-        k->gemm(y + r, y_stride, w + (size_t)r * w_stride, w_stride, rows, x, (size_t)col_count,
-                x_count, col_count);
-    }
-}
-
 /* Queries [query, query + count) of one head. What comes out takes the place of the values, which
  * were turned before. */
 static void attend_block(const attend_job *j, int head, int query, int count, float *scratch) {
@@ -44,10 +35,10 @@ static void attend_block(const attend_job *j, int head, int query, int count, fl
     for (int t = 0; t < count; t++)
         for (int i = 0; i < head_width; i++)
             scaled[t * head_width + i] = own[(size_t)t * width + (size_t)i] * scale;
-    multiply(j->k, scores, (size_t)keys, s->k + at, width, keys, scaled, count, head_width);
+    dense_multiply(j->k, scores, (size_t)keys, s->k + at, width, keys, scaled, count, head_width);
     for (int t = 0; t < count; t++) j->k->softmax(scores + (size_t)t * (size_t)keys, keys, NULL);
-    multiply(j->k, s->v + (size_t)query * width + at, width, s->turned + at * (size_t)keys,
-             (size_t)keys, head_width, scores, count, keys);
+    dense_multiply(j->k, s->v + (size_t)query * width + at, width, s->turned + at * (size_t)keys,
+                   (size_t)keys, head_width, scores, count, keys);
 }
 
 static void attend_part(void *context, int64_t begin, int64_t end, int thread_index) {
@@ -61,16 +52,6 @@ static void attend_part(void *context, int64_t begin, int64_t end, int thread_in
     }
 }
 
-/* Features [begin, end) of the values as rows of s->turned: [width, patches]. */
-static void turn_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    (void)thread_index;
-    const tower_state *s = ((const attend_job *)context)->s;
-    const size_t width = (size_t)s->w->width, count = (size_t)tower_patches(s);
-    for (size_t t = 0; t < count; t++)
-        for (size_t i = (size_t)begin; i < (size_t)end; i++)
-            s->turned[i * count + t] = s->v[t * width + i];
-}
-
 void tower_attend(tower_state *s, const compute *c) {
     attend_job job = {.s = s, .k = c->k};
     job.block_count = (tower_patches(s) + TOWER_QUERIES - 1) / TOWER_QUERIES;
@@ -78,6 +59,6 @@ void tower_attend(tower_state *s, const compute *c) {
         tower_attend_rounded(s, c);
         return;
     }
-    pool_run(c->pool, s->w->width, 16, turn_part, &job); /* 16: whole cache lines of v */
+    dense_turn(c->pool, s->v, tower_patches(s), s->w->width, s->turned);
     pool_run(c->pool, (int64_t)s->w->head_count * job.block_count, 1, attend_part, &job);
 }
