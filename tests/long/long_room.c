@@ -20,10 +20,11 @@
 #include "core/random.h"
 #include "core/resample.h"
 #include "tests/support/hearing.h"
+#include "tests/support/quantile.h"
 #include "tests/support/rig.h"
 #include "tests/support/room.h"
 
-enum { CLIP_CAP = 128, MS = ROOM_RATE / 1000, LIST_CAP = 2048, BAND_COUNT = 3, WORKER_CAP = 8 };
+enum { CLIP_CAP = 128, MS = ROOM_RATE / 1000, BAND_COUNT = 3, WORKER_CAP = 8 };
 
 /* ---- Voices ---- */
 
@@ -142,32 +143,12 @@ static int drop_voices(void **state) {
 
 /* ---- What is counted, for each band of the noise (0 to 10, 10 to 20, 20 to 30 dB) ---- */
 
-typedef struct list {
-    double values[LIST_CAP];
-    int count;
-} list;
-
 typedef struct tally {
     int turns, replies, own_voice, cut_early, never_ended, ducked;
     int interrupts[2], in_time[2]; /* [1]: in the first 3 s of our own sound */
     double reply_s;
     list onset, found_after, ended_after; /* ms */
 } tally;
-
-static void keep(list *l, double value) {
-    if (l->count < LIST_CAP) l->values[l->count++] = value;
-}
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(list *l, double share) {
-    if (l->count == 0) return 0;
-    qsort(l->values, (size_t)l->count, sizeof *l->values, ascending);
-    return l->values[(int)(share * (l->count - 1) + 0.5)];
-}
 
 static void add_list(list *to, const list *from) {
     for (int i = 0; i < from->count; i++) keep(to, from->values[i]);

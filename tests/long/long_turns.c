@@ -19,6 +19,7 @@
 
 #include "core/random.h"
 #include "tests/support/hearing.h"
+#include "tests/support/quantile.h"
 #include "tests/support/rig.h"
 #include "tests/support/turn_rig.h"
 
@@ -28,7 +29,6 @@ enum {
     PROMPT_CAP = 1024,
     LEAD = RATE / 2, /* silence before somebody speaks, */
     TAIL = 2 * RATE, /* and behind */
-    LIST_CAP = 4096,
     SECONDS_MAX = 25,
     SHORTEST = 3 * RATE / 2 /* of a turn: less is a piece of a sentence, "digits", "minutes" */
 };
@@ -130,26 +130,6 @@ static int drop_prompts(void **state) {
 }
 
 /* ---- Listening ---- */
-
-typedef struct list {
-    double values[LIST_CAP];
-    int count;
-} list;
-
-static void keep(list *l, double value) {
-    if (l->count < LIST_CAP) l->values[l->count++] = value;
-}
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double quantile(list *l, double share) {
-    if (l->count == 0) return 0;
-    qsort(l->values, (size_t)l->count, sizeof *l->values, ascending);
-    return l->values[(int)(share * (l->count - 1) + 0.5)];
-}
 
 static double share(int part, int whole) {
     return 100.0 * part / fmax(1, whole);
