@@ -10,7 +10,8 @@
  * caller if that sleeps. Whoever goes to sleep says so (sleeper_count, caller_sleeps) before
  * looking a last time, and whoever changes the watched value looks at the sleepers afterwards.
  * All of it is sequentially consistent, so one of the two always sees the other: no wake is
- * lost. */
+ * lost. Both changes are read-modify-writes: x86 makes one of a plain store anyway, and qemu 7.2
+ * lets a load that follows ARM's store-release overtake it, which lost wakes there. */
 #include "core/pool.h"
 
 #include <assert.h>
@@ -110,7 +111,7 @@ static void wait_for_parts(pool *p) {
         relax();
     }
     pthread_mutex_lock(&p->mutex);
-    atomic_store(&p->caller_sleeps, true);
+    (void)atomic_exchange(&p->caller_sleeps, true);
     while (atomic_load(&p->unfinished_count) != 0) pthread_cond_wait(&p->finished, &p->mutex);
     atomic_store(&p->caller_sleeps, false);
     pthread_mutex_unlock(&p->mutex);
@@ -119,7 +120,7 @@ static void wait_for_parts(pool *p) {
 /* The next generation, with part_count parts to claim; wakes those who sleep. */
 static void publish(pool *p, int part_count) {
     const uint32_t next = generation_of(atomic_load(&p->claim)) + 1;
-    atomic_store(&p->claim, (uint64_t)next << 32 | (uint64_t)part_count << 16);
+    (void)atomic_exchange(&p->claim, (uint64_t)next << 32 | (uint64_t)part_count << 16);
     if (atomic_load(&p->sleeper_count) == 0) return;
     pthread_mutex_lock(&p->mutex);
     pthread_cond_broadcast(&p->wake);
