@@ -127,7 +127,7 @@ static int show_text(void *context, const char *text, size_t size) {
         (void)fputs(": ", stdout);
     }
     r->wrote_text = true;
-    (void)fwrite(text, 1, size, stdout);
+    put_spoken(stdout, text, size);
     return flush_output();
 }
 
@@ -248,8 +248,7 @@ static int finish(running *r) {
     int code = thinking_end(&r->think, show_text, r);
     if (code != EXIT_OK) return code;
     if (r->wrote_text) (void)putchar('\n');
-    if (r->calls.size > 0 && !r->a->options->json)
-        (void)fwrite(r->calls.data, 1, r->calls.size, stdout);
+    if (r->calls.size > 0 && !r->a->options->json) put_spoken(stdout, r->calls.data, r->calls.size);
     code = flush_output();
     if (code != EXIT_OK) return code;
     if (r->writer != NULL && sound_writer_finish(&r->writer, &error) != RNL_OK)

@@ -108,12 +108,13 @@ static void put_text(const one *x, const rnl_piece *p) {
     if (x->channel > 0) (void)printf(" (channel %d)", x->channel);
     if (x->run->all.list.count > 1 || x->channel > 0) (void)printf(": ");
     if (!x->run->colour) {
-        (void)fwrite(p->text, 1, p->text_size, stdout);
+        put_spoken(stdout, p->text, p->text_size);
     } else {
         for (size_t i = 0; i < p->word_count; i++) {
             const rnl_word *w = &p->words[i];
-            (void)printf("%s%s%.*s\033[0m", i > 0 ? " " : "", colour_of(w->confidence),
-                         (int)w->text_size, p->text + w->text_at);
+            (void)printf("%s%s", i > 0 ? " " : "", colour_of(w->confidence));
+            put_spoken(stdout, p->text + w->text_at, w->text_size);
+            (void)printf("\033[0m");
         }
     }
     (void)putchar('\n');

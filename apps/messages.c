@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/status.h"
+#include "core/utf8.h"
 
 enum { LINE_CAP = 8192 }; /* a path of 4,096 bytes, and what is said of it */
 
@@ -29,6 +30,19 @@ void put_name(FILE *stream, const char *name) {
     (void)snprintf(shown, sizeof shown, "%s", name);
     status_clean(shown);
     (void)fputs(shown, stream);
+}
+
+void put_spoken(FILE *stream, const char *text, size_t size) {
+    if (isatty(fileno(stream)) == 0) {
+        (void)fwrite(text, 1, size, stream);
+        return;
+    }
+    for (size_t at = 0, length; at < size; at += length) {
+        uint32_t c;
+        length = utf8_next(text + at, size - at, &c);
+        const bool steers = (c < 0x20 && c != '\t' && c != '\n') || (c >= 0x7F && c < 0xA0);
+        (void)(steers ? fputc('?', stream) : (int)fwrite(text + at, 1, length, stream));
+    }
 }
 
 int exit_code(const rnl_error *error) {

@@ -23,6 +23,9 @@ enum {
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A file's name as it may be shown: without what steers a terminal. */
 void put_name(FILE *stream, const char *name);
+/* Text that a model made (UTF-8, whole characters): to a terminal without what steers it (tabs and
+ * line ends stay), elsewhere byte by byte. */
+void put_spoken(FILE *stream, const char *text, size_t size);
 /* The exit code of a failed call; as is for things that go wrong while working. */
 int exit_code(const rnl_error *error);
 

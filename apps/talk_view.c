@@ -53,10 +53,10 @@ void view_state(talk_view *v, const rnl_live_facts *facts, bool key_down, const 
         (void)snprintf(more, sizeof more, " (last answer after %.0f ms)", v->latency_ms);
     const bool speaking = facts->state == RNL_LIVE_SPEAKING;
     const char *text = speaking ? tail(heard, heard_size, 40) : "";
-    const int text_size = speaking ? (int)(heard + heard_size - text) : 0;
-    (void)fprintf(stderr, "\r\033[Kmic [%s] out [%s] %s%s%s%s %.*s", mic, speaker,
+    (void)fprintf(stderr, "\r\033[Kmic [%s] out [%s] %s%s%s%s ", mic, speaker,
                   v->colour ? "\033[1m" : "", state_name(facts, key_down),
-                  v->colour ? "\033[0m" : "", more, text_size, text);
+                  v->colour ? "\033[0m" : "", more);
+    if (speaking) put_spoken(stderr, text, (size_t)(heard + heard_size - text));
     (void)fflush(stderr);
 }
 
@@ -69,7 +69,9 @@ void view_clear(talk_view *v) {
 
 void view_user(talk_view *v, const char *text, size_t size) {
     view_clear(v);
-    printf("you: %.*s\n", (int)size, text);
+    printf("you: ");
+    put_spoken(stdout, text, size);
+    (void)putchar('\n');
     (void)fflush(stdout);
 }
 
@@ -79,7 +81,8 @@ static double between_ms(const rnl_live_turn *t, int from, int to) {
 
 void view_turn(talk_view *v, const rnl_live_turn *t, const char *heard, size_t heard_size) {
     view_clear(v);
-    printf("%.*s%s\n", (int)heard_size, heard, t->barged_in ? " -" : "");
+    put_spoken(stdout, heard, heard_size);
+    (void)puts(t->barged_in ? " -" : "");
     (void)fflush(stdout);
     const bool sounded = t->mark_us[RNL_LIVE_T11] >= 0 && t->mark_us[RNL_LIVE_T0] >= 0;
     if (sounded) v->latency_ms = between_ms(t, RNL_LIVE_T0, RNL_LIVE_T11);
