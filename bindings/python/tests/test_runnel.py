@@ -97,6 +97,18 @@ class Sessions(unittest.TestCase):
         session.add_audio(question("weather"))
         self.assertEqual(answer(session.reply())[0], ANSWERS["weather"])
 
+    def test_how_text_is_chosen(self):
+        def reply(**how):
+            session = model.session(seed=7)
+            session.add_text("Turn on the kitchen light.")
+            return "".join(session.reply("text", step_max=16, **how))
+        greedy = reply(temperature=0)
+        self.assertEqual(reply(temperature=2, top_k=1000, top_p=1e-5), greedy)
+        self.assertEqual(reply(temperature=2, top_k=1000, min_p=1), greedy)
+        self.assertNotEqual(reply(temperature=0, repeat_penalty=10), greedy)
+        with self.assertRaisesRegex(runnel.Error, "top_p"):
+            reply(top_p=0)
+
     def test_text_and_snapshots(self):
         session = model.session(context_cap=512)
         session.add_text("Turn on the kitchen light.")

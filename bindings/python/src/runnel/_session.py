@@ -79,20 +79,23 @@ class Session:
 
     def reply(self, mode: str = "interleaved", *, step_max: int | None = None,
               temperature: float | None = None, top_k: int | None = None,
-              audio_temperature: float | None = None,
+              top_p: float | None = None, min_p: float | None = None,
+              repeat_penalty: float | None = None, audio_temperature: float | None = None,
               audio_top_k: int | None = None) -> Iterator[Piece]:
         """Begins the answer: its text as str and its sound as float32 at RATE_OUT, as they are
-        made. Whoever stops to iterate stops the answer."""
+        made. Whoever stops to iterate stops the answer. What is None is as the model says; the
+        ranges are those of rnl_sampling."""
         turn = ffi.new("rnl_turn_config *",
                        lib.rnl_turn_config_default(self._model, mode_of(mode)))
         if step_max is not None:
             turn.step_max = step_max
-        for sampling, degrees, count in ((turn.text, temperature, top_k),
-                                         (turn.audio, audio_temperature, audio_top_k)):
-            if degrees is not None:
-                sampling.temperature = degrees
-            if count is not None:
-                sampling.top_k = count
+        text = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+                "repeat_penalty": repeat_penalty}
+        audio = {"temperature": audio_temperature, "top_k": audio_top_k}
+        for sampling, wanted in ((turn.text, text), (turn.audio, audio)):
+            for name, value in wanted.items():
+                if value is not None:
+                    setattr(sampling, name, value)
         self._call(lib.rnl_session_begin, turn)
         return self._generate()
 
