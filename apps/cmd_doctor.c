@@ -7,7 +7,7 @@
 
 #include "apps/bench_report.h"
 #include "apps/commands.h"
-#include "apps/digest.h"
+#include "core/digest.h"
 #include "apps/doctor.h"
 #include "apps/ending.h"
 #include "apps/messages.h"

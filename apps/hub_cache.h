@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "apps/digest.h"
+#include "core/digest.h"
 #include "apps/hub_choose.h"
 #include "apps/hub_name.h"
 

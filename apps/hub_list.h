@@ -5,7 +5,7 @@
 
 #include <runnel/runnel.h>
 
-#include "apps/digest.h"
+#include "core/digest.h"
 
 typedef struct hub_file {
     char *path;                /* safe to be a file's (hub_path_is_safe); owned */

@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-#include "apps/digest.h"
+#include "core/digest.h"
 #include "apps/hub.h"
 #include "apps/hub_cache.h"
 #include "apps/hub_choose.h"

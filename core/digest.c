@@ -1,4 +1,4 @@
-#include "apps/digest.h"
+#include "core/digest.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>

@@ -1,7 +1,7 @@
 /* What the bytes of a file must add up to: SHA-256, and the SHA-1 that git gives a file ("blob",
  * its size, a NUL, its bytes). The only file behind it that knows libcrypto is digest.c. */
-#ifndef APPS_DIGEST_H
-#define APPS_DIGEST_H
+#ifndef CORE_DIGEST_H
+#define CORE_DIGEST_H
 
 #include <stdbool.h>
 #include <stddef.h>

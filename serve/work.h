@@ -1,0 +1,222 @@
+/* What the parts that speak protocols ask of the engine thread, and what comes back.
+ *
+ *     loop thread                          engine thread (engine_thread.c)
+ *     conversation_open ──────────────────► a session of the batch, or a transcript
+ *     conversation_ask, _push ═════ rings ═► one after the other, between passes
+ *     conversation_cancel ──────── at once ► the reply ends
+ *     conversation_next ◄══════════ ring ══ text, sound, calls, ends
+ *                  ready() ◄────── wake ───
+ *
+ * A conversation is one session: content, then a reply, then content, and so on. The loop thread
+ * calls everything here and never waits: what does not fit into a ring is said to be so. The engine
+ * thread owns the batch and every session.
+ *
+ *     a chat by REST      TOOLS or TEXT, MESSAGE ..., CLIP, BEGIN; then events until ENDED; close
+ *     a text to speak     (RESET,) TEXT, BEGIN for each sentence, all asked at once
+ *     a realtime turn     push ... END_CLIP, BEGIN; cancel and CUT when it is interrupted
+ *     a guessed end       MARK, END_CLIP, BEGIN with guess; then CONFIRM, or cancel and RETURN
+ *     a recording         conversation_open_transcript, FILE (or push ... END_CLIP); PIECE, ENDED
+ *
+ * Commands are done in their order. What cannot be done yet (content while a reply is made, a clip
+ * while another is encoded) waits, and all behind it; cancel does not. */
+#ifndef SERVE_WORK_H
+#define SERVE_WORK_H
+
+#include <runnel/runnel_transcript.h>
+
+#include "serve/api_error.h"
+
+typedef struct work work;                 /* the engine thread */
+typedef struct conversation conversation; /* what the loop thread holds of one */
+
+/* ---- The engine ---- */
+
+typedef struct work_config {
+    int thread_count;        /* of the pool */
+    int context_cap;         /* positions of a conversation */
+    rnl_kv_cache kv_cache;   /* of it */
+    double clip_seconds_max; /* longest clip of a turn */
+    int session_cap;         /* conversations at most; 0: as many as the machine can */
+    double oversubscribe;    /* conversations for each that can speak at once */
+    size_t memory_size_max;  /* of all sessions; SIZE_MAX: no limit */
+    int jobs;                /* transcripts at once */
+    /* Events wait: make the loop thread call work_dispatch. Called by the engine thread. */
+    void (*wake)(void *owner);
+    void *owner;
+} work_config;
+
+work_config work_config_default(void);
+
+/* Makes the batch and starts the thread, which measures passes first (work_facts.starting). The
+ * model must outlive it. Errors as rnl_batch_create; RNL_ERR_MEMORY also without a thread. */
+RNL_MUST_USE rnl_status work_create(rnl_model *model, const work_config *config, work **out,
+                                    rnl_error *error);
+/* Ends the thread, and with it whatever is open. NULL is fine; sets NULL. */
+void work_destroy(work **w);
+
+/* Read only, and the same for ever: for rnl_turn_config_default and the like. */
+const rnl_model *work_model(const work *w);
+
+/* Calls ready() of each conversation that has events. Loop thread. */
+void work_dispatch(work *w);
+
+/* Nothing new is opened from now on. */
+void work_drain(work *w);
+
+typedef struct work_facts {
+    bool starting; /* passes are being measured */
+    bool draining;
+    bool alive;          /* the thread made a step within 10 s, or has nothing to do */
+    bool admits;         /* one more conversation may be opened */
+    int conversations;   /* open, of all kinds but transcripts */
+    int session_max;     /* S_max; */
+    int speaking_max;    /* S_load; 0: not even one in real time */
+    int speaking;        /* replies that are being played */
+    int transcripts;     /* open */
+    double load;         /* speaking / speaking_max, over 10 s */
+    int64_t pass_count;  /* since the start, */
+    int64_t rows;        /* positions that went through in them, */
+    int64_t decisions;   /* and decisions of these */
+    size_t session_size; /* bytes of one conversation */
+    size_t batch_size;   /* bytes of the batch */
+} work_facts;
+
+void work_get_facts(const work *w, work_facts *facts);
+
+/* ---- Opening and closing ---- */
+
+typedef enum work_class {
+    WORK_TALK,    /* replies are played while they are made: they have deadlines */
+    WORK_REQUEST, /* a result is waited for */
+    WORK_IDLE     /* when nothing else is to do: transcripts of the user, out of band */
+} work_class;
+
+typedef struct conversation_config {
+    work_class class;
+    uint64_t seed;                /* of the sampler */
+    bool drop_oldest_turns;       /* a full context drops the oldest turns instead of refusing */
+    int owner;                    /* who asks (keys.h: the number of a key; 0: nobody); fairness */
+    void (*ready)(void *context); /* events wait; called by work_dispatch. It may close this
+                                   * conversation and open or close others */
+    void *context;
+} conversation_config;
+
+/* NULL with an error: SERVER_OVERLOADED, DRAINING, STARTING. The session itself is made by the
+ * engine thread; if that fails LOST comes. */
+conversation *conversation_open(work *w, const conversation_config *config, api_error *error);
+/* A recording, of which class is not looked at. config: rate is not looked at with FILE.
+ * transcript->system is copied. SERVER_OVERLOADED also when too many wait. */
+conversation *conversation_open_transcript(work *w, const conversation_config *config,
+                                           const rnl_transcript_config *transcript,
+                                           api_error *error);
+/* Cancels what is under way and forgets it; no ready() comes any more. NULL is fine; sets NULL. */
+void conversation_close(conversation **c);
+
+/* ---- Commands ---- */
+
+typedef enum command_kind {
+    COMMAND_RESET,       /* as new: no history, the sampler at its seed */
+    COMMAND_TEXT,        /* role, text */
+    COMMAND_MESSAGE,     /* text: a message in JSON (rnl_session_add_message); past */
+    COMMAND_TOOLS,       /* text: the system prompt, json: the list of tools; the beginning of a
+                          * conversation. They stay until the next TOOLS or RESET */
+    COMMAND_CLIP,        /* samples, count, rate: one clip of the user */
+    COMMAND_IMAGE,       /* pixels [height, width, 3], width, height */
+    COMMAND_END_CLIP,    /* the clip that was pushed ends here; of a transcript: no more comes */
+    COMMAND_CANCEL_CLIP, /* it is dropped */
+    COMMAND_MARK,        /* slot: keeps the state (rnl_session_snapshot) */
+    COMMAND_RETURN,      /* slot: brings it back */
+    COMMAND_BEGIN,       /* turn, spoken, guess, due_us, json: a schema of the answer or NULL */
+    COMMAND_CONFIRM,     /* tag of a BEGIN with guess: it is none any more; due_us */
+    COMMAND_CUT,         /* tag of a reply, sample_count: what was heard of it (rnl_session_rewind).
+                          * CUT comes back, or REFUSED when something was added behind it */
+    COMMAND_FILE         /* bytes, size: a whole sound file; of a transcript only, once */
+} command_kind;
+
+enum { CONVERSATION_SLOTS = 2 }; /* for MARK */
+
+typedef struct command {
+    command_kind kind;
+    int64_t tag;    /* the caller's name for it, which events carry. Of BEGIN: above that of every
+                     * reply before, and above 0 */
+    rnl_role role;  /* TEXT */
+    bool past;      /* MESSAGE: a question follows later */
+    bool spoken;    /* BEGIN: its sound is played as it comes; of a WORK_TALK */
+    bool guess;     /* BEGIN: the turn may go on, nobody waits for it yet */
+    bool use_tools; /* BEGIN: those of TOOLS may be called */
+    int slot;       /* MARK, RETURN: [0, CONVERSATION_SLOTS) */
+    int width, height;    /* IMAGE */
+    int rate;             /* CLIP: Hz */
+    size_t sample_count;  /* CUT: samples at RNL_RATE_OUT */
+    int64_t due_us;       /* BEGIN, CONFIRM: clock_us by which its first sound, or the result, is
+                           * wanted */
+    rnl_turn_config turn; /* BEGIN; tools and answer are not looked at */
+    /* From malloc, the command's own once it was taken: the engine thread frees them. Texts are
+     * UTF-8, not terminated. */
+    char *text, *json;
+    size_t text_size, json_size;
+    float *samples; /* CLIP: [count] mono in [-1, 1] */
+    size_t count;
+    uint8_t *bytes; /* IMAGE: pixels; FILE */
+    size_t size;
+} command;
+
+/* False: COMMAND_CAP commands wait already; nothing was taken. `what` is copied. */
+enum { COMMAND_CAP = 512 };
+RNL_MUST_USE bool conversation_ask(conversation *c, const command *what);
+/* How many more would be taken now. */
+size_t conversation_room(const conversation *c);
+
+/* Samples of the open clip, mono, of one rate within a clip ([4000, 768000] Hz). Returns how many
+ * were taken: at most 4 s of 16 kHz wait; those behind them are the caller's, who stops reading his
+ * client meanwhile. They come before commands asked later and behind those asked before. */
+size_t conversation_push(conversation *c, const float *samples, size_t count, int rate);
+
+/* The reply `tag`, and every one asked before it, is to end: before the next pass, whatever waits.
+ * ENDED with RNL_FINISH_STOPPED comes for each, also for one that was not begun yet; sound and text
+ * that were made before may still come ahead of it. */
+void conversation_cancel(conversation *c, int64_t tag);
+
+/* ---- Events ---- */
+
+typedef enum event_kind {
+    EVENT_BEGUN, /* tag; usage.input_*: the question is complete and the reply begins */
+    EVENT_TEXT,  /* tag, text: whole UTF-8 characters */
+    EVENT_SOUND, /* tag, samples, count: at RNL_RATE_OUT, not clipped */
+    EVENT_CALL,  /* tag, text: {"tool":"f","arguments":{...}} */
+    EVENT_ENDED, /* tag, finish, usage: the last of a reply, exactly one for each BEGIN. error.code:
+                  * API_OK, or why it failed (SERVER_OVERLOADED: no place to speak within 2 s) */
+    EVENT_CUT,   /* tag, text: which words were heard */
+    EVENT_PIECE, /* piece: of a transcript, in order */
+    EVENT_REFUSED, /* tag, error: this command (not BEGIN) could not be done; nothing changed */
+    EVENT_LOST     /* error: the conversation is of no use any more: close it. Of a reply under way
+                    * ENDED came before */
+} event_kind;
+
+/* In positions of the backbone. */
+typedef struct work_usage {
+    int input_text, input_audio;   /* of the context where the reply begins */
+    int cached_text, cached_audio; /* of these: those that had gone through the model before */
+    int output_text, output_audio; /* tokens and frames of the reply */
+} work_usage;
+
+typedef struct event {
+    event_kind kind;
+    int64_t tag;
+    const char *text; /* not terminated */
+    size_t size;
+    const float *samples;
+    size_t count;
+    const rnl_piece *piece;
+    double seconds; /* ENDED of a transcript: of its sound */
+    rnl_finish finish;
+    work_usage usage;
+    api_error error;
+} event;
+
+/* The next event; what it points to is valid until the next call with this conversation. False:
+ * none waits. A reader that takes none stops only its own conversation: 64 KiB of text and 20 s of
+ * sound wait, then nothing more is made. */
+RNL_MUST_USE bool conversation_next(conversation *c, event *e);
+
+#endif
