@@ -17,12 +17,12 @@
 #include "apps/progress.h"
 #include "apps/replace.h"
 #include "apps/reply_json.h"
-#include "apps/script.h"
 #include "apps/sources.h"
 #include "audio/file.h"
 #include "core/clock.h"
 #include "core/hash_table.h"
 #include "core/json.h"
+#include "text/script.h"
 
 enum { CLOCK_CAP = 64 };
 
@@ -48,21 +48,15 @@ typedef struct book {
 } book;
 
 static double pause_of(const options *o, script_gap gap) {
-    switch (gap) {
-    case SCRIPT_GAP_NONE:
-        break;
-    case SCRIPT_GAP_SENTENCE:
-        return o->pause_sentence >= 0 ? o->pause_sentence : 0.3;
-    case SCRIPT_GAP_PARAGRAPH:
-        return o->pause_paragraph >= 0 ? o->pause_paragraph : 0.7;
-    case SCRIPT_GAP_HEADING:
-        return o->pause_heading >= 0 ? o->pause_heading : 1.2;
-    }
-    return 0;
+    double asked = -1; /* below 0: not given */
+    if (gap == SCRIPT_GAP_SENTENCE) asked = o->pause_sentence;
+    if (gap == SCRIPT_GAP_PARAGRAPH) asked = o->pause_paragraph;
+    if (gap == SCRIPT_GAP_HEADING) asked = o->pause_heading;
+    return asked >= 0 ? asked : script_gap_seconds(gap);
 }
 
 static int char_max(const options *o) {
-    return o->sentence_max > 0 ? o->sentence_max : 300;
+    return o->sentence_max > 0 ? o->sentence_max : SCRIPT_CHAR_DEFAULT;
 }
 
 const char *book_output(const options *o) {

@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include "apps/messages.h"
-#include "apps/subtitles.h"
 #include "core/clock.h"
 #include "core/utf8.h"
+#include "text/subtitles.h"
 
 enum { BAR = 20 };
 

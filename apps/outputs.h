@@ -3,8 +3,8 @@
 #ifndef APPS_OUTPUTS_H
 #define APPS_OUTPUTS_H
 
-#include "apps/formats.h"
 #include "apps/replace.h"
+#include "text/formats.h"
 
 typedef struct output {
     replacement file;

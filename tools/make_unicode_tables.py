@@ -3,7 +3,7 @@
 
     data=tests/data/text make=tools/make_unicode_tables.py
     $make $data/classes.json tokenizer/unicode.h > tokenizer/unicode_tables.c
-    $make $data/sentence_ends.json apps/sentence_ends.h > apps/sentence_ends.c
+    $make $data/sentence_ends.json text/sentence_ends.h > text/sentence_ends.c
 
 classes.json (golden text/) has \\p{L}, \\p{N} and \\s as the reference's regex engine has them
 (Unicode 16), sentence_ends.json \\p{Sentence_Terminal} (Unicode 17). The second argument is the

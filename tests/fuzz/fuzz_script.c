@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/script.h"
 #include "core/utf8.h"
+#include "text/script.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

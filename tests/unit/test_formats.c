@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "apps/formats.h"
 #include "core/json.h"
+#include "text/formats.h"
 
 static const char text[] = "It is \"a\" <b>, & c.\tYes.";
 static const int32_t tokens[] = {7, 8, 9};

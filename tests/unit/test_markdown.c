@@ -1,4 +1,4 @@
-/* apps/markdown.c: tables of lines and of marks. */
+/* text/markdown.c: tables of lines and of marks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/markdown.h"
 #include "core/random.h"
 #include "core/utf8.h"
+#include "text/markdown.h"
 
 static const struct {
     const char *line;

@@ -1,4 +1,4 @@
-/* apps/script.c: whole texts, as pieces and the pauses before them. */
+/* text/script.c: whole texts, as pieces and the pauses before them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/script.h"
 #include "core/random.h"
 #include "core/utf8.h"
+#include "text/script.h"
 
 /* "gap:piece|gap:piece", gap one of . (none) s p h. */
 static char *pieces_of(const char *text, size_t size, bool plain, int char_max, rnl_status *status,

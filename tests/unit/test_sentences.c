@@ -1,4 +1,4 @@
-/* apps/sentences.c: a table of texts, | where a sentence ends. */
+/* text/sentences.c: a table of texts, | where a sentence ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/sentence_ends.h"
-#include "apps/sentences.h"
 #include "core/random.h"
 #include "core/utf8.h"
+#include "text/sentence_ends.h"
+#include "text/sentences.h"
 
 enum { TEXT_CAP = 1024 };
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "apps/subtitles.h"
+#include "text/subtitles.h"
 
 enum { SHOWN_CAP = 400, WORD_CAP = 600 };
 

@@ -1,15 +1,15 @@
 /* One scan over the characters; at each full stop, question or exclamation mark the word before
  * and the character behind decide. Marks of other scripts than Latin, Greek and Cyrillic are
  * certain by themselves. */
-#include "apps/sentences.h"
+#include "text/sentences.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "apps/sentence_ends.h"
 #include "core/utf8.h"
+#include "text/sentence_ends.h"
 
 /* The text goes on after these, whatever follows. */
 static const char *const titles[] = {

@@ -1,14 +1,14 @@
-#include "apps/script.h"
+#include "text/script.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/markdown.h"
-#include "apps/sentences.h"
 #include "core/status.h"
 #include "core/utf8.h"
+#include "text/markdown.h"
+#include "text/sentences.h"
 
 enum { LINE_CAP = 1 << 15, BLOCK_CAP = 1 << 16, TITLE_SIZE_CAP = 60 };
 
@@ -49,6 +49,12 @@ struct script {
     bool broken; /* a break between scenes was met since the last block */
     bool begun;  /* a block was given out */
 };
+
+double script_gap_seconds(script_gap gap) {
+    static const double seconds[] = {
+        [SCRIPT_GAP_SENTENCE] = 0.3, [SCRIPT_GAP_PARAGRAPH] = 0.7, [SCRIPT_GAP_HEADING] = 1.2};
+    return seconds[gap];
+}
 
 script *script_create(FILE *file, const char *name, bool plain, int char_max) {
     assert(char_max >= 1 && char_max <= SCRIPT_CHAR_CAP);

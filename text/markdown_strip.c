@@ -2,9 +2,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "apps/markdown.h"
-#include "apps/markdown_inner.h"
 #include "core/utf8.h"
+#include "text/markdown.h"
+#include "text/markdown_inner.h"
 
 static bool is_punctuation(char c) {
     return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||

@@ -1,6 +1,6 @@
-/* Inside apps/markdown*.c: what lines and the text of blocks have in common. */
-#ifndef APPS_MARKDOWN_INNER_H
-#define APPS_MARKDOWN_INNER_H
+/* Inside text/markdown*.c: what lines and the text of blocks have in common. */
+#ifndef TEXT_MARKDOWN_INNER_H
+#define TEXT_MARKDOWN_INNER_H
 
 #include <stdbool.h>
 #include <stddef.h>

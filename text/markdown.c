@@ -1,10 +1,10 @@
 /* What a line is. What stands inside a block: markdown_strip.c. */
-#include "apps/markdown.h"
+#include "text/markdown.h"
 
 #include <string.h>
 #include <strings.h>
 
-#include "apps/markdown_inner.h"
+#include "text/markdown_inner.h"
 
 static line trimmed(line l) {
     while (l.size > 0 && is_blank(l.text[0])) l.text++, l.size--;

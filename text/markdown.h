@@ -1,7 +1,7 @@
 /* Markdown as a reader would speak it: what a line is, and a text without its marks. Only what is
  * common; indented text is a paragraph, because books are set so. */
-#ifndef APPS_MARKDOWN_H
-#define APPS_MARKDOWN_H
+#ifndef TEXT_MARKDOWN_H
+#define TEXT_MARKDOWN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* Timed words -> subtitles: at most 2 lines of 42 columns, 1 to 7 seconds, cut where a reader
  * expects it: at the end of a sentence, after a comma, at a pause; else so that the parts are of
  * one size. The usual limits of broadcasters' guides. */
-#ifndef APPS_SUBTITLES_H
-#define APPS_SUBTITLES_H
+#ifndef TEXT_SUBTITLES_H
+#define TEXT_SUBTITLES_H
 
 #include <runnel/runnel_transcript.h>
 

@@ -1,8 +1,8 @@
 /* Where sentences end in running text, for reading aloud. Rules and tables for the languages of
  * Latin, Greek and Cyrillic script, the full stops of all others; what is not certain stays
  * together, because a wrong pause is heard and a missing one hardly. */
-#ifndef APPS_SENTENCES_H
-#define APPS_SENTENCES_H
+#ifndef TEXT_SENTENCES_H
+#define TEXT_SENTENCES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Made by tools/make_unicode_tables.py from sentence_ends.json: do not edit. */
 /* clang-format off */
-#include "apps/sentence_ends.h"
+#include "text/sentence_ends.h"
 
 const unicode_range unicode_sentence_ends[] = {
     {0x21, 0x21}, {0x2E, 0x2E}, {0x3F, 0x3F}, {0x589, 0x589}, {0x61D, 0x61F}, {0x6D4, 0x6D4},

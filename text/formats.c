@@ -1,13 +1,13 @@
 /* Writers of transcripts, one function for each kind. Text is valid UTF-8 already; what a format
  * cannot hold (tabs, line ends, '<') is replaced or escaped here. */
-#include "apps/formats.h"
+#include "text/formats.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/subtitles.h"
 #include "core/json.h"
+#include "text/subtitles.h"
 
 static const char *const names[FORMAT_COUNT] = {"txt", "srt", "vtt", "json", "jsonl", "csv", "tsv"};
 

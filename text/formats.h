@@ -1,7 +1,7 @@
 /* A transcript as a file: txt srt vtt json jsonl csv tsv. Pieces are written as they come, so that
  * memory does not grow with the recording. */
-#ifndef APPS_FORMATS_H
-#define APPS_FORMATS_H
+#ifndef TEXT_FORMATS_H
+#define TEXT_FORMATS_H
 
 #include <runnel/runnel_transcript.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The characters that end a sentence in any script (Unicode's Sentence_Terminal). The table is made
  * by tools/make_unicode_tables.py. */
-#ifndef APPS_SENTENCE_ENDS_H
-#define APPS_SENTENCE_ENDS_H
+#ifndef TEXT_SENTENCE_ENDS_H
+#define TEXT_SENTENCE_ENDS_H
 
 #include "tokenizer/unicode.h"
 

@@ -1,6 +1,6 @@
 /* Subtitles. A segment is cut into parts by the cheapest sum of penalties over all ways to cut it;
  * then neighbours that would be shown too briefly are joined, or shown longer. */
-#include "apps/subtitles.h"
+#include "text/subtitles.h"
 
 #include <float.h>
 #include <stdint.h>

@@ -1,14 +1,17 @@
 /* A text of any length as a series of things to say: file -> lines -> blocks (paragraph, heading,
  * list item, table row) -> sentences -> pieces that a model can speak in one go. Memory does not
  * grow with the text: a block that is larger than the room for it is worked on in parts. */
-#ifndef APPS_SCRIPT_H
-#define APPS_SCRIPT_H
+#ifndef TEXT_SCRIPT_H
+#define TEXT_SCRIPT_H
 
 #include <stdio.h>
 
 #include <runnel/runnel.h>
 
-enum { SCRIPT_CHAR_CAP = 1000 }; /* most characters of a piece */
+enum {
+    SCRIPT_CHAR_CAP = 1000,   /* most characters of a piece */
+    SCRIPT_CHAR_DEFAULT = 300 /* and as many as are good to speak in one go */
+};
 
 /* What is between a piece and the one before it. */
 typedef enum script_gap {
@@ -17,6 +20,9 @@ typedef enum script_gap {
     SCRIPT_GAP_PARAGRAPH,
     SCRIPT_GAP_HEADING /* one of the two is a heading, or there is a break between scenes */
 } script_gap;
+
+/* The silence that a listener expects there, in s. */
+double script_gap_seconds(script_gap gap);
 
 typedef struct script_piece {
     char text[4 * SCRIPT_CHAR_CAP + 1]; /* UTF-8, one line, no space at its ends, terminated */
