@@ -9,9 +9,9 @@
  *     if (json_out_whole(&o)) send(o.text, o.size);
  *
  * A value that does not fit, or memory that cannot be had, makes the writer full: from there on it
- * writes nothing and json_out_whole says so; the caller looks once, at the end. key is the name of a
- * member within an object and NULL within an array and at the top; keys are words of ours, of letters
- * that need no escape. One thread at a time. */
+ * writes nothing and json_out_whole says so; the caller looks once, at the end. key is the name of
+ * a member within an object and NULL within an array and at the top; keys are words of ours, of
+ * letters that need no escape. One thread at a time. */
 #ifndef SERVE_JSON_OUT_H
 #define SERVE_JSON_OUT_H
 

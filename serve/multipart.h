@@ -1,5 +1,5 @@
-/* multipart/form-data as it comes over the wire, in pieces of any size: a scanner that keeps no more
- * than one part's header and hands the bytes of the parts on at once.
+/* multipart/form-data as it comes over the wire, in pieces of any size: a scanner that keeps no
+ * more than one part's header and hands the bytes of the parts on at once.
  *
  *     multipart_boundary(content_type, size, boundary)      from the request's Content-Type
  *     multipart_begin(&m, boundary, &sink)
@@ -14,12 +14,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "serve/limits.h"
+
 enum {
-    MULTIPART_BOUNDARY_CAP = 70, /* RFC 2046's limit */
-    MULTIPART_PART_CAP = 64,     /* parts of a body */
-    MULTIPART_HEADER_CAP = 4096, /* bytes of one part's header lines */
-    MULTIPART_FIELD_CAP = 65536, /* bytes of a part without a file name */
-    MULTIPART_NAME_CAP = 1024    /* bytes of a field's name, of a file's and of a content type */
+    MULTIPART_BOUNDARY_CAP = LIMIT_BOUNDARY_SIZE, /* RFC 2046's limit, too */
+    MULTIPART_PART_CAP = LIMIT_PARTS,
+    MULTIPART_HEADER_CAP = LIMIT_PART_HEAD_SIZE, /* of one part's header lines together */
+    MULTIPART_FIELD_CAP = LIMIT_PART_TEXT_SIZE,  /* of a part without a file name */
+    MULTIPART_NAME_CAP = 1024 /* bytes of a field's name, of a file's and of a content type */
 };
 
 /* Everything that can be wrong: name, sentence for the client. */
@@ -53,7 +55,8 @@ typedef struct multipart_part {
     bool is_file;                  /* a file name was given, perhaps an empty one */
 } multipart_part;
 
-/* What is called for each part, in the order of the body. false ends the scan: MULTIPART_STOPPED. */
+/* What is called for each part, in the order of the body. false ends the scan:
+ * MULTIPART_STOPPED. */
 typedef struct multipart_sink {
     bool (*begin)(void *context, const multipart_part *part);    /* valid until end */
     bool (*data)(void *context, const char *bytes, size_t size); /* size >= 1, any cuts */

@@ -8,7 +8,7 @@ source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
 all="gguf split safetensors tokenizer text sound stream picture inputs script manifest refs hub"
-all+=" schema tools conversation session live"
+all+=" schema tools conversation session live serve_multipart"
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
@@ -76,6 +76,9 @@ for way in 3 5; do
 done
 printf '\000\005\000\143\000\143\010\143\010\143' > "$work/live/a"
 printf '\200\005\026\377\000\143\000\143\010\143\000\143\010\143' > "$work/live/b"
+part='Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav'
+printf '\007\000--b\r\n%b\r\n\r\nRIFF\r\n--b\r\n%b\r\n\r\n\r\n--b--' "$part" "$part" \
+    > "$work/serve_multipart/a"
 git=0123456789abcdef0123456789abcdef01234567
 large='{"type":"file","path":"L-Q8_0.gguf","size":9,"oid":"'$git'",'
 large+='"lfs":{"oid":"'$git${git:0:24}'","size":9,"pointerSize":1}}'
