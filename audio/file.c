@@ -72,7 +72,9 @@ static bool frames_stand_later(sound_source *s) {
 }
 
 /* libsndfile, frames of MPEG further on, ffmpeg. kind: what the head said. */
-static rnl_status ask_others(sound_reader *r, content kind, int track, rnl_error *error) {
+static rnl_status ask_others(sound_reader *r, content kind, const sound_config *config,
+                             rnl_error *error) {
+    const int track = config->track;
     rnl_error first = {0};
     rnl_status status = source_keep(r->source, error);
     if (status != RNL_OK) return status;
@@ -83,6 +85,12 @@ static rnl_status ask_others(sound_reader *r, content kind, int track, rnl_error
         if (kind == CONTENT_OTHER && frames_stand_later(r->source))
             return mpeg_open(r->source, &r->decoder, &r->info, error);
     }
+    if (config->no_ffmpeg && first.status == RNL_OK)
+        return status_fail(error, RNL_ERR_DATA,
+                           "%s: sound of this kind is not taken here; convert it to WAV, FLAC, Ogg "
+                           "or MP3",
+                           r->source->name);
+    if (config->no_ffmpeg) return status_fail(error, RNL_ERR_DATA, "%s", first.text);
     status = ffmpeg_open(r->source, track, &r->decoder, &r->info, error);
     if (status != RNL_ERR_UNSUPPORTED && status != RNL_ERR_DATA) return status;
     const bool says_why = error != NULL && strstr(error->text, "no sound track") != NULL;
@@ -144,7 +152,7 @@ static rnl_status open_decoder(sound_reader *r, const sound_config *config, rnl_
         status = open_kind(s, &r->decoder, &r->info, error);
         if (status != RNL_ERR_DATA || !s->regular) return status;
     }
-    return ask_others(r, kind, config->track, error);
+    return ask_others(r, kind, config, error);
 }
 
 static rnl_status check_config(const char *path, const sound_config *c, rnl_error *error) {
@@ -240,6 +248,11 @@ rnl_status sound_keep(const char *path, sound_kept **out, rnl_error *error) {
     status = source_keep(*out, error);
     if (status != RNL_OK) source_close(out);
     return status;
+}
+
+rnl_status sound_keep_bytes(const char *name, const void *data, size_t size, sound_kept **out,
+                            rnl_error *error) {
+    return source_of_bytes(name, data, size, out, error);
 }
 
 void sound_kept_close(sound_kept **kept) {

@@ -36,6 +36,7 @@ typedef struct sound_config {
     int track;        /* [1, 100] of a file with several sound tracks; default 1 */
     bool raw;         /* a pipe without a known head holds samples as below; default false: it is
                        * refused */
+    bool no_ffmpeg;   /* no program is started for what nothing else can decode; default false */
     int raw_rate;     /* Hz of samples without a header, [4000, 768000], default 16000 */
     int raw_channels; /* [1, 64], default 1 */
     sound_raw_format raw_format; /* default SOUND_RAW_S16LE */
@@ -83,6 +84,10 @@ RNL_MUST_USE rnl_status sound_reader_open(const char *path, const sound_config *
  * and RNL_ERR_IO when there is no room for it. */
 typedef struct sound_source sound_kept;
 RNL_MUST_USE rnl_status sound_keep(const char *path, sound_kept **out, rnl_error *error);
+/* The same of bytes in memory, which are copied; name is what sentences call them.
+ * RNL_ERR_DATA: there are none; RNL_ERR_IO: no room for them; RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status sound_keep_bytes(const char *name, const void *data, size_t size,
+                                         sound_kept **out, rnl_error *error);
 void sound_kept_close(sound_kept **kept); /* NULL is fine; sets NULL */
 /* As sound_reader_open, from its beginning, one reader at a time. */
 RNL_MUST_USE rnl_status sound_reader_open_kept(const sound_kept *kept, const sound_config *config,

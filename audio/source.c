@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audio/memory_file.h"
 #include "core/status.h"
 
 static rnl_status cannot(const sound_source *s, const char *what, rnl_error *error) {
@@ -46,15 +47,27 @@ rnl_status source_open(const char *path, sound_source **out, rnl_error *error) {
     return status;
 }
 
-static bool write_all(int fd, const unsigned char *data, size_t size) {
-    while (size > 0) {
-        const ssize_t put = write(fd, data, size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return false;
-        data += put;
-        size -= (size_t)put;
+rnl_status source_of_bytes(const char *name, const void *data, size_t size, sound_source **out,
+                           rnl_error *error) {
+    sound_source *s = *out = calloc(1, sizeof *s);
+    if (s != NULL) s->name = strdup(name);
+    if (s == NULL || s->name == NULL) {
+        free(s);
+        *out = NULL;
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", name);
     }
-    return true;
+    s->owned = s->regular = true;
+    s->size = (int64_t)size;
+    s->fd = memory_file_open();
+    rnl_status status = RNL_OK;
+    if (s->fd < 0 || !memory_file_write(s->fd, data, size))
+        status = cannot(s, "kept in memory", error);
+    else if (size == 0)
+        status = status_fail(error, RNL_ERR_DATA, "%s: it is empty; record it again", name);
+    if (s->fd >= 0) (void)lseek(s->fd, 0, SEEK_SET);
+    bytes_begin(&s->b, s->fd);
+    if (status != RNL_OK) source_close(out);
+    return status;
 }
 
 rnl_status source_keep(sound_source *s, rnl_error *error) {
@@ -66,7 +79,7 @@ rnl_status source_keep(sound_source *s, rnl_error *error) {
     for (const unsigned char *data; kept;) {
         const size_t size = bytes_peek(&s->b, 1, &data);
         if (size == 0) break;
-        kept = write_all(fd, data, size);
+        kept = memory_file_write(fd, data, size);
         (void)bytes_skip(&s->b, size);
     }
     rnl_status status = RNL_OK;
