@@ -19,7 +19,8 @@ typedef struct sound_source {
 /* Opens a path, or standard input for "-". May block on a pipe without a writer. Refused with one
  * sentence: missing, empty, a folder. RNL_ERR_IO, RNL_ERR_DATA, RNL_ERR_MEMORY; *out is NULL. */
 rnl_status source_open(const char *path, sound_source **out, rnl_error *error);
-/* Of bytes that the caller has, which are copied. RNL_ERR_DATA: none; RNL_ERR_IO, RNL_ERR_MEMORY. */
+/* Of bytes that the caller has, which are copied. RNL_ERR_DATA: none; RNL_ERR_IO, RNL_ERR_MEMORY.
+ */
 rnl_status source_of_bytes(const char *name, const void *data, size_t size, sound_source **out,
                            rnl_error *error);
 /* Keeps what a pipe still has to give, from the bytes that are only peeked at, in a temporary file

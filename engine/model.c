@@ -212,6 +212,10 @@ rnl_status model_spelling(rnl_model *m, const vocabulary **out) {
     return status;
 }
 
+bool model_token_bytes(const rnl_model *m, int32_t id, const char **bytes, size_t *size) {
+    return m->source.text != NULL && text_of_token(m->source.text, id, bytes, size);
+}
+
 static rnl_status check_config(const rnl_model_config *c, rnl_error *error) {
     const range ranges[] = {{"thread_count", c->thread_count, 1, RNL_THREAD_CAP}};
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);

@@ -62,6 +62,10 @@ struct rnl_model {
  * RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status model_spelling(rnl_model *m, const vocabulary **out);
 
+/* The bytes of a token, which may be parts of characters. False: it is a special one, or none.
+ * Valid as long as the model. */
+bool model_token_bytes(const rnl_model *m, int32_t id, const char **bytes, size_t *size);
+
 /* Forces a kernel level, for tests and comparison: features as in kernels_select. */
 void model_use_features(rnl_model *m, unsigned features);
 /* The network for ends of turns, one for all conversations on the model: made by the first call,

@@ -364,7 +364,8 @@ static void cut_rest(rnl_transcript *t) {
     }
     slot *s = free_slot(t);
     if (s->clip_count < CUT_RATE / 50) return; /* what a session would refuse */
-    s->piece = (cut_piece){.end = s->clip_count, .clip_end = s->clip_count, .is_speech = true};
+    s->piece = (cut_piece){
+        .end = s->clip_count, .clip_end = s->clip_count, .speech = 1, .is_speech = true};
     s->settled = (double)s->clip_count / CUT_RATE;
     hand_over(t, s);
 }
@@ -514,6 +515,7 @@ static void show(const rnl_transcript *t, const slot *s, rnl_piece *piece) {
         .again = s->again,
         .finish = s->finish,
         .confidence = text_mean(s->confidences, s->token_count),
+        .speech = s->piece.speech,
         .text = s->text,
         .text_size = s->text_size,
         .emitted = s->emitted,

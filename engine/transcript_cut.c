@@ -125,23 +125,24 @@ static int64_t sample_of(const cutter *c, int frame) {
     return c->first + (int64_t)frame * CUT_FRAME;
 }
 
-static bool has_speech(const cutter *c, int begin, int end) {
+/* *mean: probability of the frames. */
+static bool has_speech(const cutter *c, int begin, int end, float *mean) {
     int speech = 0;
     double sum = 0.0;
     for (int i = begin; i < end; i++) {
         speech += c->probabilities[i] >= begin_probability;
         sum += (double)c->probabilities[i];
     }
+    *mean = end > begin ? (float)(sum / (end - begin)) : 0.0f;
     return speech >= SPEECH_MIN && sum >= 0.4 * (end - begin);
 }
 
 /* The piece is [begin, end); the next may begin its clip at frame `next`. */
 static void give(cutter *c, int end, int next, cut_piece *piece) {
     const int64_t pad = (int64_t)PAD * CUT_FRAME, last = sample_of(c, c->frame_count);
-    *piece = (cut_piece){.begin = sample_of(c, c->begin),
-                         .end = sample_of(c, end),
-                         .joined = c->joined,
-                         .is_speech = has_speech(c, c->begin, end)};
+    *piece =
+        (cut_piece){.begin = sample_of(c, c->begin), .end = sample_of(c, end), .joined = c->joined};
+    piece->is_speech = has_speech(c, c->begin, end, &piece->speech);
     piece->clip_begin = piece->begin - pad > c->clip_limit ? piece->begin - pad : c->clip_limit;
     if (piece->clip_begin < c->first) piece->clip_begin = c->first;
     piece->clip_end = piece->end + pad < last ? piece->end + pad : last;

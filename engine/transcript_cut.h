@@ -26,6 +26,7 @@ typedef struct cut_piece {
     int64_t begin, end;           /* samples of speech, since the start of the stream */
     int64_t clip_begin, clip_end; /* the same with what the model should hear around it */
     bool joined;                  /* overlaps the piece before: no pause stood between them */
+    float speech;                 /* mean probability of speech in [begin, end) */
     bool is_speech;               /* false: too little of it was speech; not to be transcribed */
 } cut_piece;
 

@@ -124,6 +124,7 @@ typedef struct rnl_piece {
      * began to speak instead of writing. */
     rnl_finish finish;
     float confidence; /* mean log-probability of all its tokens */
+    float speech;     /* mean probability, [0, 1], that its sound is speech; 1 with `whole` */
     const char *text; /* UTF-8, terminated */
     size_t text_size;
     const int32_t *emitted; /* [emitted_count] all token ids as the model gave them, special ones

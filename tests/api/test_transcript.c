@@ -71,6 +71,7 @@ typedef struct heard {
 static void keep(heard *h, const rnl_piece *p) {
     assert_int_equal(p->index, h->piece_count);
     assert_in_range(h->piece_count, 0, 15);
+    assert_true(p->speech >= 0.4f && p->speech <= 1.0f);
     h->begins[h->piece_count] = p->begin;
     h->ends[h->piece_count++] = p->end;
     size_t used = strlen(h->text);

@@ -117,6 +117,8 @@ static void tables(void **state) {
         feed(&r, rows[i].runs, run_count);
         for (int k = 0; k < r.count; k++) {
             if (!r.pieces[k].is_speech) continue;
+            /* The mean that makes it speech; no frame is surer than the network. */
+            assert_true(r.pieces[k].speech >= 0.4f && r.pieces[k].speech <= 1.0f);
             const double *p = &rows[i].pieces[2 * want++];
             if (!near(r.pieces[k].begin, p[0]) || !near(r.pieces[k].end, p[1]) ||
                 r.pieces[k].joined)
