@@ -6,16 +6,7 @@
 #include "apps/commands.h"
 #include "apps/messages.h"
 #include "apps/open.h"
-
-static const struct {
-    const char *name, *prompt;
-} voices[] = {
-    /* audio.md 7.2 */
-    {"us-male", "Perform TTS. Use the US male voice."},
-    {"us-female", "Perform TTS. Use the US female voice."},
-    {"uk-male", "Perform TTS. Use the UK male voice."},
-    {"uk-female", "Perform TTS. Use the UK female voice."},
-};
+#include "text/voices.h"
 
 /* The system prompt of --system, --voice, or the model; NULL after a complaint. */
 static const char *find_prompt(const options *o, const rnl_model *model) {
@@ -24,11 +15,9 @@ static const char *find_prompt(const options *o, const rnl_model *model) {
         const char *prompt = rnl_model_system_prompt(model, RNL_MODE_SPEAK);
         return prompt != NULL ? prompt : "";
     }
-    for (size_t i = 0; i < sizeof voices / sizeof *voices; i++)
-        if (strcmp(voices[i].name, o->voice) == 0) return voices[i].prompt;
-    (void)complain(EXIT_USAGE, "--voice: '%s' is not us-male, us-female, uk-male or uk-female",
-                   o->voice);
-    return NULL;
+    const char *prompt = voice_prompt(o->voice, strlen(o->voice));
+    if (prompt == NULL) (void)complain(EXIT_USAGE, "--voice: '%s' is not " VOICE_NAMES, o->voice);
+    return prompt;
 }
 
 static int speak(const options *o, rnl_model *model, rnl_session *session) {
@@ -60,7 +49,7 @@ static int run(const options *o) {
 static const option_row rows[] = {
     {.name = "voice",
      .value = "NAME",
-     .help = "us-male, us-female, uk-male or uk-female",
+     .help = VOICE_NAMES,
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(voice),
      .changes_result = true},
