@@ -7,8 +7,7 @@ set -uo pipefail
 source=$1 build=$2 seconds=${RUNNEL_FUZZ_SECONDS:-600}
 command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 77; }
 cd "$source" || exit 1
-all="gguf split safetensors tokenizer text sound stream picture inputs script manifest refs hub"
-all+=" schema tools conversation session live serve_multipart"
+all=$(basename -s .c -a tests/fuzz/fuzz_*.c | sed 's/^fuzz_//' | tr '\n' ' ')
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
     --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
@@ -67,6 +66,8 @@ import json, sys
 for i, c in enumerate(json.load(open("tests/data/family/text/chat.json"))["cases"].values()):
     json.dump(c, open("%s/%d" % (sys.argv[1], i), "w"))
 PYTHON
+{ printf '\004'; head -n 3 tests/data/quality/tasks/facts.jsonl; } > "$work/tasks/a"
+{ printf '\006'; head -n 3 tests/data/quality/tasks/sums.jsonl; } > "$work/tasks/b"
 # Calls (fuzz_session.c, fuzz_live.c): clip, begin, the whole reply, again and again; a question.
 for way in 3 5; do
     printf "\\00$way" > "$work/session/$way"
