@@ -454,8 +454,8 @@ static effect free_key_step(walker *w, const grammar_node *n, grammar_frame *f,
 static effect key_step(walker *w, const grammar_node *n, grammar_frame *f, uint32_t room,
                        unsigned char byte) {
     const grammar *g = w->g;
-    const bool may_be_free =
-        n->item >= 0 && rest_of(g, n, f->index) == 0 && g->nodes[n->item].nest <= room;
+    const bool may_be_free = n->item >= 0 && rest_of(g, n, f->index) == 0 &&
+                             g->nodes[n->item].nest <= room && w->used_count < GRAMMAR_USED_CAP;
     const bool ends = byte == (n->arguments ? '=' : f->quote);
     for (int i = f->index; i < candidate_end(g, n, f->index); i++) {
         const grammar_property *p = property_of(g, n, i);

@@ -268,6 +268,43 @@ static void nesting_has_an_end(void **state) {
                 TEXTS("[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "[[[[[[[[[[[[[[[[{}]]]]]]]]]]]]]]]]"));
 }
 
+static bool walk_on(walk *w, const char *text) {
+    for (; *text != '\0'; text++)
+        if (!step(w, (unsigned char)*text)) return false;
+    return true;
+}
+
+/* Keys beyond the schema's are kept for the whole text, and there is room for so many. What could
+ * still become one of the schema's is none of them then, either. */
+static void keys_that_are_none_of_the_schema_have_an_end(void **state) {
+    (void)state;
+    const char *source =
+        "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"ab\":"
+        "{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"null\"}}}";
+    json *schema;
+    grammar g;
+    rnl_error error;
+    walk *w = malloc(sizeof *w);
+    assert_non_null(w);
+    assert_int_equal(json_parse(source, strlen(source), "schema", &schema, &error), RNL_OK);
+    assert_int_equal(grammar_of_schema(schema, "schema", NULL, NULL, &g, &error), RNL_OK);
+    begin(w, &g);
+    assert_true(walk_on(w, "[{"));
+    for (int i = 0; i < GRAMMAR_USED_CAP; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "%s\"k%d\":null", i > 0 ? "," : "", i);
+        assert_true(walk_on(w, key));
+    }
+    assert_false(walk_on(w, ","));
+    assert_true(walk_on(w, "},{\"a"));
+    assert_false(step(w, 'c'));
+    assert_true(walk_on(w, "b\":null}]"));
+    assert_true(grammar_may_end(&g, &w->state));
+    grammar_free(&g);
+    json_destroy(&schema);
+    free(w);
+}
+
 static void bad_schemas_are_named(void **state) {
     (void)state;
     static const char *const rows[][2] = {
@@ -346,6 +383,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keywords_are_held),
         cmocka_unit_test(nesting_has_an_end),
+        cmocka_unit_test(keys_that_are_none_of_the_schema_have_an_end),
         cmocka_unit_test(bad_schemas_are_named),
         cmocka_unit_test(keywords_that_are_not_held_are_told),
         cmocka_unit_test(bad_tools_are_named),
