@@ -13,6 +13,7 @@ rnl_batch_config rnl_batch_config_default(void) {
     return (rnl_batch_config){.row_cap = 128,
                               .decision_cap = 16,
                               .thread_count = rnl_thread_count_default(),
+                              .lane_count = 1,
                               .context_cap = 4096,
                               .clip_seconds_max = 60.0,
                               .session_cap = 64,
@@ -26,6 +27,7 @@ static rnl_status check_config(const rnl_batch_config *c, rnl_error *error) {
         {"row_cap", c->row_cap, 1, PASS_ROW_CAP},
         {"decision_cap", c->decision_cap, 1, PASS_DECISION_CAP},
         {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
+        {"lane_count", c->lane_count, 1, c->thread_count},
         {"context_cap", c->context_cap, 64, 1 << 20},
         {"clip_seconds_max", c->clip_seconds_max, 0.1, 600},
         {"session_cap", c->session_cap, 1, 1024},
@@ -41,7 +43,7 @@ static bool takes_looks(const rnl_model *m, const rnl_batch_config *c) {
 }
 
 static pass_config pass_of(const rnl_model *m, const rnl_batch_config *c) {
-    return (pass_config){.thread_count = c->thread_count,
+    return (pass_config){.thread_count = c->thread_count / c->lane_count,
                          .row_cap = c->row_cap,
                          .decision_cap = c->decision_cap,
                          .context_cap = c->context_cap,
@@ -72,12 +74,16 @@ static size_t step_size(const rnl_batch_config *c) {
 rnl_status rnl_batch_plan(const rnl_model *model, const rnl_batch_config *config,
                           rnl_memory_plan *plan, rnl_error *error) {
     const rnl_batch_config c = config != NULL ? *config : rnl_batch_config_default();
-    const pass_config own = pass_of(model, &c);
     *plan = (rnl_memory_plan){0};
-    const rnl_status status = check_config(&c, error);
+    rnl_status status = check_config(&c, error);
     if (status != RNL_OK) return status;
-    plan->scratch = plan->total = step_size(&c);
-    return pass_plan(model, &own, plan, error);
+    const pass_config own = pass_of(model, &c);
+    for (int i = 0; i < c.lane_count && status == RNL_OK; i++) {
+        plan->scratch += step_size(&c);
+        plan->total += step_size(&c);
+        status = pass_plan(model, &own, plan, error);
+    }
+    return status;
 }
 
 static rnl_status no_memory(rnl_error *error) {
@@ -107,11 +113,30 @@ static rnl_status make_lock(rnl_batch *b, rnl_error *error) {
     return RNL_OK;
 }
 
+static int sessions_of_lane(const rnl_batch_config *c) {
+    return (c->session_cap + c->lane_count - 1) / c->lane_count;
+}
+
+/* The lanes behind the first. */
+static rnl_status create_lanes(rnl_batch *b, rnl_error *error) {
+    rnl_batch_config c = b->config;
+    rnl_status status = RNL_OK;
+    b->lanes[0] = b;
+    c.session_cap = sessions_of_lane(&b->config);
+    c.thread_count /= c.lane_count;
+    c.lane_count = 1;
+    c.turn_network = false;
+    for (int i = 1; i < b->config.lane_count && status == RNL_OK; i++)
+        status = rnl_batch_create(b->model, &c, &b->lanes[i], error);
+    return status;
+}
+
 static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *error) {
-    pass_config own = pass_of(b->model, c);
     rnl_memory_plan plan;
     rnl_status status = rnl_batch_plan(b->model, c, &plan, error);
-    if (status == RNL_OK && own.looks) status = model_turn_network(b->model, &own.turn, error);
+    if (status != RNL_OK) return status;
+    pass_config own = pass_of(b->model, c);
+    if (own.looks) status = model_turn_network(b->model, &own.turn, error);
     if (status != RNL_OK) return status;
     if (plan.total > c->memory_size_max)
         return status_fail(error, RNL_ERR_BUDGET,
@@ -127,8 +152,9 @@ static rnl_status create(rnl_batch *b, const rnl_batch_config *c, rnl_error *err
     const schedule_config speech = speech_of(b->model, c);
     schedule_init(&b->schedule, &speech);
     const rnl_status made = pass_create(b->model, &own, &b->pass, error);
-    if (made == RNL_OK) b->pass->session_cap = c->session_cap;
-    return made;
+    if (made != RNL_OK) return made;
+    b->pass->session_cap = sessions_of_lane(c);
+    return create_lanes(b, error);
 }
 
 rnl_status rnl_batch_create(rnl_model *model, const rnl_batch_config *config, rnl_batch **batch,
@@ -149,6 +175,7 @@ rnl_status rnl_batch_create(rnl_model *model, const rnl_batch_config *config, rn
 void rnl_batch_destroy(rnl_batch **batch) {
     if (batch == NULL || *batch == NULL) return;
     assert((*batch)->pass == NULL || (*batch)->pass->session_count == 0);
+    for (int i = 1; i < RNL_THREAD_CAP; i++) rnl_batch_destroy(&(*batch)->lanes[i]);
     pass_destroy(&(*batch)->pass);
     if ((*batch)->lock_made) {
         (void)pthread_cond_destroy(&(*batch)->moved);

@@ -2,6 +2,7 @@
  *
  *     batch.c       create, facts
  *     batch_step.c  sessions and loops -> clients of the schedule -> items of a pass
+ *     transcript_crew.c  pieces of transcripts -> items of passes, one for each lane
  *
  * What a step needs is allocated by create; sessions stand in the list of the pass. */
 #ifndef ENGINE_BATCH_H
@@ -34,12 +35,14 @@ struct rnl_batch {
     int64_t pass_count, rows, decision_count;
 
     /* Transcripts have callers of their own. */
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of all lanes */
     pthread_cond_t moved; /* a piece changed its state */
     bool lock_made;
-    bool leading;    /* somebody works, without the lock */
-    int pause_count; /* and nobody begins to */
+    int pause_count; /* nobody begins to work */
     rnl_transcript *transcripts;
+    /* Of passes at the same time: this batch, and others that only it knows. [lane_count] */
+    rnl_batch *lanes[RNL_THREAD_CAP];
+    bool leading; /* somebody works on this lane, without the lock */
 };
 
 /* The clock has come to now_us: the pass that was made is over. */

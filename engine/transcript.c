@@ -11,6 +11,10 @@
 
 #define WHOLE_SECONDS_MAX 60.0
 
+/* Bytes of weights that stay in the caches of a processor of today: passes over such a model gain
+ * less from sharing it than their threads lose by waiting for each other at each product. */
+#define SMALL_MODEL ((size_t)32 << 20)
+
 rnl_transcript_config rnl_transcript_config_default(const rnl_model *model) {
     const model_config *c = &model->source.config;
     return (rnl_transcript_config){
@@ -96,6 +100,29 @@ static rnl_session_config session_config(const rnl_transcript *t) {
     return c;
 }
 
+/* A lane for each of the threads that lead, of a small model, as far as there is memory for it. */
+static void choose_lanes(const rnl_model *model, int leader_count, rnl_batch_config *c) {
+    rnl_memory_plan plan;
+    if (model->weight_size > SMALL_MODEL) return;
+    c->lane_count = leader_count < c->thread_count ? leader_count : c->thread_count;
+    while (c->lane_count > 1 &&
+           (rnl_batch_plan(model, c, &plan, NULL) != RNL_OK || plan.total > c->memory_size_max / 2))
+        c->lane_count /= 2;
+}
+
+static rnl_batch_config batch_config(const rnl_transcript *t, int transcript_count) {
+    const rnl_session_config s = session_config(t);
+    rnl_batch_config c = rnl_batch_config_default();
+    c.row_cap = TRANSCRIPT_ROW_CAP;
+    c.session_cap = t->slot_count * transcript_count;
+    c.decision_cap = c.session_cap < PASS_DECISION_CAP ? c.session_cap : PASS_DECISION_CAP;
+    c.thread_count = t->config.thread_count;
+    c.context_cap = s.context_cap;
+    c.clip_seconds_max = s.clip_seconds_max;
+    c.memory_size_max = t->config.memory_size_max;
+    return c;
+}
+
 rnl_batch_config rnl_transcript_batch_config(const rnl_model *model,
                                              const rnl_transcript_config *config,
                                              int transcript_count) {
@@ -103,26 +130,29 @@ rnl_batch_config rnl_transcript_batch_config(const rnl_model *model,
                         .config = config != NULL ? *config : rnl_transcript_config_default(model)};
     t.system = (char *)t.config.system;
     measure(&t);
-    const rnl_session_config s = session_config(&t);
-    rnl_batch_config c = rnl_batch_config_default();
-    c.row_cap = TRANSCRIPT_ROW_CAP;
-    c.session_cap = t.slot_count * transcript_count;
-    c.decision_cap = c.session_cap < PASS_DECISION_CAP ? c.session_cap : PASS_DECISION_CAP;
-    c.thread_count = t.config.thread_count;
-    c.context_cap = s.context_cap;
-    c.clip_seconds_max = s.clip_seconds_max;
-    c.memory_size_max = t.config.memory_size_max;
+    rnl_batch_config c = batch_config(&t, transcript_count);
+    choose_lanes(model, transcript_count, &c);
     return c;
 }
 
+/* Of its own, where helpers lead as well. */
 static rnl_status create_batch(rnl_transcript *t, size_t *size, rnl_error *error) {
-    const rnl_batch_config c = rnl_transcript_batch_config(t->model, &t->config, 1);
+    rnl_batch_config c = batch_config(t, 1);
+    choose_lanes(t->model, t->slot_count, &c);
     rnl_memory_plan plan;
     rnl_status status = rnl_batch_plan(t->model, &c, &plan, error);
     if (status != RNL_OK) return status;
     *size = plan.total;
     t->owns_batch = true;
     return rnl_batch_create(t->model, &c, &t->batch, error);
+}
+
+/* The lane with the fewest sessions. */
+static rnl_batch *choose_lane(const rnl_batch *b) {
+    rnl_batch *best = b->lanes[0];
+    for (int i = 1; i < b->config.lane_count; i++)
+        if (b->lanes[i]->pass->session_count < best->pass->session_count) best = b->lanes[i];
+    return best;
 }
 
 static rnl_status create_sessions(rnl_transcript *t, rnl_error *error) {
@@ -140,9 +170,11 @@ static rnl_status create_sessions(rnl_transcript *t, rnl_error *error) {
                            total >> 20, t->config.memory_size_max >> 20);
     t->memory_size = total;
     for (int i = 0; i < t->slot_count && status == RNL_OK; i++) {
-        t->slots[i].owner = t;
-        status = rnl_session_create_in(t->batch, &config, &t->slots[i].session, error);
-        if (status == RNL_OK) rnl_batch_want(t->slots[i].session, RNL_WANT_NOTHING, 0);
+        slot *s = &t->slots[i];
+        s->owner = t;
+        s->lane = choose_lane(t->batch);
+        status = rnl_session_create_in(s->lane, &config, &s->session, error);
+        if (status == RNL_OK) rnl_batch_want(s->session, RNL_WANT_NOTHING, 0);
     }
     return status;
 }
@@ -161,7 +193,8 @@ static rnl_status place(rnl_transcript *t, rnl_error *error) {
     return create_sessions(t, error);
 }
 
-/* Among the others of the batch; with threads to spare one leads while the caller cuts. */
+/* Among the others of the batch; with threads to spare others lead while the caller cuts: one for
+ * each lane but the caller's, and one at least. */
 static rnl_status join(rnl_transcript *t, rnl_error *error) {
     (void)pthread_mutex_lock(&t->batch->lock);
     t->next = t->batch->transcripts;
@@ -169,10 +202,12 @@ static rnl_status join(rnl_transcript *t, rnl_error *error) {
     t->listed = true;
     (void)pthread_mutex_unlock(&t->batch->lock);
     if (!t->owns_batch || t->config.thread_count == 1 || t->config.whole) return RNL_OK;
-    t->helped = pthread_create(&t->helper, NULL, transcript_help, t) == 0;
-    return t->helped ? RNL_OK
-                     : status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
-                                   t->config.thread_count);
+    const int lanes = t->batch->config.lane_count, wanted = lanes > 1 ? lanes - 1 : 1;
+    for (; t->helper_count < wanted; t->helper_count++)
+        if (pthread_create(&t->helpers[t->helper_count], NULL, transcript_help, t) != 0)
+            return status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
+                               t->config.thread_count);
+    return RNL_OK;
 }
 
 static void leave(rnl_transcript *t) {
@@ -184,7 +219,7 @@ static void leave(rnl_transcript *t) {
     *at = t->next;
     for (int i = 0; i < t->slot_count; i++) rnl_session_destroy(&t->slots[i].session);
     crew_go_on(b);
-    if (t->helped) (void)pthread_join(t->helper, NULL);
+    for (int i = 0; i < t->helper_count; i++) (void)pthread_join(t->helpers[i], NULL);
 }
 
 static rnl_status create(rnl_transcript *t, rnl_error *error) {
@@ -440,7 +475,7 @@ static rnl_status step(rnl_transcript *t, rnl_error *error) {
     if (t->head == t->tail_index) return more ? RNL_DONE : RNL_AGAIN;
     if (t->slots[t->head % t->slot_count].state == SLOT_DONE) return RNL_AGAIN;
     if (!more && t->tail_index - t->head < t->slot_count) return RNL_AGAIN;
-    /* Somebody else leads. */
+    /* Others lead. */
     (void)pthread_cond_wait(&t->batch->moved, &t->batch->lock);
     return RNL_OK;
 }

@@ -7,7 +7,7 @@
  *     transcript_text.c   tokens -> words and sentences; transcript_times.c their times
  *
  * Pieces live in a ring of slots, in order: [head, tail) are in use. The caller fills the slot at
- * tail and takes from the one at head; in between whoever leads the crew moves slots along
+ * tail and takes from the one at head; in between whoever leads their lane moves slots along
  * CLIP -> ENCODING -> ENCODED -> DECODING -> DONE. The batch's lock guards states, counters and the
  * failure; what is in a slot belongs to whoever put it into its state. */
 #ifndef ENGINE_TRANSCRIPT_H
@@ -64,6 +64,7 @@ typedef struct slot {
     slot_state state;
     slot_phase phase;
     rnl_transcript *owner;
+    rnl_batch *lane; /* whose passes the session takes part in */
     rnl_session *session;
     slot_part parts[TRANSCRIPT_DEPTH_CAP + 2]; /* to be done; the last one first */
     int part_count;
@@ -135,16 +136,16 @@ struct rnl_transcript {
     rnl_status failure; /* RNL_OK: none */
     rnl_error failure_error;
 
-    pthread_t helper;
-    bool helped; /* it runs */
+    pthread_t helpers[RNL_THREAD_CAP];
+    int helper_count; /* that run */
 };
 
 /* transcript_crew.c */
 /* From here to crew_go_on nobody works, and the lock is held. */
 void crew_pause(rnl_batch *b);
 void crew_go_on(rnl_batch *b);
-/* Leads one pass over what the batch's transcripts have; false: another does, or there is nothing.
- * Called with the lock held, which is given up while working. */
+/* Leads one pass over what the batch's transcripts have on a lane that nobody leads; false: there is
+ * none that has something. Called with the lock held, which is given up while working. */
 bool transcript_work(rnl_batch *b);
 /* Body of a thread that leads whenever nobody does. */
 void *transcript_help(void *context);

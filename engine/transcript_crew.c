@@ -1,7 +1,7 @@
 /* The pieces of all transcripts of a batch, moved on together. Whoever has nothing else to do
  * leads: under the lock he looks which pieces can go on, without it he makes a pass over those that
  * prefill or decode and encodes the clip whose turn it is, and under the lock again he says what
- * became of them. Meanwhile the others push, cut and pull. */
+ * became of them. Meanwhile the others push, cut and pull, and lead other lanes. */
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -13,14 +13,14 @@ static slot *at(const rnl_transcript *t, int64_t index) {
     return &t->slots[index % t->slot_count];
 }
 
-/* The oldest clip of the transcript that has the fewest pieces under way. */
-static slot *next_clip(const rnl_batch *b) {
+/* The oldest clip of the lane, of the transcript that has the fewest pieces under way. */
+static slot *next_clip(const rnl_batch *b, const rnl_batch *lane) {
     slot *best = NULL;
     int64_t best_count = 0;
     for (rnl_transcript *t = b->transcripts; t != NULL; t = t->next) {
         if (t->failure != RNL_OK) continue;
         int64_t i = t->head, under_way = 0;
-        for (; i < t->tail_index && at(t, i)->state != SLOT_CLIP; i++)
+        for (; i < t->tail_index && (at(t, i)->state != SLOT_CLIP || at(t, i)->lane != lane); i++)
             under_way += at(t, i)->state != SLOT_DONE;
         if (i == t->tail_index || (best != NULL && under_way >= best_count)) continue;
         best = at(t, i);
@@ -29,24 +29,25 @@ static slot *next_clip(const rnl_batch *b) {
     return best;
 }
 
-/* What goes on: all that decode, and one that is encoded. */
-static size_t gather(rnl_batch *b) {
+/* What goes on in a lane: all that decode, and one that is encoded. */
+static size_t gather(const rnl_batch *b, rnl_batch *lane) {
     size_t count = 0;
     bool encoding = false;
     for (rnl_transcript *t = b->transcripts; t != NULL; t = t->next) {
         for (int64_t i = t->head; i < t->tail_index && t->failure == RNL_OK; i++) {
             slot *s = at(t, i);
+            if (s->lane != lane) continue;
             if (s->state == SLOT_ENCODED) s->state = SLOT_DECODING;
             encoding = encoding || s->state == SLOT_ENCODING;
-            if (s->state == SLOT_ENCODING || s->state == SLOT_DECODING) b->working[count++] = s;
+            if (s->state == SLOT_ENCODING || s->state == SLOT_DECODING) lane->working[count++] = s;
         }
     }
-    slot *s = encoding ? NULL : next_clip(b);
+    slot *s = encoding ? NULL : next_clip(b, lane);
     if (s == NULL) return count;
     s->state = SLOT_ENCODING;
     s->phase = PHASE_NEW;
     s->begun = clock_seconds();
-    b->working[count++] = s;
+    lane->working[count++] = s;
     return count;
 }
 
@@ -140,26 +141,39 @@ static void encode(rnl_batch *b, size_t count) {
     }
 }
 
-bool transcript_work(rnl_batch *b) {
-    if (b->leading || b->pause_count > 0) return false;
-    const size_t count = gather(b);
-    if (count == 0) return false;
-    b->leading = true;
+static void lead(rnl_batch *b, rnl_batch *lane, size_t count) {
+    lane->leading = true;
     (void)pthread_mutex_unlock(&b->lock);
-    for (size_t i = 0; i < count; i++) prepare(b->working[i]);
-    decode(b, count);
-    encode(b, count);
+    for (size_t i = 0; i < count; i++) prepare(lane->working[i]);
+    decode(lane, count);
+    encode(lane, count);
     (void)pthread_mutex_lock(&b->lock);
-    settle(b, count);
-    b->leading = false;
+    settle(lane, count);
+    lane->leading = false;
     (void)pthread_cond_broadcast(&b->moved);
-    return true;
+}
+
+bool transcript_work(rnl_batch *b) {
+    for (int i = 0; i < b->config.lane_count && b->pause_count == 0; i++) {
+        rnl_batch *lane = b->lanes[i];
+        const size_t count = lane->leading ? 0 : gather(b, lane);
+        if (count == 0) continue;
+        lead(b, lane, count);
+        return true;
+    }
+    return false;
+}
+
+static bool is_led(const rnl_batch *b) {
+    for (int i = 0; i < b->config.lane_count; i++)
+        if (b->lanes[i]->leading) return true;
+    return false;
 }
 
 void crew_pause(rnl_batch *b) {
     (void)pthread_mutex_lock(&b->lock);
     b->pause_count++;
-    while (b->leading) (void)pthread_cond_wait(&b->moved, &b->lock);
+    while (is_led(b)) (void)pthread_cond_wait(&b->moved, &b->lock);
 }
 
 void crew_go_on(rnl_batch *b) {

@@ -40,6 +40,11 @@ typedef struct rnl_batch_config {
     int decision_cap;        /* decisions of one pass: [1, 256], default 16. Each takes memory for
                               * the logits of the vocabulary and for a frame */
     int thread_count;        /* [1, RNL_THREAD_CAP], the caller included; default as for sessions */
+    int lane_count;          /* passes that its transcripts may make at the same time, each with
+                              * thread_count / lane_count threads and memory of its own, which pays
+                              * where the weights stay in the caches: [1, thread_count], default 1.
+                              * Each has an equal share of session_cap; sessions and loops that are
+                              * no transcript's are all on the first */
     int context_cap;         /* positions of the longest session: [64, 1048576], default 4096 */
     double clip_seconds_max; /* s, longest clip of a session: [0.1, 600], default 60. One clip is
                               * encoded at a time: this memory exists once */
