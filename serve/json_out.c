@@ -35,6 +35,17 @@ void json_out_clear(json_out *o) {
     o->full = false;
 }
 
+char *json_out_take(json_out *o, size_t *size) {
+    assert(o->grows);
+    const size_t limit = o->limit;
+    char *text = o->text;
+    const bool whole = json_out_whole(o);
+    *size = o->size;
+    if (!whole) free(text);
+    json_out_begin_growing(o, limit);
+    return whole ? text : NULL;
+}
+
 bool json_out_whole(const json_out *o) {
     return !o->full && o->depth == 0;
 }
@@ -79,7 +90,7 @@ static void begin_value(json_out *o, const char *key) {
     o->filled[top] = true;
     if (key == NULL) return;
     put(o, "\"", 1);
-    put_word(o, key);
+    json_out_text_more(o, key, strlen(key));
     put(o, "\":", 2);
 }
 

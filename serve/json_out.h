@@ -10,8 +10,7 @@
  *
  * A value that does not fit, or memory that cannot be had, makes the writer full: from there on it
  * writes nothing and json_out_whole says so; the caller looks once, at the end. key is the name of
- * a member within an object and NULL within an array and at the top; keys are words of ours, of
- * letters that need no escape. One thread at a time. */
+ * a member within an object and NULL within an array and at the top. One thread at a time. */
 #ifndef SERVE_JSON_OUT_H
 #define SERVE_JSON_OUT_H
 
@@ -39,6 +38,9 @@ void json_out_begin_growing(json_out *o, size_t limit);
 void json_out_free(json_out *o); /* of either kind, begun or zeroed; o is then empty */
 /* Begins anew in the same memory. */
 void json_out_clear(json_out *o);
+/* Of a growing one: the text, which is the caller's to free(), and o begins anew. NULL: it is not
+ * whole, or empty. */
+char *json_out_take(json_out *o, size_t *size);
 /* All that was written fits, and all that was opened is closed. */
 bool json_out_whole(const json_out *o);
 
