@@ -80,6 +80,10 @@ printf '\200\005\026\377\000\143\000\143\010\143\000\143\010\143' > "$work/live/
 part='Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav'
 printf '\007\000--b\r\n%b\r\n\r\nRIFF\r\n--b\r\n%b\r\n\r\n\r\n--b--' "$part" "$part" \
     > "$work/serve_multipart/a"
+for file in tests/data/serve/requests/*-chat-*.txt; do # the body behind the byte that chooses a model
+    { printf '\000'; sed '1,/^$/d' "$file"; } > "$work/serve_chat/$(basename "$file")"
+done
+head -c 300 LICENSE > "$work/serve_json/a"
 git=0123456789abcdef0123456789abcdef01234567
 large='{"type":"file","path":"L-Q8_0.gguf","size":9,"oid":"'$git'",'
 large+='"lfs":{"oid":"'$git${git:0:24}'","size":9,"pointerSize":1}}'
