@@ -144,8 +144,8 @@ struct rnl_transcript {
 /* From here to crew_go_on nobody works, and the lock is held. */
 void crew_pause(rnl_batch *b);
 void crew_go_on(rnl_batch *b);
-/* Leads one pass over what the batch's transcripts have on a lane that nobody leads; false: there is
- * none that has something. Called with the lock held, which is given up while working. */
+/* Leads one pass over what the batch's transcripts have on a lane that nobody leads; false: there
+ * is none that has something. Called with the lock held, which is given up while working. */
 bool transcript_work(rnl_batch *b);
 /* Body of a thread that leads whenever nobody does. */
 void *transcript_help(void *context);

@@ -80,7 +80,7 @@ printf '\200\005\026\377\000\143\000\143\010\143\000\143\010\143' > "$work/live/
 part='Content-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav'
 printf '\007\000--b\r\n%b\r\n\r\nRIFF\r\n--b\r\n%b\r\n\r\n\r\n--b--' "$part" "$part" \
     > "$work/serve_multipart/a"
-for file in tests/data/serve/requests/*-chat-*.txt; do # the body behind the byte that chooses a model
+for file in tests/data/serve/requests/*-chat-*.txt; do # body behind the byte of the model
     { printf '\000'; sed '1,/^$/d' "$file"; } > "$work/serve_chat/$(basename "$file")"
 done
 head -c 300 LICENSE > "$work/serve_json/a"
