@@ -8,7 +8,11 @@ static const command *const commands[] = {
     &command_info,     &command_convert,     &command_bench, &command_dump,
     &command_tokenize, &command_devices,     &command_talk,  &command_trace,
     &command_eval,     &command_perplexity,  &command_pull,  &command_models,
-    &command_doctor,   &command_completions, &command_man};
+    &command_doctor,   &command_completions, &command_man,
+#ifdef RUNNEL_SERVE
+    &command_serve,
+#endif
+};
 
 const command *command_at(int index) {
     return index < (int)(sizeof commands / sizeof *commands) ? commands[index] : NULL;

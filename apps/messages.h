@@ -16,6 +16,7 @@ enum {
     EXIT_DEVICE = 4, /* sound device missing, busy or lost */
     EXIT_INPUT = 5,  /* an input is unreadable */
     EXIT_BUDGET = 6, /* over the memory budget */
+    EXIT_ADDRESS = 7, /* the address cannot be bound */
     EXIT_STOPPED = 130
 };
 

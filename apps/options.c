@@ -224,7 +224,13 @@ static options nothing_given(void) {
                      .turn_seconds_max = -1,
                      .sim_cost_ms = -1,
                      .jobs = -1,
-                     .memory_max = SIZE_MAX};
+                     .memory_max = SIZE_MAX,
+                     .serve = {.port = -1,
+                               .sessions = -1,
+                               .sessions_of_key = -1,
+                               .drain_seconds = -1,
+                               .slow_seconds = -1,
+                               .oversubscribe = -1}};
 }
 
 /* What getopt_long gives for a row: 256 + its number, or its letter. NULL: neither. */

@@ -14,7 +14,18 @@ typedef struct option_texts {
     int count;
 } option_texts;
 
+/* Of `runnel serve`. */
+typedef struct serve_options {
+    const char *host, *alias, *key_file, *tls_cert, *tls_key;
+    option_texts names, origins, proxies;
+    int port, sessions, sessions_of_key, drain_seconds, slow_seconds; /* -1: not given */
+    double oversubscribe;                                             /* -1: not given */
+    size_t message_max, upload_max;                                   /* 0: not given */
+    bool plain, strict_model, ffmpeg, help_limits;
+} serve_options;
+
 typedef struct options {
+    serve_options serve;
     const char *model, *mmproj, *vocoder, *tokenizer;
     const char *cpu;                                /* kernel level */
     const char *kv;                                 /* type of the KV cache */

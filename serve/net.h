@@ -38,24 +38,28 @@ typedef enum net_header {
 
 typedef enum net_method { NET_GET, NET_HEAD, NET_POST, NET_OPTIONS, NET_OTHER } net_method;
 
-enum { NET_VALUE_CAP = 1024, NET_PATH_CAP = 512, NET_QUERY_CAP = 1024, NET_ADDRESS_CAP = 48 };
+enum { NET_VALUE_CAP = 1024, NET_PATH_CAP = 512, NET_QUERY_CAP = 2048, NET_ADDRESS_CAP = 48 };
 
 net_method net_exchange_method(const net_exchange *x);
-const char *net_exchange_path(const net_exchange *x);  /* decoded, without query */
-const char *net_exchange_query(const net_exchange *x); /* as it came, without '?'; "": none */
-/* A parameter of the query, decoded, into value; false: not there, or too long. */
-bool net_exchange_parameter(const net_exchange *x, const char *name, char *value, size_t cap);
+const char *net_exchange_path(const net_exchange *x); /* decoded, without query */
+/* A parameter of the query, decoded; NULL: not there. Of several with one name the first. */
+const char *net_exchange_parameter(const net_exchange *x, const char *name);
 /* NULL: not there. Longer than NET_VALUE_CAP: the request was refused. */
 const char *net_exchange_header(const net_exchange *x, net_header h);
 const char *net_exchange_address(const net_exchange *x); /* of the peer, numeric */
 int64_t net_exchange_body_size(const net_exchange *x);   /* Content-Length; 0: no body */
 bool net_exchange_is_upgrade(const net_exchange *x);
 const char *net_exchange_id(const net_exchange *x); /* "req_...": goes out as x-request-id */
+/* For logs: 0 as long as nothing was answered; bytes of the answer so far; clock_us of the head. */
+int net_exchange_status(const net_exchange *x);
+int64_t net_exchange_sent(const net_exchange *x);
+int64_t net_exchange_begun_us(const net_exchange *x);
 
 /* ---- Its answer ---- */
 
-/* A header line more, of those that an answer always has besides: x-request-id, content-type. name
- * ends with ':'. At most 16, before the answer begins. Both are copied. */
+/* A header line more, before the answer begins: net_exchange_add_header(x, "allow", "GET, HEAD").
+ * x-request-id and content-type are there anyway. Both are copied, together at most 2 KiB of
+ * them; a value with control characters is left out. */
 void net_exchange_add_header(net_exchange *x, const char *name, const char *value);
 /* The whole answer, copied; content_type NULL: no body. */
 void net_answer(net_exchange *x, int status, const char *content_type, const void *body,
@@ -72,11 +76,14 @@ bool net_answer_is_begun(const net_exchange *x);
 /* The connection ends without what was promised: an error in the midst of an answer. */
 void net_answer_break(net_exchange *x);
 
-enum { NET_QUEUE_SIZE = 256 << 10 }; /* what waits to be written, of one connection */
+/* What waits to be written, of one connection. writable() comes when half of it is free again,
+ * after less was. */
+enum { NET_QUEUE_SIZE = 256 << 10 };
 
 /* ---- WebSockets and TCP ---- */
 
-/* A text message, or bytes of TCP; copied. False: not enough room in the queue. */
+/* A text message, or bytes of TCP; copied. False: not enough room in the queue. (One that is larger
+ * than all of the queue is taken when nothing else waits.) */
 RNL_MUST_USE bool net_peer_send(net_peer *p, const void *bytes, size_t size);
 size_t net_peer_room(const net_peer *p);
 /* Closes behind what is queued; code of RFC 6455, reason at most 120 bytes; of TCP neither counts.
@@ -99,8 +106,9 @@ typedef struct net_peer_handlers {
 /* ---- The server ---- */
 
 typedef struct net_handlers {
-    /* The head is there. Answers at once and returns false; or returns true to have the body and
-     * then complete(), with net_exchange_state set as it likes. */
+    /* The head is there. Answers at once (or begins to) and returns false; or returns true to have
+     * the body and then complete(), with net_exchange_state set as it likes. gone() comes for
+     * each, also for those that net refused without a begin(). */
     bool (*begin)(void *server, net_exchange *x);
     void (*body)(void *server, net_exchange *x, const uint8_t *bytes, size_t size);
     void (*complete)(void *server, net_exchange *x);

@@ -25,25 +25,12 @@
 #include <runnel/runnel_transcript.h>
 
 #include "serve/api_error.h"
+#include "serve/work_config.h"
 
 typedef struct work work;                 /* the engine thread */
 typedef struct conversation conversation; /* what the loop thread holds of one */
 
 /* ---- The engine ---- */
-
-typedef struct work_config {
-    int thread_count;        /* of the pool */
-    int context_cap;         /* positions of a conversation */
-    rnl_kv_cache kv_cache;   /* of it */
-    double clip_seconds_max; /* longest clip of a turn */
-    int session_cap;         /* conversations at most; 0: as many as the machine can */
-    double oversubscribe;    /* conversations for each that can speak at once */
-    size_t memory_size_max;  /* of all sessions; SIZE_MAX: no limit */
-    int jobs;                /* transcripts at once */
-    /* Events wait: make the loop thread call work_dispatch. Called by the engine thread. */
-    void (*wake)(void *owner);
-    void *owner;
-} work_config;
 
 work_config work_config_default(void);
 
@@ -51,7 +38,9 @@ work_config work_config_default(void);
  * model must outlive it. Errors as rnl_batch_create; RNL_ERR_MEMORY also without a thread. */
 RNL_MUST_USE rnl_status work_create(rnl_model *model, const work_config *config, work **out,
                                     rnl_error *error);
-/* Ends the thread, and with it whatever is open. NULL is fine; sets NULL. */
+/* Ends the thread: from now on nothing happens in what is open, and wake is not called. */
+void work_stop(work *w);
+/* Stops it, too. Every conversation must be closed. NULL is fine; sets NULL. */
 void work_destroy(work **w);
 
 /* Read only, and the same for ever: for rnl_turn_config_default and the like. */
@@ -62,24 +51,6 @@ void work_dispatch(work *w);
 
 /* Nothing new is opened from now on. */
 void work_drain(work *w);
-
-typedef struct work_facts {
-    bool starting; /* passes are being measured */
-    bool draining;
-    bool alive;          /* the thread made a step within 10 s, or has nothing to do */
-    bool admits;         /* one more conversation may be opened */
-    int conversations;   /* open, of all kinds but transcripts */
-    int session_max;     /* S_max; */
-    int speaking_max;    /* S_load; 0: not even one in real time */
-    int speaking;        /* replies that are being played */
-    int transcripts;     /* open */
-    double load;         /* speaking / speaking_max, over 10 s */
-    int64_t pass_count;  /* since the start, */
-    int64_t rows;        /* positions that went through in them, */
-    int64_t decisions;   /* and decisions of these */
-    size_t session_size; /* bytes of one conversation */
-    size_t batch_size;   /* bytes of the batch */
-} work_facts;
 
 void work_get_facts(const work *w, work_facts *facts);
 
@@ -93,16 +64,16 @@ typedef enum work_class {
 
 typedef struct conversation_config {
     work_class class;
-    uint64_t seed;                /* of the sampler */
-    bool drop_oldest_turns;       /* a full context drops the oldest turns instead of refusing */
-    int owner;                    /* who asks (keys.h: the number of a key; 0: nobody); fairness */
+    uint64_t seed;          /* of the sampler */
+    bool drop_oldest_turns; /* a full context drops the oldest turns instead of refusing */
+    int owner;              /* who asks (api_keys.h: the number of a key; 0: nobody); fairness */
     void (*ready)(void *context); /* events wait; called by work_dispatch. It may close this
                                    * conversation and open or close others */
     void *context;
 } conversation_config;
 
-/* NULL with an error: SERVER_OVERLOADED, DRAINING, STARTING. The session itself is made by the
- * engine thread; if that fails LOST comes. */
+/* NULL with an error: SERVER_OVERLOADED, DRAINING, STARTING, RATE_LIMIT_EXCEEDED (the owner's). The
+ * session itself is made by the engine thread; if that fails LOST comes. */
 conversation *conversation_open(work *w, const conversation_config *config, api_error *error);
 /* A recording, of which class is not looked at. config: rate is not looked at with FILE.
  * transcript->system is copied. SERVER_OVERLOADED also when too many wait. */

@@ -1,0 +1,322 @@
+/* runnel serve: options of the voice server; what it does is in serve/. */
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "apps/commands.h"
+#include "apps/messages.h"
+#include "apps/open.h"
+#include "serve/limits.h"
+#include "serve/server.h"
+
+static const option_row own[] = {
+    {.name = "alias",
+     .letter = 'a',
+     .value = "NAME",
+     .help = "the model's name for clients (default: its own)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.alias)},
+    {.name = "host",
+     .value = "HOST",
+     .help = "address to listen at, or unix:PATH (default 127.0.0.1)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.host)},
+    {.name = "port",
+     .value = "N",
+     .help = "port to listen at, 0: any that is free (default 8080)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(serve.port),
+     .max = 65535},
+    {.name = "api-key-file",
+     .value = "FILE",
+     .help = "who may ask: a key in each line; RUNNEL_API_KEY is one more",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.key_file)},
+    {.name = "tls-cert",
+     .value = "FILE",
+     .help = "certificate with its chain, in PEM",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.tls_cert)},
+    {.name = "tls-key",
+     .value = "FILE",
+     .help = "its private key",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.tls_key)},
+    {.name = "plain",
+     .help = "no TLS, although other machines may ask: something else guards it",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.plain)},
+    {.name = "name",
+     .value = "HOST",
+     .help = "a name under which the server is asked (repeatable)",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(serve.names)},
+    {.name = "origin",
+     .value = "ORIGIN",
+     .help = "pages of this origin may ask: https://example.org (repeatable)",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(serve.origins)},
+    {.name = "trusted-proxy",
+     .value = "CIDR",
+     .help = "addresses whose X-Forwarded-* count (repeatable)",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(serve.proxies)},
+    {.name = "sessions",
+     .value = "N",
+     .help = "conversations at once at most (default: what the machine can)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(serve.sessions),
+     .min = 1,
+     .max = 1000},
+    {.name = "sessions-per-key",
+     .value = "N",
+     .help = "of one key (default: half of all)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(serve.sessions_of_key),
+     .min = 1,
+     .max = 1000},
+    {.name = "oversubscribe",
+     .value = "X",
+     .help = "conversations for each that can speak at once (default 2)",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(serve.oversubscribe),
+     .min = 1,
+     .max = 100},
+    {.name = "jobs",
+     .value = "N",
+     .help = "recordings transcribed at once (default 1)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(jobs),
+     .min = 1,
+     .max = 8},
+    {.name = "drain-seconds",
+     .value = "S",
+     .help = "time for what is under way when the server is to end (default 30)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(serve.drain_seconds),
+     .max = 3600},
+    {.name = "slow-seconds",
+     .value = "S",
+     .help = "a client that reads nothing for so long is closed (default 10)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(serve.slow_seconds),
+     .min = 1,
+     .max = 600},
+    {.name = "message-max",
+     .value = "SIZE",
+     .help = "WebSocket message at most (default 4M)",
+     .kind = OPTION_SIZE,
+     .offset = OPTION_AT(serve.message_max)},
+    {.name = "upload-max",
+     .value = "SIZE",
+     .help = "sound file at most (default 25M)",
+     .kind = OPTION_SIZE,
+     .offset = OPTION_AT(serve.upload_max)},
+    {.name = "strict-model",
+     .help = "requests have to name the model that is here",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.strict_model)},
+    {.name = "ffmpeg",
+     .help = "let ffmpeg decode sound files that nothing else here can",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.ffmpeg)},
+    {.name = "help-limits",
+     .help = "how much the server takes of anybody",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.help_limits)},
+};
+static const option_list list = OPTION_LIST(own);
+
+static int help_limits(void) {
+    const limit_row *row;
+    for (int i = 0; (row = limit_at(i)) != NULL; i++)
+        printf("%12lld %-10s  %s\n", (long long)row->value, row->unit, row->text);
+    return flush_output();
+}
+
+/* ---- From options to settings ---- */
+
+static int take_ranges(const option_texts *texts, server_config *c) {
+    if (texts->count > SERVER_RANGE_CAP)
+        return complain(EXIT_USAGE, "--trusted-proxy: at most %d ranges", SERVER_RANGE_CAP);
+    for (int i = 0; i < texts->count; i++, c->proxy_count++)
+        if (!cidr_parse(texts->at[i], &c->proxies[i]))
+            return complain(EXIT_USAGE, "--trusted-proxy: '%s' is no range like 10.0.0.0/8",
+                            texts->at[i]);
+    return EXIT_OK;
+}
+
+static int take_sizes(const options *o, server_config *c) {
+    rnl_session_config session = rnl_session_config_default();
+    if (!session_options(o, &session)) return EXIT_USAGE;
+    work_config *w = &c->work;
+    w->thread_count = session.thread_count;
+    w->context_cap = session.context_cap;
+    w->kv_cache = session.kv_cache;
+    w->memory_size_max = o->memory_max;
+    if (o->serve.sessions > 0) w->session_cap = o->serve.sessions;
+    if (o->serve.sessions_of_key > 0) w->sessions_of_owner = o->serve.sessions_of_key;
+    if (o->serve.oversubscribe > 0) w->oversubscribe = o->serve.oversubscribe;
+    if (o->jobs > 0) w->jobs = o->jobs;
+    w->ffmpeg = o->serve.ffmpeg;
+    if (o->serve.message_max > 0) c->message_max = o->serve.message_max;
+    if (o->serve.upload_max > 0) c->upload_max = o->serve.upload_max;
+    return EXIT_OK;
+}
+
+static int take_options(const options *o, server_config *c) {
+    const serve_options *s = &o->serve;
+    const char *key = getenv("RUNNEL_API_KEY");
+    *c = server_config_default();
+    if (s->host != NULL) c->host = s->host;
+    if (s->port >= 0) c->port = s->port;
+    if (s->drain_seconds >= 0) c->drain_seconds = s->drain_seconds;
+    if (s->slow_seconds > 0) c->slow_seconds = s->slow_seconds;
+    c->tls_cert = s->tls_cert;
+    c->tls_key = s->tls_key;
+    c->plain = s->plain;
+    c->key_file = s->key_file;
+    c->key = key != NULL && *key != '\0' ? key : NULL;
+    c->strict_model = s->strict_model;
+    c->rules = (origin_rules){.names = s->names.at,
+                              .name_count = s->names.count,
+                              .origins = s->origins.at,
+                              .origin_count = s->origins.count};
+    const int code = take_ranges(&s->proxies, c);
+    return code == EXIT_OK ? take_sizes(o, c) : code;
+}
+
+/* The file's own name without its suffix, for a model that has none. */
+static void stem_of(const char *path, char *name, size_t cap) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/') begin--;
+    const char *dot = memchr(path + begin, '.', end - begin);
+    if (dot != NULL && dot > path + begin) end = (size_t)(dot - path);
+    (void)snprintf(name, cap, "%.*s", (int)(end - begin), path + begin);
+}
+
+static void name_of(const options *o, const rnl_model *model, char *name, size_t cap) {
+    rnl_model_info info;
+    rnl_model_get_info(model, &info);
+    if (o->serve.alias != NULL)
+        (void)snprintf(name, cap, "%s", o->serve.alias);
+    else if (info.name[0] != '\0')
+        (void)snprintf(name, cap, "%s", info.name);
+    else
+        stem_of(o->model != NULL ? o->model : "model", name, cap);
+}
+
+/* ---- Running ---- */
+
+static server *serving; /* for the signals; NULL: none is */
+
+static void on_end(int signal_number) {
+    (void)signal_number;
+    if (serving != NULL) server_ask_end(serving);
+}
+
+static void on_reload(int signal_number) {
+    (void)signal_number;
+    if (serving != NULL) server_ask_reload(serving);
+}
+
+static void install_signals(void) {
+    struct sigaction action = {.sa_handler = on_end};
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    action.sa_handler = on_reload;
+    (void)sigaction(SIGHUP, &action, NULL);
+}
+
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= LIMIT_DESCRIPTORS) return;
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > LIMIT_DESCRIPTORS
+                         ? LIMIT_DESCRIPTORS
+                         : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
+}
+
+typedef struct shown {
+    const server_config *config;
+    bool quiet;
+} shown;
+
+static void tell_ready(void *context, server *s) {
+    const shown *w = context;
+    const server_config *c = w->config;
+    work_facts f;
+    server_get_facts(s, &f);
+    if (strncmp(c->host, "unix:", 5) == 0)
+        printf("ready at %s", c->host);
+    else
+        printf("ready at %s://%s%s%s:%d/", c->tls_cert != NULL ? "https" : "http",
+               strchr(c->host, ':') != NULL ? "[" : "", c->host,
+               strchr(c->host, ':') != NULL ? "]" : "", server_port(s));
+    printf(", model %s, %d conversations", c->name, f.session_max);
+    if (f.speaking_max == 0)
+        printf(" (this machine does not even speak one in real time)\n");
+    else
+        printf(" (%d can speak at once)\n", f.speaking_max);
+    (void)fflush(stdout);
+}
+
+static int serve(const options *o, server_config *c, rnl_model *model) {
+    rnl_error error = {0};
+    server *s = NULL;
+    const rnl_status status = server_create(c, model, &s, &error);
+    if (status != RNL_OK) {
+        int code = exit_code(&error);
+        if (status == RNL_ERR_ARGUMENT || status == RNL_ERR_DATA) code = EXIT_USAGE;
+        if (status == RNL_ERR_IO) code = EXIT_ADDRESS;
+        return complain(code, "%s", error.text);
+    }
+    shown told = {.config = c, .quiet = o->quiet};
+    serving = s;
+    install_signals();
+    server_when_ready(s, tell_ready, &told);
+    server_run(s);
+    serving = NULL;
+    server_destroy(&s);
+    return EXIT_OK;
+}
+
+static int run(const options *o) {
+    server_config c;
+    char name[256];
+    if (o->serve.help_limits) return help_limits();
+    if (o->argument_count > 0)
+        return complain(EXIT_USAGE, "serve: '%s' is no option; serve takes no arguments",
+                        o->arguments[0]);
+    int code = take_options(o, &c);
+    if (code != EXIT_OK) return code;
+    rnl_model *model = open_model(o, &code);
+    if (model == NULL) return code;
+    raise_descriptors();
+    name_of(o, model, name, sizeof name);
+    c.name = name;
+    code = serve(o, &c, model);
+    rnl_model_close(&model);
+    return code;
+}
+
+const command command_serve = {
+    .name = "serve",
+    .summary = "answer clients of OpenAI's API over HTTP",
+    .synopsis = "[options]",
+    .about =
+        "Answers at http://127.0.0.1:8080/ until it is told to end (Ctrl-C, SIGTERM): what is "
+        "under\n"
+        "way is finished then, a second time ends it at once. SIGHUP reads the keys again. One\n"
+        "line on stdout says when it is ready. Other machines may ask only with keys, and with\n"
+        "TLS or --plain.",
+    .options = {&options_cache, &list},
+    .run = run,
+    .endless = true,
+    .words = "",
+};

@@ -1,0 +1,481 @@
+/* Rules that every request has to meet, and the way to the service that answers it. */
+#include "serve/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "core/status.h"
+#include "serve/limits.h"
+#include "serve/server_inner.h"
+
+server_config server_config_default(void) {
+    return (server_config){.host = "127.0.0.1",
+                           .port = 8080,
+                           .drain_seconds = 30,
+                           .slow_seconds = LIMIT_SLOW_SECONDS,
+                           .message_max = LIMIT_MESSAGE_SIZE,
+                           .upload_max = LIMIT_UPLOAD_SIZE,
+                           .work = work_config_default()};
+}
+
+/* ---- Who asks ---- */
+
+static bool comes_by_proxy(const server *s, const char *address) {
+    for (int i = 0; i < s->config.proxy_count; i++)
+        if (cidr_has(&s->config.proxies[i], address)) return true;
+    return false;
+}
+
+/* The client's address: what the proxy next to us says of it, else the peer's. */
+static void address_of(const server *s, const net_exchange *x, char address[NET_ADDRESS_CAP]) {
+    const char *peer = net_exchange_address(x), *said = net_exchange_header(x, NET_FORWARDED_FOR);
+    if (said != NULL && comes_by_proxy(s, peer)) {
+        const char *comma = strrchr(said, ',');
+        peer = comma != NULL ? comma + 1 : said;
+        while (*peer == ' ') peer++;
+    }
+    strncpy(address, peer, NET_ADDRESS_CAP - 1);
+    address[NET_ADDRESS_CAP - 1] = '\0';
+}
+
+static bool is_https(const server *s, const net_exchange *x) {
+    const char *said = net_exchange_header(x, NET_FORWARDED_PROTO);
+    if (said != NULL && comes_by_proxy(s, net_exchange_address(x)))
+        return strcasecmp(said, "https") == 0;
+    return s->config.tls_cert != NULL;
+}
+
+/* ---- Host, Origin, key ---- */
+
+static bool host_is_fine(const server *s, const net_exchange *x, api_error *e) {
+    if (strncmp(s->config.host, "unix:", 5) == 0) return true;
+    if (origin_host_allowed(&s->config.rules, net_exchange_header(x, NET_HOST))) return true;
+    return api_fail(e, API_HOST_NOT_ALLOWED, NULL,
+                    "the server does not answer to this Host; start it with --name HOST");
+}
+
+static void allow_origin(net_exchange *x) {
+    net_exchange_add_header(x, "access-control-allow-origin", net_exchange_header(x, NET_ORIGIN));
+    net_exchange_add_header(x, "vary", "Origin");
+}
+
+/* What is ours is fine; what is listed is told so. */
+static bool origin_is_fine(const server *s, net_exchange *x, api_error *e, bool *listed) {
+    const origin_verdict v = origin_check(&s->config.rules, net_exchange_header(x, NET_ORIGIN),
+                                          net_exchange_header(x, NET_HOST), is_https(s, x));
+    *listed = v == ORIGIN_LISTED;
+    if (v != ORIGIN_REFUSED) return true;
+    return api_fail(e, API_ORIGIN_NOT_ALLOWED, NULL,
+                    "pages of this origin may not ask; start the server with --origin ORIGIN");
+}
+
+static void answer_preflight(net_exchange *x) {
+    allow_origin(x);
+    net_exchange_add_header(x, "access-control-allow-methods", "GET, POST");
+    net_exchange_add_header(
+        x, "access-control-allow-headers",
+        "authorization, content-type, openai-beta, x-stainless-arch, x-stainless-async, "
+        "x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, "
+        "x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, "
+        "x-stainless-read-timeout, x-stainless-helper-method");
+    net_exchange_add_header(x, "access-control-max-age", "600");
+    net_answer(x, 204, NULL, NULL, 0);
+}
+
+/* The key of a request; "": none. Of WebSockets also as a sub-protocol. */
+static void key_of(const net_exchange *x, char key[NET_VALUE_CAP]) {
+    static const char bearer[] = "Bearer ", offered[] = "openai-insecure-api-key.";
+    const char *authorization = net_exchange_header(x, NET_AUTHORIZATION);
+    const char *plain = net_exchange_header(x, NET_API_KEY);
+    const char *protocols = net_exchange_header(x, NET_SUBPROTOCOL);
+    key[0] = '\0';
+    if (authorization != NULL && strncasecmp(authorization, bearer, sizeof bearer - 1) == 0) {
+        strncpy(key, authorization + sizeof bearer - 1, NET_VALUE_CAP - 1);
+    } else if (plain != NULL) {
+        strncpy(key, plain, NET_VALUE_CAP - 1);
+    } else if (net_exchange_is_upgrade(x) && protocols != NULL) {
+        const char *at = strstr(protocols, offered);
+        if (at != NULL) strncpy(key, at + sizeof offered - 1, NET_VALUE_CAP - 1);
+        key[strcspn(key, ", ")] = '\0';
+    }
+    key[NET_VALUE_CAP - 1] = '\0';
+}
+
+static bool key_is_right(server *s, const net_exchange *x, int *owner, api_error *e) {
+    char key[NET_VALUE_CAP], address[NET_ADDRESS_CAP];
+    key_of(x, key);
+    address_of(s, x, address);
+    switch (api_keys_check(s->keys, key[0] != '\0' ? key : NULL, address, clock_us(), owner)) {
+    case KEY_RIGHT:
+        return true;
+    case KEY_LIMITED:
+        (void)api_fail(e, API_RATE_LIMIT_EXCEEDED, NULL,
+                       "too many wrong keys came from this address; wait a minute");
+        e->retry_after = 60;
+        return false;
+    case KEY_WRONG:
+        break;
+    }
+    return api_fail(e, API_INVALID_API_KEY, NULL,
+                    key[0] != '\0' ? "the API key is wrong; see the server's --api-key-file"
+                                   : "an API key is needed: Authorization: Bearer KEY");
+}
+
+/* ---- Calls ---- */
+
+static bool body_is_fine(const server *s, const net_exchange *x, const route *r, api_error *e) {
+    if (r->body == BODY_NONE) return true;
+    const int64_t more = r->id == ROUTE_TRANSCRIPTIONS
+                             ? (int64_t)s->config.upload_max - LIMIT_UPLOAD_SIZE
+                             : 0,
+                  most = r->size_max + more, size = net_exchange_body_size(x);
+    if (size > most)
+        return api_fail(e, API_PAYLOAD_TOO_LARGE, NULL,
+                        "a body of %lld bytes is more than the %lld that are taken",
+                        (long long)size, (long long)most);
+    if (!route_takes_type(r, net_exchange_header(x, NET_CONTENT_TYPE)))
+        return api_fail(e, API_UNSUPPORTED_MEDIA_TYPE, NULL, "Content-Type has to be %s",
+                        r->body == BODY_JSON ? "application/json" : "multipart/form-data");
+    if (s->body_size + (size_t)size > LIMIT_UPLOADS_SIZE)
+        return api_fail(e, API_SERVER_OVERLOADED, NULL,
+                        "too many requests are being read; ask again");
+    return true;
+}
+
+/* All rules, in their order. False: refused, or a preflight that is answered (*answered). */
+static bool is_allowed(server *s, call *c, api_error *e, bool *answered) {
+    net_exchange *x = c->exchange;
+    const char *path = net_exchange_path(x), *allow = NULL;
+    const net_method method = net_exchange_method(x);
+    const bool api = strncmp(path, "/v1/", 4) == 0 || strncmp(path, "/openai/", 8) == 0;
+    api_error unknown;
+    bool listed = false;
+    *answered = false;
+    c->route = route_find(method, path, &allow, &unknown);
+    if ((c->route == NULL || !c->route->any_host) && !host_is_fine(s, x, e)) return false;
+    if (api && !origin_is_fine(s, x, e, &listed)) return false;
+    if (api && method == NET_OPTIONS && listed) {
+        answer_preflight(x);
+        *answered = true;
+        return false;
+    }
+    if (listed) allow_origin(x);
+    if (c->route == NULL) {
+        if (allow != NULL) net_exchange_add_header(x, "allow", allow);
+        *e = unknown;
+        return false;
+    }
+    if (!c->route->open && !key_is_right(s, x, &c->owner, e)) return false;
+    return body_is_fine(s, x, c->route, e);
+}
+
+static bool on_begin(void *context, net_exchange *x) {
+    server *s = context;
+    call *c = calloc(1, sizeof *c);
+    api_error e;
+    bool answered = false;
+    if (c == NULL) {
+        (void)api_fail(&e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+        net_answer_error(x, &e);
+        return false;
+    }
+    c->server = s;
+    c->exchange = x;
+    net_exchange_set_state(x, c);
+    s->call_count++;
+    if (!is_allowed(s, c, &e, &answered)) {
+        if (!answered) net_answer_error(x, &e);
+        return false;
+    }
+    c->service = service_of(c->route->id);
+    if (c->service == NULL) {
+        (void)api_fail(&e, API_UNKNOWN_URL, NULL, "%.100s is not served here",
+                       net_exchange_path(x));
+        net_answer_error(x, &e);
+        return false;
+    }
+    return c->service->begin == NULL || c->service->begin(c);
+}
+
+static bool gather(call *c, const uint8_t *bytes, size_t size) {
+    if (c->body == NULL) {
+        c->body_cap = (size_t)net_exchange_body_size(c->exchange);
+        c->body = malloc(c->body_cap + 1);
+        if (c->body == NULL) return false;
+        c->server->body_size += c->body_cap;
+    }
+    if (size > c->body_cap - c->body_size) return false;
+    memcpy(c->body + c->body_size, bytes, size);
+    c->body_size += size;
+    c->body[c->body_size] = '\0';
+    return true;
+}
+
+static void on_body(void *context, net_exchange *x, const uint8_t *bytes, size_t size) {
+    (void)context;
+    call *c = net_exchange_state(x);
+    if (c->service->body != NULL) {
+        (void)c->service->body(c, bytes, size);
+    } else if (!gather(c, bytes, size)) {
+        api_error e;
+        (void)api_fail(&e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+        net_answer_error(x, &e);
+    }
+}
+
+static void on_complete(void *context, net_exchange *x) {
+    (void)context;
+    call *c = net_exchange_state(x);
+    c->service->complete(c);
+}
+
+static void on_writable(void *context, net_exchange *x) {
+    (void)context;
+    call *c = net_exchange_state(x);
+    if (c != NULL && c->service != NULL && c->service->writable != NULL) c->service->writable(c);
+}
+
+static void on_gone(void *context, net_exchange *x) {
+    server *s = context;
+    call *c = net_exchange_state(x);
+    if (c == NULL) return;
+    if (c->service != NULL && c->service->gone != NULL) c->service->gone(c);
+    if (c->body != NULL) s->body_size -= c->body_cap;
+    free(c->body);
+    free(c);
+    s->call_count--;
+}
+
+bool server_has_model(const server *s, const char *name, api_error *error) {
+    if (!s->config.strict_model || strcmp(name, s->config.name) == 0) return true;
+    return api_fail(error, API_MODEL_NOT_FOUND, "model",
+                    "there is no model '%.100s' here; GET /v1/models tells which is", name);
+}
+
+/* ---- What services use ---- */
+
+bool call_send(call *c, const char *type, json_out *out) {
+    net_exchange *x = c->exchange;
+    if (!net_answer_is_begun(x)) {
+        if (strcmp(type, "text/event-stream") == 0)
+            net_exchange_add_header(x, "cache-control", "no-cache");
+        net_answer_begin(x, 200, type);
+    }
+    if (!net_answer_write(x, out->text, out->size)) return false;
+    json_out_clear(out);
+    return true;
+}
+
+void call_fail(call *c, const api_error *error, bool events) {
+    char text[API_BODY_CAP + 16], body[API_BODY_CAP];
+    if (!net_answer_is_begun(c->exchange)) {
+        net_answer_error(c->exchange, error);
+        return;
+    }
+    const size_t size = api_error_body(error, body, sizeof body);
+    const int event_size = snprintf(text, sizeof text, "data: %.*s\n\n", (int)size, body);
+    if (events && net_answer_write(c->exchange, text, (size_t)event_size))
+        net_answer_end(c->exchange);
+    else
+        net_answer_break(c->exchange);
+}
+
+const service *service_of(route_id id) {
+    switch (id) {
+    case ROUTE_LIVE:
+    case ROUTE_READY:
+    case ROUTE_HEALTH:
+        return &service_health;
+    case ROUTE_MODELS:
+    case ROUTE_MODEL:
+        return &service_models;
+    default:
+        return NULL;
+    }
+}
+
+/* ---- Upgrades and plain TCP ---- */
+
+static bool on_accept(void *context, net_exchange *x, const net_peer_handlers **handlers,
+                      void **state, api_error *e) {
+    server *s = context;
+    call c = {.server = s, .exchange = x};
+    bool answered;
+    (void)handlers;
+    (void)state;
+    if (!is_allowed(s, &c, e, &answered)) return false;
+    return api_fail(e, API_UNKNOWN_URL, NULL, "there is no WebSocket here");
+}
+
+static void on_opened(void *context, net_peer *p, void *state) {
+    (void)context;
+    (void)p;
+    (void)state;
+}
+
+static bool on_adopt(void *context, int listener, const char *address, net_peer *p,
+                     const net_peer_handlers **handlers, void **state) {
+    (void)context;
+    (void)listener;
+    (void)address;
+    (void)p;
+    (void)handlers;
+    (void)state;
+    return false;
+}
+
+/* ---- Time, and the end ---- */
+
+static void reload_keys(server *s) {
+    api_keys *fresh = NULL;
+    rnl_error e = {0};
+    /* A file that is damaged now leaves the keys as they were. */
+    if (api_keys_load(s->config.key_file, s->config.key, &fresh, &e) != RNL_OK) return;
+    api_keys_free(&s->keys);
+    s->keys = fresh;
+}
+
+static void begin_draining(server *s) {
+    work_drain(s->work);
+    s->drain_until_us = clock_us() + s->config.drain_seconds * INT64_C(1000000);
+}
+
+static void look_at_end(server *s) {
+    const int asked = atomic_load(&s->ends_asked);
+    if (atomic_exchange(&s->reload_asked, false)) reload_keys(s);
+    if (asked > 0 && s->drain_until_us == 0) begin_draining(s);
+    if (s->drain_until_us == 0) return;
+    if (asked > 1 || s->call_count == 0 || clock_us() > s->drain_until_us) net_stop(s->net);
+}
+
+static void on_woken(void *context) {
+    server *s = context;
+    if (s->work == NULL) return;
+    work_dispatch(s->work);
+    if (!s->told_ready) {
+        work_facts f;
+        work_get_facts(s->work, &f);
+        s->told_ready = !f.starting;
+        if (s->told_ready && s->ready != NULL) s->ready(s->ready_context, s);
+    }
+    look_at_end(s);
+}
+
+static void on_tick(void *context) {
+    look_at_end(context);
+}
+
+static const net_handlers handlers = {.begin = on_begin,
+                                      .body = on_body,
+                                      .complete = on_complete,
+                                      .writable = on_writable,
+                                      .gone = on_gone,
+                                      .accept = on_accept,
+                                      .opened = on_opened,
+                                      .adopt = on_adopt,
+                                      .woken = on_woken,
+                                      .tick = on_tick};
+
+/* ---- Making and ending ---- */
+
+static rnl_status check(const server_config *c, const api_keys *k, rnl_error *error) {
+    const bool local = c->rules.loopback;
+    if (!local && api_keys_count(k) == 0)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "--host %s: others than this machine could ask, so keys are needed: "
+                           "--api-key-file FILE",
+                           c->host);
+    if (!local && c->tls_cert == NULL && !c->plain)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "--host %s: keys and sound would go over the network in the clear; give "
+                           "--tls-cert and --tls-key, or --plain where something else guards them",
+                           c->host);
+    if (!local && c->rules.name_count == 0)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "--host %s: say under which names it is asked: --name HOST", c->host);
+    if ((c->tls_cert == NULL) != (c->tls_key == NULL))
+        return status_fail(error, RNL_ERR_ARGUMENT, "--tls-cert and --tls-key belong together");
+    return RNL_OK;
+}
+
+static void wake(void *owner) {
+    net_wake(((server *)owner)->net);
+}
+
+static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
+    server_config *c = &s->config;
+    c->rules.loopback = origin_is_loopback(c->host);
+    rnl_status status = api_keys_load(c->key_file, c->key, &s->keys, error);
+    if (status == RNL_OK) status = check(c, s->keys, error);
+    if (status != RNL_OK) return status;
+    const net_config n = {.host = c->host,
+                          .port = c->port,
+                          .tls_cert = c->tls_cert,
+                          .tls_key = c->tls_key,
+                          .message_max = c->message_max,
+                          .slow_seconds = c->slow_seconds,
+                          .raw = {{NULL, -1}, {NULL, -1}},
+                          .handlers = &handlers,
+                          .server = s};
+    s->answers = answers_create();
+    if (s->answers == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    status = net_create(&n, &s->net, error);
+    if (status != RNL_OK) return status;
+    c->work.wake = wake;
+    c->work.owner = s;
+    s->created = (int64_t)time(NULL);
+    return work_create(model, &c->work, &s->work, error);
+}
+
+rnl_status server_create(const server_config *config, rnl_model *model, server **out,
+                         rnl_error *error) {
+    server *s = *out = calloc(1, sizeof *s);
+    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    s->config = *config;
+    const rnl_status status = make(s, model, error);
+    if (status != RNL_OK) server_destroy(out);
+    return status;
+}
+
+int server_port(const server *s) {
+    return net_port(s->net);
+}
+
+void server_get_facts(const server *s, work_facts *facts) {
+    work_get_facts(s->work, facts);
+}
+
+void server_when_ready(server *s, void (*ready)(void *context, server *s), void *context) {
+    s->ready = ready;
+    s->ready_context = context;
+}
+
+void server_run(server *s) {
+    net_run(s->net);
+}
+
+void server_ask_end(server *s) {
+    atomic_fetch_add(&s->ends_asked, 1);
+    net_wake(s->net);
+}
+
+void server_ask_reload(server *s) {
+    atomic_store(&s->reload_asked, true);
+    net_wake(s->net);
+}
+
+void server_destroy(server **out) {
+    server *s = out != NULL ? *out : NULL;
+    if (s == NULL) return;
+    *out = NULL;
+    if (s->work != NULL) work_stop(s->work); /* it wakes the net no more */
+    net_destroy(&s->net);                    /* calls end, and close their conversations */
+    work_destroy(&s->work);
+    api_keys_free(&s->keys);
+    answers_destroy(&s->answers);
+    free(s);
+}

@@ -1,0 +1,56 @@
+/* The voice server: routes, rules and services on top of net.h and work.h.
+ *
+ *     net ──► rules: Host, Origin, key, body ──► a service ──► conversations of work ──► net
+ */
+#ifndef SERVE_SERVER_H
+#define SERVE_SERVER_H
+
+#include "serve/cidr.h"
+#include "serve/net.h"
+#include "serve/origin.h"
+#include "serve/work_config.h"
+
+typedef struct server server;
+
+enum { SERVER_RANGE_CAP = 16 };
+
+/* Texts are borrowed for the server's life. */
+typedef struct server_config {
+    const char *name;               /* of the model, as clients see it */
+    const char *host;               /* address, name or "unix:PATH"; default 127.0.0.1 */
+    int port;                       /* 0: a free one; default 8080 */
+    const char *tls_cert, *tls_key; /* NULL (default): no TLS */
+    bool plain;                     /* not only for this machine, and without TLS */
+    const char *key_file, *key;     /* NULL (default): none */
+    origin_rules rules;
+    cidr proxies[SERVER_RANGE_CAP]; /* whose X-Forwarded-* count */
+    int proxy_count;
+    bool strict_model;  /* another model than `name` is not found */
+    int drain_seconds;  /* until what is under way is cut off; default 30 */
+    int slow_seconds;   /* without a write to a reader; default LIMIT_SLOW_SECONDS */
+    size_t message_max; /* bytes of a WebSocket message; default LIMIT_MESSAGE_SIZE */
+    size_t upload_max;  /* bytes of a sound file; default LIMIT_UPLOAD_SIZE */
+    work_config work;   /* wake and owner are the server's */
+} server_config;
+
+server_config server_config_default(void);
+
+/* Binds, listens, and starts the engine; nothing is answered before server_run. The model must
+ * outlive it. RNL_ERR_IO: the address cannot be bound; RNL_ERR_ARGUMENT: settings that would let
+ * strangers in; keys, memory and the budget as api_keys_load and work_create say. */
+RNL_MUST_USE rnl_status server_create(const server_config *config, rnl_model *model, server **out,
+                                      rnl_error *error);
+int server_port(const server *s);
+void server_get_facts(const server *s, work_facts *facts);
+/* Called once, in the loop thread, when the first conversation could be opened. */
+void server_when_ready(server *s, void (*ready)(void *context, server *s), void *context);
+/* Serves until the end was asked for and what was under way is over. */
+void server_run(server *s);
+/* From a handler of a signal. The first time: nothing new is begun, what is under way ends, at most
+ * drain_seconds. The second time: now. */
+void server_ask_end(server *s);
+/* From a handler of a signal: the keys are read again. */
+void server_ask_reload(server *s);
+void server_destroy(server **s); /* NULL is fine; sets NULL */
+
+#endif

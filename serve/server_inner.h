@@ -1,0 +1,71 @@
+/* The inside of server.h: calls, which are requests with a service, and the services. */
+#ifndef SERVE_SERVER_INNER_H
+#define SERVE_SERVER_INNER_H
+
+#include <stdatomic.h>
+
+#include "serve/answers.h"
+#include "serve/api_keys.h"
+#include "serve/json_out.h"
+#include "serve/route.h"
+#include "serve/server.h"
+#include "serve/work.h"
+
+typedef struct call call;
+
+/* What answers a route. All but complete may be NULL. */
+typedef struct service {
+    /* The head is there and allowed. False: it has answered. */
+    bool (*begin)(call *c);
+    /* Bytes of the body, if it takes them itself; false: it has answered. NULL: they are gathered
+     * in c->body. */
+    bool (*body)(call *c, const uint8_t *bytes, size_t size);
+    void (*complete)(call *c); /* the body is there */
+    void (*writable)(call *c); /* the answer has room again */
+    void (*gone)(call *c);     /* answered, or the client went away: frees c->state */
+} service;
+
+struct call {
+    server *server;
+    net_exchange *exchange;
+    const route *route;
+    const service *service;
+    int owner;   /* number of the key; 0: none */
+    void *state; /* the service's */
+    char *body;  /* [body_size] gathered, terminated */
+    size_t body_size, body_cap;
+};
+
+struct server {
+    server_config config;
+    net *net;
+    work *work;
+    api_keys *keys;
+    answers *answers;
+    int64_t created; /* seconds since 1970: when the model became available */
+    atomic_int ends_asked;
+    atomic_bool reload_asked;
+    int64_t drain_until_us; /* 0: not draining */
+    int call_count;         /* under way */
+    size_t body_size;       /* of all bodies that are gathered */
+    void (*ready)(void *context, server *s);
+    void *ready_context;
+    bool told_ready;
+};
+
+/* The services of the routes; NULL: not there (yet). */
+const service *service_of(route_id id);
+extern const service service_health, service_models, service_transcriptions, service_speech,
+    service_chat;
+
+/* What is said in pieces: begins the answer unless it is begun, sends what the writer holds and
+ * clears it. False: there is no room; writable() comes. */
+bool call_send(call *c, const char *type, json_out *out);
+/* An error before the answer was begun; later the connection is broken off, or, where the answer is
+ * a stream of events, the error is one of them. */
+void call_fail(call *c, const api_error *error, bool events);
+
+/* Whether the request names a model that is here: any name is, unless strict_model. */
+bool server_has_model(const server *s, const char *name, api_error *error);
+
+#endif

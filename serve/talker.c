@@ -1,0 +1,447 @@
+/* A session of the batch as a conversation: commands in, what is said out. Engine thread. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <runnel/runnel_chat.h>
+
+#include "serve/work_inner.h"
+
+enum {
+    EVENTS_KEPT = 8,          /* room that a command or an end may need */
+    TALK_US = 300000,         /* until the first work on a spoken turn, */
+    REQUEST_US = 5000000,     /* on a request, */
+    IDLE_US = 60000000,       /* on what nobody waits for */
+    AHEAD_MOST_US = 10000000, /* of being played, on an idle machine */
+    AHEAD_LEAST_US = 1500000  /* and on one that is loaded */
+};
+
+static rnl_session_config session_config(const conversation *c) {
+    rnl_session_config s = rnl_session_config_for(c->work->model);
+    s.context_cap = c->work->config.context_cap;
+    s.clip_seconds_max = c->work->config.clip_seconds_max;
+    s.kv_cache = c->work->config.kv_cache;
+    s.snapshot_cap = CONVERSATION_SLOTS;
+    s.image_views_max = rnl_image_views_max(c->work->model);
+    s.seed = c->config.seed;
+    s.drop_oldest_turns = c->config.drop_oldest_turns;
+    return s;
+}
+
+bool talker_open(conversation *c, api_error *error) {
+    const rnl_session_config config = session_config(c);
+    rnl_error e = {0};
+    c->talker.clip_begin = -1;
+    if (rnl_session_create_in(c->work->batch, &config, &c->talker.session, &e) == RNL_OK)
+        return true;
+    return api_fail_library(error, &e, NULL, false);
+}
+
+void talker_close(conversation *c) {
+    rnl_session_destroy(&c->talker.session);
+    rnl_constraint_destroy(&c->talker.tools);
+    rnl_constraint_destroy(&c->talker.answer);
+}
+
+/* ---- A reply's end ---- */
+
+/* Nothing more comes of the reply, however it went. */
+static void end_reply(conversation *c, rnl_finish finish, const api_error *error) {
+    talker *t = &c->talker;
+    rnl_reply reply;
+    rnl_session_get_reply(t->session, &reply);
+    t->reply.going = t->held = false;
+    t->reply.usage.output_text = (int)reply.text_count;
+    t->reply.usage.output_audio = (int)reply.frame_count;
+    t->last_begin_audio = t->audio;
+    t->audio += (int)reply.frame_count;
+    t->done = rnl_session_position_count(t->session);
+    queued_event e = {
+        .kind = EVENT_ENDED, .tag = t->reply.tag, .finish = finish, .usage = t->reply.usage};
+    if (error != NULL && (e.owned = malloc(sizeof *error)) != NULL) {
+        e.error = e.owned;
+        *e.error = *error;
+    }
+    conversation_tell(c, &e);
+    rnl_constraint_destroy(&t->answer);
+}
+
+static void discard(rnl_session *s) {
+    char text[256];
+    float samples[1024];
+    size_t got;
+    while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;
+    while (rnl_session_pull_samples(s, samples, 1024, &got) == RNL_OK) continue;
+}
+
+static void stop_reply(conversation *c, const api_error *error) {
+    rnl_session_stop(c->talker.session);
+    discard(c->talker.session);
+    end_reply(c, RNL_FINISH_STOPPED, error);
+}
+
+/* A pass lost the session, or found no place for it. */
+static bool look_for_trouble(conversation *c) {
+    talker *t = &c->talker;
+    rnl_error e = {0};
+    const rnl_status status = rnl_batch_status(t->session, &e);
+    api_error error;
+    if (status == RNL_AGAIN && t->reply.going) {
+        (void)api_fail(&error, API_SERVER_OVERLOADED, NULL,
+                       "as many replies as this machine can speak are being spoken; ask again");
+        stop_reply(c, &error);
+    }
+    if (status >= 0) return false;
+    (void)api_fail(&error, API_ENGINE_FAILURE, NULL, "%s", e.text);
+    if (t->reply.going) end_reply(c, RNL_FINISH_STOPPED, &error);
+    conversation_tell_error(c, EVENT_LOST, 0, &error);
+    c->lost = true;
+    return true;
+}
+
+/* ---- What was said ---- */
+
+/* RNL_DONE: the reply is made and this of it taken; RNL_AGAIN: not so, or no room. */
+static rnl_status pull_text(conversation *c) {
+    char text[PIECE_TEXT];
+    size_t size;
+    for (;;) {
+        size_t cap = ring_room(c->text);
+        if (cap > sizeof text) cap = sizeof text;
+        if (cap < 4 || !conversation_takes(c, EVENTS_KEPT + 1)) return RNL_AGAIN;
+        const rnl_status status = rnl_session_pull_text(c->talker.session, text, cap, &size);
+        if (status != RNL_OK) return status;
+        (void)ring_write(c->text, text, size);
+        conversation_tell(
+            c, &(queued_event){.kind = EVENT_TEXT, .tag = c->talker.reply.tag, .size = size});
+    }
+}
+
+static rnl_status pull_sound(conversation *c, int64_t now_us) {
+    float samples[PIECE_SOUND];
+    talk_reply *r = &c->talker.reply;
+    size_t count;
+    for (;;) {
+        size_t cap = ring_room(c->sound);
+        if (cap > PIECE_SOUND) cap = PIECE_SOUND;
+        if (cap == 0 || !conversation_takes(c, EVENTS_KEPT + 1)) return RNL_AGAIN;
+        const rnl_status status = rnl_session_pull_samples(c->talker.session, samples, cap, &count);
+        if (status != RNL_OK) return status;
+        (void)ring_write(c->sound, samples, count);
+        conversation_tell(c, &(queued_event){.kind = EVENT_SOUND, .tag = r->tag, .count = count});
+        if (r->first_sound_us == 0) r->first_sound_us = now_us;
+        r->sample_count += (int64_t)count;
+    }
+}
+
+static rnl_status pull_calls(conversation *c) {
+    if (c->talker.tools == NULL) return RNL_DONE;
+    while (conversation_takes(c, EVENTS_KEPT + 1)) {
+        char *json = malloc(RNL_CALL_SIZE_MAX);
+        if (json == NULL) return RNL_AGAIN;
+        size_t size = 0;
+        const rnl_status status =
+            rnl_session_pull_call(c->talker.session, json, RNL_CALL_SIZE_MAX, &size);
+        if (status != RNL_OK) {
+            free(json);
+            return status < 0 ? RNL_DONE : status; /* this turn had no tools */
+        }
+        char *fitting = realloc(json, size + 1);
+        conversation_tell(c, &(queued_event){.kind = EVENT_CALL,
+                                             .tag = c->talker.reply.tag,
+                                             .size = size,
+                                             .owned = fitting != NULL ? fitting : json});
+    }
+    return RNL_AGAIN;
+}
+
+static void hand_over(conversation *c, int64_t now_us) {
+    talker *t = &c->talker;
+    if (!t->reply.going) return;
+    const rnl_status said = pull_text(c), spoken = pull_sound(c, now_us), called = pull_calls(c);
+    if (said != RNL_DONE || spoken != RNL_DONE || called != RNL_DONE) return;
+    rnl_reply reply;
+    rnl_session_get_reply(t->session, &reply);
+    end_reply(c, reply.finish, NULL);
+}
+
+/* ---- Commands ---- */
+
+static rnl_status reset(conversation *c) {
+    talker *t = &c->talker;
+    rnl_session_reset(t->session);
+    rnl_constraint_destroy(&t->tools);
+    t->audio = t->last_begin_audio = t->done = 0;
+    t->clip_begin = -1;
+    return RNL_OK;
+}
+
+static rnl_status set_tools(conversation *c, const command *what, rnl_error *error) {
+    rnl_constraint_destroy(&c->talker.tools);
+    const rnl_status status = rnl_tools_create(c->work->model, what->json, what->json_size, NULL,
+                                               &c->talker.tools, error);
+    if (status != RNL_OK) return status;
+    return rnl_session_add_tools(c->talker.session, what->text, what->text_size, c->talker.tools,
+                                 error);
+}
+
+static rnl_status begin(conversation *c, const command *what, int64_t now_us, rnl_error *error) {
+    talker *t = &c->talker;
+    rnl_turn_config turn = what->turn;
+    turn.tools = what->use_tools ? t->tools : NULL;
+    turn.answer = NULL;
+    rnl_status status = RNL_OK;
+    if (what->json != NULL && t->answer == NULL)
+        status =
+            rnl_schema_create(c->work->model, what->json, what->json_size, NULL, &t->answer, error);
+    turn.answer = t->answer;
+    if (status == RNL_OK) status = rnl_session_begin(t->session, &turn, error);
+    if (status == RNL_AGAIN) return status;
+    if (status < 0) {
+        rnl_constraint_destroy(&t->answer);
+        return status;
+    }
+    const int all = rnl_session_position_count(t->session);
+    const int cached_audio = t->last_begin_audio; /* frames of the last reply went through, too */
+    t->reply = (talk_reply){.tag = what->tag,
+                            .going = true,
+                            .spoken = what->spoken,
+                            .guess = what->guess,
+                            .due_us = what->due_us,
+                            .begun_us = now_us};
+    const int audio = t->audio < all ? t->audio : all;
+    const int cached = t->done < all ? t->done : all;
+    t->reply.usage.input_audio = audio;
+    t->reply.usage.input_text = all - audio;
+    t->reply.usage.cached_audio = cached_audio < cached ? cached_audio : cached;
+    t->reply.usage.cached_text = cached - t->reply.usage.cached_audio;
+    conversation_tell(
+        c, &(queued_event){.kind = EVENT_BEGUN, .tag = what->tag, .usage = t->reply.usage});
+    return RNL_OK;
+}
+
+static rnl_status cut(conversation *c, const command *what, rnl_error *error) {
+    enum { HEARD_CAP = 65536 };
+    talker *t = &c->talker;
+    if (what->tag != t->reply.tag) {
+        error->status = RNL_ERR_STATE;
+        (void)strcpy(error->text, "another reply came behind this one");
+        return RNL_ERR_STATE;
+    }
+    char *heard = malloc(HEARD_CAP);
+    size_t size = 0;
+    if (heard == NULL ||
+        rnl_session_heard_text(t->session, what->sample_count, heard, HEARD_CAP, &size) != RNL_OK)
+        size = 0;
+    const rnl_status status = rnl_session_rewind(t->session, what->sample_count, error);
+    if (status != RNL_OK) {
+        free(heard);
+        return status;
+    }
+    if (t->reply.going) end_reply(c, RNL_FINISH_STOPPED, NULL);
+    rnl_reply reply;
+    rnl_session_get_reply(t->session, &reply);
+    t->audio = t->last_begin_audio + (int)reply.frame_count;
+    conversation_tell(
+        c, &(queued_event){.kind = EVENT_CUT, .tag = what->tag, .size = size, .owned = heard});
+    return RNL_OK;
+}
+
+static rnl_status end_clip(conversation *c, rnl_error *error) {
+    talker *t = &c->talker;
+    const int before = rnl_session_position_count(t->session);
+    const rnl_status status = rnl_session_end_audio(t->session, error);
+    if (status == RNL_OK) t->audio += rnl_session_position_count(t->session) - before;
+    return status;
+}
+
+static rnl_status add_clip(conversation *c, const command *what, rnl_error *error) {
+    talker *t = &c->talker;
+    const int before = rnl_session_position_count(t->session);
+    const rnl_status status =
+        rnl_session_add_audio(t->session, what->samples, what->count, what->rate, error);
+    const int more = rnl_session_position_count(t->session) - before;
+    if (status == RNL_OK && more > 0) t->audio += more;
+    return status;
+}
+
+static rnl_status keep_mark(conversation *c, const command *what, rnl_error *error) {
+    talker *t = &c->talker;
+    const rnl_status status = rnl_session_snapshot(t->session, what->slot, error);
+    if (status == RNL_OK)
+        t->marks[what->slot] = (talk_mark){t->audio, t->done, t->last_begin_audio};
+    return status;
+}
+
+static rnl_status back_to_mark(conversation *c, const command *what, rnl_error *error) {
+    talker *t = &c->talker;
+    const rnl_status status = rnl_session_restore(t->session, what->slot, error);
+    if (status != RNL_OK) return status;
+    const talk_mark *m = &t->marks[what->slot];
+    t->audio = m->audio;
+    t->done = m->done;
+    t->last_begin_audio = m->last_begin_audio;
+    return RNL_OK;
+}
+
+static rnl_status confirm(conversation *c, const command *what) {
+    talk_reply *r = &c->talker.reply;
+    if (r->tag != what->tag) return RNL_OK; /* it was cancelled meanwhile */
+    r->guess = false;
+    r->due_us = what->due_us;
+    return RNL_OK;
+}
+
+static rnl_status wrong(rnl_error *error) {
+    error->status = RNL_ERR_ARGUMENT;
+    (void)strcpy(error->text, "this command belongs to a recording");
+    return RNL_ERR_ARGUMENT;
+}
+
+static rnl_status obey(conversation *c, const command *what, int64_t now_us, rnl_error *error) {
+    rnl_session *s = c->talker.session;
+    switch (what->kind) {
+    case COMMAND_RESET:
+        return reset(c);
+    case COMMAND_TEXT:
+        return rnl_session_add_text(s, what->role, what->text, what->text_size, error);
+    case COMMAND_MESSAGE:
+        return rnl_session_add_message(s, what->text, what->text_size, what->past, error);
+    case COMMAND_TOOLS:
+        return set_tools(c, what, error);
+    case COMMAND_CLIP:
+        return add_clip(c, what, error);
+    case COMMAND_IMAGE:
+        return rnl_session_add_image(s, what->bytes, what->width, what->height,
+                                     (size_t)what->width * 3, NULL, error);
+    case COMMAND_END_CLIP:
+        return end_clip(c, error);
+    case COMMAND_CANCEL_CLIP:
+        rnl_session_cancel_audio(s);
+        return RNL_OK;
+    case COMMAND_MARK:
+        return keep_mark(c, what, error);
+    case COMMAND_RETURN:
+        return back_to_mark(c, what, error);
+    case COMMAND_BEGIN:
+        return begin(c, what, now_us, error);
+    case COMMAND_CONFIRM:
+        return confirm(c, what);
+    case COMMAND_CUT:
+        return cut(c, what, error);
+    case COMMAND_FILE:
+        return wrong(error);
+    }
+    return wrong(error);
+}
+
+/* A reply that never began has an end all the same. */
+static void refuse_begin(conversation *c, int64_t tag, const api_error *error) {
+    queued_event e = {.kind = EVENT_ENDED, .tag = tag, .finish = RNL_FINISH_STOPPED};
+    if (error != NULL && (e.owned = malloc(sizeof *error)) != NULL) {
+        e.error = e.owned;
+        *e.error = *error;
+    }
+    conversation_tell(c, &e);
+}
+
+static void say_why_not(conversation *c, const command *what, const rnl_error *error) {
+    api_error e;
+    const bool heard = what->kind == COMMAND_CLIP || what->kind == COMMAND_END_CLIP;
+    (void)api_fail_library(&e, error, NULL, heard);
+    if (what->kind == COMMAND_BEGIN)
+        refuse_begin(c, what->tag, &e);
+    else
+        conversation_tell_error(c, EVENT_REFUSED, what->tag, &e);
+}
+
+/* Samples that were pushed before the command at hand, or all. False: the session takes none. */
+static bool push_samples(conversation *c) {
+    float samples[1600];
+    for (;;) {
+        int64_t left = INT64_MAX;
+        if (c->has_head) left = c->head.audio_at - ring_taken(c->audio);
+        if (left <= 0) return true;
+        size_t count = left < 1600 ? (size_t)left : 1600;
+        count = ring_peek(c->audio, samples, count);
+        if (count == 0) return true;
+        if (c->talker.reply.going) return false;
+        rnl_error e = {0};
+        const rnl_status status = rnl_session_push_audio(c->talker.session, samples, count,
+                                                         atomic_load(&c->audio_rate), &e);
+        if (status == RNL_AGAIN) return false;
+        (void)ring_drop(c->audio, count);
+        if (status < 0) { /* the clip keeps what it had; its end will tell */
+            api_error error;
+            (void)api_fail_library(&error, &e, NULL, true);
+            conversation_tell_error(c, EVENT_REFUSED, 0, &error);
+        }
+    }
+}
+
+static bool may_run(const conversation *c, const command *what) {
+    if (!c->talker.reply.going) return true;
+    return what->kind == COMMAND_CONFIRM || what->kind == COMMAND_CUT;
+}
+
+static void run_commands(conversation *c, int64_t now_us) {
+    for (;;) {
+        if (!conversation_takes(c, EVENTS_KEPT)) return;
+        const bool any = conversation_look(c);
+        if (!push_samples(c) || !any) return;
+        const command *what = &c->head.what;
+        if (!may_run(c, what)) return;
+        rnl_error error = {0};
+        if (what->kind == COMMAND_BEGIN && what->tag <= atomic_load(&c->cancelled)) {
+            refuse_begin(c, what->tag, NULL);
+        } else {
+            const rnl_status status = obey(c, what, now_us, &error);
+            if (status == RNL_AGAIN) return;
+            if (status < 0) say_why_not(c, what, &error);
+        }
+        command_free(&c->head.what);
+        c->has_head = false;
+    }
+}
+
+void talker_attend(conversation *c, int64_t now_us) {
+    if (c->lost || look_for_trouble(c)) return;
+    talk_reply *r = &c->talker.reply;
+    if (r->going && r->tag <= atomic_load(&c->cancelled) && conversation_takes(c, 1))
+        stop_reply(c, NULL);
+    hand_over(c, now_us);
+    run_commands(c, now_us);
+}
+
+/* ---- What the batch is to do for it ---- */
+
+static int64_t ahead_us(double load) {
+    const double share = (load - 0.5) / (0.9 - 0.5);
+    if (share <= 0) return AHEAD_MOST_US;
+    if (share >= 1) return AHEAD_LEAST_US;
+    return AHEAD_MOST_US - (int64_t)(share * (AHEAD_MOST_US - AHEAD_LEAST_US));
+}
+
+static int64_t patience_us(work_class class) {
+    return class == WORK_TALK ? TALK_US : class == WORK_REQUEST ? REQUEST_US : IDLE_US;
+}
+
+void talker_want(conversation *c, int64_t now_us, double load) {
+    talker *t = &c->talker;
+    const talk_reply *r = &t->reply;
+    t->held = false;
+    if (!r->going) {
+        /* What was added goes through the model meanwhile. */
+        rnl_batch_want(t->session, RNL_WANT_RESULT, now_us + patience_us(c->config.class));
+        return;
+    }
+    const int64_t due_us = r->due_us > 0 ? r->due_us : r->begun_us + patience_us(c->config.class);
+    if (!r->spoken || r->guess) {
+        rnl_batch_want(t->session, RNL_WANT_RESULT, due_us);
+    } else if (r->first_sound_us == 0) {
+        rnl_batch_want(t->session, RNL_WANT_SPEECH, due_us);
+    } else {
+        const int64_t end_us = r->first_sound_us + r->sample_count * 1000000 / RNL_RATE_OUT;
+        t->held = end_us - now_us > ahead_us(load);
+        rnl_batch_want(t->session, t->held ? RNL_WANT_NOTHING : RNL_WANT_PLAYING, end_us);
+    }
+}

@@ -1,0 +1,166 @@
+/* The inside of work.h.
+ *
+ *     conversation.c   what the loop thread calls: rings, opening, closing
+ *     engine_thread.c  the thread: who works when, admission
+ *     talker.c         commands done on a session, and what it says
+ *     recording.c      a sound file through a transcript
+ *
+ * Rings have one end in each thread. Of a conversation's other fields each belongs to one thread,
+ * as said; what both use is atomic. */
+#ifndef SERVE_WORK_INNER_H
+#define SERVE_WORK_INNER_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "audio/file.h"
+#include "core/ring.h"
+#include "serve/work.h"
+
+enum {
+    EVENT_CAP = 1024,
+    TEXT_CAP = 64 << 10,                 /* bytes of text that wait */
+    SOUND_CAP = 20 * RNL_RATE_OUT,       /* samples of a reply that wait */
+    AUDIO_CAP = 4 * RNL_RATE_IN,         /* samples of a clip that wait */
+    PIECE_TEXT = 4096,                   /* of an event */
+    PIECE_SOUND = 3 * RNL_RATE_OUT / 12, /* three frames of 80 ms */
+    OPEN_CAP = 2048                      /* conversations on their way to the engine */
+};
+
+/* A command, and how many samples had been pushed before it. */
+typedef struct queued_command {
+    command what;
+    int64_t audio_at;
+} queued_command;
+
+/* An event on its way; what it points to lies in the rings or is `owned`. */
+typedef struct queued_event {
+    event_kind kind;
+    int64_t tag;
+    size_t size, count;
+    void *owned; /* from malloc: CALL, CUT: text; PIECE: the piece and all it points to; errors */
+    double seconds;
+    rnl_finish finish;
+    work_usage usage;
+    api_error *error; /* is `owned` too; NULL: none */
+} queued_event;
+
+/* The reply under way. */
+typedef struct talk_reply {
+    int64_t tag;
+    bool going, spoken, guess;
+    int64_t due_us;
+    int64_t begun_us;       /* when it was asked for */
+    int64_t first_sound_us; /* when its first sound was handed over; 0: not yet */
+    int64_t sample_count;   /* handed over */
+    work_usage usage;
+} talk_reply;
+
+/* Of a MARK. */
+typedef struct talk_mark {
+    int audio, done, last_begin_audio;
+} talk_mark;
+
+typedef struct talker {
+    rnl_session *session;
+    rnl_constraint *tools, *answer;
+    talk_reply reply;
+    int audio;            /* positions of clips and frames in the conversation */
+    int last_begin_audio; /* of these, before the last reply */
+    int done;             /* positions that had gone through the model when the last reply ended */
+    int clip_begin;       /* positions before the clip under way; -1: none is */
+    talk_mark marks[CONVERSATION_SLOTS];
+    bool held; /* it is far enough ahead of being played */
+} talker;
+
+typedef struct recording {
+    rnl_transcript *transcript;
+    sound_kept *kept;
+    sound_reader *reader;
+    float *block; /* read and not pushed yet */
+    size_t block_at, block_count;
+    int rate;
+    bool begun, finished, ended;
+    rnl_transcript_stats stats;
+    int64_t tag;
+    work_usage usage;
+} recording;
+
+struct conversation {
+    work *work;
+    conversation_config config;
+    bool is_recording;
+    rnl_transcript_config transcript; /* system is our copy */
+    ring *commands, *audio, *events, *text, *sound;
+    atomic_int audio_rate;
+    _Atomic int64_t cancelled; /* tags up to it are */
+    atomic_bool closed;        /* by the loop thread, which does not touch it any more */
+    atomic_bool told;          /* events wait that ready() was not called for */
+
+    /* Loop thread. */
+    conversation *loop_next, *loop_before;
+    char *text_piece;   /* [PIECE_TEXT] */
+    float *sound_piece; /* [PIECE_SOUND] */
+    void *owned;        /* of the last event */
+
+    /* Engine thread. */
+    conversation *next;
+    bool made, lost;
+    bool has_head;
+    queued_command head; /* the command that is next */
+    talker talker;
+    recording recording;
+};
+
+struct work {
+    rnl_model *model;
+    work_config config;
+    rnl_batch *batch;
+    pthread_t thread;
+    bool thread_made, lock_made, sem_made;
+    sem_t asked;  /* commands wait, or the end */
+    ring *opened; /* conversation * */
+    atomic_bool stopping, draining, starting, idle;
+    _Atomic int64_t step_us; /* of the last step */
+    pthread_mutex_t lock;    /* of facts */
+    work_facts facts;        /* what the engine thread knows of them */
+
+    /* Loop thread. */
+    conversation *open;
+    int open_count, recording_count; /* of all that were not closed */
+
+    /* Engine thread. */
+    conversation *first;
+    bool spoke; /* events were made that wake() was not called for */
+};
+
+/* conversation.c; engine thread */
+void conversation_free(conversation *c);
+/* Room for so many more events, and for their text and sound. */
+bool conversation_takes(const conversation *c, size_t events);
+void conversation_tell(conversation *c, const queued_event *e);
+void conversation_tell_error(conversation *c, event_kind kind, int64_t tag, const api_error *error);
+void command_free(command *what);
+/* Loads the command that is next into c->head; false: none waits. */
+bool conversation_look(conversation *c);
+
+/* talker.c; engine thread */
+bool talker_open(conversation *c, api_error *error);
+void talker_close(conversation *c);
+/* Commands as far as they can be done, and what was made handed over. */
+void talker_attend(conversation *c, int64_t now_us);
+/* What the batch is to do for it. */
+void talker_want(conversation *c, int64_t now_us, double load);
+
+/* recording.c; engine thread */
+void recording_close(conversation *c);
+/* Takes its commands. */
+void recording_attend(conversation *c);
+/* One bounded piece of work; false: there was none to do. */
+bool recording_step(conversation *c);
+
+/* engine_thread.c */
+void work_note_asked(work *w); /* loop thread: the engine has something to look at */
+
+#endif

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# runnel serve: serve.sh PROGRAM SOURCE. What is refused at the start, then clients against servers
+# with the demo model (serve_http.py), each on a free port.
+. "$(dirname "$0")/common.sh"
+
+servers=()
+trap 'kill -9 "${servers[@]}" 2> /dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+# start NAME OPTION...: a server on a free port; $port and $server.
+start() {
+    local name=$1
+    shift
+    "$runnel" serve -q --port 0 "$@" > "$name.out" 2> "$name.err" &
+    server=$!
+    servers+=("$server")
+    port=
+    for _ in $(seq 600); do
+        port=$(sed -n 's|^ready at [^,]*:\([0-9]*\)/,.*|\1|p' "$name.out")
+        [ -z "$port" ] || return 0
+        kill -0 "$server" 2> /dev/null || break
+        sleep 0.05
+    done
+    cp "$name.err" err
+    fail "$name: the server does not get ready"
+    return 1
+}
+
+# ends NAME CODE: the server of $server ends with this code.
+ends() {
+    local got=0
+    wait "$server" || got=$?
+    if [ "$got" -eq "$2" ]; then pass; else fail "$1: exit code $got, not $2"; fi
+}
+
+# ---- What cannot be
+refuse 2 "an argument" "takes no arguments" "$runnel" serve here
+refuse 2 "a port" "--port" "$runnel" serve --port 70000
+refuse 2 "a range" "--trusted-proxy" "$runnel" serve --trusted-proxy 10.0.0.0/40
+refuse 2 "strangers without keys" "--api-key-file" "$runnel" serve --host 0.0.0.0 --port 0
+echo "0123456789abcdef" > keys
+chmod 644 keys
+refuse 2 "keys for everybody" "chmod 600" "$runnel" serve --api-key-file keys --port 0
+chmod 600 keys
+refuse 2 "strangers in the clear" "--plain" "$runnel" serve --host 0.0.0.0 --port 0 \
+    --api-key-file keys
+refuse 2 "strangers by no name" "--name" "$runnel" serve --host 0.0.0.0 --port 0 \
+    --api-key-file keys --plain
+echo "short" > bad
+chmod 600 bad
+refuse 2 "a short key" "line 1" "$runnel" serve --api-key-file bad --port 0
+refuse 2 "no keys there" "nowhere" "$runnel" serve --api-key-file nowhere --port 0
+expect 0 "limits" "$runnel" serve --help-limits
+holds "limits" "JSON body"
+
+# ---- Clients
+start open --origin https://page.example
+check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
+first=$server
+refuse 7 "the address is taken" "cannot be bound" "$runnel" serve --port "$port"
+printf '# two of them\nalice 0123456789abcdef\nfedcba9876543210\n' > keys
+start keyed --api-key-file keys
+check "with keys" python3 "$source/tests/api/serve_http.py" "$port" keys
+echo "another-key-of-ours" > keys
+kill -HUP "$server"
+check "keys read again" python3 "$source/tests/api/serve_http.py" "$port" reloaded
+kill -TERM "$server"
+ends "SIGTERM" 0
+server=$first
+kill -INT "$server"
+ends "Ctrl-C" 0
+
+summary
