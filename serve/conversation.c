@@ -169,9 +169,13 @@ size_t conversation_room(const conversation *c) {
 bool conversation_ask(conversation *c, const command *what) {
     assert(what->kind != COMMAND_BEGIN || what->tag > 0);
     const queued_command q = {.what = *what, .audio_at = ring_written(c->audio)};
-    if (ring_write(c->commands, &q, 1) != 1) return false;
-    work_note_asked(c->work);
-    return true;
+    bool taken = ring_write(c->commands, &q, 1) == 1;
+    if (!taken) {
+        atomic_store(&c->full, true);
+        taken = ring_write(c->commands, &q, 1) == 1; /* one may have been done just before */
+    }
+    if (taken) work_note_asked(c->work);
+    return taken;
 }
 
 size_t conversation_push(conversation *c, const float *samples, size_t count, int rate) {
@@ -187,7 +191,12 @@ void conversation_cancel(conversation *c, int64_t tag) {
 }
 
 bool conversation_look(conversation *c) {
-    if (!c->has_head) c->has_head = ring_read(c->commands, &c->head, 1) == 1;
+    if (c->has_head) return true;
+    c->has_head = ring_read(c->commands, &c->head, 1) == 1;
+    if (c->has_head && atomic_exchange(&c->full, false)) {
+        atomic_store(&c->told, true);
+        c->work->spoke = true;
+    }
     return c->has_head;
 }
 

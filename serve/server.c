@@ -293,6 +293,12 @@ const service *service_of(route_id id) {
     case ROUTE_MODELS:
     case ROUTE_MODEL:
         return &service_models;
+    case ROUTE_TRANSCRIPTIONS:
+        return &service_transcriptions;
+    case ROUTE_SPEECH:
+        return &service_speech;
+    case ROUTE_CHAT:
+        return &service_chat;
     default:
         return NULL;
     }

@@ -132,7 +132,8 @@ typedef struct command {
     size_t size;
 } command;
 
-/* False: COMMAND_CAP commands wait already; nothing was taken. `what` is copied. */
+/* False: COMMAND_CAP commands wait already; nothing was taken, and ready() comes when some of them
+ * are done. `what` is copied. */
 enum { COMMAND_CAP = 512 };
 RNL_MUST_USE bool conversation_ask(conversation *c, const command *what);
 /* How many more would be taken now. */

@@ -96,6 +96,7 @@ struct conversation {
     atomic_int audio_rate;
     _Atomic int64_t cancelled; /* tags up to it are */
     atomic_bool closed;        /* by the loop thread, which does not touch it any more */
+    atomic_bool full;          /* a command was refused for want of room */
     atomic_bool told;          /* events wait that ready() was not called for */
 
     /* Loop thread. */

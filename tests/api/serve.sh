@@ -53,8 +53,9 @@ expect 0 "limits" "$runnel" serve --help-limits
 holds "limits" "JSON body"
 
 # ---- Clients
-start open --origin https://page.example
+start open --origin https://page.example --oversubscribe 100
 check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
+check "REST" python3 "$source/tests/api/serve_rest.py" "$port" "$question"
 first=$server
 refuse 7 "the address is taken" "cannot be bound" "$runnel" serve --port "$port"
 printf '# two of them\nalice 0123456789abcdef\nfedcba9876543210\n' > keys

@@ -66,7 +66,9 @@ def slow():
         answer = send(*pieces, wait=20)
         took = time.monotonic() - begin
         check(name, took < 13 and answer in (b"", b"ConnectionResetError"), (took, answer))
-    clients = [("a slow head", "GET /health HTTP/1.1\r\n")]
+    clients = [("a slow head", "GET /health HTTP/1.1\r\n"),
+               ("a slow body", f"POST /v1/chat/completions HTTP/1.1\r\n{HOST}Content-Type: "
+                               "application/json\r\nContent-Length: 100\r\n\r\n{")]
     threads = [threading.Thread(target=one, args=c) for c in clients]
     for t in threads:
         t.start()
@@ -133,6 +135,9 @@ def bodies():
         check(name, f" {status} ".encode() in answer, answer)
     check("a long head", send(f"GET /health HTTP/1.1\r\n{HOST}X: {'a' * 65536}\r\n\r\n") in
           (b"", b"ConnectionResetError"))
+    begin = time.monotonic()
+    answer = send(f"{json_of}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    check("100-continue", b" 100 " in answer and time.monotonic() - begin < 1, answer)
     # A body that nobody wants is passed over, and the connection goes on.
     c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
     for path, want in (("/v1/files", 404), ("/health", 200)):

@@ -296,6 +296,48 @@ static void what_cannot_be_done_is_refused_and_the_rest_goes_on(void **state) {
     work_destroy(&w);
 }
 
+/* As many commands as a long history has, more than fit. */
+typedef struct asker {
+    talk t;
+    int left;
+} asker;
+
+static void ask_more(void *context) {
+    asker *a = context;
+    for (; a->left > 0; a->left--) {
+        command what = {.kind = COMMAND_TEXT, .role = RNL_ROLE_USER, .text_size = 2};
+        what.text = malloc(2);
+        memcpy(what.text, "a ", 2);
+        if (!conversation_ask(a->t.c, &what)) {
+            free(what.text);
+            break;
+        }
+    }
+    take(&a->t);
+}
+
+static void commands_that_do_not_fit_are_asked_later(void **state) {
+    (void)state;
+    work *w = start(1);
+    asker a = {.left = 4 * COMMAND_CAP};
+    api_error e;
+    const conversation_config c = {
+        .class = WORK_REQUEST, .drop_oldest_turns = true, .ready = ask_more, .context = &a};
+    a.t.c = conversation_open(w, &c, &e);
+    assert_non_null(a.t.c);
+    ask_more(&a);
+    assert_true(a.left > 0);
+    const double end = clock_seconds() + 60;
+    while (a.left > 0 && clock_seconds() < end) {
+        struct timespec pause = {.tv_nsec = 1000000};
+        (void)nanosleep(&pause, NULL);
+        work_dispatch(w);
+    }
+    assert_int_equal(a.left, 0);
+    close_talk(&a.t);
+    work_destroy(&w);
+}
+
 static void a_guess_that_is_taken_back_leaves_nothing(void **state) {
     (void)state;
     work *w = start(1);
@@ -419,6 +461,7 @@ int main(void) {
         cmocka_unit_test(one_more_than_there_may_be_is_told_when_to_come),
         cmocka_unit_test(a_reply_ends_when_it_is_cancelled_and_once),
         cmocka_unit_test(what_cannot_be_done_is_refused_and_the_rest_goes_on),
+        cmocka_unit_test(commands_that_do_not_fit_are_asked_later),
         cmocka_unit_test(a_guess_that_is_taken_back_leaves_nothing),
         cmocka_unit_test(a_reply_is_cut_to_what_was_heard),
         cmocka_unit_test(a_file_is_written_down),
