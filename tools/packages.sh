@@ -2,7 +2,7 @@
 packages_build=(gcc libc6-dev make cmake pkg-config libfftw3-dev libsamplerate0-dev libjansson-dev
     libsndfile1-dev libflac-dev libvorbis-dev libmpg123-dev libopusenc-dev libopus-dev
     libspeexdsp-dev portaudio19-dev libpng-dev libjpeg62-turbo-dev libwebp-dev
-    libcurl4-openssl-dev libssl-dev libwebsockets-dev zlib1g-dev
+    libcurl4-openssl-dev libssl-dev libwebsockets-dev zlib1g-dev libseccomp-dev
     ca-certificates)
 packages_test=(g++ openssl libcmocka-dev libsimde-dev clang-format python3 pulseaudio
     pulseaudio-utils libasound2-plugins ffmpeg python3-dev python3-pip python3-venv
@@ -17,4 +17,4 @@ packages_arm=(gcc-aarch64-linux-gnu libc6-dev make cmake pkg-config python3 qemu
 packages_arm_libraries=(libc6-dev libfftw3-dev libsamplerate0-dev libjansson-dev libsndfile1-dev
     libflac-dev libvorbis-dev libmpg123-dev libopusenc-dev libopus-dev libspeexdsp-dev
     portaudio19-dev libpng-dev libjpeg62-turbo-dev libwebp-dev libcurl4-openssl-dev libssl-dev
-    libwebsockets-dev zlib1g-dev libcmocka-dev)
+    libwebsockets-dev zlib1g-dev libseccomp-dev libcmocka-dev)
