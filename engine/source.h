@@ -63,6 +63,9 @@ RNL_MUST_USE rnl_status source_open_hf(source *s, const char *path, rnl_error *e
  * part: which file it came from. */
 typedef enum hf_part { HF_MAIN, HF_DETOKENIZER, HF_MIMI } hf_part;
 bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap);
+/* The way back for a tensor of the main part: stack stands before "layers.N..." ("model.", "lfm.").
+ * False: no such tensor has a name there. */
+bool source_hf_name_of(const char *canonical, const char *stack, char *out, size_t out_cap);
 
 /* source_parts.c: a file of a set, looked for beside the main file. */
 typedef struct source_part {

@@ -200,3 +200,20 @@ bool source_hf_name(hf_part part, const char *name, char *out, size_t out_cap) {
     return part == HF_DETOKENIZER ? APPLY_ANY(detokenizer_rules, name, "", out, out_cap)
                                   : APPLY_ANY(main_rules, name, "", out, out_cap);
 }
+
+/* Of two rules that lead to one name the first is meant. */
+static bool turn_back(const name_rule *rules, size_t count, const char *name, const char *prefix,
+                      char *out, size_t cap) {
+    for (size_t i = 0; i < count; i++) {
+        const name_rule back = {rules[i].to, rules[i].from};
+        if (apply(&back, name, prefix, out, cap)) return true;
+    }
+    return false;
+}
+
+bool source_hf_name_of(const char *canonical, const char *stack, char *out, size_t out_cap) {
+    return turn_back(stack_rules, sizeof stack_rules / sizeof *stack_rules, canonical, stack, out,
+                     out_cap) ||
+           turn_back(main_rules, sizeof main_rules / sizeof *main_rules, canonical, "", out,
+                     out_cap);
+}
