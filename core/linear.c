@@ -4,6 +4,7 @@
  *
  *   packed:                      linear_packed.c, of several matrices linear_groups.c
  *   float, with bf16:          linear_bf16.c
+ *   what adapters add to it:     linear_lora.c
  *   one input, a direct kernel:  stored rows -> gemv; of 16 bits up to DIRECT_INPUTS, one by one
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
@@ -32,6 +33,7 @@ enum {
 void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     assert(thread_count >= 1 && col_cap >= 0);
     size_t cols, size;
+    if (col_cap < c->rank_cap) col_cap = c->rank_cap; /* what adapters multiply last */
     if (!checked_align((size_t)col_cap, PANEL_ALIGN, &cols) ||
         !checked_add(cols, cols / PANEL_ALIGN % 2 == 0 ? PANEL_ALIGN : 0, &cols) ||
         !checked_mul(cols, sizeof *c->panel, &size)) {
@@ -41,6 +43,7 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     if (c->block_size == 0) c->block_size = LINEAR_BLOCK_SIZE;
     c->panel_cols = cols;
     c->panel = arena_take(a, (size_t)thread_count * KERNELS_ROWS, size);
+    linear_lora_layout(c, a);
     if (c->exact) return;
     linear_packed_layout(c, thread_count, col_cap, a);
     linear_bf16_layout(c, col_cap, a);
@@ -142,8 +145,13 @@ static void multiply_exact(const product *p, const linear_task *task) {
     pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
 }
 
-static void multiply(const product *p) {
-    if (p->count == 0) return;
+static void gate(const product *p) {
+    const size_t size = (size_t)p->count * p->tasks[0].y_stride;
+    p->c->k->silu_mul(p->tasks[0].y, p->tasks[0].y, p->tasks[1].y, (int64_t)size);
+}
+
+/* The weights' own part. */
+static void multiply_weights(const product *p) {
     bool packed = true, bf16 = true;
     for (int i = 0; i < p->task_count; i++) {
         packed = packed && linear_is_packed(p->c, p->tasks[i].w);
@@ -166,9 +174,22 @@ static void multiply(const product *p) {
         else
             multiply_exact(&one, &one.tasks[0]);
     }
-    if (!p->gates) return;
-    const size_t size = (size_t)p->count * p->tasks[0].y_stride;
-    p->c->k->silu_mul(p->tasks[0].y, p->tasks[0].y, p->tasks[1].y, (int64_t)size);
+    if (p->gates) gate(p);
+}
+
+/* Gates are multiplied last: the same bits as within linear_packed, for rows that nothing is added
+ * to beside others. */
+static void multiply(const product *p) {
+    if (p->count == 0) return;
+    if (!linear_is_adapted(p)) {
+        multiply_weights(p);
+        return;
+    }
+    product raw = *p;
+    raw.gates = false;
+    multiply_weights(&raw);
+    linear_lora(p);
+    if (p->gates) gate(p);
 }
 
 void linear(const compute *c, const matrix *w, const float *bias, const float *x, size_t x_stride,

@@ -15,6 +15,26 @@
 #include "core/tensor.h"
 #include "kernels/kernels.h"
 
+/* What an adapter (LoRA, learn.md 5.3) adds to a product: y += scale * up (down x). It is computed
+ * in float32 whatever way the product went, so that a row has the same bits beside any others. */
+typedef struct linear_pair {
+    matrix down; /* [rank, col_count] of the tensor, as is */
+    matrix up;   /* [row_count, rank] */
+    float scale;
+    const struct linear_pair *next; /* what is added to the same tensor behind it; NULL: nothing */
+} linear_pair;
+
+typedef struct linear_adapter {
+    const linear_pair **pairs; /* by matrix.tensor - 1; NULL: nothing is added */
+} linear_adapter;
+
+/* Rows of a product, one span behind the other, and what is added to them. */
+typedef struct linear_span {
+    const linear_adapter *adapter; /* NULL: nothing */
+    float scale;                   /* of all it adds */
+    int64_t count;                 /* rows; the last span has all that are left */
+} linear_span;
+
 /* What a stage needs to compute: lent to every call, owned by the session. */
 typedef struct compute {
     pool *pool;
@@ -26,8 +46,14 @@ typedef struct compute {
     size_t block_size;   /* bytes of rounded inputs multiplied at a time: with what else a thread
                         * touches they should stay in its second-level cache. Set before
                         * compute_layout; 0: LINEAR_BLOCK_SIZE */
-    float *panel;        /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
-    size_t panel_cols;   /* widest matrix of the model, rounded up to 16 */
+    /* Whose rows a product has, in the calls of a stage that adapters change: whoever sets it says
+     * for which. NULL: nothing is added. linear_groups and linear_gated_groups look away. */
+    const linear_span *spans;
+    int span_count;
+    int rank_cap;      /* most rows of a `down`; set before compute_layout; 0: no adapters */
+    float *lowered;    /* [LINEAR_TASK_CAP, rows of a block, rank_cap] down x, scratch */
+    float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
+    size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */

@@ -1,5 +1,5 @@
-/* What the parts of linear.h share: linear.c (dispatch, exact), linear_packed.c and
- * linear_bf16.c. */
+/* What the parts of linear.h share: linear.c (dispatch, exact), linear_packed.c, linear_bf16.c and
+ * linear_lora.c. */
 #ifndef CORE_LINEAR_INNER_H
 #define CORE_LINEAR_INNER_H
 
@@ -93,6 +93,13 @@ enum { LINEAR_PAIR_ROWS_MIN = 3 /* fewer gain nothing by pairs of slabs */ };
 void linear_packed_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 /* Every task's matrix is packed and has the same col_count. */
 void linear_packed(const product *p);
+
+/* Scratch for what adapters add. */
+void linear_lora_layout(compute *c, arena *a);
+/* Whether some row of the product has something added. */
+bool linear_is_adapted(const product *p);
+/* Adds it, to outputs that are there; gates are left raw. */
+void linear_lora(const product *p);
 
 /* Scratch for float weights in BF16. */
 void linear_bf16_layout(compute *c, int64_t col_cap, arena *a);

@@ -44,6 +44,9 @@ typedef struct matrix {
     const float *row_scales;   /* QUANT_I8: one for each row, value = code * scale; else NULL */
     const packed_rows *packed; /* the same rows as slabs, or NULL */
     int64_t slab;              /* the slab of row 0 */
+    size_t tensor;             /* what adapters know it by: its place in its weights set, counted
+                                * from 1; 0: adapters do not know it */
+    int64_t row;               /* of that tensor, its row 0 */
 } matrix;
 
 /* Slabs of a whole tensor (kernels/packed.h); filled after the stages are loaded. */
@@ -60,6 +63,7 @@ static inline matrix matrix_rows(const matrix *m, int64_t begin, int64_t count) 
     part.row_count = count;
     if (m->row_scales != NULL) part.row_scales = m->row_scales + begin;
     part.slab = m->slab + begin / PACKED_ROWS;
+    part.row = m->row + begin;
     if (begin % PACKED_ROWS != 0) part.packed = NULL;
     return part;
 }

@@ -133,6 +133,11 @@ const tensor *weights_find(const weights *w, const char *name) {
     return e != NULL ? &e->t : NULL;
 }
 
+size_t weights_index(const weights *w, const char *name) {
+    const entry *e = find(w, name);
+    return e != NULL ? (size_t)(e - w->entries) : w->count;
+}
+
 size_t weights_count(const weights *w) {
     return w->count;
 }
@@ -353,7 +358,9 @@ static matrix find_matrix(loader *l, const char *name, int64_t row_count, int64_
         wrong_shape(l, &e->t, 0, row_count, col_count);
         return none;
     }
-    return matrix_of(l, e, rows, cols, pack);
+    matrix m = matrix_of(l, e, rows, cols, pack);
+    m.tensor = (size_t)(e - l->w->entries) + 1;
+    return m;
 }
 
 matrix load_matrix(loader *l, int64_t row_count, int64_t col_count, const char *format, ...) {

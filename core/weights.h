@@ -29,6 +29,9 @@ RNL_MUST_USE rnl_status weights_own(weights *w, void *object, void (*close)(void
 /* NULL when there is none. */
 const tensor *weights_find(const weights *w, const char *name);
 
+/* Its index, or weights_count when there is none. */
+size_t weights_index(const weights *w, const char *name);
+
 size_t weights_count(const weights *w);
 const tensor *weights_at(const weights *w, size_t index); /* in the order of adding */
 bool weights_is_used(const weights *w, size_t index);     /* a loader has fetched it, */
