@@ -25,7 +25,7 @@ static double mel_seconds(rnl_session *s, const float *clip, size_t count) {
 
 /* With the adapter; its rows go where the session would put them. */
 static double encoder_seconds(rnl_session *s) {
-    compute c = s->pass->compute; /* as pass_run.c has it */
+    compute c = session_compute(s); /* as pass_run.c has it */
     c.bf16 = true;
     const double begin = clock_seconds();
     encoder_begin(&s->pass->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
@@ -63,7 +63,7 @@ void bench_encoder(bench *b, bool wants_mel, bool wants_encoder) {
 
 /* count positions of some text, from where the backbone stands; as pass_run.c has it. */
 static void forward(rnl_session *s, int count, bool decides) {
-    compute c = s->pass->compute;
+    compute c = session_compute(s);
     c.bf16 = !decides;
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w);
@@ -178,13 +178,14 @@ void bench_frame(bench *b) {
     depth_row row = {.how = greedy, .random = &live->random, .codes = codes};
     bench_pass passes[BENCH_PASS_CAP];
     const int pass_count = bench_frame_passes(b, passes);
+    const compute c = session_compute(s);
     if (b->model->codec.kind != CODEC_NONE) codec_reset(&live->codec);
     while (bench_more(b)) {
         const double limit = 1e3 * bench_read(b, passes, pass_count);
         stack_reset(&live->backbone);
         const double begin = clock_seconds();
         forward(s, 1, true);
-        depth_frames(&s->pass->depth, &s->pass->compute, s->pass->x, &row, 1);
+        depth_frames(&s->pass->depth, &c, s->pass->x, &row, 1);
         sounding(b, codes);
         backbone_embed_frame(&b->model->backbone, &s->pass->compute, codes, s->pass->x,
                              s->pass->row);

@@ -304,6 +304,6 @@ const command command_bench = {
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
         "not a bit of any result.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
-    .options = {&options_json, &options_cache, &own},
+    .options = {&options_json, &options_lora, &options_cache, &own},
     .run = run,
 };

@@ -4,6 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/ending.h"
+#include "apps/lora_options.h"
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/progress.h"
@@ -58,6 +59,9 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
     config.target = may_write;
     config.opened = begun;
     config.progress_context = &j;
+    double taken = 0;
+    config.taken = &taken;
+    if (o->lora.count > 0) config.adapter = adapters_find(model, lora_options_set(o));
     rnl_error error = {0};
     const rnl_status status = convert_model(model, &config, &error);
     doomed_clear();
@@ -69,7 +73,73 @@ static int convert(const options *o, rnl_model *model, const convert_config *bas
                                                       : EXIT_FAILED,
                         "%s", error.text);
     if (!o->quiet) (void)fprintf(stderr, "%s written\n", config.path);
+    if (!o->quiet && taken > 0)
+        (void)fprintf(stderr,
+                      "rounding the merged matrices changed them by %.3g of what the adapter did\n",
+                      taken);
     return EXIT_OK;
+}
+
+/* ---- Adapters ---- */
+
+/* The architecture that a GGUF adapter is to name: that of -m, which it must fit. */
+static int find_base(const options *o, const lora *adapter, char *architecture, size_t cap) {
+    int code = EXIT_OK;
+    rnl_error error = {0};
+    const char *known = adapter->architecture[0] != '\0' ? adapter->architecture : "lfm2";
+    (void)snprintf(architecture, cap, "%s", known);
+    if (o->model == NULL) return EXIT_OK;
+    options exact = *o;
+    exact.exact = true;
+    rnl_model *model = open_model(&exact, &code);
+    if (model == NULL) return code;
+    (void)snprintf(architecture, cap, "%s", config_architecture(&model->source.config.backbone));
+    if (adapters_check_fit(model, adapter, &error) != RNL_OK)
+        code = complain(EXIT_MODEL, "%s", error.text);
+    rnl_model_close(&model);
+    return code;
+}
+
+static bool ends_in_gguf(const char *path) {
+    const size_t size = strlen(path);
+    return size > 5 && strcmp(path + size - 5, ".gguf") == 0;
+}
+
+/* The files that would be written there are not what is read. */
+static int check_folder(const char *folder) {
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
+    int code = EXIT_OK;
+    for (int i = 0; i < 2 && code == EXIT_OK; i++) {
+        char path[4096];
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path)
+            code = check_target(path);
+    }
+    return code;
+}
+
+/* An adapter in the other layout: a name that ends in .gguf, or a folder. */
+static int convert_adapter(const options *o) {
+    lora adapter;
+    rnl_error error = {0};
+    char architecture[32];
+    if (o->type != NULL || o->format != NULL || o->pack != NULL || o->encoder_type != NULL ||
+        o->set_count > 0 || o->lora.count > 0)
+        return complain(EXIT_USAGE, "convert: of an adapter only the layout changes: no --type, "
+                                    "--format, --pack, --set or --lora");
+    if (lora_read(o->arguments[0], &adapter, &error) != RNL_OK)
+        return complain(EXIT_MODEL, "%s", error.text);
+    int code = find_base(o, &adapter, architecture, sizeof architecture);
+    if (code == EXIT_OK)
+        code = ends_in_gguf(o->output) ? check_target(o->output) : check_folder(o->output);
+    if (code == EXIT_OK) {
+        const rnl_status status = ends_in_gguf(o->output)
+                                      ? lora_write_gguf(&adapter, o->output, architecture, &error)
+                                      : lora_write_folder(&adapter, o->output, &error);
+        if (status != RNL_OK) code = complain(EXIT_FAILED, "%s", error.text);
+    }
+    lora_free(&adapter);
+    if (code == EXIT_OK && !o->quiet) (void)fprintf(stderr, "%s written\n", o->output);
+    return code;
 }
 
 static int threads(const options *o) {
@@ -96,6 +166,8 @@ static int refuse_level(const char *name) {
 static int run(const options *o) {
     if (o->argument_count != 1 || o->output == NULL)
         return complain(EXIT_USAGE, "convert: name one model and the target with -o");
+    lora_options_note(o->arguments[0]);
+    if (lora_is_one(o->arguments[0])) return convert_adapter(o);
     convert_config config = {.path = o->output, .thread_count = threads(o)};
     const bool keep = o->type == NULL || strcmp(o->type, "keep") == 0;
     if (!keep && (config.recipe = recipe_find(o->type)) == NULL)
@@ -175,7 +247,11 @@ const command command_convert = {
         "beside\n"
         "--type q4_k_m costs little and keeps it sharp.\n"
         "\n"
-        "--pack stores the matrices as they are computed with, so that loading is mapping.",
-    .options = {&options_output, &own},
+        "--pack stores the matrices as they are computed with, so that loading is mapping.\n"
+        "\n"
+        "--lora merges an adapter into the matrices. Of an adapter as MODEL the other layout is\n"
+        "written: a GGUF file for a target that ends in .gguf, else a PEFT folder; -m checks it\n"
+        "against a model, whose architecture the file then names.",
+    .options = {&options_output, &options_lora, &own},
     .run = run,
 };

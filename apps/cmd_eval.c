@@ -296,6 +296,6 @@ const command command_eval = {
         "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k and\n"
         "generate the answer is generated, the best token each time.",
     .options = {&options_json, &options_system, &options_sampling, &options_channel,
-                &options_recordings, &own},
+                &options_recordings, &options_lora, &own},
     .run = run,
 };

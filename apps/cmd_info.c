@@ -128,6 +128,37 @@ static void print_parts(const rnl_model *m) {
     if (unused.count > 0) printf("%-12s %9.1f %8zu\n", unused.name, mib(unused.size), unused.count);
 }
 
+/* ---- Adapters ---- */
+
+typedef struct adapter_sums {
+    size_t matrices, bytes;
+    int64_t rank_min, rank_max;
+} adapter_sums;
+
+static adapter_sums sums_of(const lora *l) {
+    adapter_sums s = {.matrices = l->count, .rank_min = INT64_MAX};
+    for (size_t i = 0; i < l->count; i++) {
+        const int64_t rank = lora_rank(&l->tensors[i]);
+        s.bytes += l->tensors[i].down.size + l->tensors[i].up.size;
+        if (rank < s.rank_min) s.rank_min = rank;
+        if (rank > s.rank_max) s.rank_max = rank;
+    }
+    return s;
+}
+
+static void print_adapters(const rnl_model *m) {
+    if (m->adapters == NULL) return;
+    printf("\n%-12s %9s %8s  rank\n", "adapters", "MiB", "matrices");
+    for (int i = 0; i < m->adapters->file_count; i++) {
+        const adapter_sums s = sums_of(&m->adapters->files[i].lora);
+        printf("%-12s %9.1f %8zu  %lld", "", mib(s.bytes), s.matrices, (long long)s.rank_min);
+        if (s.rank_max != s.rank_min) printf(" to %lld", (long long)s.rank_max);
+        printf(", ");
+        put_name(stdout, m->adapters->files[i].lora.path);
+        printf("\n");
+    }
+}
+
 /* The memory of a session as the options would make it; EXIT_OK or the code of a complaint. */
 static int plan_session(const options *o, const rnl_model *m, rnl_session_config *config,
                         rnl_memory_plan *plan) {
@@ -228,6 +259,22 @@ static json_draft *modes_of(const rnl_model *m) {
     return modes;
 }
 
+static json_draft *adapters_of(const rnl_model *m) {
+    json_draft *all = json_new_array();
+    for (int i = 0; i < m->adapters->file_count; i++) {
+        const lora *l = &m->adapters->files[i].lora;
+        const adapter_sums s = sums_of(l);
+        json_draft *one = json_new_object();
+        set_text(one, "path", l->path);
+        set_text(one, "base", l->base);
+        set_size(one, "matrices", s.matrices);
+        set_size(one, "rank", (size_t)s.rank_max);
+        set_size(one, "bytes", s.bytes);
+        json_append(all, one);
+    }
+    return all;
+}
+
 static int json_all(const options *o, const rnl_model *m) {
     rnl_session_config config;
     rnl_memory_plan p;
@@ -249,6 +296,7 @@ static int json_all(const options *o, const rnl_model *m) {
     set_size(object, "bytes", info.weight_size);
     set_experts(object, &m->backbone.stack.config);
     json_set(object, "parts", parts_of(m));
+    if (m->adapters != NULL) json_set(object, "adapters", adapters_of(m));
     set_size(session, "context", (size_t)config.context_cap);
     set_size(session, "bytes", p.total);
     set_size(session, "kv_cache", p.kv_cache);
@@ -263,6 +311,7 @@ static int print_all(const options *o, const rnl_model *m) {
            m->kernels.name);
     print_shapes(m);
     print_parts(m);
+    print_adapters(m);
     const int code = print_plan(o, m);
     if (code == EXIT_OK) print_remarks(m);
     return code;
@@ -287,6 +336,6 @@ const command command_info = {
     .synopsis = "[options] [PATH]",
     .about =
         "Shapes, types, bytes of each part, memory of a session at --context, what is missing.",
-    .options = {&options_json, &options_cache},
+    .options = {&options_json, &options_lora, &options_cache},
     .run = run,
 };

@@ -282,6 +282,7 @@ static int open_base(measurement *m) {
     }
     options with_base = *o;
     with_base.model = o->kl_base;
+    with_base.lora.count = 0; /* adapters are of the model that is compared with it */
     with_base.mmproj = with_base.vocoder = with_base.tokenizer = NULL;
     m->base_opened = open_model(&with_base, &code);
     if (m->base_opened == NULL) return code;
@@ -440,6 +441,6 @@ const command command_perplexity = {
         "Face's documentation and of lm-evaluation-harness (docs/MODEL.md). --kl-base tells how\n"
         "far a quantised model is from the one it was made of: its own file or what --save-logits\n"
         "kept of it.",
-    .options = {&options_json, &options_cache, &own},
+    .options = {&options_json, &options_lora, &options_cache, &own},
     .run = run,
 };

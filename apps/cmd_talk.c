@@ -526,7 +526,7 @@ const command command_talk = {
              "are named as by `runnel devices`; file:IN.wav and file:OUT.wav stand for them, and\n"
              "null for nothing. Each answer is a line on standard output; ' -' behind it says\n"
              "that it was interrupted there.",
-    .options = {&options_output, &options_system, &options_sampling, &options_answer,
+    .options = {&options_output, &options_system, &options_sampling, &options_answer, &options_lora,
                 &options_cache, &options_input, &own},
     .run = run,
     .endless = true,

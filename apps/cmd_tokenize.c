@@ -89,6 +89,6 @@ const command command_tokenize = {
     .about =
         "One line of ids for each argument, or for each line of standard input. Special tokens\n"
         "written in the text count as such.",
-    .options = {&options_json},
+    .options = {&options_json, &options_lora},
     .run = run,
 };

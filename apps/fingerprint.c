@@ -112,6 +112,14 @@ static void add_tensor(print *sum, const tensor *t) {
     for (int i = 0; i < 2; i++) sum->halves[i] += p.halves[i]; /* in any order */
 }
 
+static void add_lora(print *sum, const lora *l) {
+    for (size_t i = 0; i < l->count; i++) {
+        add_tensor(sum, &l->tensors[i].down);
+        add_tensor(sum, &l->tensors[i].up);
+        add_real(sum, lora_scale(l, &l->tensors[i]));
+    }
+}
+
 void fingerprint_of(const command *c, const options *o, const rnl_model *model, rnl_mode mode,
                     char out[FINGERPRINT_SIZE]) {
     print all = begin(), tensors = {{0, 0}};
@@ -122,6 +130,8 @@ void fingerprint_of(const command *c, const options *o, const rnl_model *model, 
     add_defaults(&all, model, mode);
     const weights *w = model->source.w;
     for (size_t i = 0; i < weights_count(w); i++) add_tensor(&tensors, weights_at(w, i));
+    for (int f = 0; model->adapters != NULL && f < model->adapters->file_count; f++)
+        add_lora(&tensors, &model->adapters->files[f].lora);
     add(&all, &tensors, sizeof tensors);
     (void)snprintf(out, FINGERPRINT_SIZE, "%016" PRIx64 "%016" PRIx64, all.halves[0],
                    all.halves[1]);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "apps/hub_cache.h"
+#include "apps/lora_options.h"
 #include "apps/messages.h"
 #include "apps/progress.h"
 #include "apps/sources.h"
@@ -132,7 +133,14 @@ rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
                                  config.tokenizer_path};
     for (int i = 0; i < 4; i++)
         if (files[i] != NULL) source_note(files[i]);
-    const rnl_status status = rnl_model_open(path, &config, &model, error);
+    lora_options adapters;
+    rnl_status status = RNL_ERR_ARGUMENT;
+    if (lora_options_parse(o, &adapters, error)) {
+        config.adapters = adapters.rows;
+        config.adapter_count = (size_t)adapters.count;
+        status = rnl_model_open(path, &config, &model, error);
+    }
+    lora_options_free(&adapters);
     progress_clear(&p.shown);
     if (status == RNL_OK) {
         sources_note_model(model);
@@ -182,6 +190,7 @@ bool session_options(const options *o, rnl_session_config *config) {
     if (o->seconds_max > 0) config->clip_seconds_max = o->seconds_max;
     config->memory_size_max = o->memory_max;
     config->seed = o->seed;
+    config->adapter = lora_options_set(o);
     config->drop_oldest_turns = config->drop_oldest_turns || o->drop_oldest;
     return kv_of(o->kv, &config->kv_cache);
 }

@@ -64,6 +64,16 @@ static const option_row common[] = {
 };
 const option_list options_common = OPTION_LIST(common);
 
+static const option_row lora[] = {
+    {.name = "lora",
+     .value = "FILE[:SCALE]",
+     .help = "an adapter: PEFT folder or GGUF; several add up",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(lora),
+     .changes_result = true},
+};
+const option_list options_lora = OPTION_LIST(lora);
+
 static const option_row output[] = {
     {.name = "output",
      .letter = 'o',

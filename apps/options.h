@@ -66,6 +66,7 @@ typedef struct options {
     size_t memory_max;
     uint64_t seed;
     const char *remove; /* models */
+    option_texts lora; /* FILE[:SCALE] */
     option_texts images, videos;
     int image_tokens_min, image_tokens_max, frames_max, pixels_max; /* -1: not given */
     double fps;                                                     /* -1: not given */
@@ -126,6 +127,7 @@ typedef struct option_list {
 
 /* What several commands take: option_lists.c. */
 extern const option_list options_common; /* the model, how to compute, --quiet; of all commands */
+extern const option_list options_lora; /* adapters; of all commands that open a model */
 extern const option_list options_output;
 extern const option_list options_input; /* a microphone */
 extern const option_list options_json;

@@ -5,6 +5,7 @@
 
 #include "apps/ending.h"
 #include "apps/messages.h"
+#include "apps/lora_options.h"
 #include "apps/open.h"
 #include "core/status.h"
 
@@ -132,6 +133,7 @@ rnl_transcript_config transcript_options(const options *o, const rnl_model *mode
     c.text = answer_config(o, model, RNL_MODE_TRANSCRIBE).text;
     if (o->max_tokens > 0) c.step_max = o->max_tokens;
     c.seed = o->seed;
+    c.adapter = lora_options_set(o);
     c.memory_size_max = o->memory_max;
     return c;
 }

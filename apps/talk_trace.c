@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/lora_options.h"
 #include "apps/messages.h"
 #include "apps/replace.h"
 #include "apps/talk.h"
@@ -48,6 +49,7 @@ static int open_transcriber(talk_trace *t, rnl_model *model) {
     config.clip_seconds_max = seconds < 600 ? seconds : 600;
     config.context_cap = 1024 + (int)(seconds * 12.5);
     config.snapshot_cap = 0;
+    config.adapter = lora_options_set(o);
     t->prompt = rnl_model_system_prompt(model, RNL_MODE_TRANSCRIBE);
     t->how = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE);
     t->clip_cap = (size_t)(seconds * RNL_RATE_IN) + 1;

@@ -21,11 +21,13 @@ typedef struct linear_pair {
     matrix down; /* [rank, col_count] of the tensor, as is */
     matrix up;   /* [row_count, rank] */
     float scale;
-    const struct linear_pair *next; /* what is added to the same tensor behind it; NULL: nothing */
+    struct linear_pair *next; /* what is added to the same tensor behind it; NULL: nothing */
 } linear_pair;
 
+enum { LINEAR_RANK_MAX = 1024 };
+
 typedef struct linear_adapter {
-    const linear_pair **pairs; /* by matrix.tensor - 1; NULL: nothing is added */
+    linear_pair **pairs; /* by matrix.tensor - 1; NULL: nothing is added */
 } linear_adapter;
 
 /* Rows of a product, one span behind the other, and what is added to them. */

@@ -16,6 +16,7 @@
 
 #include "core/pool.h"
 #include "core/status.h"
+#include "engine/convert_merge.h"
 #include "engine/model_part.h"
 #include "engine/packed_file.h"
 #include "engine/vision_config.h"
@@ -46,6 +47,8 @@ typedef struct writing {
     size_t row_cap;      /* elements of the longest row */
     unsigned char *rows; /* a batch of rows, or of slabs, as they are written */
     unsigned char *own;  /* packing: [thread_count, PACKED_ROWS, row_cap * 2 bytes] of one slab */
+    merge merge;         /* of the tensor at hand */
+    float *back;         /* as values: rows read again; NULL without an adapter */
     size_t done, total;  /* bytes read */
 } writing;
 
@@ -338,24 +341,38 @@ static void declare_tensors(writing *job) {
 
 /* A batch of rows through float32, cut over the threads. */
 typedef struct batch {
-    const writing *job;
+    writing *job;
     const unsigned char *data;
     quant_type from, to;
     size_t from_size, to_size; /* bytes of a row */
     int64_t cols;
-    int64_t rows; /* packing: how many there are */
+    int64_t rows;  /* packing: how many there are */
+    int64_t first; /* of them, in its tensor */
 } batch;
+
+static bool changes(const batch *b) {
+    return b->from != b->to || b->job->merge.delta != NULL;
+}
+
+/* Row r of the batch in its new type. */
+static void convert_row(const batch *b, int64_t r, unsigned char *out, int thread_index) {
+    writing *job = b->job;
+    float *values = job->values + (size_t)thread_index * job->row_cap;
+    quant_dequantise(b->from, b->data + (size_t)r * b->from_size, values, b->cols);
+    if (job->merge.delta != NULL) merge_row(&job->merge, b->first + r, values);
+    const bool written = quant_quantise(b->to, values, out, b->cols);
+    assert(written); /* recipes name no other types */
+    (void)written;
+    if (job->merge.delta == NULL) return;
+    float *back = job->back + (size_t)thread_index * job->row_cap;
+    quant_dequantise(b->to, out, back, b->cols);
+    merge_note(&job->merge, b->first + r, values, back);
+}
 
 static void convert_rows(void *context, int64_t begin, int64_t end, int thread_index) {
     const batch *b = context;
-    float *values = b->job->values + (size_t)thread_index * b->job->row_cap;
-    for (int64_t r = begin; r < end; r++) {
-        quant_dequantise(b->from, b->data + (size_t)r * b->from_size, values, b->cols);
-        const bool written =
-            quant_quantise(b->to, values, b->job->rows + (size_t)r * b->to_size, b->cols);
-        assert(written); /* recipes name no other types */
-        (void)written;
-    }
+    for (int64_t r = begin; r < end; r++)
+        convert_row(b, r, b->job->rows + (size_t)r * b->to_size, thread_index);
 }
 
 static size_t row_size(quant_type type, int64_t cols) {
@@ -365,7 +382,7 @@ static size_t row_size(quant_type type, int64_t cols) {
 
 /* Some rows of a batch's tensor, of cols elements each, in their stored type or another. */
 static rnl_status write_batch(gguf_writer *w, batch *b, int64_t rows, rnl_error *error) {
-    if (b->from == b->to) return gguf_writer_data(w, b->data, (size_t)rows * b->from_size, error);
+    if (!changes(b)) return gguf_writer_data(w, b->data, (size_t)rows * b->from_size, error);
     pool_run(b->job->pool, rows, 1, convert_rows, b);
     return gguf_writer_data(w, b->job->rows, (size_t)rows * b->to_size, error);
 }
@@ -380,20 +397,14 @@ static void pack_slabs(void *context, int64_t begin, int64_t end, int thread_ind
     const batch *b = context;
     const writing *job = b->job;
     const size_t slab_size = packed_slab_size(b->to, b->cols);
-    float *values = job->values + (size_t)thread_index * job->row_cap;
     unsigned char *own = job->own + (size_t)thread_index * PACKED_ROWS * 2 * job->row_cap;
     for (int64_t s = begin; s < end; s++) {
         const int64_t row = s * PACKED_ROWS, left = b->rows - row;
         const int64_t count = left < PACKED_ROWS ? left : PACKED_ROWS;
         const unsigned char *stored = b->data + (size_t)row * b->from_size;
-        for (int64_t r = 0; r < count && b->from != b->to; r++) {
-            quant_dequantise(b->from, stored + (size_t)r * b->from_size, values, b->cols);
-            const bool written =
-                quant_quantise(b->to, values, own + (size_t)r * b->to_size, b->cols);
-            assert(written);
-            (void)written;
-        }
-        packed_write(b->to, b->from == b->to ? stored : own, b->to_size, count, b->cols,
+        for (int64_t r = 0; r < count && changes(b); r++)
+            convert_row(b, row + r, own + (size_t)r * b->to_size, thread_index);
+        packed_write(b->to, changes(b) ? own : stored, b->to_size, count, b->cols,
                      job->rows + (size_t)s * slab_size);
     }
 }
@@ -418,6 +429,7 @@ static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *
     for (int64_t at = 0; at < rows; at += most) {
         const int64_t count = rows - at < most ? rows - at : most;
         b.data = data + (size_t)at * b.from_size;
+        b.first = at;
         const rnl_status status =
             packed ? write_slabs(w, &b, count, error) : write_batch(w, &b, count, error);
         if (status != RNL_OK) return status;
@@ -428,16 +440,34 @@ static rnl_status write_rows(writing *job, gguf_writer *w, const unsigned char *
     return RNL_OK;
 }
 
+/* What the adapter adds to the tensor: matrices only, never stacks of them. */
+static rnl_status begin_merge(writing *job, const tensor *t, int64_t rows, int64_t cols,
+                              rnl_error *error) {
+    const convert_config *c = job->config;
+    const linear_pair *pairs = NULL;
+    if (c->adapter != NULL)
+        pairs = c->adapter->adds.pairs[weights_index(job->m->source.w, t->name)];
+    if (pairs != NULL && !quant_is_written(type_of(job, t)))
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: tensor '%s' is changed by the adapter, but is kept in %s, which is "
+                           "only read; name another --type",
+                           c->path, t->name, quant_describe((uint32_t)type_of(job, t))->name);
+    if (merge_begin(&job->merge, pairs, rows, cols, job->pool) == RNL_OK) return RNL_OK;
+    return status_fail(error, RNL_ERR_MEMORY, "%s: memory to merge '%s' is exhausted", c->path,
+                       t->name);
+}
+
 /* Of a stack one matrix after the other: each begins with a slab of its own. */
 static rnl_status write_tensor(writing *job, const tensor *t, rnl_error *error) {
     const char *name;
     gguf_writer *w = target(job, t, &name);
     const int64_t cols = row_of(job->m, t), members = is_stack(job->m, t) ? t->shape[0] : 1;
     const int64_t rows = elements_of(t) / cols / members;
-    rnl_status status = RNL_OK;
+    rnl_status status = begin_merge(job, t, rows, cols, error);
     for (int64_t i = 0; i < members && status == RNL_OK; i++)
         status = write_rows(job, w, members > 1 ? tensor_member(t, i) : t->data, t->type,
                             type_of(job, t), rows, cols, is_packed(job, t), error);
+    merge_end(&job->merge);
     return status;
 }
 
@@ -523,8 +553,11 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
         job.own = malloc((size_t)config->thread_count * PACKED_ROWS * 2 * job.row_cap);
     job.values = calloc((size_t)config->thread_count * job.row_cap, sizeof *job.values);
     job.rows = malloc(rows * sizeof(float)); /* no type takes more bytes than float32 */
+    if (config->adapter != NULL)
+        job.back = calloc((size_t)config->thread_count * job.row_cap, sizeof *job.back);
     rnl_status status = RNL_ERR_MEMORY;
-    if (job.values != NULL && job.rows != NULL && (job.own != NULL || !config->packs))
+    if (job.values != NULL && job.rows != NULL && (job.own != NULL || !config->packs) &&
+        (job.back != NULL || config->adapter == NULL))
         status = pool_create(config->thread_count, &job.pool);
     status = status == RNL_OK ? write_all(&job, error)
                               : status_fail(error, status, "memory for rows is exhausted");
@@ -533,5 +566,7 @@ rnl_status convert_model(const rnl_model *m, const convert_config *config, rnl_e
     free(job.values);
     free(job.rows);
     free(job.own);
+    free(job.back);
+    if (config->taken != NULL) *config->taken = merge_taken(&job.merge);
     return status;
 }

@@ -12,7 +12,10 @@ typedef struct convert_config {
     const recipe *recipe;         /* NULL: every matrix as it is stored, nothing is lost */
     const recipe *encoder_recipe; /* of encoder and adapter; NULL: as recipe says */
     bool packs;                   /* a bundle only: matrices as slabs, so that loading is mapping */
-    int thread_count;             /* to quantise with, [1, POOL_THREAD_CAP]; changes no bit */
+    const adapter_set *adapter;   /* that is merged into its matrices; NULL: none */
+    double *taken;    /* with an adapter, on RNL_OK: the norm of what rounding to the types that are
+                    * written changed again, by that of the adapter's change. NULL: not asked */
+    int thread_count; /* to quantise with, [1, POOL_THREAD_CAP]; changes no bit */
     /* Called every few milliseconds of work; done of total bytes read. False stops:
      * RNL_ERR_STATE, no file. */
     bool (*progress)(void *context, size_t done, size_t total);
@@ -26,7 +29,8 @@ typedef struct convert_config {
 
 /* Files are written beside their targets and renamed when all of them are complete.
  * RNL_ERR_IO: full disk and the like; RNL_ERR_UNSUPPORTED: a Mimi model as a set, a packed set, a
- * model that is packed already; RNL_ERR_MEMORY; what target answered. */
+ * model that is packed already, a matrix with an adapter kept in a type that is only read;
+ * RNL_ERR_MEMORY; what target answered. */
 RNL_MUST_USE rnl_status convert_model(const rnl_model *m, const convert_config *config,
                                       rnl_error *error);
 

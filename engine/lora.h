@@ -9,13 +9,14 @@
 #define ENGINE_LORA_H
 
 #include "core/gguf.h"
+#include "core/linear.h"
 #include "core/safetensors.h"
 
 enum {
     LORA_NAME_CAP = 128,
     LORA_BASE_CAP = 512,
     LORA_TENSOR_CAP = 8192, /* matrices of an adapter */
-    LORA_RANK_CAP = 1024
+    LORA_RANK_CAP = LINEAR_RANK_MAX
 };
 
 /* One matrix and what is added to it. */

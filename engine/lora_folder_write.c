@@ -1,5 +1,5 @@
-/* Writing an adapter as PEFT does: the configuration says the commonest rank and alpha, and of which
- * modules they are others. */
+/* Writing an adapter as PEFT does: the configuration says the commonest rank and alpha, and for
+ * which modules they are others. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -64,6 +64,11 @@ static rnl_status check_keys(const lora *l, double *alpha, rnl_error *error) {
                            "%s: it is an adapter, but not plain LoRA (adapter.type, "
                            "adapter.alora.invocation_tokens), the one kind that Runnel reads",
                            l->path);
+    const char *text;
+    size_t size;
+    if (!gguf_string(g, "general.architecture", &text, &size) || size == 0)
+        return status_fail(error, RNL_ERR_FORMAT,
+                           "%s: key general.architecture is missing; the file is damaged", l->path);
     if (gguf_float(g, "adapter.lora.alpha", alpha) && *alpha >= 0 && *alpha <= 1e9) return RNL_OK;
     return status_fail(error, RNL_ERR_FORMAT,
                        "%s: key adapter.lora.alpha is missing or no number from 0 on; the file is "

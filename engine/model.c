@@ -238,6 +238,7 @@ static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_con
     load_stages(m, &l);
     if (l.status != RNL_OK) return l.status;
     status = check_fit(m, error);
+    if (status == RNL_OK) status = adapters_open(m, config, error);
     if (status == RNL_OK && !m->exact) status = pack(m, config, error);
     if (status == RNL_OK) status = chat_find_ids(&m->ids, m->source.text, m->path, error);
     if (status == RNL_OK) status = find_image_ids(m, error);
@@ -265,6 +266,7 @@ rnl_status rnl_model_open(const char *path, const rnl_model_config *config, rnl_
 
 void rnl_model_close(rnl_model **model) {
     if (model == NULL || *model == NULL) return;
+    adapters_close(&(*model)->adapters);
     bpe_destroy(&(*model)->source.text);
     weights_destroy(&(*model)->source.w);
     vocabulary_destroy(&(*model)->spelling);

@@ -13,6 +13,7 @@
 #include "chat/template.h"
 #include "chat/vocabulary.h"
 #include "detokenizer/codec.h"
+#include "engine/adapters.h"
 #include "engine/source.h"
 #include "tokenizer/adapter.h"
 #include "tokenizer/chat.h"
@@ -52,6 +53,7 @@ struct rnl_model {
     image_ids image_ids;
     depth_weights depth; /* with config.codebook_count > 0 */
     codec_weights codec; /* kind CODEC_NONE without sound */
+    adapters *adapters;  /* NULL: none */
     int64_t col_max;     /* widest matrix: the panel scratch of a session */
     int token_size_max;  /* bytes of the longest token */
     size_t weight_size;  /* bytes of the tensors that stages use */

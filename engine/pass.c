@@ -83,11 +83,13 @@ static void layout_scratch(pass *p, arena *a) {
     p->compute = (compute){.k = &m->kernels,
                            .exact = m->exact,
                            .fetch = (kernels_fetch)m->tuning.prefetch,
+                           .rank_cap = m->adapters != NULL ? m->adapters->rank_max : 0,
                            .block_size = (size_t)m->tuning.block_kib * 1024};
     compute_layout(&p->compute, p->config.thread_count, col_max(p), a);
     if (m->source.text != NULL) bpe_scratch_layout(&p->bpe, PASS_TEXT_CAP, a);
     p->ids = arena_take(a, (size_t)p->config.context_cap, sizeof *p->ids);
     p->entries = arena_take(a, rows, sizeof *p->entries);
+    if (m->adapters != NULL) p->spans = arena_take(a, rows, sizeof *p->spans);
     p->pieces = arena_take(a, rows, sizeof *p->pieces);
     p->x = arena_take(a, rows * width, sizeof(float));
     p->hidden = arena_take(a, decisions * width, sizeof(float));

@@ -66,6 +66,8 @@ typedef struct pass {
     int entry_count;           /* of the pass under way; 0: none is */
     bool bf16;                 /* it rounds (compute.bf16) */
     pass_entry *entries;       /* [row_cap] */
+    linear_span *spans;        /* [row_cap] what is added to whose rows; NULL without adapters */
+    int span_count;            /* of the rows that go through the weights now */
     stack_piece *pieces;       /* [row_cap] */
     depth_row *depth_rows;     /* [decision_cap] */
     codec_frame *frames;       /* [decision_cap] */

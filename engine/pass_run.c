@@ -15,7 +15,7 @@ static size_t width_of(const pass *p) {
 /* A piece of work at a clip or a picture. Either is encoded whole, all of it in one way, so it may
  * be rounded to BF16. */
 static rnl_status encode(pass *p, rnl_session *s) {
-    compute c = p->compute;
+    compute c = session_compute(s);
     c.bf16 = true;
     if (p->encoding != NULL && p->encoding != s) return RNL_AGAIN;
     const bool begins = p->encoding == NULL;
@@ -113,12 +113,35 @@ static int take(pass *p, rnl_batch_item *items, size_t item_count) {
     return count;
 }
 
+/* ---- Adapters ---- */
+
+/* The rows of one more session; of those that have the same added one span. */
+static void add_span(pass *p, const rnl_session *s, int count) {
+    if (p->spans == NULL) return;
+    linear_span *last = p->span_count > 0 ? &p->spans[p->span_count - 1] : NULL;
+    if (last != NULL && last->adapter == s->span.adapter && last->scale == s->span.scale) {
+        last->count += count;
+        return;
+    }
+    p->spans[p->span_count] = s->span;
+    p->spans[p->span_count++].count = count;
+}
+
+/* For the rows of the spans. */
+static compute compute_of(const pass *p) {
+    compute c = p->compute;
+    c.spans = p->spans;
+    c.span_count = p->span_count;
+    return c;
+}
+
 /* ---- Backbone ---- */
 
 static void begin_forward(pass *p) {
     const size_t width = width_of(p);
     float *x = p->x;
     bool decides = true;
+    p->span_count = 0;
     for (int i = 0; i < p->entry_count; i++) {
         pass_entry *e = &p->entries[i];
         const rnl_session *s = e->item->session;
@@ -126,6 +149,7 @@ static void begin_forward(pass *p) {
         decides = decides && is_decision(s, at);
         memcpy(x, s->embeddings + (size_t)at * width, (size_t)e->count * width * sizeof *x);
         p->pieces[i] = (stack_piece){.state = &s->live->backbone, .count = e->count};
+        add_span(p, s, e->count);
         e->hidden = x + (size_t)(e->count - 1) * width;
         for (int t = 0; t < e->count; t++) s->decided[at + t] = is_decision(s, at + t);
         x += (size_t)e->count * width;
@@ -246,13 +270,16 @@ static void decide_frames(pass *p, int entry_count) {
     const int count = gather(p, entry_count, true);
     int row = 0, sound_count = 0;
     if (count == 0) return;
+    p->span_count = 0;
     for (int i = 0; i < entry_count; i++) {
         const rnl_session *s = p->entries[i].item->session;
-        if (p->entries[i].frame)
-            p->depth_rows[row++] = (depth_row){
-                .how = s->live->turn.audio, .random = &s->live->random, .codes = next_codes(p, s)};
+        if (!p->entries[i].frame) continue;
+        add_span(p, s, 1);
+        p->depth_rows[row++] = (depth_row){
+            .how = s->live->turn.audio, .random = &s->live->random, .codes = next_codes(p, s)};
     }
-    depth_frames(&p->depth, &p->compute, p->hidden, p->depth_rows, count);
+    const compute c = compute_of(p);
+    depth_frames(&p->depth, &c, p->hidden, p->depth_rows, count);
     row = 0;
     for (int i = 0; i < entry_count; i++)
         if (p->entries[i].frame)
@@ -302,7 +329,7 @@ rnl_status pass_step(pass *p) {
         decide(p);
         return RNL_DONE;
     }
-    compute c = p->compute;
+    compute c = compute_of(p);
     c.bf16 = p->bf16;
     (void)stack_forward_step(&p->backbone, &c, p->pieces, p->entry_count, p->x);
     return RNL_OK;

@@ -15,6 +15,7 @@ rnl_session_config rnl_session_config_default(void) {
                                 .clip_seconds_max = 60.0,
                                 .snapshot_cap = 1,
                                 .step_positions = 128,
+                                .adapter_scale = 1,
                                 .memory_size_max = SIZE_MAX};
 }
 
@@ -32,6 +33,7 @@ static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
         {"snapshot_cap", c->snapshot_cap, 0, 64},
         {"step_positions", c->step_positions, 1, 512},
         {"image_views_max", c->image_views_max, 0, RNL_IMAGE_VIEWS_CAP},
+        {"adapter_scale", (double)c->adapter_scale, -1000, 1000},
         {"kv_cache", c->kv_cache, RNL_KV_DEFAULT, RNL_KV_Q8_0},
     };
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
@@ -137,9 +139,25 @@ static rnl_status measure(rnl_session *s, arena *regions, rnl_memory_plan *plan,
     return plan_regions(regions, &s->config, plan, error);
 }
 
+/* What is added to the session's rows by the set that its config names. */
+static rnl_status find_adapter(const rnl_session *s, linear_span *span, rnl_error *error) {
+    const rnl_session_config *c = &s->config;
+    *span = (linear_span){.scale = c->adapter_scale, .count = INT64_MAX};
+    if (c->adapter == NULL) return RNL_OK;
+    const adapter_set *set = adapters_find(s->model, c->adapter);
+    if (set == NULL)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "adapter '%s' is none of the %d that the model was opened with",
+                           c->adapter, rnl_model_adapter_count(s->model));
+    span->adapter = &set->adds;
+    return RNL_OK;
+}
+
 static rnl_status check(const rnl_session *s, rnl_error *error) {
-    const rnl_status status = check_config(&s->config, error);
-    return status == RNL_OK ? check_cache(s, error) : status;
+    linear_span span;
+    rnl_status status = check_config(&s->config, error);
+    if (status == RNL_OK) status = check_cache(s, error);
+    return status == RNL_OK ? find_adapter(s, &span, error) : status;
 }
 
 /* A pass for one session. */
@@ -205,6 +223,9 @@ static rnl_status create(rnl_session *s, rnl_error *error) {
     arena regions[REGION_COUNT];
     rnl_memory_plan plan;
     rnl_status status = measure(s, regions, &plan, error);
+    if (status == RNL_OK) status = find_adapter(s, &s->span, error);
+    if (status == RNL_OK && s->config.adapter != NULL) /* the caller's text need not last */
+        s->config.adapter = adapters_find(s->model, s->config.adapter)->name;
     if (status == RNL_OK) status = place(s, regions, &plan, error);
     if (status != RNL_OK) return status;
     if (s->model->source.config.has_encoder && resampler_create(&s->resampler) != RNL_OK)
@@ -349,6 +370,13 @@ void rnl_session_reset(rnl_session *s) {
     live->emitted_count = live->text_count = live->frame_count = 0;
     for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
     session_forget_marks(s, -1);
+}
+
+compute session_compute(const rnl_session *s) {
+    compute c = s->pass->compute;
+    c.spans = &s->span;
+    c.span_count = 1;
+    return c;
 }
 
 int rnl_session_position_count(const rnl_session *s) {

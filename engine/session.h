@@ -128,6 +128,7 @@ struct rnl_session {
     size_t kept_size;
     session_live *live;  /* = start of the kept region */
     session_slot *slots; /* [snapshot_cap] */
+    linear_span span;    /* what is added to its rows */
     pass *pass;          /* with whose threads and scratch it computes: its own, or a batch's */
     bool owns_pass;
     bool stepping;       /* a step in parts is under way (session_step_part), */
@@ -184,6 +185,9 @@ RNL_MUST_USE rnl_status session_create_in(rnl_model *model, pass *p,
 RNL_MUST_USE rnl_status session_plan_in(const rnl_model *model, const pass *p,
                                         const rnl_session_config *config, rnl_memory_plan *plan,
                                         rnl_error *error);
+
+/* The pass's compute for rows of this session alone. */
+compute session_compute(const rnl_session *s);
 
 /* session_step.c */
 /* As rnl_session_step, a part at each call: a layer or so. Until *whole, RNL_OK; then what the step

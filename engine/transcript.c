@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/range.h"
 #include "core/status.h"
 
 #define WHOLE_SECONDS_MAX 60.0
@@ -14,35 +13,6 @@
 /* Bytes of weights that stay in the caches of a processor of today: passes over such a model gain
  * less from sharing it than their threads lose by waiting for each other at each product. */
 #define SMALL_MODEL ((size_t)32 << 20)
-
-rnl_transcript_config rnl_transcript_config_default(const rnl_model *model) {
-    const model_config *c = &model->source.config;
-    return (rnl_transcript_config){
-        .rate = RNL_RATE_IN,
-        .thread_count = rnl_thread_count_default(),
-        .piece_min = c->asr_piece_min,
-        .piece_max = c->asr_piece_max,
-        .piece_cap = 8,
-        .word_times = true,
-        .text = rnl_turn_config_default(model, RNL_MODE_TRANSCRIBE).text,
-        .memory_size_max = SIZE_MAX,
-    };
-}
-
-static rnl_status check_config(const rnl_model *m, const rnl_transcript_config *c,
-                               rnl_error *error) {
-    if (!rnl_model_can(m, RNL_MODE_TRANSCRIBE))
-        return status_fail(error, RNL_ERR_UNSUPPORTED,
-                           "%s: the model cannot transcribe: it has no audio encoder or no "
-                           "vocabulary",
-                           m->path);
-    const range ranges[] = {
-        {"rate", c->rate, 4000, 768000},    {"thread_count", c->thread_count, 1, RNL_THREAD_CAP},
-        {"piece_max", c->piece_max, 1, 30}, {"piece_min", c->piece_min, 0, c->piece_max},
-        {"piece_cap", c->piece_cap, 1, 64}, {"step_max", c->step_max, 0, 1 << 20},
-    };
-    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
-}
 
 /* ---- Memory ---- */
 
@@ -94,6 +64,8 @@ static rnl_session_config session_config(const rnl_transcript *t) {
     c.clip_seconds_max = (double)t->clip_cap / CUT_RATE;
     c.snapshot_cap = 1;
     c.seed = t->config.seed;
+    c.adapter = t->config.adapter;
+    c.adapter_scale = t->config.adapter_scale;
     /* The prompt has at most a token for each byte. */
     c.context_cap = 64 + (system != NULL ? (int)strlen(system) : 0) +
                     session_clip_positions(t->clip_cap) + SESSION_CLOSE_CAP + (int)t->token_cap;
@@ -223,7 +195,7 @@ static void leave(rnl_transcript *t) {
 }
 
 static rnl_status create(rnl_transcript *t, rnl_error *error) {
-    rnl_status status = check_config(t->model, &t->config, error);
+    rnl_status status = transcript_check_config(t->model, &t->config, error);
     if (status != RNL_OK) return status;
     if (t->config.system != NULL) {
         t->system = strdup(t->config.system);

@@ -1,6 +1,7 @@
 /* The inside of rnl_transcript.
  *
  *     transcript.c        create, push, cut, pull: the caller's thread
+ *     transcript_config.c its settings and their ranges
  *     transcript_crew.c   whose turn it is, passes over pieces of all transcripts of the batch
  *     transcript_work.c   a piece, from its clip to its words
  *     transcript_cut.c    where pieces begin and end
@@ -139,6 +140,10 @@ struct rnl_transcript {
     pthread_t helpers[RNL_THREAD_CAP];
     int helper_count; /* that run */
 };
+
+/* transcript_config.c */
+RNL_MUST_USE rnl_status transcript_check_config(const rnl_model *m, const rnl_transcript_config *c,
+                                                rnl_error *error);
 
 /* transcript_crew.c */
 /* From here to crew_go_on nobody works, and the lock is held. */

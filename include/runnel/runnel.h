@@ -70,6 +70,7 @@ enum {
     RNL_RATE_OUT = 24000,      /* Hz: what rnl_session_pull_samples gives */
     RNL_CODEBOOK_CAP = 32,     /* most codes of one frame */
     RNL_IMAGE_VIEWS_CAP = 101, /* views of a picture */
+    RNL_ADAPTER_CAP = 64,      /* files of adapters of a model */
     RNL_THREAD_CAP = 64
 };
 
@@ -107,6 +108,14 @@ typedef struct rnl_tuning {
 
 RNL_API rnl_tuning rnl_tuning_default(void);
 
+/* An adapter (LoRA): what a model was taught besides, small beside it. Sessions choose one by its
+ * name (rnl_session_config.adapter); the model itself stays as it is. */
+typedef struct rnl_adapter_config {
+    const char *name; /* [1, 63] bytes. Several of one name make one set, whose effects add */
+    const char *path; /* a folder of PEFT's (adapter_config.json) or a GGUF adapter */
+    float scale;      /* of its effect, [-1000, 1000]; 1: as it was taught */
+} rnl_adapter_config;
+
 typedef struct rnl_model_config {
     const char
         *mmproj_path; /* encoder or tower GGUF; NULL (default): found beside the first file */
@@ -117,10 +126,13 @@ typedef struct rnl_model_config {
     const char *cpu;            /* kernel level: "scalar", "avx2", "avxvnni", "avx512", ...; NULL
                                  * (default): the best here, but neither "avx512_bf16" nor "amx",
                                  * whose prefills have other bits */
-    const rnl_tuning *tuning;   /* copied; NULL: defaults */
-    int thread_count;           /* that open it, [1, RNL_THREAD_CAP]; default:
+    const rnl_adapter_config *adapters; /* [adapter_count] opened with the model; copied. Default:
+                                         * NULL and 0 */
+    size_t adapter_count;               /* [0, RNL_ADAPTER_CAP] */
+    const rnl_tuning *tuning;           /* copied; NULL: defaults */
+    int thread_count;                   /* that open it, [1, RNL_THREAD_CAP]; default:
                                  * rnl_thread_count_default(). They are gone when it is open */
-    rnl_log_fn log;             /* NULL (default): nothing is logged. Called while opening only */
+    rnl_log_fn log; /* NULL (default): nothing is logged. Called while opening only */
     void *log_context;
     /* While weights are packed, behind each of their tensors, with bytes done and of all: seconds
      * of work for large models. Called while opening only, by the thread that opens. NULL
@@ -132,10 +144,11 @@ typedef struct rnl_model_config {
 RNL_API rnl_model_config rnl_model_config_default(void);
 
 /* Opens a model: a GGUF bundle, the first file of an official GGUF set, or a Hugging Face
- * directory. Weights are mapped, not read; the files must not shrink while the model lives
- * (touching what is gone raises SIGBUS). config may be NULL (defaults).
+ * directory. Weights are mapped, not read, adapters, too; the files must not shrink while the model
+ * lives (touching what is gone raises SIGBUS). config may be NULL (defaults).
  * RNL_ERR_IO, RNL_ERR_FORMAT, RNL_ERR_UNSUPPORTED, RNL_ERR_MEMORY,
- * RNL_ERR_ARGUMENT: this machine has no such level; a tuning or thread_count out of its range. */
+ * RNL_ERR_ARGUMENT: this machine has no such level; a tuning, thread_count or the name or scale of
+ * an adapter out of its range. An adapter of another model is RNL_ERR_FORMAT. */
 RNL_API RNL_MUST_USE rnl_status rnl_model_open(const char *path, const rnl_model_config *config,
                                                rnl_model **model, rnl_error *error);
 /* Closes it; all its sessions must be gone. NULL is fine; sets NULL. */
@@ -163,6 +176,11 @@ typedef struct rnl_model_info {
     int context_trained; /* positions, a claim of the file */
     size_t weight_size;  /* bytes of all tensors in use */
 } rnl_model_info;
+
+/* The sets of adapters that the model was opened with, in the order of their first files. */
+RNL_API int rnl_model_adapter_count(const rnl_model *model);
+/* NULL behind the last. Lives as long as the model. */
+RNL_API const char *rnl_model_adapter_name(const rnl_model *model, int index);
 
 /* Strings live as long as the model. */
 RNL_API void rnl_model_get_info(const rnl_model *model, rnl_model_info *info);
@@ -209,6 +227,9 @@ typedef struct rnl_session_config {
     rnl_kv_cache kv_cache;  /* default RNL_KV_DEFAULT; Q8_0 needs heads of 32, 64, ... values */
     bool drop_oldest_turns; /* a full context drops the oldest turns, a question with its answers
                               * (never the system prompt), instead of refusing; default false */
+    const char *adapter;    /* the model's set of that name speaks; copied. NULL (default): none,
+                              * the model as it is */
+    float adapter_scale;    /* of its effect, [-1000, 1000], default 1; 0: as without it */
 } rnl_session_config;
 
 RNL_API rnl_session_config rnl_session_config_default(void);
@@ -229,7 +250,8 @@ typedef struct rnl_memory_plan {
     size_t total;
 } rnl_memory_plan;
 
-/* The plan without creating anything. RNL_ERR_ARGUMENT names the field out of range;
+/* The plan without creating anything. RNL_ERR_ARGUMENT names the field out of range, or the adapter
+ * that the model has not;
  * RNL_ERR_UNSUPPORTED: the model's heads cannot be kept as kv_cache says. */
 RNL_API RNL_MUST_USE rnl_status rnl_session_plan(const rnl_model *model,
                                                  const rnl_session_config *config,

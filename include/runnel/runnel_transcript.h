@@ -51,6 +51,8 @@ typedef struct rnl_transcript_config {
     const char *system;     /* system prompt, copied; NULL (default): the model's own for ASR */
     rnl_sampling text;      /* default: the model's own for RNL_MODE_TRANSCRIBE */
     uint64_t seed;          /* of the sampler, for every piece anew; default 0 */
+    const char *adapter;    /* the model's set of that name writes; copied. NULL (default): none */
+    float adapter_scale;    /* of its effect, [-1000, 1000], default 1 */
     size_t memory_size_max; /* bytes of session memory allowed, default SIZE_MAX */
 } rnl_transcript_config;
 

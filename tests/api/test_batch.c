@@ -12,6 +12,7 @@
 
 #include "core/random.h"
 #include "engine/session.h"
+#include "tests/support/adapter.h"
 #include "tests/support/rig.h"
 
 enum { ACTORS = 6, TURNS = 2, CLIP = 9600, LOG_CAP = 1 << 17, TEXT_CAP = 4096 };
@@ -174,8 +175,11 @@ static void assert_same(const actor *a, const actor *b, int seed, int n) {
 
 /* ---- Schedules ---- */
 
-static rnl_session_config config_of(uint64_t seed) {
+/* Of a model with two adapters a third of them chooses each, not always all of it. */
+static rnl_session_config config_of(const rnl_model *model, uint64_t seed) {
     rnl_session_config c = rnl_session_config_default();
+    c.adapter = rnl_model_adapter_name(model, (int)(seed % 3));
+    if (seed > 3) c.adapter_scale = 0.5f;
     c.context_cap = 512;
     c.clip_seconds_max = 2;
     c.thread_count = 1;
@@ -195,8 +199,7 @@ static rnl_batch *open_batch(rnl_model *model, int row_cap, int decision_cap) {
     return b;
 }
 
-static rnl_session *join(rnl_batch *b, uint64_t seed) {
-    const rnl_session_config c = config_of(seed);
+static rnl_session *join(rnl_batch *b, rnl_session_config c) {
     rnl_session *s = NULL;
     if (rnl_session_create_in(b, &c, &s, &error) != RNL_OK) fail_msg("%s", error.text);
     return s;
@@ -219,7 +222,7 @@ static void schedule(rnl_model *model, const actor *alone, int seed) {
             const int n = (first + i) % ACTORS;
             actor *a = &actors[n];
             if (!there[n] && below(&r, 10) > 0) continue;
-            if (!there[n]) actor_open(a, join(b, (uint64_t)n), 100 + (uint64_t)n);
+            if (!there[n]) actor_open(a, join(b, config_of(model, (uint64_t)n)), 100 + (uint64_t)n);
             there[n] = true;
             if (a->done || below(&r, 4) == 0) continue;
             if (!wants(a)) {
@@ -244,7 +247,7 @@ static void schedule(rnl_model *model, const actor *alone, int seed) {
 static void check_schedules(rnl_model *model, int from, int count) {
     actor alone[ACTORS];
     for (int n = 0; n < ACTORS; n++) {
-        const rnl_session_config c = config_of((uint64_t)n);
+        const rnl_session_config c = config_of(model, (uint64_t)n);
         rnl_session *s = NULL;
         assert_int_equal(rnl_session_create(model, &c, &s, &error), RNL_OK);
         actor_open(&alone[n], s, 100 + (uint64_t)n);
@@ -261,7 +264,7 @@ static void check_schedules(rnl_model *model, int from, int count) {
 
 static void a_batch_says_what_each_says_alone(void **state) {
     (void)state;
-    check_schedules(rig_model_fast("gguf/tiny-Q4_0.gguf"), 1, rig_rounds(20));
+    check_schedules(adapter_model("gguf/tiny-Q4_0.gguf", false, NULL), 1, rig_rounds(20));
     check_schedules(rig_model("tiny"), 50, rig_rounds(6));
 }
 
@@ -271,7 +274,7 @@ static void so_it_is_at_every_level(void **state) {
     static const char *const levels[] = {"scalar", "avx2", "avx512"};
     const char *asked = getenv("RUNNEL_BATCH_SCHEDULES");
     for (int i = 0; i < 3; i++) {
-        rnl_model *model = rig_model_at("gguf/tiny-Q4_0.gguf", levels[i]);
+        rnl_model *model = adapter_model("gguf/tiny-Q4_0.gguf", false, levels[i]);
         if (model == NULL) continue; /* not on this machine */
         const int count = asked != NULL ? atoi(asked) : rig_rounds(2);
         check_schedules(model, 70 + 1000 * i, count);
@@ -290,10 +293,10 @@ static void one_that_fails_fails_alone(void **state) {
     rnl_model *model = rig_model_fast("gguf/tiny-Q4_0.gguf");
     rnl_batch *b = open_batch(model, 128, 4);
     rnl_session *s[3], *alone;
-    const rnl_session_config c = config_of(1);
+    const rnl_session_config c = config_of(model, 1);
     assert_int_equal(rnl_session_create(model, &c, &alone, &error), RNL_OK);
     for (int i = 0; i < 3; i++) {
-        s[i] = join(b, 1);
+        s[i] = join(b, config_of(model, 1));
         rig_text(s[i], RNL_ROLE_USER, "one two three");
         rig_begin(s[i], RNL_MODE_INTERLEAVED, 30);
     }
@@ -331,7 +334,8 @@ static void items_that_cannot_be_change_nothing(void **state) {
     (void)state;
     rnl_model *model = rig_model_fast("gguf/tiny-Q4_0.gguf");
     rnl_batch *b = open_batch(model, 8, 1);
-    rnl_session *s = join(b, 1), *other = join(b, 2), *stranger = rig_session(model, 1);
+    rnl_session *s = join(b, config_of(model, 1)), *other = join(b, config_of(model, 2)),
+                *stranger = rig_session(model, 1);
     rig_text(s, RNL_ROLE_USER, "a question that has more than eight tokens, surely");
     rig_text(other, RNL_ROLE_USER, "and another one");
     rig_text(stranger, RNL_ROLE_USER, "who am I");
@@ -364,7 +368,7 @@ static void clips_take_turns(void **state) {
     (void)state;
     rnl_model *model = rig_model_fast("gguf/tiny-Q4_0.gguf");
     rnl_batch *b = open_batch(model, 128, 4);
-    rnl_session *s = join(b, 1), *other = join(b, 2);
+    rnl_session *s = join(b, config_of(model, 1)), *other = join(b, config_of(model, 2));
     assert_int_equal(rnl_session_add_audio(s, clip, CLIP, 16000, &error), RNL_OK);
     assert_int_equal(rnl_session_add_audio(other, clip, CLIP, 16000, &error), RNL_OK);
     rnl_batch_item items[] = {item_of(s), item_of(other)};
@@ -404,7 +408,7 @@ static void configs_are_checked_and_memory_is_planned(void **state) {
     assert_int_equal(rnl_batch_create(model, &c, &b, &error), RNL_ERR_BUDGET);
     assert_int_equal(rnl_batch_create(NULL, NULL, &b, &error), RNL_ERR_ARGUMENT);
     b = open_batch(model, 16, 2);
-    rnl_session_config own = config_of(1);
+    rnl_session_config own = config_of(model, 1);
     rnl_memory_plan in, alone, shared;
     assert_int_equal(rnl_session_plan_in(b, &own, &in, &error), RNL_OK);
     assert_int_equal(rnl_session_plan(model, &own, &alone, &error), RNL_OK);

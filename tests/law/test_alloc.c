@@ -17,6 +17,7 @@
 #include <runnel/runnel_live.h>
 
 #include "core/json.h"
+#include "tests/support/adapter.h"
 #include "tests/support/prompt.h"
 #include "tests/support/rig.h"
 
@@ -202,15 +203,17 @@ static void nothing_is_allocated_in_a_batch(void **state) {
     skip_unguarded();
     enum { SESSIONS = 3, CLIP = 16000 };
     float *clip = rig_wav("audio/question.wav", 0, CLIP);
-    rnl_model *model = rig_model("tiny");
+    rnl_model *model = adapter_model("tiny", true, NULL);
     rnl_batch *b = NULL;
     rnl_session *s[SESSIONS] = {NULL};
     rnl_session_config config = rnl_session_config_default();
     rnl_error error = {0};
     config.context_cap = 512;
     assert_int_equal(rnl_batch_create(model, NULL, &b, &error), RNL_OK);
-    for (int i = 0; i < SESSIONS; i++)
+    for (int i = 0; i < SESSIONS; i++) {
+        config.adapter = rnl_model_adapter_name(model, i); /* of the last none */
         assert_int_equal(rnl_session_create_in(b, &config, &s[i], &error), RNL_OK);
+    }
     begin_counting(0);
     for (int i = 0; i < SESSIONS; i++) {
         assert_int_equal(rnl_session_add_audio(s[i], clip, CLIP, 16000, &error), RNL_OK);

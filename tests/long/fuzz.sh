@@ -50,6 +50,11 @@ printf '# list\r\none.wav\n-\n\ntwo.opus\none.wav' > "$work/inputs/a"
 { printf '\075'; cat docs/ARCHITECTURE.md; } > "$work/script/b"
 row='{"audio_filepath": "a.wav", "text": "Turn on the light.", "duration": 1.5}'
 printf '%s\n\n%s\n' "$row" "$row" > "$work/refs/a"
+{ printf '\000'; cat tests/data/lora/adapter.gguf; } > "$work/lora/a"
+adapter=tests/data/lora/adapter
+size=$(stat -c %s $adapter/adapter_config.json)
+{ printf "\\001\\x$(printf %02x $((size % 256)))\\x$(printf %02x $((size / 256)))"
+  cat $adapter/adapter_config.json $adapter/adapter_model.safetensors; } > "$work/lora/b"
 row='{"input":"one.wav","size":32044,"changed":1,"settings":"settings","seconds":1}'
 printf '%s\n%s' "$row" "$row" > "$work/manifest/a"
 printf '3/8' > "$work/manifest/b"

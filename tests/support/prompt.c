@@ -10,12 +10,13 @@
 void prompt_run(rnl_session *s, const int32_t *ids, int count, int step, float *logits) {
     const backbone_weights *w = &s->model->backbone;
     const size_t width = (size_t)backbone_width(w), vocab = (size_t)backbone_vocab_count(w);
+    const compute c = session_compute(s);
     for (int at = 0; at < count; at += step) {
         const int batch = count - at < step ? count - at : step;
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->pass->compute, ids[at + t], s->pass->x + (size_t)t * width);
         const stack_piece piece = {.state = &s->live->backbone, .count = batch};
-        stack_forward(&s->pass->backbone, &s->pass->compute, &piece, 1, s->pass->x);
+        stack_forward(&s->pass->backbone, &c, &piece, 1, s->pass->x);
         for (int t = 0; t < batch; t++)
             backbone_logits(w, &s->pass->compute, s->pass->x + (size_t)t * width,
                             logits + (size_t)(at + t) * vocab, 1);
