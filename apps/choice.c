@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/asking.h"
 #include "apps/documents.h"
 #include "apps/messages.h"
-#include "engine/model.h"
+#include "engine/session.h"
 
 const char *const choice_metric_names[CHOICE_METRIC_COUNT] = {"acc", "acc_norm", "acc_bytes",
                                                               "acc_mutual_info"};
@@ -52,6 +53,45 @@ static bool is_white(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* What the model sees of a conversation when its reply begins. */
+static int encode_chat(const scoring *w, const options *o, const task_item *item,
+                       const task_item *const *shots, int shot_count, task_text *out) {
+    rnl_session *s = w->scorer->session;
+    rnl_turn_config turn = rnl_turn_config_default(w->scorer->model, RNL_MODE_TEXT);
+    turn.step_max = 1;
+    rnl_error error = {0};
+    if (ask_in_chat(o, s, item, shots, shot_count, &turn, &error) != RNL_OK)
+        return complain(exit_code(&error), "%s: document %zu: %s", w->name, w->index, error.text);
+    out->id_count = (size_t)rnl_session_position_count(s);
+    out->ids = malloc(out->id_count * sizeof *out->ids);
+    if (out->ids != NULL) memcpy(out->ids, s->ids, out->id_count * sizeof *out->ids);
+    rnl_session_reset(s);
+    return out->ids != NULL ? EXIT_OK : no_memory();
+}
+
+static int join_ids(const task_text *context, const int32_t *ids, size_t count, sequence *out) {
+    out->count = context->id_count + count;
+    out->begin = context->id_count;
+    out->ids = malloc(out->count * sizeof *out->ids);
+    if (out->ids == NULL) return no_memory();
+    memcpy(out->ids, context->ids, context->id_count * sizeof *out->ids);
+    memcpy(out->ids + out->begin, ids, count * sizeof *out->ids);
+    return EXIT_OK;
+}
+
+/* An answer behind a conversation: its own ids, without <|startoftext|>. */
+static int join_answer(const scoring *w, const task_text *context, const char *answer,
+                       sequence *out) {
+    int32_t *ids = NULL;
+    size_t count = 0;
+    int code = encode(w, answer, strlen(answer), &ids, &count);
+    if (code == EXIT_OK && count < 2)
+        code = complain(EXIT_INPUT, "%s: document %zu: an answer is empty", w->name, w->index);
+    if (code == EXIT_OK) code = join_ids(context, ids + 1, count - 1, out);
+    free(ids);
+    return code;
+}
+
 /* White space at the end of the context belongs to the answer: merges across the border decide. */
 static int encode_pair(const scoring *w, const char *context, const char *answer, sequence *out) {
     size_t head = strlen(context);
@@ -72,16 +112,6 @@ static int encode_pair(const scoring *w, const char *context, const char *answer
     free(before);
     free(text);
     return code;
-}
-
-static int join_ids(const task_text *context, const task_text *answer, sequence *out) {
-    out->count = context->id_count + answer->id_count;
-    out->begin = context->id_count;
-    out->ids = malloc(out->count * sizeof *out->ids);
-    if (out->ids == NULL) return no_memory();
-    memcpy(out->ids, context->ids, context->id_count * sizeof *out->ids);
-    memcpy(out->ids + out->begin, answer->ids, answer->id_count * sizeof *out->ids);
-    return EXIT_OK;
 }
 
 /* Of what is too long the end, as far as row_cap reaches; the last id is only scored. */
@@ -144,19 +174,21 @@ static int run_all(const scoring *w, const sequence *all, int count, double *lls
     return code;
 }
 
-/* Likelihoods of the answers behind a context; NULL: behind <|startoftext|> alone, or the first id.
- */
-static int score_behind(const scoring *w, const task_item *item, const char *context, bool alone,
-                        double *lls, bool *greedy) {
+/* Likelihoods of the answers behind a context; alone: behind <|startoftext|>, or the first id. */
+static int score_behind(const scoring *w, const task_item *item, const task_text *context,
+                        bool alone, double *lls, bool *greedy) {
     sequence all[TASK_CHOICE_CAP] = {0};
     int code = EXIT_OK;
-    task_text first = item->question;
-    if (alone) first.id_count = 1;
+    task_text first = *context;
+    if (alone && first.ids != NULL) first.id_count = 1;
     for (int i = 0; i < item->choice_count && code == EXIT_OK; i++) {
         const task_text *said = &item->choices[i].said;
-        code = item->question.ids != NULL
-                   ? join_ids(&first, said, &all[i])
-                   : encode_pair(w, alone ? "" : context, said->text, &all[i]);
+        if (said->ids != NULL)
+            code = join_ids(&first, said->ids, said->id_count, &all[i]);
+        else if (first.ids != NULL)
+            code = join_answer(w, &first, said->text, &all[i]);
+        else
+            code = encode_pair(w, alone ? "" : first.text, said->text, &all[i]);
         if (code == EXIT_OK) code = shorten(w, &all[i]);
     }
     if (code == EXIT_OK) code = run_all(w, all, item->choice_count, lls, greedy);
@@ -178,18 +210,24 @@ static void predict(const task_item *item, choice_result *r) {
     }
 }
 
-int choice_score(scorer *s, const char *name, size_t index, const task_item *item,
+int choice_score(scorer *s, const options *o, size_t index, const task_item *item,
                  const task_item *const *shots, int shot_count, choice_result *out) {
-    const scoring w = {s, name, index};
+    const scoring w = {s, o->data, index};
     bool unused[TASK_CHOICE_CAP];
-    char *context = NULL;
-    if (item->question.ids == NULL) {
-        context = task_context(item, shots, shot_count);
-        if (context == NULL) return no_memory();
+    task_text context = item->question;
+    const bool has_ids = item->question.ids != NULL;
+    int code = EXIT_OK;
+    if (!has_ids && o->as_chat) {
+        context.text = NULL;
+        code = encode_chat(&w, o, item, shots, shot_count, &context);
+    } else if (!has_ids) {
+        context.text = task_context(item, shots, shot_count);
+        if (context.text == NULL) return no_memory();
     }
-    int code = score_behind(&w, item, context, false, out->lls, out->greedy);
-    if (code == EXIT_OK) code = score_behind(&w, item, context, true, out->alone, unused);
+    if (code == EXIT_OK) code = score_behind(&w, item, &context, false, out->lls, out->greedy);
+    if (code == EXIT_OK) code = score_behind(&w, item, &context, true, out->alone, unused);
     if (code == EXIT_OK) predict(item, out);
-    free(context);
+    if (!has_ids) free(context.text);
+    if (!has_ids) free(context.ids);
     return code;
 }

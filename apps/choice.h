@@ -23,9 +23,11 @@ typedef struct choice_result {
     int predictions[CHOICE_METRIC_COUNT];
 } choice_result;
 
-/* The item behind its shots. The scorer's row_cap bounds what is read: of a longer context the end.
- * name and index (from 1) are put into complaints. EXIT_OK, EXIT_STOPPED, or the code of one. */
-int choice_score(scorer *s, const char *name, size_t index, const task_item *item,
+/* The item behind its shots, with --chat as a conversation (asking.h), in which the answer stands
+ * without the space before it. The scorer's row_cap bounds what is read: of a longer context the
+ * end; a conversation that does not fit is refused. index (from 1) is put into complaints. EXIT_OK,
+ * EXIT_STOPPED, or the code of one. */
+int choice_score(scorer *s, const options *o, size_t index, const task_item *item,
                  const task_item *const *shots, int shot_count, choice_result *out);
 
 #endif

@@ -209,7 +209,10 @@ static int evaluate(eval *e, const options *o) {
 static int run(const options *o) {
     eval e = {.all = {.options = o}};
     rnl_error error = {0};
-    if (o->task != NULL && o->refs == NULL && o->argument_count == 0) return eval_task(o);
+    if (o->task != NULL && o->refs == NULL && o->argument_count == 0)
+        return eval_task(&command_eval, o);
+    if (o->refs != NULL && (o->output != NULL || o->resume || o->against != NULL))
+        return complain(EXIT_USAGE, "eval: -o, --resume and --against are of a --task");
     if (o->refs == NULL || o->task != NULL || o->argument_count > 0)
         return complain(EXIT_USAGE, "eval: give the references with --refs FILE, or a --task, and "
                                     "nothing else");
@@ -256,6 +259,11 @@ static const option_row rows[] = {
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(as_chat),
      .changes_result = true},
+    {.name = "shots-as-turns",
+     .help = "with --chat: each solved document is a question and its answer",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(shots_as_turns),
+     .changes_result = true},
     {.name = "max-tokens",
      .value = "N",
      .help = "tokens of a generated answer (default 256)",
@@ -270,6 +278,11 @@ static const option_row rows[] = {
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(shots_file),
      .changes_result = true},
+    {.name = "against",
+     .value = "FILE",
+     .help = "compare with another run's lines, document by document",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(against)},
     {.name = "shots-seed",
      .value = "N",
      .help = "draw them instead of taking the first; 0: the first",
@@ -293,9 +306,9 @@ const command command_eval = {
         "often the likeliest answer is the right one: as it is (acc), by its characters "
         "(acc_norm)\n"
         "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).\n"
-        "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k and\n"
-        "generate the answer is generated, the best token each time.",
-    .options = {&options_json, &options_system, &options_sampling, &options_channel,
-                &options_recordings, &options_lora, &own},
+        "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k,\n"
+        "gsm8k_cot and generate the answer is generated, the best token each time.",
+    .options = {&options_output, &options_json, &options_resume, &options_system, &options_sampling,
+                &options_channel, &options_recordings, &options_lora, &own},
     .run = run,
 };

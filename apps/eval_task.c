@@ -3,18 +3,24 @@
  * some. learn.md 2. */
 #include "apps/eval_task.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "apps/choice.h"
+#include "apps/fingerprint.h"
 #include "apps/generation.h"
 #include "apps/messages.h"
 #include "apps/moments.h"
 #include "apps/open.h"
 #include "apps/progress.h"
+#include "apps/task_record.h"
 #include "apps/sources.h"
+#include "core/hash_table.h"
 #include "core/random.h"
 
 enum { CONTEXT_DEFAULT = 4096, METRIC_CAP = CHOICE_METRIC_COUNT };
@@ -30,12 +36,15 @@ typedef struct subject {
 
 typedef struct benchmark {
     const options *o;
+    const task_kind *kind;
     task_list data, apart; /* apart: of --shots-file */
     scorer scorer;
     rnl_model *model;
     rnl_session *session;       /* with --chat */
     const char *const *metrics; /* [metric_count] their names */
     int metric_count;
+    task_record own, other; /* what is known of each document; other: of --against */
+    FILE *lines;            /* where it is kept; NULL: nowhere */
     progress shown;
     subject *subjects; /* [subject_count] */
     size_t subject_count;
@@ -101,6 +110,20 @@ static void total_of(const benchmark *b, int k, double *mean, double *error) {
     *error = freedom > 0 ? sqrt(varies / freedom / count) : 0;
 }
 
+/* A document's line: to the file, or, asked for, to standard output. */
+static int put_line(const benchmark *b, json_draft *o) {
+    if (b->lines == NULL && b->o->json) return print_json(o);
+    char *text = b->lines != NULL ? json_text(o) : NULL;
+    json_drop(&o);
+    if (b->lines == NULL) return EXIT_OK;
+    const bool memory = text != NULL;
+    const bool good = memory && fprintf(b->lines, "%s\n", text) > 0 && fflush(b->lines) == 0;
+    free(text);
+    if (good) return EXIT_OK;
+    if (!memory) return complain(EXIT_FAILED, "memory is exhausted");
+    return complain(EXIT_FAILED, "%s: cannot be written: %s", b->o->output, strerror(errno));
+}
+
 static json_draft *metric_json(double mean, double error) {
     json_draft *o = json_new_object();
     json_set(o, "mean", json_new_number(mean));
@@ -108,7 +131,8 @@ static json_draft *metric_json(double mean, double error) {
     return o;
 }
 
-static int json_document(size_t index, const task_item *item, const choice_result *r) {
+static int json_document(const benchmark *b, size_t index, const task_item *item,
+                         const choice_result *r) {
     json_draft *o = json_new_object(), *lls = json_new_array(), *greedy = json_new_array();
     json_draft *characters = json_new_array(), *bytes = json_new_array();
     json_draft *predictions = json_new_object(), *metrics = json_new_object();
@@ -132,10 +156,24 @@ static int json_document(size_t index, const task_item *item, const choice_resul
     json_set(o, "bytes", bytes);
     json_set(o, "predictions", predictions);
     json_set(o, "metrics", metrics);
-    return print_json(o);
+    return put_line(b, o);
 }
 
-static int json_total(const benchmark *b) {
+static json_draft *against_json(const benchmark *b) {
+    json_draft *all = json_new_object();
+    for (int k = 0; k < b->metric_count; k++) {
+        const rivalry r = task_record_compare(&b->own, &b->other, k);
+        json_draft *o = metric_json(r.mean, r.error);
+        json_set(o, "documents", json_new_int(r.count));
+        json_set(o, "only_here", json_new_int(r.only_here));
+        json_set(o, "only_there", json_new_int(r.only_there));
+        json_set(o, "p", json_new_number(r.p));
+        json_set(all, b->metrics[k], o);
+    }
+    return all;
+}
+
+static json_draft *json_total(const benchmark *b) {
     json_draft *all = json_new_object(), *o = json_new_object(), *metrics = json_new_object();
     json_draft *subjects = json_new_object();
     for (int k = 0; k < b->metric_count; k++) {
@@ -153,13 +191,30 @@ static int json_total(const benchmark *b) {
     json_set(o, "shots", json_new_int(b->shot_count));
     json_set(o, "metrics", metrics);
     json_set(o, "subjects", subjects);
+    if (b->o->against != NULL) json_set(o, "against", against_json(b));
     json_set(all, "total", o);
-    return print_json(all);
+    return all;
+}
+
+/* Smaller than two errors: unpaired ones would hide even more. */
+static void print_against(const benchmark *b) {
+    printf("\nless %s:\n", b->o->against);
+    for (int k = 0; k < b->metric_count; k++) {
+        const rivalry r = task_record_compare(&b->own, &b->other, k);
+        printf("%+6.2f ± %5.2f %%  of %5lld  %s: right only here %lld, only there %lld, p %.3g%s\n",
+               100 * r.mean, 100 * r.error, (long long)r.count, b->metrics[k],
+               (long long)r.only_here, (long long)r.only_there, r.p,
+               fabs(r.mean) < 2 * r.error || r.mean == 0 ? ": no difference can be claimed" : "");
+    }
 }
 
 static int report(benchmark *b) {
     progress_clear(&b->shown);
-    if (b->o->json) return json_total(b);
+    if (b->lines != NULL) {
+        const int code = put_line(b, json_total(b));
+        if (code != EXIT_OK) return code;
+    }
+    if (b->o->json) return print_json(json_total(b));
     for (size_t i = 0; i < b->subject_count && b->subjects[0].name != NULL; i++) {
         const moments *m = &b->subjects[i].right[0];
         printf("%6.2f ± %5.2f %%  of %5lld  ", 100 * moments_mean(m), 100 * moments_error(m),
@@ -173,6 +228,7 @@ static int report(benchmark *b) {
         printf("%6.2f ± %5.2f %%  of %5zu  %s\n", 100 * mean, 100 * error, b->data.count,
                b->metrics[k]);
     }
+    if (b->o->against != NULL) print_against(b);
     return flush_output();
 }
 
@@ -198,13 +254,16 @@ static int judge(const task_item *item, extract_kind kind, const char *text, jso
 }
 
 static int generate(benchmark *b, const task_item *item, chat_text *text) {
-    char *context = task_context(item, b->shots, b->shot_count);
     const int most = b->o->max_tokens > 0 ? b->o->max_tokens : GENERATION_TOKENS_DEFAULT;
+    if (b->session != NULL) {
+        const int code =
+            generation_answer(b->o, b->session, item, b->shots, b->shot_count, most, text);
+        chat_puts(text, "");
+        return code;
+    }
+    char *context = task_context(item, b->shots, b->shot_count);
     if (context == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-    const int code =
-        b->session != NULL
-            ? generation_answer(b->o, b->session, b->model, context, &item->stops, most, text)
-            : generation_go_on(&b->scorer, b->o->data, context, &item->stops, most, text);
+    const int code = generation_go_on(&b->scorer, b->o->data, context, &item->stops, most, text);
     free(context);
     chat_puts(text, "");
     return code;
@@ -216,7 +275,8 @@ static int ask_for_text(benchmark *b, size_t index, bool *right) {
     int code = generate(b, item, &text);
     json_draft *o = json_new_object(), *extracted = json_new_object(), *metrics = json_new_object();
     for (int k = 0; k < b->metric_count && code == EXIT_OK; k++) {
-        const extract_kind both[] = {EXTRACT_STRICT, EXTRACT_FLEXIBLE};
+        const extract_kind both[] = {
+            item->extract == EXTRACT_CHAIN ? EXTRACT_CHAIN : EXTRACT_STRICT, EXTRACT_FLEXIBLE};
         code = judge(item, item->both ? both[k] : item->extract, text.data, extracted,
                      b->metrics[k], &right[k]);
         json_set(metrics, b->metrics[k], json_new_int(right[k]));
@@ -226,8 +286,8 @@ static int ask_for_text(benchmark *b, size_t index, bool *right) {
     json_set(o, "text", json_new_string(text.data != NULL ? text.data : "", text.size));
     json_set(o, "extracted", extracted);
     json_set(o, "metrics", metrics);
-    if (b->o->json && code == EXIT_OK)
-        code = print_json(o);
+    if (code == EXIT_OK)
+        code = put_line(b, o);
     else
         json_drop(&o);
     chat_text_free(&text);
@@ -239,24 +299,29 @@ static int ask_for_text(benchmark *b, size_t index, bool *right) {
 static int ask_for_choice(benchmark *b, size_t index, bool *right) {
     const task_item *item = &b->data.items[index];
     choice_result result;
-    int code =
-        choice_score(&b->scorer, b->o->data, index + 1, item, b->shots, b->shot_count, &result);
+    int code = choice_score(&b->scorer, b->o, index + 1, item, b->shots, b->shot_count, &result);
     if (code != EXIT_OK) return code;
     for (int k = 0; k < b->metric_count; k++) right[k] = result.predictions[k] == item->gold;
-    return b->o->json ? json_document(index, item, &result) : EXIT_OK;
+    return json_document(b, index, item, &result);
+}
+
+static int ask_one(benchmark *b, size_t index, bool *right) {
+    const int code = b->shot_count > 0 ? choose_shots(b, index) : EXIT_OK;
+    if (code != EXIT_OK) return code;
+    return b->data.items[index].choice_count > 0 ? ask_for_choice(b, index, right)
+                                                 : ask_for_text(b, index, right);
 }
 
 static int ask_all(benchmark *b) {
     int code = EXIT_OK;
     for (size_t i = 0; i < b->data.count && code == EXIT_OK; i++) {
         const task_item *item = &b->data.items[i];
-        bool right[METRIC_CAP] = {false};
-        if (b->shot_count > 0) code = choose_shots(b, i);
-        if (code == EXIT_OK)
-            code = item->choice_count > 0 ? ask_for_choice(b, i, right) : ask_for_text(b, i, right);
+        task_record_line *line = &b->own.lines[i];
+        if (!line->there) code = ask_one(b, i, line->right);
         if (code != EXIT_OK) break;
+        line->there = true;
         subject *of = subject_of(b, item->subject);
-        for (int k = 0; k < b->metric_count; k++) moments_add(&of->right[k], right[k]);
+        for (int k = 0; k < b->metric_count; k++) moments_add(&of->right[k], line->right[k]);
         progress_work(&b->shown, "asking", (double)(i + 1) / (double)b->data.count, "");
     }
     return code == EXIT_OK ? report(b) : code;
@@ -292,6 +357,80 @@ static int prepare(benchmark *b, const task_kind *kind) {
                : complain(EXIT_FAILED, "memory is exhausted");
 }
 
+/* ---- What is kept ---- */
+
+/* Of the model, the options and the documents. False: they cannot be read again. */
+static bool settings_of(const benchmark *b, const command *c, char out[RECORD_SETTINGS_CAP]) {
+    const char *const files[] = {b->o->data, b->o->shots_file};
+    char print[FINGERPRINT_SIZE];
+    uint64_t hash = HASH_START;
+    for (int i = 0; i < 2 && (i == 0 || files[i] != NULL); i++) {
+        char *text;
+        size_t size;
+        if (text_of_file(files[i], &text, &size, NULL) != RNL_OK) return false;
+        hash = hash_bytes(hash, text, size);
+        free(text);
+    }
+    fingerprint_of(c, b->o, b->model, RNL_MODE_TEXT, print);
+    (void)snprintf(out, RECORD_SETTINGS_CAP, "%s%016" PRIx64, print, hash);
+    return true;
+}
+
+static int read_record(const benchmark *b, const char *path, task_record *out) {
+    rnl_error error = {0};
+    if (task_record_read(path, b->metrics, b->metric_count, b->data.count, out, &error) == RNL_OK)
+        return EXIT_OK;
+    return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s", error.text);
+}
+
+/* The file of -o, with --resume behind what is there. */
+static int open_lines(benchmark *b, const command *c) {
+    const options *o = b->o;
+    char settings[RECORD_SETTINGS_CAP];
+    rnl_error error = {0};
+    const bool resumes = o->resume && access(o->output, F_OK) == 0;
+    if (!settings_of(b, c, settings))
+        return complain(EXIT_INPUT, "%s: cannot be read again", o->data);
+    if (resumes) {
+        task_record_free(&b->own);
+        const int code = read_record(b, o->output, &b->own);
+        if (code != EXIT_OK) return code;
+        if (b->own.end > 0 && strcmp(b->own.settings, settings) != 0)
+            return complain(EXIT_USAGE,
+                            "--resume: %s was written by another model, with other options or of "
+                            "other documents; take another name, or leave --resume out",
+                            o->output);
+        if (!o->quiet)
+            (void)fprintf(stderr, "%zu of %zu documents are done already\n", b->own.there_count,
+                          b->data.count);
+    }
+    const task_record *from = resumes && b->own.end > 0 ? &b->own : NULL;
+    if (task_record_open(o->output, from, settings, &b->lines, &error) == RNL_OK) return EXIT_OK;
+    return complain(exit_code(&error), "%s", error.text);
+}
+
+static int prepare_records(benchmark *b, const command *c) {
+    int code = task_record_begin(&b->own, b->data.count)
+                   ? EXIT_OK
+                   : complain(EXIT_FAILED, "memory is exhausted");
+    if (code == EXIT_OK && b->o->against != NULL) {
+        source_note(b->o->against);
+        code = read_record(b, b->o->against, &b->other);
+    }
+    if (code == EXIT_OK && b->o->against != NULL && b->other.there_count != b->data.count)
+        code = complain(EXIT_INPUT,
+                        "%s: has %zu of the %zu documents; it is of a run that did not "
+                        "end, or of other documents",
+                        b->o->against, b->other.there_count, b->data.count);
+    if (code == EXIT_OK && b->o->output != NULL) code = open_lines(b, c);
+    return code;
+}
+
+static int close_lines(benchmark *b, int code) {
+    if (b->lines == NULL || fclose(b->lines) == 0 || code != EXIT_OK) return code;
+    return complain(EXIT_FAILED, "%s: cannot be written: %s", b->o->output, strerror(errno));
+}
+
 static void name_metrics(benchmark *b, const task_kind *kind) {
     b->metrics = choice_metric_names;
     b->metric_count = CHOICE_METRIC_COUNT;
@@ -304,33 +443,39 @@ static void name_metrics(benchmark *b, const task_kind *kind) {
 static int ask(benchmark *b) {
     const options *o = b->o;
     int code = EXIT_OK;
-    if (o->as_chat)
+    const bool converses = o->as_chat && task_generates(b->kind);
+    if (converses)
         b->session = open_session(o, b->model, &code);
     else
         code = scorer_open(&b->scorer, o, b->model, o->context > 0 ? o->context : CONTEXT_DEFAULT);
     progress_begin(&b->shown, o);
     if (code == EXIT_OK) code = ask_all(b);
     rnl_session_destroy(&b->session);
-    if (!o->as_chat) scorer_close(&b->scorer);
+    if (!converses) scorer_close(&b->scorer);
     return code;
 }
 
-int eval_task(const options *o) {
-    benchmark b = {.o = o, .shot_count = o->shots > 0 ? o->shots : 0};
+int eval_task(const command *c, const options *o) {
     const task_kind *kind = task_find(o->task);
+    benchmark b = {.o = o, .kind = kind, .shot_count = o->shots > 0 ? o->shots : 0};
     if (kind == NULL)
         return complain(EXIT_USAGE, "eval: '%.60s' is no task; tasks are %s", o->task, task_names);
     if (o->data == NULL)
         return complain(EXIT_USAGE, "eval: give the documents of the task with --data FILE");
-    if (o->as_chat && !task_generates(kind))
-        return complain(EXIT_USAGE, "eval: --chat wants a task whose answers are generated: gsm8k "
-                                    "or generate");
+    if (o->shots_as_turns && !o->as_chat)
+        return complain(EXIT_USAGE, "--shots-as-turns: turns are those of a conversation: --chat");
+    if (o->resume && o->output == NULL)
+        return complain(EXIT_USAGE, "--resume: name the file of the earlier run with -o");
     int code = prepare(&b, kind);
     if (code == EXIT_OK) {
         name_metrics(&b, kind);
         b.model = open_model(o, &code);
-        if (b.model != NULL) code = ask(&b);
+        if (b.model != NULL) code = prepare_records(&b, c);
+        if (b.model != NULL && code == EXIT_OK) code = ask(&b);
+        code = close_lines(&b, code);
     }
+    task_record_free(&b.own);
+    task_record_free(&b.other);
     rnl_model_close(&b.model);
     free(b.subjects);
     free(b.shots);

@@ -5,6 +5,6 @@
 #include "apps/options.h"
 
 /* options.task, data, shots, shots_file, shots_seed, against. The exit code. */
-int eval_task(const options *o);
+int eval_task(const command *c, const options *o);
 
 #endif

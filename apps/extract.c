@@ -10,8 +10,8 @@ static const char mark[] = "#### ", invalid[] = "[invalid]";
 enum { MARK_SIZE = sizeof mark - 1 };
 
 bool extract_find(const char *name, extract_kind *out) {
-    static const char *const names[] = {"strict", "flexible", "whole", "after_last"};
-    for (int i = 0; i < 4; i++)
+    static const char *const names[] = {"strict", "flexible", "whole", "after_last", "chain"};
+    for (int i = 0; i < 5; i++)
         if (strcmp(name, names[i]) == 0) {
             *out = (extract_kind)i;
             return true;
@@ -25,6 +25,23 @@ static const char *strict(const char *text, size_t *size) {
         const char *begin = at + MARK_SIZE;
         const size_t sign = *begin == '-';
         const size_t run = strspn(begin + sign, "0123456789.,");
+        if (run == 0) continue;
+        *size = sign + run;
+        return begin;
+    }
+    return NULL;
+}
+
+/* The answer is (\-?[0-9\.\,]+). , the first; the last point of the expression is any character of
+ * the line, if need be the last one of the number's. */
+static const char *chain(const char *text, size_t *size) {
+    static const char words[] = "The answer is ";
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at++) {
+        const char *begin = at + sizeof words - 1;
+        const size_t sign = *begin == '-';
+        size_t run = strspn(begin + sign, "0123456789.,");
+        const char behind = begin[sign + run];
+        if (run > 0 && (behind == '\0' || behind == '\n')) run--;
         if (run == 0) continue;
         *size = sign + run;
         return begin;
@@ -62,6 +79,8 @@ const char *extract_answer(extract_kind kind, const char *marker, const char *te
         found = strict(text, size);
     else if (kind == EXTRACT_FLEXIBLE)
         found = flexible(text, size);
+    else if (kind == EXTRACT_CHAIN)
+        found = chain(text, size);
     else if (kind == EXTRACT_AFTER_LAST && marker != NULL)
         found = behind_last(text, marker);
     if (found == NULL) found = invalid;
@@ -75,7 +94,7 @@ static bool is_white(char c) {
 }
 
 char *extract_normal(extract_kind kind, const char *answer, size_t size) {
-    const bool number = kind == EXTRACT_STRICT || kind == EXTRACT_FLEXIBLE;
+    const bool number = kind == EXTRACT_STRICT || kind == EXTRACT_FLEXIBLE || kind == EXTRACT_CHAIN;
     char *kept = malloc(size + 1), *out = malloc(2 * size + 4); /* as in wer_normalise */
     size_t used = 0, count = 0;
     if (kept != NULL && out != NULL) {

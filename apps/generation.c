@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apps/asking.h"
 #include "apps/documents.h"
 #include "apps/ending.h"
 #include "apps/messages.h"
-#include "apps/open.h"
-#include "engine/model.h"
+#include "engine/session.h"
 
 /* Cuts the text where the first of the stops begins; false: none is there. */
 static bool cut(chat_text *text, const task_texts *stops) {
@@ -79,30 +79,23 @@ int generation_go_on(scorer *s, const char *name, const char *context, const tas
 
 /* ---- A conversation ---- */
 
-int generation_answer(const options *o, rnl_session *session, rnl_model *model, const char *context,
-                      const task_texts *stops, int token_max, chat_text *out) {
+int generation_answer(const options *o, rnl_session *session, const task_item *item,
+                      const task_item *const *shots, int shot_count, int token_max,
+                      chat_text *out) {
     rnl_error error = {0};
     char text[1024];
     size_t size;
-    rnl_turn_config turn = rnl_turn_config_default(model, RNL_MODE_TEXT);
+    rnl_turn_config turn = rnl_turn_config_default(session->model, RNL_MODE_TEXT);
     turn.text = rnl_sampling_plain(0, 1);
     turn.step_max = token_max;
-    const char *system =
-        o->system != NULL ? o->system : rnl_model_system_prompt(model, RNL_MODE_TEXT);
-    rnl_session_reset(session);
-    rnl_status status = RNL_OK;
-    if (system != NULL)
-        status = rnl_session_add_text(session, RNL_ROLE_SYSTEM, system, strlen(system), &error);
-    if (status == RNL_OK)
-        status = rnl_session_add_text(session, RNL_ROLE_USER, context, strlen(context), &error);
-    if (status == RNL_OK) status = rnl_session_begin(session, &turn, &error);
+    rnl_status status = ask_in_chat(o, session, item, shots, shot_count, &turn, &error);
     bool over = false;
     while (status >= 0 && status != RNL_DONE && !over) {
         if (interrupted()) return EXIT_STOPPED;
         status = rnl_session_step(session, &error);
         while (status >= 0 && rnl_session_pull_text(session, text, sizeof text, &size) == RNL_OK)
             chat_put(out, text, size);
-        over = cut(out, stops);
+        over = cut(out, &item->stops);
     }
     return status >= 0 ? check(out) : complain(exit_code(&error), "%s", error.text);
 }

@@ -14,8 +14,8 @@ enum { GENERATION_TOKENS_DEFAULT = 256 };
  * is cut off. EXIT_OK, EXIT_STOPPED, or the code of a complaint. */
 int generation_go_on(scorer *s, const char *name, const char *context, const task_texts *stops,
                      int token_max, chat_text *out);
-/* The answer to it as the turn of a user, in a conversation of its own. */
-int generation_answer(const options *o, rnl_session *session, rnl_model *model, const char *context,
-                      const task_texts *stops, int token_max, chat_text *out);
+/* The answer to an item in a conversation of its own (asking.h). */
+int generation_answer(const options *o, rnl_session *session, const task_item *item,
+                      const task_item *const *shots, int shot_count, int token_max, chat_text *out);
 
 #endif

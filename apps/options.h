@@ -66,17 +66,17 @@ typedef struct options {
     size_t memory_max;
     uint64_t seed;
     const char *remove; /* models */
-    option_texts lora; /* FILE[:SCALE] */
+    option_texts lora;  /* FILE[:SCALE] */
     option_texts images, videos;
     int image_tokens_min, image_tokens_max, frames_max, pixels_max; /* -1: not given */
     double fps;                                                     /* -1: not given */
     option_texts texts;                                             /* perplexity */
     const char *kl_base, *save_logits;
-    int stride, chunks;                   /* -1: not given */
-    const char *task, *data, *shots_file; /* eval */
-    int shots;                            /* -1: not given */
-    uint64_t shots_seed;                  /* 0: not given */
-    bool rolling, hf_weights, harness_bos, as_chat;
+    int stride, chunks;                             /* -1: not given */
+    const char *task, *data, *shots_file, *against; /* eval */
+    int shots;                                      /* -1: not given */
+    uint64_t shots_seed;                            /* 0: not given */
+    bool rolling, hf_weights, harness_bos, as_chat, shots_as_turns;
     bool no_split;
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
@@ -127,7 +127,7 @@ typedef struct option_list {
 
 /* What several commands take: option_lists.c. */
 extern const option_list options_common; /* the model, how to compute, --quiet; of all commands */
-extern const option_list options_lora; /* adapters; of all commands that open a model */
+extern const option_list options_lora;   /* adapters; of all commands that open a model */
 extern const option_list options_output;
 extern const option_list options_input; /* a microphone */
 extern const option_list options_json;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apps/messages.h"
+#include "apps/tasks_csv.h"
 #include "apps/wer.h"
 #include "chat/text.h"
 #include "core/json.h"
@@ -25,7 +26,7 @@ struct task_kind {
 };
 
 const char task_names[] = "mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag, "
-                          "choice, gsm8k, generate";
+                          "choice, gsm8k, gsm8k_cot, generate";
 
 static void fail(reading *r, const char *fault) {
     if (r->fault == NULL) r->fault = fault;
@@ -380,6 +381,12 @@ static void read_gsm8k(reading *r) {
     for (int i = 0; i < 3; i++) set_text(r, &r->item->stops.at[i], stops[i]);
 }
 
+/* The same, answered by a chain of thought. */
+static void read_gsm8k_cot(reading *r) {
+    read_gsm8k(r);
+    r->item->extract = EXTRACT_CHAIN;
+}
+
 static void read_generate(reading *r) {
     const json *extract = json_get(r->line, "extract"), *stop = json_get(r->line, "stop");
     const json *marker = json_get(r->line, "marker");
@@ -389,7 +396,7 @@ static void read_generate(reading *r) {
               "answer is missing, and no string or list of strings");
     if (stop != NULL) set_texts(r, &r->item->stops, stop, "stop is no string or list of strings");
     if (name == NULL || !extract_find(name, &r->item->extract))
-        fail(r, "extract is not strict, flexible, whole or after_last");
+        fail(r, "extract is not strict, flexible, chain, whole or after_last");
     if (marker != NULL && chars_of(marker) == NULL) fail(r, "marker is no string");
     if (r->item->extract == EXTRACT_AFTER_LAST && marker == NULL)
         fail(r, "after_last wants a marker");
@@ -400,7 +407,8 @@ static const task_kind kinds[] = {
     {"mmlu", read_mmlu, false},           {"global_mmlu", read_global_mmlu, false},
     {"arc_easy", read_arc, false},        {"arc_challenge", read_arc, false},
     {"hellaswag", read_hellaswag, false}, {"choice", read_choice, false},
-    {"gsm8k", read_gsm8k, true},          {"generate", read_generate, true}};
+    {"gsm8k", read_gsm8k, true},          {"gsm8k_cot", read_gsm8k_cot, true},
+    {"generate", read_generate, true}};
 
 bool task_generates(const task_kind *kind) {
     return kind->generates;
@@ -502,9 +510,18 @@ rnl_status tasks_read(const task_kind *kind, const char *path, task_list *out, r
     char *text;
     size_t size;
     rnl_status status = text_of_file(path, &text, &size, error);
+    if (status == RNL_OK && kind->read == read_mmlu && tasks_is_csv(path)) {
+        char *rows = text;
+        status = tasks_from_csv(path, rows, size, &text, &size, error);
+        free(rows);
+    }
     if (status == RNL_OK) status = tasks_parse(kind, path, text, size, out, error);
     free(text);
     return status;
+}
+
+const char *task_answer(const task_item *item) {
+    return item->choice_count > 0 ? item->choices[item->gold].said.text : item->answers.at[0];
 }
 
 char *task_context(const task_item *item, const task_item *const *shots, int shot_count) {
@@ -513,8 +530,7 @@ char *task_context(const task_item *item, const task_item *const *shots, int sho
     for (int i = 0; i < shot_count; i++) {
         chat_puts(&t, shots[i]->question.text);
         chat_puts(&t, " ");
-        chat_puts(&t, shots[i]->choice_count > 0 ? shots[i]->choices[shots[i]->gold].said.text
-                                                 : shots[i]->answers.at[0]);
+        chat_puts(&t, task_answer(shots[i]));
         chat_puts(&t, "\n\n");
     }
     chat_puts(&t, item->question.text);

@@ -38,7 +38,8 @@ typedef struct task_item {
     task_texts answers; /* any of them is right */
     task_texts stops;   /* where it ends besides the end of a turn */
     extract_kind extract;
-    bool both;    /* what is strict and what is flexible is told, instead of extract */
+    bool both;    /* two ways are told: EXTRACT_STRICT, or EXTRACT_CHAIN where extract is that, and
+                   * EXTRACT_FLEXIBLE */
     char *marker; /* or NULL */
 } task_item;
 
@@ -64,6 +65,8 @@ RNL_MUST_USE rnl_status tasks_read(const task_kind *kind, const char *path, task
                                    rnl_error *error);
 void tasks_free(task_list *l); /* an empty one is fine */
 
+/* Its right answer; of several the first. */
+const char *task_answer(const task_item *item);
 /* The context of an item: its description, `shots` with their right answers, its question.
  * Allocated, terminated; NULL: no memory. Items as text only. */
 char *task_context(const task_item *item, const task_item *const *shots, int shot_count);

@@ -165,12 +165,121 @@ PY
 }
 check "the texts" texts
 
-# ---- What is wrong is said in a sentence
 refused=("$runnel" eval -q --task)
+
+# ---- The table that MMLU was published as
+python3 - <<'PY'
+import csv, json
+docs = [json.loads(line) for line in open("mmlu.jsonl")][::2]
+docs[0]["question"] = 'Who said "two, or\nthree"?'
+with open("table.jsonl", "w") as f:
+    f.writelines(json.dumps(d) + "\n" for d in docs)
+with open("high_sums_0_test.csv", "w", newline="") as f:
+    csv.writer(f).writerows([d["question"], *d["choices"], "ABCD"[2 * i % 4]]
+                            for i, d in enumerate(docs))
+PY
+expect 0 "lines" "${ask[@]}" --task mmlu --data table.jsonl --shots 1
+cp out table.out
+expect 0 "a table" "${ask[@]}" --task mmlu --data high_sums_0_test.csv --shots 1
+check "a table says the same" cmp -s out table.out
+
+# ---- As conversations: what is likeliest is what is said; shots are turns
+python3 - <<'PY'
+import json
+docs = [json.loads(line) for line in open("plain.jsonl")][:4]
+said = [json.loads(line)["text"] for line in list(open("chat.out"))[:4]]
+with open("said.jsonl", "w") as f:
+    for d, text in zip(docs, said):
+        f.write(json.dumps({"context": d["prompt"], "choices": ["It is cold.", text],
+                            "gold": 1}) + "\n")
+turn = "<|im_start|>%s\n%s<|im_end|>\n"
+with open("turns.jsonl", "w") as f, open("turns.own", "w") as own:
+    for i, d in enumerate(docs):
+        shot = docs[1 if i == 0 else 0]
+        f.write(json.dumps(d) + "\n")
+        context = turn % ("user", shot["prompt"]) + turn % ("assistant", shot["answer"]) + \
+            turn % ("user", d["prompt"]) + "<|im_start|>assistant\n"
+        own.write(json.dumps({**d, "prompt": context}) + "\n")
+PY
+expect 0 "choices as chat" "${ask[@]}" --task choice --chat --data said.jsonl
+check "what is said is the likeliest" [ "$(grep -c '"greedy":\[false,true\]' out)" -eq 4 ]
+expect 0 "shots as turns" "${ask[@]}" --task generate --chat --shots 1 --shots-as-turns \
+    --data turns.jsonl
+cp out turns.out
+expect 0 "turns by hand" "${ask[@]}" --task generate --data turns.own
+check "shots as turns: the same text" diff <(grep '"index"' out) <(grep '"index"' turns.out)
+
+# ---- Kept, gone on with, compared
+keep=("$runnel" eval -q --exact --task mmlu --data mmlu.jsonl -o)
+expect 0 "kept" "${keep[@]}" whole
+check "kept: settings, documents, total" [ "$(wc -l < whole)" -eq 10 ]
+expect 0 "printed" "${ask[@]}" --task mmlu --data mmlu.jsonl
+check "what is kept is what is printed" diff <(sed 1d whole) out
+{ head -4 whole; sed -n 5p whole | head -c 30; } > killed
+expect 0 "gone on with" "${keep[@]}" killed --resume
+check "gone on with: the same file" cmp -s killed whole
+expect 0 "done already" "$runnel" eval --exact --task mmlu --data mmlu.jsonl -o killed --resume
+check "done already: told" grep -q "8 of 8 documents are done already" err
+check "done already: the same file" cmp -s killed whole
+cp killed own
+refuse 2 "of other options" "with other options" "${keep[@]}" killed --resume --shots 1
+cp mmlu.jsonl other.jsonl
+echo >> other.jsonl
+refuse 2 "of other documents" "of other documents" "$runnel" eval -q --exact --task mmlu \
+    --data other.jsonl -o killed --resume
+check "refused: the file is as it was" cmp -s killed own
+refuse 2 "over its documents" "mmlu.jsonl" "${keep[@]}" mmlu.jsonl
+python3 - <<'PY'
+import json
+lines = open("whole").read().splitlines(True)
+with open("flipped", "w") as f:
+    for line in lines:
+        d = json.loads(line)
+        if d.get("index") in (1, 2, 5): # of another program, or another model
+            d["metrics"]["acc"] = 1 - d["metrics"]["acc"]
+        f.write(json.dumps(d) + "\n")
+open("half", "w").writelines(lines[:5])
+PY
+expect 0 "against" "${ask[@]}" --task mmlu --data mmlu.jsonl --against flipped
+cp out against.out
+against() { python3 - <<'PY'
+import json, math
+rows = [json.loads(line) for line in open("against.out")]
+other = {d["index"]: d for d in map(json.loads, open("flipped")) if "index" in d}
+got = rows[-1]["total"]["against"]
+d = [r["metrics"]["acc"] - other[r["index"]]["metrics"]["acc"] for r in rows[:-1]]
+here, there, n = d.count(1), d.count(-1), len(d)
+mean = sum(d) / n
+a = got["acc"]
+assert (a["only_here"], a["only_there"], a["documents"]) == (here, there, n) and here + there == 3
+assert abs(a["mean"] - mean) < 1e-12
+assert abs(a["error"] - math.sqrt(sum((x - mean) ** 2 for x in d) / (n - 1) / n)) < 1e-12
+p = min(1, 2 * sum(math.comb(here + there, i) for i in range(min(here, there) + 1)) / 8)
+assert abs(a["p"] - p) < 1e-12
+assert got["acc_norm"] == {"mean": 0, "error": 0, "documents": n, "only_here": 0,
+                           "only_there": 0, "p": 1}
+PY
+}
+check "the paired figures" against
+expect 0 "against, for people" "$runnel" eval -q --task mmlu --data mmlu.jsonl --against whole
+holds "against: no difference" "right only here 0, only there 0.*no difference can be claimed"
+refuse 5 "against half a run" "did not end" "${refused[@]}" mmlu --data mmlu.jsonl \
+    --against half
+refuse 5 "against another benchmark" "line 1 has no index" "${refused[@]}" mmlu \
+    --data mmlu.jsonl --against mmlu.jsonl
+
+# ---- What is wrong is said in a sentence
 refuse 2 "no task" "tasks are mmlu" "${refused[@]}" chess --data mmlu.jsonl
 refuse 2 "no data" "with --data" "${refused[@]}" mmlu
 refuse 2 "two things at once" "or a --task" "${refused[@]}" mmlu --data mmlu.jsonl --refs x
-refuse 2 "a choice as chat" "answers are generated" "${refused[@]}" mmlu --chat --data mmlu.jsonl
+refuse 2 "turns without a chat" "--chat" "${refused[@]}" mmlu --shots-as-turns --data mmlu.jsonl
+refuse 2 "nothing to go on with" "with -o" "${refused[@]}" mmlu --resume --data mmlu.jsonl
+refuse 2 "kept of transcripts" "of a --task" "$runnel" eval --refs x -o y
+printf 'a,b,c,d,e\n' > five.csv
+refuse 5 "five fields" "row 1: it has not the six fields" "${refused[@]}" mmlu --data five.csv
+printf '1,b,c,d,e,A\n"x,b,c,d,e,A\n' > open.csv
+refuse 5 "a quotation mark" "row 2: a quotation mark is not closed" "${refused[@]}" mmlu \
+    --data open.csv
 refuse 2 "no room" "no room in a --context" "${refused[@]}" generate --data laid.jsonl \
     --context 64 --max-tokens 64
 refuse 5 "no file" "nowhere: cannot be opened" "${refused[@]}" mmlu --data nowhere

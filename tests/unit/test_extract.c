@@ -57,7 +57,16 @@ static void words_are_trimmed_and_small(void **state) {
                 {EXTRACT_AFTER_LAST, " is ", "Nothing", "nothing"},
                 {EXTRACT_AFTER_LAST, "", "Nothing", "nothing"},
                 {EXTRACT_STRICT, NULL, "#### x #### -1,2", "-12"},
-                {EXTRACT_FLEXIBLE, NULL, "-$3 or 4-", "4"}};
+                {EXTRACT_FLEXIBLE, NULL, "-$3 or 4-", "4"},
+                /* As Python's re.search has it. */
+                {EXTRACT_CHAIN, NULL, "The answer is 42.", "42"},
+                {EXTRACT_CHAIN, NULL, "The answer is 42", "4"},
+                {EXTRACT_CHAIN, NULL, "The answer is 4", "[invalid]"},
+                {EXTRACT_CHAIN, NULL, "The answer is -1,250.50. So.", "-1250.50"},
+                {EXTRACT_CHAIN, NULL, "The answer is 42.\nx", "42"},
+                {EXTRACT_CHAIN, NULL, "The answer is 7\nThe answer is 8.", "8"},
+                {EXTRACT_CHAIN, NULL, "The answer is x. The answer is 9!", "9"},
+                {EXTRACT_CHAIN, NULL, "the answer is 5.", "[invalid]"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t size;
         const char *answer = extract_answer(rows[i].kind, rows[i].marker, rows[i].text, &size);
