@@ -171,7 +171,8 @@ rnl_status logits_file_open(const char *path, logits_file *out, rnl_error *error
 rnl_status logits_file_next(logits_file *f, float *row, rnl_error *error) {
     if (fread(f->row, logits_row_size(f->vocab_count), 1, f->file) != 1) return fail_read(f, error);
     const float scale = get_float(f->row), least = get_float(f->row + 4);
-    if (!isfinite(scale) || !isfinite(least) || scale < 0)
+    /* Neither end of what its codes can say. */
+    if (!isfinite(scale * CODE_MAX + least) || !isfinite(least) || scale < 0)
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: a row is not finite; write it again with "
                            "--save-logits",

@@ -50,6 +50,8 @@ printf '# list\r\none.wav\n-\n\ntwo.opus\none.wav' > "$work/inputs/a"
 { printf '\075'; cat docs/ARCHITECTURE.md; } > "$work/script/b"
 row='{"audio_filepath": "a.wav", "text": "Turn on the light.", "duration": 1.5}'
 printf '%s\n\n%s\n' "$row" "$row" > "$work/refs/a"
+"$build/runnel" perplexity -q -m tests/data/quality/base --ids tests/data/quality/ids.npy \
+    --context 32 --chunks 2 --save-logits "$work/logits/a" > /dev/null
 { printf '\000'; cat tests/data/lora/adapter.gguf; } > "$work/lora/a"
 adapter=tests/data/lora/adapter
 size=$(stat -c %s $adapter/adapter_config.json)
