@@ -4,18 +4,18 @@
  * clearly. */
 #include "apps/calibrate.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "apps/bench_report.h"
 #include "apps/ending.h"
 #include "apps/messages.h"
-#include "apps/tuning.h"
 #include "core/clock.h"
 #include "core/linear.h"
 #include "core/mapped.h"
+#include "engine/model.h"
 
 enum {
     WEIGHT_SIZE = 160 << 20, /* bytes of slabs */
@@ -197,7 +197,7 @@ static bool choose_all(ground *g, bool shown, rnl_tuning *t) {
     return choose(g, &block, shown, t);
 }
 
-int calibrate(const options *o) {
+int calibrate_choices(const options *o, calibration *c) {
     ground g = {0};
     rnl_tuning t = rnl_tuning_default();
     const unsigned available = kernels_cpu_features();
@@ -205,8 +205,7 @@ int calibrate(const options *o) {
     if (o->cpu != NULL &&
         (!kernels_level(o->cpu, available, &features) || kernels_allowed(features) != features))
         return complain(EXIT_USAGE, "--cpu: this machine has no level '%s'", o->cpu);
-    char path[TUNING_PATH_CAP];
-    int code = tuning_prepare(path);
+    const int code = tuning_prepare(c->path);
     if (code != EXIT_OK) return code;
     const bool shown = !o->json && !o->quiet;
     const int threads = o->threads > 0 ? o->threads : rnl_thread_count_default();
@@ -214,8 +213,56 @@ int calibrate(const options *o) {
     discard(&g);
     if (!done && interrupted()) return EXIT_STOPPED;
     if (!done) return complain(EXIT_FAILED, "memory is exhausted");
-    code = tuning_write(path, &t);
-    if (code == EXIT_OK && o->json) code = print_json(tuning_json(&t));
-    if (code == EXIT_OK && shown) printf("\nkept in %s\n", path);
-    return code == EXIT_OK ? flush_output() : code;
+    (void)tuning_read(&c->kept, true);
+    c->kept.choices = t;
+    return tuning_write(c->path, &c->kept);
+}
+
+/* ---- Passes of a batch ---- */
+
+static int row_of(tuning_passes *p, int rows) {
+    int i = 0;
+    while (i < p->count && p->rows[i] != rows) i++;
+    if (i == p->count) {
+        assert(p->count < TUNING_ROWS_CAP);
+        p->rows[p->count++] = rows;
+    }
+    return i;
+}
+
+void calibrate_take(void *context, const bench_row *row, double median) {
+    calibration *c = context;
+    if (row->kind == NULL) return;
+    const int i = row_of(&c->passes, row->tokens);
+    double *times = strcmp(row->kind, "frame") == 0 ? c->passes.frame_us : c->passes.text_us;
+    times[i] = round(1e3 * median);
+    if (times[i] < 1) times[i] = 1;
+}
+
+int calibrate_keep_passes(calibration *c, const rnl_model *model, int thread_count) {
+    fingerprint_shapes(model, c->passes.model);
+    (void)snprintf(c->passes.level, sizeof c->passes.level, "%s", model->kernels.name);
+    c->passes.threads = thread_count;
+    tuning_add_passes(&c->kept, &c->passes);
+    return tuning_write(c->path, &c->kept);
+}
+
+static void print_passes(const tuning_passes *p) {
+    for (int i = 0; i < p->count; i++) {
+        printf("%-11s %2d %-7s %8.2f ms of tokens", "passes", p->rows[i],
+               p->rows[i] == 1 ? "row" : "rows", 1e-3 * p->text_us[i]);
+        if (p->frame_us[i] > 0) printf(", %.2f ms of frames", 1e-3 * p->frame_us[i]);
+        printf("\n");
+    }
+}
+
+int calibrate_report(const options *o, const calibration *c) {
+    if (o->json) {
+        const int code = print_json(tuning_json(&c->kept));
+        if (code != EXIT_OK) return code;
+    } else if (!o->quiet) {
+        print_passes(&c->passes);
+        printf("\nkept in %s\n", c->path);
+    }
+    return flush_output();
 }

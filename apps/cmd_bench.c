@@ -209,21 +209,53 @@ static int measure(bench *b) {
     return code;
 }
 
+/* ---- Calibration ---- */
+
+static bool names_model(const options *o) {
+    const char *named = getenv("RUNNEL_MODEL");
+    return o->model != NULL || (named != NULL && *named != '\0');
+}
+
+/* The model is opened with the choices that were just kept. */
+static int calibrate_passes(bench *b, calibration *c) {
+    int code = open_all(b);
+    if (code != EXIT_OK) return code;
+    b->take = calibrate_take;
+    b->take_context = c;
+    bench_limit_choose(b);
+    code = measure_batch(b);
+    if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED;
+    if (code != EXIT_OK) return code;
+    return calibrate_keep_passes(c, b->model, b->s->config.thread_count);
+}
+
+static int calibrate_all(bench *b) {
+    calibration *c = calloc(1, sizeof *c);
+    if (c == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    b->works = 1u << WORK_BATCH;
+    int code = calibrate_choices(b->o, c);
+    if (code == EXIT_OK && names_model(b->o)) code = calibrate_passes(b, c);
+    if (code == EXIT_OK) code = calibrate_report(b->o, c);
+    free(c);
+    return code;
+}
+
+static int measure_all(bench *b) {
+    int code = open_all(b);
+    if (code == EXIT_OK) code = measure(b);
+    if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED;
+    return code == EXIT_OK ? flush_output() : code;
+}
+
 static int run(const options *o) {
     if (o->argument_count > 0) return complain(EXIT_USAGE, "bench takes no arguments; see --help");
-    if (o->calibrate) return calibrate(o);
     bench *b = calloc(1, sizeof *b);
     if (b == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     b->o = o;
     int code = parse(b);
     if (code == EXIT_OK && !bench_limit_create(b))
         code = complain(EXIT_FAILED, "memory is exhausted");
-    if (code == EXIT_OK) code = open_all(b);
-    if (code == EXIT_OK) {
-        code = measure(b);
-        if (interrupted()) code = EXIT_STOPPED;
-        if (code == EXIT_OK) code = flush_output();
-    }
+    if (code == EXIT_OK) code = o->calibrate ? calibrate_all(b) : measure_all(b);
     rnl_session_destroy(&b->s);
     rnl_model_close(&b->model);
     bench_limit_destroy(b);
@@ -265,7 +297,7 @@ static const option_row rows[] = {
      .max = 1000,
      .changes_result = true},
     {.name = "calibrate",
-     .help = "measure which choices are fastest here and keep them for later runs",
+     .help = "measure what is fastest here, and a batch's passes of MODEL, and keep it",
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(calibrate)},
 };
@@ -302,7 +334,8 @@ const command command_bench = {
         "the others are left out.\n"
         "--calibrate takes some seconds on a quiet machine and writes\n"
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
-        "not a bit of any result.\n"
+        "not a bit of any result. With -m (or RUNNEL_MODEL) it also keeps what passes of --rows\n"
+        "behind --depth take of this model, for servers to begin with.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
     .options = {&options_json, &options_lora, &options_cache, &own},
     .run = run,

@@ -158,12 +158,12 @@ static void check_level(doctor *d, const rnl_model *model) {
 }
 
 static void check_tuning(doctor *d) {
-    rnl_tuning tuning;
-    if (tuning_read(&tuning, true))
+    tuning kept;
+    if (tuning_read(&kept, true))
         finding_add(&d->f, "calibration", FINDING_GOOD, NULL,
                     "prefetch %s, huge pages %s, blocks of %d KiB",
-                    tuning_prefetch_names[tuning.prefetch], tuning.huge_pages ? "on" : "off",
-                    tuning.block_kib);
+                    tuning_prefetch_names[kept.choices.prefetch],
+                    kept.choices.huge_pages ? "on" : "off", kept.choices.block_kib);
     else
         finding_add(&d->f, "calibration", FINDING_ADVICE,
                     "`runnel bench --calibrate`, once, some seconds on a quiet machine",

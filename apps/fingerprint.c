@@ -101,38 +101,59 @@ static void add_defaults(print *p, const rnl_model *model, rnl_mode mode) {
     add_real(p, transcript.piece_max);
 }
 
-static void add_tensor(print *sum, const tensor *t) {
+/* In any order. */
+static void add_tensor(print *sum, const tensor *t, bool with_bytes) {
     print p = begin();
     const unsigned char *bytes = t->data != NULL ? t->data : t->slabs;
     add_text(&p, t->name);
     add_int(&p, t->type);
     for (int i = 0; i < t->rank; i++) add_int(&p, t->shape[i]);
     add_int(&p, (int64_t)t->size);
-    if (bytes != NULL) add(&p, bytes, t->size < TENSOR_BYTES ? t->size : TENSOR_BYTES);
-    for (int i = 0; i < 2; i++) sum->halves[i] += p.halves[i]; /* in any order */
+    if (with_bytes && bytes != NULL)
+        add(&p, bytes, t->size < TENSOR_BYTES ? t->size : TENSOR_BYTES);
+    for (int i = 0; i < 2; i++) sum->halves[i] += p.halves[i];
 }
 
-static void add_lora(print *sum, const lora *l) {
-    for (size_t i = 0; i < l->count; i++) {
-        add_tensor(sum, &l->tensors[i].down);
-        add_tensor(sum, &l->tensors[i].up);
-        add_real(sum, lora_scale(l, &l->tensors[i]));
+static void add_tensors(print *all, const weights *w, bool with_bytes) {
+    print tensors = {{0, 0}};
+    for (size_t i = 0; i < weights_count(w); i++)
+        add_tensor(&tensors, weights_at(w, i), with_bytes);
+    add(all, &tensors, sizeof tensors);
+}
+
+static void write_out(const print *p, char out[FINGERPRINT_SIZE]) {
+    (void)snprintf(out, FINGERPRINT_SIZE, "%016" PRIx64 "%016" PRIx64, p->halves[0], p->halves[1]);
+}
+
+static void add_adapters(print *all, const adapters *set) {
+    print tensors = {{0, 0}};
+    for (int f = 0; f < set->file_count; f++) {
+        const lora *l = &set->files[f].lora;
+        for (size_t i = 0; i < l->count; i++) {
+            add_tensor(&tensors, &l->tensors[i].down, true);
+            add_tensor(&tensors, &l->tensors[i].up, true);
+            add_real(&tensors, lora_scale(l, &l->tensors[i]));
+        }
     }
+    add(all, &tensors, sizeof tensors);
 }
 
 void fingerprint_of(const command *c, const options *o, const rnl_model *model, rnl_mode mode,
                     char out[FINGERPRINT_SIZE]) {
-    print all = begin(), tensors = {{0, 0}};
+    print all = begin();
     const option_row *row;
     add_text(&all, c->name);
     for (int i = 0; (row = command_option(c, i)) != NULL; i++)
         if (row->changes_result) add_option(&all, o, row);
     add_defaults(&all, model, mode);
-    const weights *w = model->source.w;
-    for (size_t i = 0; i < weights_count(w); i++) add_tensor(&tensors, weights_at(w, i));
-    for (int f = 0; model->adapters != NULL && f < model->adapters->file_count; f++)
-        add_lora(&tensors, &model->adapters->files[f].lora);
-    add(&all, &tensors, sizeof tensors);
-    (void)snprintf(out, FINGERPRINT_SIZE, "%016" PRIx64 "%016" PRIx64, all.halves[0],
-                   all.halves[1]);
+    add_tensors(&all, model->source.w, true);
+    if (model->adapters != NULL) add_adapters(&all, model->adapters);
+    write_out(&all, out);
+}
+
+void fingerprint_shapes(const rnl_model *model, char out[FINGERPRINT_SIZE]) {
+    print all = begin();
+    add_int(&all, model->exact);
+    add_tensors(&all, model->source.w, false);
+    write_out(&all, out);
 }

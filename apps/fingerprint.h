@@ -1,5 +1,5 @@
 /* One short text for all that a result depends on but its input: whether two runs may be taken for
- * parts of one. */
+ * parts of one. And one for what its speed depends on. */
 #ifndef APPS_FINGERPRINT_H
 #define APPS_FINGERPRINT_H
 
@@ -13,5 +13,9 @@ enum { FINGERPRINT_SIZE = 33 };
  * files. */
 void fingerprint_of(const command *c, const options *o, const rnl_model *model, rnl_mode mode,
                     char out[FINGERPRINT_SIZE]);
+
+/* What the speed of a model depends on: names, types and shapes of its tensors, and whether it is
+ * exact. Not one of its weights is read. */
+void fingerprint_shapes(const rnl_model *model, char out[FINGERPRINT_SIZE]);
 
 #endif

@@ -119,8 +119,8 @@ rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
     config.exact = o->exact;
     config.cpu = o->cpu;
     if (o->threads > 0) config.thread_count = o->threads;
-    rnl_tuning tuning;
-    if (tuning_read(&tuning, o->quiet)) config.tuning = &tuning;
+    tuning kept;
+    if (tuning_read(&kept, o->quiet)) config.tuning = &kept.choices;
     config.log = log_to_stderr;
     config.log_context = (void *)o;
     packing p = {.begin = clock_seconds()};

@@ -10,8 +10,11 @@
 #include "apps/machine.h"
 #include "apps/messages.h"
 #include "apps/replace.h"
+#include "engine/model.h"
+#include "engine/schedule.h"
 
-enum { FILE_CAP = 4096 };
+enum { FILE_CAP = 1 << 16 };
+static const double times_max = 1e9; /* us */
 
 const char *const tuning_prefetch_names[RNL_PREFETCH_COUNT] = {"none", "L1", "L2"};
 
@@ -25,17 +28,41 @@ static bool find_path(char path[TUNING_PATH_CAP], bool folder) {
     return size > 0 && size < TUNING_PATH_CAP;
 }
 
-json_draft *tuning_json(const rnl_tuning *t) {
-    char name[MACHINE_NAME_CAP];
-    machine_cpu("", name);
-    json_draft *o = json_new_object();
-    json_set(o, "cpu", json_new_string(name, strlen(name)));
-    const char *prefetch = tuning_prefetch_names[t->prefetch];
-    json_set(o, "prefetch", json_new_string(prefetch, strlen(prefetch)));
-    json_set(o, "huge_pages", json_new_bool(t->huge_pages));
-    json_set(o, "block_kib", json_new_int(t->block_kib));
+/* ---- Written ---- */
+
+static json_draft *json_reals(const double *values, int count) {
+    json_draft *a = json_new_array();
+    for (int i = 0; i < count; i++) json_append(a, json_new_number(values[i]));
+    return a;
+}
+
+static json_draft *json_passes(const tuning_passes *p) {
+    json_draft *o = json_new_object(), *rows = json_new_array();
+    for (int i = 0; i < p->count; i++) json_append(rows, json_new_int(p->rows[i]));
+    json_set(o, "model", json_new_string(p->model, strlen(p->model)));
+    json_set(o, "level", json_new_string(p->level, strlen(p->level)));
+    json_set(o, "threads", json_new_int(p->threads));
+    json_set(o, "rows", rows);
+    json_set(o, "text_us", json_reals(p->text_us, p->count));
+    json_set(o, "frame_us", json_reals(p->frame_us, p->count));
     return o;
 }
+
+json_draft *tuning_json(const tuning *t) {
+    char name[MACHINE_NAME_CAP];
+    machine_cpu("", name);
+    json_draft *o = json_new_object(), *passes = json_new_array();
+    json_set(o, "cpu", json_new_string(name, strlen(name)));
+    const char *prefetch = tuning_prefetch_names[t->choices.prefetch];
+    json_set(o, "prefetch", json_new_string(prefetch, strlen(prefetch)));
+    json_set(o, "huge_pages", json_new_bool(t->choices.huge_pages));
+    json_set(o, "block_kib", json_new_int(t->choices.block_kib));
+    for (int i = 0; i < t->passes_count; i++) json_append(passes, json_passes(&t->passes[i]));
+    json_set(o, "passes", passes);
+    return o;
+}
+
+/* ---- Read ---- */
 
 static bool read_prefetch(const json *value, rnl_prefetch *out) {
     bool fetches;
@@ -53,19 +80,61 @@ static bool read_prefetch(const json *value, rnl_prefetch *out) {
     return false;
 }
 
-/* False: a field is missing or out of its range. */
-static bool read_fields(const json *o, rnl_tuning *t) {
-    int64_t block;
-    if (!read_prefetch(json_get(o, "prefetch"), &t->prefetch) ||
-        !json_bool(json_get(o, "huge_pages"), &t->huge_pages) ||
-        !json_int(json_get(o, "block_kib"), 64, 4096, &block))
-        return false;
-    t->block_kib = (int)block;
+static bool read_name(const json *value, char *out, size_t cap) {
+    size_t size;
+    const char *text = json_chars(value, &size);
+    if (text == NULL || size == 0 || size >= cap || strlen(text) != size) return false;
+    memcpy(out, text, size + 1);
     return true;
 }
 
-bool tuning_read(rnl_tuning *out, bool quiet) {
+static bool read_us(const json *value, double *out) {
+    return json_number(value, out) && *out >= 0 && *out <= times_max;
+}
+
+static bool read_passes(const json *o, tuning_passes *p) {
+    const json *rows = json_get(o, "rows"), *texts = json_get(o, "text_us"),
+               *frames = json_get(o, "frame_us");
+    const size_t count = json_count(rows);
+    int64_t value;
+    if (!read_name(json_get(o, "model"), p->model, sizeof p->model) ||
+        !read_name(json_get(o, "level"), p->level, sizeof p->level) ||
+        !json_int(json_get(o, "threads"), 1, RNL_THREAD_CAP, &value) || !json_is_array(rows) ||
+        !json_is_array(texts) || !json_is_array(frames) || count < 1 || count > TUNING_ROWS_CAP ||
+        json_count(texts) != count || json_count(frames) != count)
+        return false;
+    p->threads = (int)value;
+    for (p->count = 0; p->count < (int)count; p->count++) {
+        const size_t i = (size_t)p->count;
+        if (!json_int(json_at(rows, i), 1, SCHEDULE_ROW_CAP, &value) ||
+            !read_us(json_at(texts, i), &p->text_us[i]) || p->text_us[i] == 0 ||
+            !read_us(json_at(frames, i), &p->frame_us[i]))
+            return false;
+        p->rows[i] = (int)value;
+    }
+    return true;
+}
+
+/* False: a field is missing or out of its range. */
+static bool read_fields(const json *o, tuning *t) {
+    int64_t block;
+    if (!read_prefetch(json_get(o, "prefetch"), &t->choices.prefetch) ||
+        !json_bool(json_get(o, "huge_pages"), &t->choices.huge_pages) ||
+        !json_int(json_get(o, "block_kib"), 64, 4096, &block))
+        return false;
+    t->choices.block_kib = (int)block;
+    const json *passes = json_get(o, "passes");
+    if (json_is_null(passes)) return true;
+    if (!json_is_array(passes) || json_count(passes) > TUNING_PASSES_CAP) return false;
+    for (t->passes_count = 0; t->passes_count < (int)json_count(passes); t->passes_count++)
+        if (!read_passes(json_at(passes, (size_t)t->passes_count), &t->passes[t->passes_count]))
+            return false;
+    return true;
+}
+
+bool tuning_read(tuning *out, bool quiet) {
     char path[TUNING_PATH_CAP], name[MACHINE_NAME_CAP];
+    *out = (tuning){.passes_count = 0};
     if (!find_path(path, false) || access(path, F_OK) != 0) return false;
     json *o = NULL;
     rnl_error error = {0};
@@ -76,12 +145,15 @@ bool tuning_read(rnl_tuning *out, bool quiet) {
     const bool other = good && cpu != NULL && strcmp(cpu, name) != 0;
     good = good && !other && cpu != NULL && read_fields(o, out);
     json_destroy(&o);
+    if (!good) *out = (tuning){.passes_count = 0};
     if (!good && !other && !quiet)
         (void)fprintf(
             stderr, "runnel: %s: this is no tuning; run `runnel bench --calibrate` or remove it\n",
             path);
     return good;
 }
+
+/* ---- Kept ---- */
 
 static bool write_line(FILE *f, const void *text) {
     return fprintf(f, "%s\n", (const char *)text) > 0;
@@ -99,7 +171,7 @@ int tuning_prepare(char path[TUNING_PATH_CAP]) {
     return EXIT_OK;
 }
 
-int tuning_write(const char *path, const rnl_tuning *t) {
+int tuning_write(const char *path, const tuning *t) {
     json_draft *o = tuning_json(t);
     char *text = json_text(o);
     json_drop(&o);
@@ -111,4 +183,35 @@ int tuning_write(const char *path, const rnl_tuning *t) {
         code = complain(EXIT_FAILED, "%s", error.text);
     free(text);
     return code;
+}
+
+/* ---- Times of passes ---- */
+
+static bool is_of(const tuning_passes *p, const char *model, const char *level, int threads) {
+    return strcmp(p->model, model) == 0 && strcmp(p->level, level) == 0 && p->threads == threads;
+}
+
+void tuning_add_passes(tuning *t, const tuning_passes *passes) {
+    int at = 0;
+    while (at < t->passes_count &&
+           !is_of(&t->passes[at], passes->model, passes->level, passes->threads))
+        at++;
+    if (at == TUNING_PASSES_CAP) at--;
+    if (at == t->passes_count) t->passes_count++;
+    memmove(t->passes + 1, t->passes, (size_t)at * sizeof *t->passes);
+    t->passes[0] = *passes;
+}
+
+int tuning_give_times(const tuning *t, const rnl_model *model, int thread_count, rnl_batch *batch) {
+    char shapes[FINGERPRINT_SIZE];
+    fingerprint_shapes(model, shapes);
+    for (int i = 0; i < t->passes_count; i++) {
+        const tuning_passes *p = &t->passes[i];
+        if (!is_of(p, shapes, model->kernels.name, thread_count)) continue;
+        for (int k = 0; k < p->count; k++)
+            rnl_batch_set_times(batch, p->rows[k], p->text_us[k],
+                                p->frame_us[k] > 0 ? p->frame_us[k] : p->text_us[k]);
+        return p->count;
+    }
+    return 0;
 }

@@ -149,7 +149,8 @@ RNL_API void rnl_batch_get_facts(const rnl_batch *batch, rnl_batch_facts *facts)
  * the load is below 0.9. To be asked before one is created; create does not. */
 RNL_API bool rnl_batch_admits(const rnl_batch *batch);
 
-/* Times of passes as measured before, say by `runnel bench --work batch`: of so many rows, all of
+/* Times of passes as measured before, say by `runnel bench --calibrate -m MODEL`, which the program
+ * keeps for its server, or by `runnel bench --work batch`: of so many rows, all of
  * them tokens, all of them frames. Without any the batch begins with cautious guesses and learns.
  * rows in [1, decision_cap], times above 0, others are not looked at. */
 RNL_API void rnl_batch_set_times(rnl_batch *batch, int rows, double text_us, double frame_us);

@@ -19,14 +19,33 @@ json.dump(o, open(sys.argv[1], "w"))
 PY
 }
 
+# what the file holds of passes
+told() {
+    python3 - "$file" <<'PY'
+import json, sys
+for p in json.load(open(sys.argv[1]))["passes"]:
+    print(p["threads"], p["rows"], len(p["model"]),
+          all(0 < t and 0 < f for t, f in zip(p["text_us"], p["frame_us"])))
+PY
+}
+
 answer "without a tuning" plain
-expect 0 "calibrate --json" "$runnel" bench --calibrate --json
+small=(-m "$model" -t 1 --rows 1,2 --depth 64 --repeat 1)
+expect 0 "calibrate --json" "$runnel" bench --calibrate --json "${small[@]}"
 check "--json tells what the file holds" cmp -s out "$file"
+told > told
+check "passes of the model are kept" test "$(cat told)" = "1 [1, 2] 32 True"
 if [ -z "${RUNNEL_TEST_SHORT:-}" ]; then
     expect 0 "calibrate" "$runnel" bench --calibrate
     for word in huge_pages prefetch block_kib taken "$file"; do holds calibrate "$word"; done
+    told > again
+    check "without a model, its passes stay" cmp -s told again
+    expect 0 "calibrate a model" "$runnel" bench --calibrate "${small[@]}"
+    for word in 'passes .* 1 row .* of tokens, .* of frames' 'passes .* 2 rows'; do
+        holds "calibrate a model" "$word"
+    done
 else
-    echo "left out with RUNNEL_TEST_SHORT: calibrating a second time, for its table"
+    echo "left out with RUNNEL_TEST_SHORT: calibrating again, for its table"
 fi
 cp "$file" kept
 
