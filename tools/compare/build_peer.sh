@@ -1,9 +1,10 @@
 #!/bin/bash
-# Fetches the peer, llama.cpp, from PyPI and builds what the comparison runs: llama-bench and
-# llama-quantize. Twice: for this machine ("native") and for AVX2 only ("avx2"), the peer of
-# `runnel --cpu avx2`. On a machine whose best is AVX2 the two are one build and a link.
+# Fetches the peer, llama.cpp, from PyPI and builds what the comparison runs: llama-bench,
+# llama-batched-bench, llama-perplexity and llama-quantize. Twice: for this machine ("native") and
+# for AVX2 only ("avx2"), the peer of `runnel --cpu avx2`. On a machine whose best is AVX2 the two
+# are one build and a link.
 #
-#   tools/compare/build_peer.sh [--cache FOLDER] [--mtmd]
+#   tools/compare/build_peer.sh [--cache FOLDER] [--mtmd] [--native-only] [--jobs N]
 #
 # Ends with the paths of the programs. A second call builds only what is missing.
 set -euo pipefail
@@ -12,11 +13,15 @@ set -euo pipefail
 version=0.3.36
 sum=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 cache=/tmp/runnel-peer
-targets=(llama-bench llama-quantize)
+targets=(llama-bench llama-batched-bench llama-perplexity llama-quantize)
+jobs=2
+both=yes
 while (($#)); do
     case $1 in
     --cache) cache=${2:?--cache wants a folder} && shift 2 ;;
-    --mtmd) targets+=(llama-mtmd-cli) && shift ;; # its encoder for clips of sound
+    --mtmd) targets+=(llama-mtmd-cli) && shift ;; # its encoders for clips of sound and pictures
+    --native-only) both=no && shift ;;
+    --jobs) jobs=${2:?--jobs wants a number} && shift 2 ;;
     *) echo "build_peer.sh: no option $1; see the head of the script" >&2 && exit 2 ;;
     esac
 done
@@ -50,13 +55,13 @@ build() { # name, cmake options
     cmake -S "$source" -B "$folder" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
         -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
         -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DGGML_CCACHE=OFF "$@" >"$log" 2>&1
-    nice -n 10 cmake --build "$folder" --target "${targets[@]}" -j2 >>"$log" 2>&1 ||
+    nice -n 10 cmake --build "$folder" --target "${targets[@]}" -j"$jobs" >>"$log" 2>&1 ||
         { tail -20 "$log" >&2 && exit 1; }
 }
 
 build native -DGGML_NATIVE=ON
-if [[ $(uname -m) != x86_64 ]]; then
-    echo "not x86: the native build only"
+if [[ $(uname -m) != x86_64 || $both = no ]]; then
+    echo "the native build only"
 elif grep -qE 'avx512f|avx_vnni' /proc/cpuinfo; then
     build avx2 -DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON \
         -DGGML_BMI2=ON -DGGML_AVX512=OFF

@@ -69,10 +69,11 @@ class Rows:
                     memory=max(r.get("memory", 0) for r in runs))
 
 
-def run(command):
+def run(command, errors=False):
+    """What it prints; with errors what it complains of as well."""
     p = subprocess.run(command, capture_output=True, text=True)
     if p.returncode == 0:
-        return p.stdout
+        return p.stdout + (p.stderr if errors else "")
     print("failed:", " ".join(command), p.stderr[-400:], file=sys.stderr)
     return ""
 
@@ -87,10 +88,10 @@ def machine(o):
     return found[-1]["round_trip_after"], max(r["median"] for r in found)
 
 
-def around(o, command):
+def around(o, command, errors=False):
     """What the command prints, and the state of the machine meanwhile."""
     before, after = machine(o), None
-    text = run(command)
+    text = run(command, errors)
     after = machine(o)
     names = {STATES[m[0] >= 250] for m in (before, after)}
     state = names.pop() if len(names) == 1 else "changed"
@@ -131,6 +132,19 @@ def run_runnel(o, rows, file, jobs):
                      dict(kept, **state))
 
 
+def alternate(o, rows, engines):
+    """Rounds of every engine on every file, until there are enough pairs."""
+    for round_number in range(3 * o.rounds):
+        for file in o.files:
+            of_file = [k for k in rows.found if k[0] == os.path.basename(file)]
+            if of_file and all(rows.pairs(k, rows.best_state(k)) >= o.rounds for k in of_file):
+                continue
+            for engine in engines if round_number % 2 == 0 else reversed(engines):
+                engine(file)
+            print(f"round {round_number + 1}: {os.path.basename(file)}",
+                  file=sys.stderr)
+
+
 def backbone(o, rows):
     deep = [d for d in o.depth.split(",") if d not in ("", "0")]
     peer_jobs, runnel_jobs = [], []
@@ -144,17 +158,9 @@ def backbone(o, rows):
     if deep:
         peer_jobs.append(("0", o.steps, ",".join(deep)))
         runnel_jobs.append(["--work", "decode", "--tokens", o.steps, "--depth", ",".join(deep)])
-    for round_number in range(3 * o.rounds):
-        for file in o.files:
-            of_file = [k for k in rows.found if k[0] == os.path.basename(file)]
-            if of_file and all(rows.pairs(k, rows.best_state(k)) >= o.rounds for k in of_file):
-                continue
-            engines = [lambda s=s: run_peer(o, rows, file, peer_jobs, s) for s in o.setting or [""]]
-            engines.append(lambda: run_runnel(o, rows, file, runnel_jobs))
-            for engine in engines if round_number % 2 == 0 else reversed(engines):
-                engine()
-            print(f"round {round_number + 1}: {os.path.basename(file)}",
-                  file=sys.stderr)
+    engines = [lambda f, s=s: run_peer(o, rows, f, peer_jobs, s) for s in o.setting or [""]]
+    engines.append(lambda f: run_runnel(o, rows, f, runnel_jobs))
+    alternate(o, rows, engines)
 
 
 def figure(s, digits=1):
