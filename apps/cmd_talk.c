@@ -27,6 +27,7 @@ typedef struct talk {
     talk_view view;
     talk_trace *trace;
     talk_record *record;
+    talk_tools *tools;
     bool files; /* the microphone is a file or nothing: it may well be silent */
 
     /* The sound of the reply under way, by index of pushed samples. */
@@ -114,6 +115,11 @@ static rnl_live_config live_config_of(const options *o, const rnl_model *model) 
 static int open_live(talk *t, rnl_model *model) {
     rnl_error error = {0};
     rnl_live_config c = live_config_of(t->options, model);
+    int code;
+    t->tools = tools_open(t->options, model, &t->view, &code);
+    if (code != EXIT_OK) return code;
+    c.turn.tools = tools_constraint(t->tools);
+    c.turn.calls_free = t->options->free_calls;
     if (!session_options(t->options, &c.session)) return EXIT_USAGE;
     return rnl_live_create(model, &c, &t->live, &error) == RNL_OK ? EXIT_OK : failed(&error);
 }
@@ -233,6 +239,7 @@ static int end_turn(talk *t, rnl_live_event *e) {
     size_t size;
     rnl_live_heard(t->live, &heard, &size);
     view_turn(&t->view, &e->turn, heard, size);
+    tools_end_turn(t->tools);
     const int code = trace_turn(t->trace, t->live, &e->turn);
     return code == EXIT_OK ? flush_output() : code;
 }
@@ -257,6 +264,8 @@ static int on_event(talk *t, rnl_live_event *e) {
     case RNL_LIVE_FALSE_ALARM:
         if (t->options->push_to_talk) view_say(&t->view, "there is no speech in it");
         break;
+    case RNL_LIVE_CALL:
+        return tools_take_calls(t->tools, t->live);
     case RNL_LIVE_TURN:
         return end_turn(t, e);
     case RNL_LIVE_SLOW:
@@ -368,9 +377,11 @@ static int converse(talk *t) {
         if (code == EXIT_OK) code = step(t, &again);
         if (code != EXIT_OK) break;
         speak(t);
+        /* Time stands still for a file while a result is waited for. */
+        code = tools_give_results(t->tools, t->live, duplex_facts(t->duplex)->simulated);
         finish_cut(t);
         show(t);
-        if (!again) continue;
+        if (!again || code != EXIT_OK) continue;
         if (is_over(t)) break;
         code = rest(t);
     }
@@ -406,6 +417,7 @@ static int close_all(talk *t, int code) {
     const int recorded = record_close(&t->record, code != EXIT_OK);
     const int traced = trace_close(&t->trace);
     rnl_live_destroy(&t->live);
+    tools_close(&t->tools);
     return code != EXIT_OK ? code : recorded != EXIT_OK ? recorded : traced;
 }
 
@@ -525,9 +537,11 @@ const command command_talk = {
     .about = "Listens to the microphone and answers through the loudspeaker until Ctrl-C. Devices\n"
              "are named as by `runnel devices`; file:IN.wav and file:OUT.wav stand for them, and\n"
              "null for nothing. Each answer is a line on standard output; ' -' behind it says\n"
-             "that it was interrupted there.",
+             "that it was interrupted there. With --tools a call is a line\n"
+             "{\"tool\":\"f\",\"arguments\":{...}} there, and a line of standard input,\n"
+             "{\"result\": ...}, its result; with those of all the answer goes on.",
     .options = {&options_output, &options_system, &options_sampling, &options_answer, &options_lora,
-                &options_cache, &options_input, &own},
+                &options_cache, &options_input, &options_tools, &own},
     .run = run,
     .endless = true,
 };

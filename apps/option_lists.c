@@ -339,6 +339,21 @@ static const option_row resume[] = {
 };
 const option_list options_resume = OPTION_LIST(resume);
 
+static const option_row tools[] = {
+    {.name = "tools",
+     .value = "FILE",
+     .help = "JSON list of tools that it may call",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(tools),
+     .changes_result = true},
+    {.name = "free-calls",
+     .help = "do not hold calls to the parameters of the tools",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(free_calls),
+     .changes_result = true},
+};
+const option_list options_tools = OPTION_LIST(tools);
+
 static const option_row recordings[] = {
     {.name = "jobs",
      .value = "N",

@@ -27,18 +27,19 @@ typedef struct serve_options {
 typedef struct options {
     serve_options serve;
     const char *model, *mmproj, *vocoder, *tokenizer;
-    const char *cpu;                                /* kernel level */
-    const char *kv;                                 /* type of the KV cache */
-    const char *output;                             /* -o */
-    const char *system;                             /* system prompt */
-    const char *voice;                              /* say */
-    const char *mode, *tools, *json_schema, *think; /* chat */
-    const char *type;                               /* convert */
-    const char *format;                             /* convert: bundle or set */
-    const char *encoder_type;                       /* convert */
-    const char *pack;                               /* convert: kernel level */
-    const char *sets[64];                           /* convert: KEY=VALUE */
-    const char *input, *record, *trace;             /* talk */
+    const char *cpu;                        /* kernel level */
+    const char *kv;                         /* type of the KV cache */
+    const char *output;                     /* -o */
+    const char *system;                     /* system prompt */
+    const char *voice;                      /* say */
+    const char *mode, *json_schema, *think; /* chat */
+    const char *tools;                      /* chat, talk */
+    const char *type;                       /* convert */
+    const char *format;                     /* convert: bundle or set */
+    const char *encoder_type;               /* convert */
+    const char *pack;                       /* convert: kernel level */
+    const char *sets[64];                   /* convert: KEY=VALUE */
+    const char *input, *record, *trace;     /* talk */
     int set_count;
     const char *work, *tokens, *depth, *rows;             /* bench */
     const char *ids;                                      /* dump: a file of numbers */
@@ -81,7 +82,7 @@ typedef struct options {
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
     bool resume_damaged;
-    bool free_calls;                                                          /* chat */
+    bool free_calls;                                                          /* chat, talk */
     bool list_devices, push_to_talk, no_barge_in, no_speculation, transcribe; /* talk */
     bool sound;                                                               /* doctor */
     bool no_turn_network, no_lead_in_trim, verbose;                           /* talk */
@@ -140,6 +141,7 @@ extern const option_list options_channel;
 extern const option_list options_raw;    /* samples without a header */
 extern const option_list options_images; /* what is shown, and how it is looked at */
 extern const option_list options_resume;
+extern const option_list options_tools;
 extern const option_list options_recordings; /* how to work on many */
 
 enum { OPTION_LIST_CAP = 16, OPTION_CAP = 64 }; /* of a command: lists, rows */

@@ -45,6 +45,22 @@ int trace_work(talk_trace *t, bool *worked);
 /* Completes the file: EXIT_OK or the code of a complaint. Sets NULL. */
 int trace_close(talk_trace **t);
 
+/* ---- talk_tools.c: calls as lines of standard output, results as lines of standard input ---- */
+
+typedef struct talk_tools talk_tools;
+
+/* NULL without --tools, and after a complaint, with *code. The model outlives it. */
+talk_tools *tools_open(const options *o, rnl_model *model, talk_view *view, int *code);
+void tools_close(talk_tools **t); /* sets NULL; NULL is fine, as for all below */
+rnl_constraint *tools_constraint(const talk_tools *t);
+/* RNL_LIVE_CALL was told. */
+int tools_take_calls(talk_tools *t, rnl_live *live);
+/* What comes of standard input goes to the calls that wait; `waits`: stands still until it is
+ * there. */
+int tools_give_results(talk_tools *t, rnl_live *live, bool waits);
+/* The turn is over: results that have not come belong to nobody. */
+void tools_end_turn(talk_tools *t);
+
 /* ---- talk_record.c: a stereo WAV of 16 bits ---- */
 
 typedef struct talk_record talk_record;

@@ -84,10 +84,6 @@ static rnl_status check(const rnl_model *model, const rnl_live_config *c, rnl_er
     if (c->turn.mode != RNL_MODE_INTERLEAVED)
         return status_fail(error, RNL_ERR_ARGUMENT,
                            "turn.mode of a live conversation must be RNL_MODE_INTERLEAVED");
-    if (c->turn.tools != NULL)
-        return status_fail(error, RNL_ERR_UNSUPPORTED,
-                           "turn.tools: the live loop has no way to give results back; let an "
-                           "rnl_session call tools");
     return RNL_OK;
 }
 
@@ -150,8 +146,13 @@ static rnl_status create_session(rnl_live *l, rnl_error *error) {
     const char *system = l->config.system;
     if (system == NULL) system = rnl_model_system_prompt(l->model, RNL_MODE_INTERLEAVED);
     l->config.system = NULL; /* the caller's; not looked at again */
+    const size_t size = system != NULL ? strlen(system) : 0;
+    const rnl_constraint *tools = l->config.turn.tools;
+    status = session_guide_check(l->session, &l->config.turn, error);
+    if (status != RNL_OK) return status;
+    if (tools != NULL) return rnl_session_add_tools(l->session, system, size, tools, error);
     if (system == NULL) return RNL_OK;
-    return rnl_session_add_text(l->session, RNL_ROLE_SYSTEM, system, strlen(system), error);
+    return rnl_session_add_text(l->session, RNL_ROLE_SYSTEM, system, size, error);
 }
 
 static rnl_status create(rnl_live *l, rnl_error *error) {

@@ -8,6 +8,7 @@
  *     live_turn.c    turn events -> clip, guess, reply, interruption
  *     live_hold.c    an interruption that may be none: the reply waits
  *     live_hear.c    what was said in it, by a second session
+ *     live_tools.c   calls of tools in the reply, and how it goes on with their results
  *     live_output.c  samples of the reply -> play-out buffer -> caller; the burst law; marks
  *
  * Positions are samples at 16 kHz behind the canceller, which is input_delay samples later than the
@@ -63,7 +64,8 @@ typedef struct live_clip {
 typedef struct live_reply {
     bool begun;      /* the session generates, or has generated */
     bool speculated; /* begun at a guess */
-    bool complete;   /* the session is through with it */
+    bool complete;   /* the session is through with it, or, where calls wait for their results,
+                      * with a part of it */
     bool told_done;  /* rnl_live_pull has said RNL_DONE */
     bool holding;    /* the buffer has not enough to begin, or to go on */
     bool started;    /* a sample has been pulled, */
@@ -71,20 +73,30 @@ typedef struct live_reply {
     bool told_busy;
     bool finished; /* the resampler has given its last sample */
     bool ducked;
-    int64_t pulled_begin; /* rnl_live.pulled when it began */
-    int64_t pulled;       /* samples taken, at rate_out, */
-    int64_t dropped;      /* and of these never played */
-    int64_t audible;      /* index of its first audible sample, or -1 */
-    int64_t made;         /* samples made, at 24 kHz, */
-    int64_t trimmed;      /* and of these left out: the silence it begins with */
-    bool lead_over;       /* its first sound is there, or nothing is to be left out */
-    int64_t clock_us;     /* when sample 0 would have been played, had nothing been held */
-    int64_t consumed_us;  /* played when the sound ran out */
-    int text_told;        /* bytes of said that went out as events */
-    int64_t slack_us;     /* least reserve */
+    int64_t pulled_begin;          /* rnl_live.pulled when it began */
+    int64_t pulled;                /* samples taken, at rate_out, */
+    int64_t dropped;               /* and of these never played */
+    int64_t audible;               /* index of its first audible sample, or -1 */
+    int64_t made_before;           /* samples of its parts before the last call, at 24 kHz; */
+    size_t said_before;            /* bytes of their text; */
+    int text_before, frame_before; /* and tokens and frames of them */
+    int64_t made;                  /* samples made, at 24 kHz, */
+    int64_t trimmed;               /* and of these left out: the silence it begins with */
+    bool lead_over;                /* its first sound is there, or nothing is to be left out */
+    int64_t clock_us;              /* when sample 0 would have been played, had nothing been held */
+    int64_t consumed_us;           /* played when the sound ran out */
+    int text_told;                 /* bytes of said that went out as events */
+    int64_t slack_us;              /* least reserve */
     int underruns;
     int64_t text_us_max, frame_us_max;
 } live_reply;
+
+/* Calls of the part of the reply under way. */
+typedef struct live_calls {
+    bool told;    /* that some wait to be taken */
+    int taken;    /* that the caller has, */
+    int answered; /* and whose results came */
+} live_calls;
 
 /* The interruption that a held reply waits for. */
 typedef struct live_hold {
@@ -158,6 +170,7 @@ struct rnl_live {
     int64_t speech_us; /* when the speech that was suspected last began */
     live_clip clip;
     live_reply reply;
+    live_calls calls;
     rnl_live_turn turn;
     bool continues;  /* the interruption goes on with the turn before */
     turn_event next; /* the clip that follows an interruption */
@@ -229,6 +242,7 @@ bool live_is_urgent(const rnl_live *l);
 /* One piece of the loop's own work, none of the model. RNL_OK: done one; RNL_AGAIN: none to do. */
 rnl_status live_work_once(rnl_live *l, rnl_error *error);
 bool live_is_speaking(const rnl_live *l); /* our own speech can be heard */
+void live_count_reply(rnl_live *l);       /* frames and samples of what the session has made */
 
 /* The interruption that held the reply is one after all. */
 void live_cut_held(rnl_live *l);
@@ -251,6 +265,16 @@ void live_hold_replay(rnl_live *l);
 /* The session beside the conversation's; statuses of rnl_session_create. */
 RNL_MUST_USE rnl_status live_hear_create(rnl_live *l, rnl_error *error);
 live_hear live_hear_by_model;
+
+/* live_tools.c */
+/* Calls stand in the session: it does not go on before they are taken. */
+bool live_calls_wait(const rnl_live *l);
+/* The reply is not over when its part is: calls wait, or their results do. */
+bool live_calls_are_open(const rnl_live *l);
+/* Of a reply that somebody is to hear: says that calls wait. */
+void live_calls_tell(rnl_live *l);
+/* Goes on when all results are there. RNL_OK: done; RNL_AGAIN: nothing to do. */
+rnl_status live_calls_work(rnl_live *l, rnl_error *error);
 
 /* live_step.c */
 /* The clock has come to now_us: what the call before did is done. */
@@ -284,10 +308,16 @@ void live_output_resume(rnl_live *l);
 /* Stops the reply's sound; true when nothing of it is left in a queue of the caller. */
 bool live_output_cut(rnl_live *l);
 void live_output_note_heard(rnl_live *l); /* heard_text, from what was played */
-/* All of the reply has been pulled and played. */
+/* The reply goes on behind the results of its calls. */
+void live_output_go_on(rnl_live *l);
+/* All of the reply that is made has been pulled and played, and the session is through with it; */
+bool live_output_is_silent(const rnl_live *l);
+/* and nothing more comes. */
 bool live_output_is_over(const rnl_live *l);
 int64_t live_made_us(const rnl_live *l); /* sound of the reply so far, to be played */
 /* Samples of the reply that were played, at 24 kHz, those begun and those left out included. */
 size_t live_played(const rnl_live *l);
+/* The same, of what the session calls its reply: the part under way. */
+size_t live_played_of_part(const rnl_live *l);
 
 #endif

@@ -41,6 +41,21 @@ void live_output_reset(rnl_live *l) {
     if (l->out != NULL) resampler_begin(l->out, RNL_RATE_OUT, l->config.rate_out);
 }
 
+/* What comes now is played right behind what is there; where that was played already, it begins as
+ * a reply does. */
+void live_output_go_on(rnl_live *l) {
+    live_reply *r = &l->reply;
+    r->complete = false;
+    r->made_before = r->made;
+    r->said_before = l->said_size;
+    if (!r->finished) return;
+    l->done_owed += !r->told_done;
+    r->finished = r->told_done = false;
+    r->holding = true;
+    r->consumed_us = live_made_us(l);
+    if (l->out != NULL) resampler_begin(l->out, RNL_RATE_OUT, l->config.rate_out);
+}
+
 /* ---- From the session ---- */
 
 bool live_output_has_room(const rnl_live *l) {
@@ -348,25 +363,45 @@ size_t live_played(const rnl_live *l) {
     return (size_t)(l->reply.trimmed + sounded);
 }
 
+size_t live_played_of_part(const rnl_live *l) {
+    const size_t count = live_played(l), before = (size_t)l->reply.made_before;
+    return count > before ? count - before : 0;
+}
+
 int64_t live_made_us(const rnl_live *l) {
     return sound_us(l);
 }
 
-bool live_output_is_over(const rnl_live *l) {
+bool live_output_is_silent(const rnl_live *l) {
     const live_reply *r = &l->reply;
     if (!r->complete || (r->made > 0 && !r->finished)) return false;
     if (r->started && l->fade_begin < l->fade_end) return false; /* of a hold near its end */
     return played(l) == r->pulled;
 }
 
+bool live_output_is_over(const rnl_live *l) {
+    return live_output_is_silent(l) && !live_calls_are_open(l);
+}
+
+/* Of the parts before the last call, in proportion: whole words of so many bytes. */
+static size_t heard_before(const rnl_live *l, size_t count) {
+    const live_reply *r = &l->reply;
+    size_t size = r->said_before;
+    if (count >= (size_t)r->made_before) return size;
+    size = (size_t)((double)size * (double)count / (double)r->made_before);
+    while (size > 0 && l->said[size] != ' ') size--;
+    return size;
+}
+
 void live_output_note_heard(rnl_live *l) {
-    l->heard_size = 0;
     const size_t count = live_played(l);
-    if (l->reply.complete && count >= (size_t)l->reply.made) {
-        memcpy(l->heard_text, l->said, l->said_size);
-        l->heard_size = l->said_size;
-    } else if (rnl_session_heard_text(l->session, count, l->heard_text, LIVE_SAID_CAP,
-                                      &l->heard_size) != RNL_OK) {
-        l->heard_size = 0;
-    }
+    size_t size = 0;
+    l->heard_size = l->said_size;
+    if (!(l->reply.complete && count >= (size_t)l->reply.made))
+        l->heard_size = heard_before(l, count);
+    memcpy(l->heard_text, l->said, l->heard_size);
+    if (l->heard_size < l->reply.said_before || l->heard_size == l->said_size) return;
+    if (rnl_session_heard_text(l->session, live_played_of_part(l), l->heard_text + l->heard_size,
+                               LIVE_SAID_CAP - l->heard_size, &size) == RNL_OK)
+        l->heard_size += size;
 }

@@ -24,7 +24,7 @@ void live_stamp(rnl_live *l, int64_t now_us) {
 bool live_wants_step(const rnl_live *l) {
     if (l->session->stepping) return true; /* what was begun goes on */
     if (l->phase == LIVE_CUTTING || l->phase == LIVE_HELD) return false;
-    if (l->reply.begun) return !l->reply.complete && live_output_has_room(l);
+    if (l->reply.begun) return !l->reply.complete && !live_calls_wait(l) && live_output_has_room(l);
     return rnl_session_stage(l->session) != RNL_STAGE_IDLE;
 }
 

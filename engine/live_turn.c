@@ -19,7 +19,8 @@ static void open_clip(rnl_live *l, const turn_event *e) {
     l->phase = LIVE_CLIP;
     l->clip = (live_clip){.begin = e->clip_begin, .fed = e->clip_begin};
     l->answer = -1;
-    l->turn.hold_count = 0;
+    l->turn.hold_count = l->turn.call_count = 0;
+    l->calls = (live_calls){.told = false};
     for (int i = 0; i < RNL_LIVE_MARK_COUNT; i++) l->turn.mark_us[i] = -1;
     l->unstamped = 0;
     (void)live_tell(l, RNL_LIVE_HEARING);
@@ -75,6 +76,7 @@ static rnl_status begin_reply(rnl_live *l, rnl_error *error) {
     if (status == RNL_OK) status = rnl_session_begin(l->session, &l->config.turn, error);
     if (status != RNL_OK) return status;
     live_output_reset(l);
+    l->calls = (live_calls){.told = false};
     l->said_size = l->heard_size = 0;
     l->reply.begun = true;
     l->reply.speculated = l->clip.guessed && !l->clip.ended;
@@ -98,6 +100,7 @@ static void commit_reply(rnl_live *l) {
     t->mark_us[RNL_LIVE_T0] = live_adc_us(l, l->clip.speech_end - 1);
     t->mark_us[RNL_LIVE_T1] = live_push_us(l, l->clip.speech_end - 1);
     live_tell_text(l);
+    live_calls_tell(l);
 }
 
 /* ---- The end of a reply ---- */
@@ -121,15 +124,17 @@ static void make_room(rnl_live *l) {
     (void)status; /* no room even so: the turn that does not fit says it */
 }
 
-static void count_reply(rnl_live *l, const rnl_reply *reply) {
-    for (size_t i = 0; i < reply->frame_count; i++) {
+void live_count_reply(rnl_live *l) {
+    rnl_reply reply;
+    rnl_session_get_reply(l->session, &reply);
+    for (size_t i = 0; i < reply.frame_count; i++) {
         bool audible = true;
-        for (int k = 0; k < reply->codebook_count; k++)
-            audible = audible && reply->frames[i * (size_t)reply->codebook_count + (size_t)k] <
+        for (int k = 0; k < reply.codebook_count; k++)
+            audible = audible && reply.frames[i * (size_t)reply.codebook_count + (size_t)k] <
                                      codec_code_count(&l->model->codec);
         l->frame_count += audible;
     }
-    l->sample_count += l->reply.made;
+    l->sample_count += l->reply.made - l->reply.made_before;
 }
 
 /* The turn is over, its event tells all; then somebody may speak. */
@@ -141,8 +146,8 @@ static void tell_turn(rnl_live *l, bool barged_in) {
     t->barged_in = barged_in;
     t->speculated = l->reply.speculated;
     t->finish = reply.finish;
-    t->text_count = (int)reply.text_count;
-    t->frame_count = (int)reply.frame_count;
+    t->text_count = l->reply.text_before + (int)reply.text_count;
+    t->frame_count = l->reply.frame_before + (int)reply.frame_count;
     t->sound_begin = l->reply.started ? l->reply.pulled_begin : -1;
     t->sound_audible = l->reply.audible;
     t->sound_count = l->reply.pulled;
@@ -152,7 +157,7 @@ static void tell_turn(rnl_live *l, bool barged_in) {
     t->slack_us = l->reply.slack_us < INT64_MAX ? l->reply.slack_us : live_made_us(l);
     t->text_us_max = l->reply.text_us_max;
     t->frame_us_max = l->reply.frame_us_max;
-    if (!barged_in) count_reply(l, &reply);
+    if (!barged_in) live_count_reply(l);
     if (l->reply.ducked) (void)live_tell(l, RNL_LIVE_UNDUCK);
     l->reply.begun = l->reply.ducked = false;
     live_tell(l, RNL_LIVE_TURN)->turn = *t;
@@ -197,7 +202,11 @@ static rnl_status finish_cut(rnl_live *l, rnl_error *error) {
         status = rnl_session_end_audio(l->session, error);
         l->reply.begun = false;
     } else {
-        status = rnl_session_rewind(l->session, played, error);
+        /* Behind results of its calls nothing can be taken off a reply. */
+        if (l->calls.answered > 0)
+            status = RNL_OK;
+        else
+            status = rnl_session_rewind(l->session, live_played_of_part(l), error);
         if (status == RNL_OK) {
             tell_turn(l, true);
             forget(l);
@@ -316,7 +325,7 @@ bool live_is_urgent(const rnl_live *l) {
 }
 
 bool live_is_speaking(const rnl_live *l) {
-    return l->phase == LIVE_REPLY && l->reply.started && !live_output_is_over(l);
+    return l->phase == LIVE_REPLY && l->reply.started && !live_output_is_silent(l);
 }
 
 /* ---- Work ---- */
@@ -360,6 +369,8 @@ rnl_status live_work_once(rnl_live *l, rnl_error *error) {
     }
     if (l->phase != LIVE_REPLY) return RNL_AGAIN;
     live_tell_text(l);
+    const rnl_status status = live_calls_work(l, error);
+    if (status != RNL_AGAIN) return status;
     if (!live_output_is_over(l)) return RNL_AGAIN;
     end_reply(l);
     return RNL_OK;

@@ -148,16 +148,30 @@ rnl_status rnl_session_rewind(rnl_session *s, size_t sample_count, rnl_error *er
  * Measured with minnow over the replies to samples/questions (docs/LATENCY.md). */
 static const double pace_start = 1500.0;
 
+/* The text of token i of the reply; false: it has none that is spoken. in_call: whether the tokens
+ * before it stand in a call, which nobody speaks; false before the first. */
+static bool spoken_text(const rnl_session *s, int i, bool *in_call, const char **bytes,
+                        size_t *size) {
+    const chat_ids *ids = &s->model->ids;
+    const int32_t id = s->text_ids[i];
+    bool special;
+    if (s->live->turn.tools != NULL && (id == ids->call_begin || id == ids->call_end)) {
+        *in_call = id == ids->call_begin;
+        return false;
+    }
+    return !*in_call && bpe_token_bytes(s->model->source.text, id, bytes, size, &special) &&
+           !special;
+}
+
 /* Bytes of the reply's text; tokens without text count nothing. */
 static int64_t text_size(const rnl_session *s) {
     const session_live *live = s->live;
     int64_t total = 0;
+    bool in_call = false;
     for (int i = live->reply_text; i < live->text_count; i++) {
         const char *bytes;
         size_t size;
-        bool special;
-        if (bpe_token_bytes(s->model->source.text, s->text_ids[i], &bytes, &size, &special))
-            total += special ? 0 : (int64_t)size;
+        if (spoken_text(s, i, &in_call, &bytes, &size)) total += (int64_t)size;
     }
     return total;
 }
@@ -205,13 +219,11 @@ rnl_status rnl_session_heard_text(const rnl_session *s, size_t sample_count, cha
     utf8_decoder decoder;
     utf8_decoder_reset(&decoder);
     size_t made = 0;
+    bool in_call = false;
     for (int i = live->reply_text; i < live->text_count; i++) {
         const char *bytes;
         size_t count;
-        bool special;
-        if (!bpe_token_bytes(s->model->source.text, s->text_ids[i], &bytes, &count, &special) ||
-            special)
-            continue;
+        if (!spoken_text(s, i, &in_call, &bytes, &count)) continue;
         if (3 * (count + UTF8_PENDING_CAP) > cap - made) break;
         made += utf8_decoder_push(&decoder, bytes, count, text + made, cap - made);
     }

@@ -20,7 +20,7 @@
 #ifndef RUNNEL_RUNNEL_LIVE_H
 #define RUNNEL_RUNNEL_LIVE_H
 
-#include <runnel/runnel.h>
+#include <runnel/runnel_chat.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,7 +33,7 @@ typedef struct rnl_live_config {
                                  * loop sets clip_seconds_max and snapshot_cap itself, and no more
                                  * than 32 step_positions, to look at the microphone in between */
     rnl_turn_config turn;       /* of every reply; default: the model's, RNL_MODE_INTERLEAVED;
-                                 * without tools */
+                                 * tools: rnl_live_pull_call gives their calls, of all replies */
     const char *system;         /* system prompt, UTF-8; NULL (default): the model's own */
 
     int rate_in;  /* Hz of microphone and reference, [4000, 768000], default RNL_RATE_IN */
@@ -158,6 +158,7 @@ RNL_API void rnl_live_cut_done(rnl_live *live, size_t dropped_count);
     X(RESUME, "resume")                   /* not cut: go on with it, up from 0 within 20 ms */     \
     X(CUT, "cut")                         /* interrupted: fade within 5 ms, drop what is queued */ \
     X(TURN, "turn")                       /* the reply was played to its end, or cut */            \
+    X(CALL, "call")   /* calls of tools wait: rnl_live_pull_call until RNL_AGAIN */                \
     X(BUSY, "busy")   /* in a batch: the answer waits until others have spoken; once a turn */     \
     X(SLOW, "slow")   /* the machine is too slow to speak without waiting; told once */            \
     X(MUTED, "muted") /* the microphone has given only zeros for 5 s */                            \
@@ -222,6 +223,7 @@ typedef struct rnl_live_turn {
     bool barged_in;             /* the user cut it off */
     bool speculated;            /* it was begun at a guess */
     int hold_count;             /* times it was held and went on */
+    int call_count;             /* calls of tools in it */
     int underrun_count;         /* times the sound ran out in mid-reply */
     int64_t slack_us;           /* least reserve of sound while it played */
     int64_t text_us_max;        /* longest step without sound, */
@@ -241,6 +243,23 @@ typedef struct rnl_live_event {
 
 /* The next event. RNL_AGAIN: none. All must be taken before the next step works. */
 RNL_API RNL_MUST_USE rnl_status rnl_live_next_event(rnl_live *live, rnl_live_event *event);
+
+/* ---- Calls of tools ---- */
+
+/* Takes a call as rnl_session_pull_call gives it, behind RNL_LIVE_CALL; the reply does not go on
+ * before all are taken. A call is given once the user's turn is sure to be over, not at a guess.
+ * RNL_OK; RNL_AGAIN: none waits; RNL_ERR_ARGUMENT: cap is too small, *size says what it takes. */
+RNL_API RNL_MUST_USE rnl_status rnl_live_pull_call(rnl_live *live, char *json, size_t cap,
+                                                   size_t *size);
+
+/* The result of the first call that has none yet, UTF-8, copied. With those of all calls the reply
+ * goes on, in the same turn: what was said before plays meanwhile, and what comes is played behind
+ * it. RNL_AGAIN: the reply has not come to its end yet, or is held; call again behind a later step.
+ * RNL_ERR_STATE: no call waits for a result; the user may have interrupted, which ends that, and
+ * the conversation goes on with what he said. RNL_ERR_DATA: no UTF-8; RNL_ERR_CONTEXT_FULL: give a
+ * shorter one. An error changes nothing. */
+RNL_API RNL_MUST_USE rnl_status rnl_live_add_result(rnl_live *live, const char *text, size_t size,
+                                                    rnl_error *error);
 
 /* ---- Looking around ---- */
 

@@ -189,6 +189,38 @@ wait $pid
 is "Ctrl-C ends well" 0 $?
 if [ -s rec.wav ]; then pass; else fail "Ctrl-C: the record is not complete"; fi
 
+# ---- Tools: a model that calls whenever it can, since the token that begins a call is loud
+python3 - "$source/tests/data/tiny" caller <<'PYTHON'
+import json, shutil, struct, sys
+source, target = sys.argv[1:]
+shutil.copytree(source, target, ignore=shutil.ignore_patterns("expect", "streams", "variant*"))
+path = target + "/model.safetensors"
+data = bytearray(open(path, "rb").read())
+size = struct.unpack("<Q", data[:8])[0]
+t = json.loads(data[8:8 + size])["lfm.embed_tokens.weight"]
+assert t["dtype"] == "F32"
+width = 4 * t["shape"][1]
+row = 8 + size + t["data_offsets"][0] + 10 * width  # <|tool_call_start|>
+for i in range(row, row + width, 4):
+    struct.pack_into("<f", data, i, 30 * struct.unpack_from("<f", data, i)[0])
+open(path, "wb").write(data)
+PYTHON
+echo '[{"name": "lamp", "parameters": {"type": "object", "properties":
+    {"on": {"type": "boolean"}}, "required": ["on"]}}]' > tools.json
+calls=(talk -m caller --tools tools.json --max-tokens 60 --input "file:$source/samples/questions/light.wav"
+    --output null --sim-cost 1)
+got=0
+printf '{"result": "ok"}\n\nno result\n{"result": {"on": true}}\n{"result": "so"}' |
+    timeout 120 "$runnel" "${calls[@]}" > out 2> err || got=$?
+is "a result is missing" 5 $got
+is "calls" 4 "$(grep -c '^{"tool":"lamp","arguments":{"on":\(true\|false\)}}$' out)"
+says "what is no result is told" "the result of lamp is to come as a line" err
+says "and which one is missing" "ended before the result of lamp" err
+expect 2 "results and keys" "$runnel" "${calls[@]}" --push-to-talk
+says "results and keys" "leave one of them out" err
+expect 3 "no tokens for calls" "$runnel" talk --tools tools.json --input file:one.wav
+expect 5 "no such tools" "$runnel" talk --tools nothing.json --input file:one.wav
+
 # ---- Refusals
 expect 5 "no such file" "$runnel" talk --input file:nothing.wav
 says "no such file" "nothing.wav" err
