@@ -92,6 +92,15 @@ typedef struct kernels {
     void (*gemm)(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count);
 
+    /* The product by the transpose, which gradients need:
+     * y[t * y_stride + c] += sum_r x[t * x_stride + r * x_step] * w[r * w_stride + c]
+     * r < row_count, t < x_count, c < col_count; w are float32 rows. Another law than gemm's: each
+     * output is one running sum, from what y holds, r ascending, each a multiply-add. So its bits
+     * depend neither on what stands beside it nor on where the rows of w are cut into calls. */
+    void (*gemm_t)(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
+                   const float *x, size_t x_stride, size_t x_step, int64_t x_count,
+                   int64_t col_count);
+
     /* One row of a kernels_input: code = x * (127 / largest) rounded to nearest even, scale =
      * largest / 127, of each block's largest magnitude. A block below 1e-30 everywhere becomes 0;
      * one with a NaN or infinity gets codes 0 and scale NaN, which shows in every output. */
@@ -173,6 +182,9 @@ typedef struct kernels {
     void (*silu)(float *y, const float *x, int64_t count);
     /* y[i] = silu(a[i]) * b[i]. y may be a or b. */
     void (*silu_mul)(float *y, const float *a, const float *b, int64_t count);
+    /* Backward of silu_mul, in place: a[i] <- d[i] b[i] s (1 + a[i] (1 - s)), b[i] <- d[i] a[i] s,
+     * s = 1 / (1 + exp(-a[i])): from gradients d of its outputs to those of a and b. */
+    void (*silu_mul_back)(float *a, float *b, const float *d, int64_t count);
     /* y[i] = x[i] / 2 * (1 + erf(x[i] / sqrt 2)), the exact form, to 2^-22 |x[i]|; 0 where x[i] is
      * -6 or less (of -infinity 0 or NaN). y may be x. */
     void (*gelu)(float *y, const float *x, int64_t count);

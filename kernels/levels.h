@@ -15,6 +15,7 @@ void kernels_fill_avx2_functions(kernels *k);
 void kernels_fill_avx2_packed(kernels *k);
 void kernels_fill_avx2_round(kernels *k);
 void kernels_fill_avx2_attention(kernels *k);
+void kernels_fill_avx2_back(kernels *k);
 /* Needs KERNELS_CPU_AVXVNNI, over avx2. */
 void kernels_fill_avxvnni_packed(kernels *k);
 /* Need KERNELS_CPU_AVX512, over avx2. */
@@ -22,6 +23,7 @@ void kernels_fill_avx512(kernels *k);
 void kernels_fill_avx512_packed(kernels *k);
 void kernels_fill_avx512_attention(kernels *k);
 void kernels_fill_avx512_functions(kernels *k);
+void kernels_fill_avx512_back(kernels *k);
 /* Needs KERNELS_CPU_BF16, over avx512. */
 void kernels_fill_avx512_bf16(kernels *k);
 /* Need KERNELS_CPU_AMX, over avx512. */

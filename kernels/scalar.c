@@ -35,6 +35,17 @@ static void gemm(float *y, size_t y_stride, const float *w, size_t w_stride, int
             y[t * y_stride + r] = dot(w + r * w_stride, x + t * x_stride, col_count);
 }
 
+static void gemm_t(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
+                   const float *x, size_t x_stride, size_t x_step, int64_t x_count,
+                   int64_t col_count) {
+    for (size_t t = 0; t < (size_t)x_count; t++)
+        for (size_t r = 0; r < (size_t)row_count; r++) {
+            const float factor = x[t * x_stride + r * x_step];
+            for (int64_t c = 0; c < col_count; c++)
+                y[t * y_stride + (size_t)c] += factor * w[r * w_stride + (size_t)c];
+        }
+}
+
 static void gemv_any(quant_type type, float *y, const unsigned char *w, size_t row_size,
                      int64_t row_count, const float *x, int64_t col_count) {
     const quant_info *info = quant_describe((uint32_t)type);
@@ -146,6 +157,15 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] = a[i] / (1.0f + expf(-a[i])) * b[i];
 }
 
+static void silu_mul_back(float *a, float *b, const float *d, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        const float s = 1.0f / (1.0f + expf(-a[i])), up = d[i] * s;
+        const float da = up * b[i] * (1.0f + a[i] * (1.0f - s));
+        b[i] = up * a[i];
+        a[i] = da;
+    }
+}
+
 static void gelu(float *y, const float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++)
         y[i] = x[i] * 0.5f * (1.0f + erff(x[i] * 0.70710678118654752440f));
@@ -174,6 +194,7 @@ const kernels kernels_scalar = {
             [QUANT_Q6_K] = gemv_q6_k,
         },
     .gemm = gemm,
+    .gemm_t = gemm_t,
     .scores = {scores_f32, scores_f16, scores_q8_0},
     .mix = {mix_f32, mix_f16, mix_q8_0},
     .store = {store_f32, store_f16},
@@ -183,6 +204,7 @@ const kernels kernels_scalar = {
     .layer_norm = layer_norm,
     .silu = silu,
     .silu_mul = silu_mul,
+    .silu_mul_back = silu_mul_back,
     .gelu = gelu,
     .softmax = softmax,
 };

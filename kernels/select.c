@@ -49,6 +49,7 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx2_packed(k);
         kernels_fill_avx2_round(k);
         kernels_fill_avx2_attention(k);
+        kernels_fill_avx2_back(k);
     }
     if (has(features, NEEDS_AVXVNNI)) kernels_fill_avxvnni_packed(k);
     if (has(features, NEEDS_AVX512)) {
@@ -56,6 +57,7 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx512_packed(k);
         kernels_fill_avx512_attention(k);
         kernels_fill_avx512_functions(k);
+        kernels_fill_avx512_back(k);
     }
     if (has(features, NEEDS_BF16)) kernels_fill_avx512_bf16(k);
     if (has(features, NEEDS_AMX)) {

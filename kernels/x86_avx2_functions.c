@@ -140,6 +140,34 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     _mm256_maskstore_ps(y + i, mask, _mm256_mul_ps(v, _mm256_maskload_ps(b + i, mask)));
 }
 
+typedef struct gated {
+    __m256 a, b;
+} gated;
+
+INLINE gated silu_mul_back8(__m256 a, __m256 b, __m256 d) {
+    const __m256 one = _mm256_set1_ps(1.0f);
+    const __m256 e = exp8(_mm256_sub_ps(_mm256_setzero_ps(), a));
+    const __m256 s = _mm256_div_ps(one, _mm256_add_ps(one, e)), up = _mm256_mul_ps(d, s);
+    const __m256 bend = _mm256_fmadd_ps(a, _mm256_sub_ps(one, s), one);
+    return (gated){.a = _mm256_mul_ps(_mm256_mul_ps(up, b), bend), .b = _mm256_mul_ps(up, a)};
+}
+
+static void silu_mul_back(float *a, float *b, const float *d, int64_t count) {
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        const gated g =
+            silu_mul_back8(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), _mm256_loadu_ps(d + i));
+        _mm256_storeu_ps(a + i, g.a);
+        _mm256_storeu_ps(b + i, g.b);
+    }
+    if (i == count) return;
+    const __m256i mask = tail_mask(count - i);
+    const gated g = silu_mul_back8(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask),
+                                   _mm256_maskload_ps(d + i, mask));
+    _mm256_maskstore_ps(a + i, mask, g.a);
+    _mm256_maskstore_ps(b + i, mask, g.b);
+}
+
 /* gelu_inner.h says how. */
 INLINE __m256 gelu8(__m256 x) {
     const __m256 sign = _mm256_set1_ps(-0.0f), three = _mm256_set1_ps(3.0f);
@@ -205,6 +233,7 @@ void kernels_fill_avx2_functions(kernels *k) {
     k->layer_norm = layer_norm;
     k->silu = silu;
     k->silu_mul = silu_mul;
+    k->silu_mul_back = silu_mul_back;
     k->gelu = gelu;
     k->softmax = softmax;
 }

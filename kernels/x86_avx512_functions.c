@@ -1,6 +1,6 @@
-/* AVX-512: silu, gelu and softmax, sixteen values at a time. Each lane takes the steps that a lane
- * of x86_avx2_functions.c takes, so the bits are the same; softmax adds up in the same eight
- * running sums:
+/* AVX-512: silu and its backward, gelu and softmax, sixteen values at a time. Each lane takes the
+ * steps that a lane of x86_avx2_functions.c takes, so the bits are the same; softmax adds up in the
+ * same eight running sums:
  *
  *     values | 0 .. 7 | 8 .. 15 |            sums | value 0, 8, 16 ... | 1, 9, 17 ... | ... */
 #include "kernels/gelu_inner.h"
@@ -69,6 +69,23 @@ static void silu_mul(float *y, const float *a, const float *b, int64_t count) {
     int64_t i = 0;
     for (; i + 16 <= count; i += 16) silu_mul_step(y + i, a + i, b + i, 0xffff);
     if (i < count) silu_mul_step(y + i, a + i, b + i, mask_of(count - i));
+}
+
+INLINE void silu_mul_back_step(float *a, float *b, const float *d, __mmask16 mask) {
+    const __m512 one = _mm512_set1_ps(1.0f), from = _mm512_maskz_loadu_ps(mask, a);
+    const __m512 e = exp16(_mm512_sub_ps(_mm512_setzero_ps(), from));
+    const __m512 s = _mm512_div_ps(one, _mm512_add_ps(one, e));
+    const __m512 up = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, d), s);
+    const __m512 bend = _mm512_fmadd_ps(from, _mm512_sub_ps(one, s), one);
+    const __m512 da = _mm512_mul_ps(_mm512_mul_ps(up, _mm512_maskz_loadu_ps(mask, b)), bend);
+    _mm512_mask_storeu_ps(a, mask, da);
+    _mm512_mask_storeu_ps(b, mask, _mm512_mul_ps(up, from));
+}
+
+static void silu_mul_back(float *a, float *b, const float *d, int64_t count) {
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) silu_mul_back_step(a + i, b + i, d + i, 0xffff);
+    if (i < count) silu_mul_back_step(a + i, b + i, d + i, mask_of(count - i));
 }
 
 /* gelu8 of x86_avx2_functions.c, twice as wide. */
@@ -145,6 +162,7 @@ static void softmax(float *x, int64_t count, double *log_sum) {
 void kernels_fill_avx512_functions(kernels *k) {
     k->silu = silu;
     k->silu_mul = silu_mul;
+    k->silu_mul_back = silu_mul_back;
     k->gelu = gelu;
     k->softmax = softmax;
 }

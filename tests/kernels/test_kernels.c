@@ -36,8 +36,9 @@ static void every_level_is_complete(void **state) {
                                         QUANT_Q8_0, QUANT_Q4_0, QUANT_Q6_K};
     assert_string_equal(levels[0].name, "scalar");
     FOR_LEVELS(k) {
-        assert_true(k->dequantise && k->gemm && k->dot && k->axpy && k->rms_norm && k->layer_norm &&
-                    k->silu && k->silu_mul && k->gelu && k->softmax);
+        assert_true(k->dequantise && k->gemm && k->gemm_t && k->silu_mul_back && k->dot &&
+                    k->axpy && k->rms_norm && k->layer_norm && k->silu && k->silu_mul && k->gelu &&
+                    k->softmax);
         for (size_t i = 0; i < sizeof direct / sizeof direct[0]; i++)
             assert_true(k->gemv[direct[i]] != NULL);
     }

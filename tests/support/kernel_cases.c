@@ -132,6 +132,14 @@ CALL(gemm) {
     }
 }
 
+/* Rows of weights are what x has a factor for; y begins as those of the inputs. */
+CALL(gemm_t) {
+    float *y = out;
+    memcpy(y, r->x + c->cols, (size_t)(c->count * c->cols) * sizeof *y);
+    k->gemm_t(y, (size_t)c->cols, (const float *)(const void *)r->weights, (size_t)c->cols, c->rows,
+              r->x, (size_t)c->rows, 1, c->count, c->cols);
+}
+
 CALL(multiply) {
     k->multiply[c->type_id](out, r->weights, &r->input, c->count, r->scratch);
 }
@@ -216,6 +224,12 @@ CALL(silu_mul) {
     k->silu_mul(out, r->x, r->x + c->cols, c->cols);
 }
 
+CALL(silu_mul_back) { /* in place: the copies are timed too */
+    float *a = out, *b = a + c->cols;
+    memcpy(a, r->x, 2 * (size_t)c->cols * sizeof *a);
+    k->silu_mul_back(a, b, r->gains, c->cols);
+}
+
 CALL(gelu) {
     k->gelu(out, r->x, c->cols);
 }
@@ -289,6 +303,22 @@ static void add_gemm(list *l) {
                              NAMED(gemm)});
 }
 
+static void add_gemm_t(list *l) {
+    static const int counts[] = {1, 6, 31};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        add(l, (kernel_case){.type = "F32",
+                             .type_id = QUANT_F32,
+                             .weights = KERNEL_WEIGHTS_ROWS,
+                             .rows = KERNELS_BF16_ROWS,
+                             .cols = 256,
+                             .count = counts[i],
+                             .work = 2.0 * KERNELS_BF16_ROWS * 256 * counts[i],
+                             .out_size = (size_t)counts[i] * 256 * sizeof(float),
+                             .entry = offsetof(kernels, gemm_t),
+                             .tolerance = 1e-5,
+                             NAMED(gemm_t)});
+}
+
 /* Levels without BF16 dequantise and take gemm: what the callers do there. */
 static void add_bf16(list *l, quant_type type) {
     static const int counts[] = {8, 32, KERNEL_INPUTS_CAP};
@@ -350,6 +380,7 @@ static void add_vectors(list *l) {
     VECTOR(layer_norm, floats, 0x1p-20);
     VECTOR(silu, floats, 0x1p-20);
     VECTOR(silu_mul, floats, 0x1p-20);
+    VECTOR(silu_mul_back, 2 * floats, 0x1p-20);
     VECTOR(gelu, floats, 0x1p-20);
     VECTOR(softmax, floats, 0x1p-20);
 #undef VECTOR
@@ -376,6 +407,7 @@ int kernel_cases(kernel_case out[KERNEL_CASES_CAP], int64_t cols) {
         if (t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16) add_bf16(&l, type);
     }
     add_gemm(&l);
+    add_gemm_t(&l);
     for (int t = 0; t < KERNELS_CACHE_COUNT; t++) add_attention(&l, t);
     add_vectors(&l);
     return l.count;

@@ -26,6 +26,7 @@ static int find_all(kernels out[LEVELS_CAP]) {
     emulated_fill_avx512_packed(wide);
     emulated_fill_avx512_attention(wide);
     emulated_fill_avx512_functions(wide);
+    emulated_fill_avx512_back(wide);
     *bf16 = *amx = *wide;
     wide->name = "avx512 (emulated)";
     emulated_fill_avx512_bf16(bf16);

@@ -23,6 +23,7 @@ void emulated_fill_avx512(kernels *k);
 void emulated_fill_avx512_packed(kernels *k);
 void emulated_fill_avx512_attention(kernels *k);
 void emulated_fill_avx512_functions(kernels *k);
+void emulated_fill_avx512_back(kernels *k);
 void emulated_fill_avx512_bf16(kernels *k);
 void emulated_fill_amx_packed(kernels *k);
 void emulated_fill_amx_bf16(kernels *k);

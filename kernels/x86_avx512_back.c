@@ -1,0 +1,111 @@
+/* AVX-512: what gradients need. The product by the transpose keeps one running sum an output, so
+ * columns lie side by side in the lanes and nothing is added across:
+ *
+ *     w    | row r: c .. c + 15 | c + 16 .. c + 31 |
+ *     x    | one number, in every lane             |   of each of twelve inputs
+ *     sums | twelve inputs of 32 columns: 24 registers
+ *
+ * The numbers of a tile are put side by side first, a piece of the rows at a time, so that every
+ * step finds them at constant places. Bits are those of x86_avx2_back.c. */
+#include "kernels/levels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 12")
+
+enum { TILE_INPUTS = 12, TILE_COLS = 32, PIECE_ROWS = 64 };
+
+/* The first `left` of sixteen values, left >= 0; the others read as 0, untouched. */
+INLINE __mmask16 mask_of(int64_t left) {
+    return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1);
+}
+
+/* ---- The product by the transpose ---- */
+
+/* piece [row_count, TILE_INPUTS] are the numbers. */
+INLINE void tile(int inputs, float *y, size_t y_stride, const float *w, size_t w_stride,
+                 int64_t row_count, const float *piece, __mmask16 low, __mmask16 high) {
+    __m512 s[TILE_INPUTS][2];
+    UNROLL for (int t = 0; t < inputs; t++) {
+        s[t][0] = _mm512_maskz_loadu_ps(low, y + (size_t)t * y_stride);
+        s[t][1] = _mm512_maskz_loadu_ps(high, y + (size_t)t * y_stride + 16);
+    }
+    for (int64_t r = 0; r < row_count; r++, w += w_stride, piece += TILE_INPUTS) {
+        const __m512 first = _mm512_maskz_loadu_ps(low, w);
+        const __m512 second = _mm512_maskz_loadu_ps(high, w + 16);
+        UNROLL for (int t = 0; t < inputs; t++) {
+            const __m512 x = _mm512_set1_ps(piece[t]);
+            s[t][0] = _mm512_fmadd_ps(first, x, s[t][0]);
+            s[t][1] = _mm512_fmadd_ps(second, x, s[t][1]);
+        }
+    }
+    UNROLL for (int t = 0; t < inputs; t++) {
+        _mm512_mask_storeu_ps(y + (size_t)t * y_stride, low, s[t][0]);
+        _mm512_mask_storeu_ps(y + (size_t)t * y_stride + 16, high, s[t][1]);
+    }
+}
+
+/* All columns of one piece of the rows. */
+INLINE void columns(int inputs, float *y, size_t y_stride, const float *w, size_t w_stride,
+                    int64_t row_count, const float *piece, int64_t col_count) {
+    int64_t c = 0;
+    for (; c + TILE_COLS <= col_count; c += TILE_COLS)
+        tile(inputs, y + c, y_stride, w + c, w_stride, row_count, piece, 0xffff, 0xffff);
+    if (c == col_count) return;
+    const int64_t left = col_count - c;
+    tile(inputs, y + c, y_stride, w + c, w_stride, row_count, piece, mask_of(left),
+         mask_of(left > 16 ? left - 16 : 0));
+}
+
+static void piece_of_rows(int64_t inputs, float *y, size_t y_stride, const float *w,
+                          size_t w_stride, int64_t row_count, const float *piece,
+                          int64_t col_count) {
+    switch (inputs) {
+#define INPUTS(count)                                                                              \
+    case count:                                                                                    \
+        columns(count, y, y_stride, w, w_stride, row_count, piece, col_count);                     \
+        break
+        INPUTS(1);
+        INPUTS(2);
+        INPUTS(3);
+        INPUTS(4);
+        INPUTS(5);
+        INPUTS(6);
+        INPUTS(7);
+        INPUTS(8);
+        INPUTS(9);
+        INPUTS(10);
+        INPUTS(11);
+        INPUTS(12);
+#undef INPUTS
+    default:
+        break;
+    }
+}
+
+static void gemm_t(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
+                   const float *x, size_t x_stride, size_t x_step, int64_t x_count,
+                   int64_t col_count) {
+    float piece[PIECE_ROWS * TILE_INPUTS];
+    for (int64_t t = 0; t < x_count; t += TILE_INPUTS) {
+        const int64_t inputs = x_count - t < TILE_INPUTS ? x_count - t : TILE_INPUTS;
+        for (int64_t r = 0; r < row_count; r += PIECE_ROWS) {
+            const int64_t rows = row_count - r < PIECE_ROWS ? row_count - r : PIECE_ROWS;
+            const float *from = x + (size_t)t * x_stride + (size_t)r * x_step;
+            for (size_t i = 0; i < (size_t)rows; i++)
+                for (size_t j = 0; j < (size_t)inputs; j++)
+                    piece[i * TILE_INPUTS + j] = from[j * x_stride + i * x_step];
+            piece_of_rows(inputs, y + (size_t)t * y_stride, y_stride, w + (size_t)r * w_stride,
+                          w_stride, rows, piece, col_count);
+        }
+    }
+}
+
+void kernels_fill_avx512_back(kernels *k) {
+    k->gemm_t = gemm_t;
+}
+
+#endif
