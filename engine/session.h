@@ -205,6 +205,9 @@ void session_finish_reply(rnl_session *s);
 void session_drop_encoding(rnl_session *s);
 
 /* session_history.c */
+/* What stands around a message, by its rnl_role; layout. */
+extern const char *const session_role_headers[4];
+extern const char session_message_end[];
 /* Tokens of pieces, gathered in the ids of its pass before any of them is accepted. */
 typedef struct session_draft {
     rnl_session *s;

@@ -29,9 +29,9 @@ static void draft_layout(session_draft *d, const char *piece) {
     draft_piece(d, piece, strlen(piece), true);
 }
 
-static const char *const role_headers[] = {"<|im_start|>system\n", "<|im_start|>user\n",
-                                           "<|im_start|>assistant\n", "<|im_start|>tool\n"};
-static const char *const message_end = "<|im_end|>\n";
+const char *const session_role_headers[4] = {"<|im_start|>system\n", "<|im_start|>user\n",
+                                             "<|im_start|>assistant\n", "<|im_start|>tool\n"};
+const char session_message_end[] = "<|im_end|>\n";
 
 session_draft session_draft_begin(rnl_session *s, rnl_error *error) {
     return (session_draft){.s = s,
@@ -47,12 +47,12 @@ void session_draft_turn(session_draft *d, rnl_role role) {
     if (d->role == (int)role && role != RNL_ROLE_TOOL && !d->apart) return;
     if (d->role >= 0) {
         const bool first = d->count == 0;
-        draft_layout(d, message_end);
+        draft_layout(d, session_message_end);
         if (first) d->closing_count = d->count;
     }
     d->role = (int)role;
     d->header_at = (int)d->count;
-    draft_layout(d, role_headers[role]);
+    draft_layout(d, session_role_headers[role]);
 }
 
 void session_draft_layout(session_draft *d, const char *text, size_t size) {
@@ -195,7 +195,7 @@ void session_close_reply(rnl_session *s) {
     session_live *live = s->live;
     session_draft d = session_draft_begin(s, NULL);
     /* The sequential loop has emitted <|im_end|> itself (audio.md 7.7). */
-    draft_layout(&d, live->end_fed ? "\n" : message_end);
+    draft_layout(&d, live->end_fed ? "\n" : session_message_end);
     assert(d.status == RNL_OK && d.count <= SESSION_CLOSE_CAP);
     append_ids(s, s->pass->ids, d.count);
     live->open_role = -1;

@@ -1,0 +1,58 @@
+#include "learn/loss.h"
+
+#include <math.h>
+
+void learn_loss_layout(learn_loss_work *k, int64_t row_max, arena *a) {
+    k->logits = arena_take(a, (size_t)row_max * LEARN_LOSS_ROWS, sizeof *k->logits);
+    k->nll = arena_take(a, LEARN_LOSS_ROWS, sizeof *k->nll);
+}
+
+typedef struct loss_job {
+    learn_loss_work *k;
+    const int32_t *labels;
+    int64_t head_rows;
+    double weight;
+    bool wants_gradient;
+} loss_job;
+
+static void loss_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const loss_job *j = context;
+    const int64_t count = j->head_rows;
+    (void)thread_index;
+    for (int64_t t = begin; t < end; t++) {
+        float *x = j->k->logits + t * count;
+        double most = -INFINITY, sum = 0;
+        for (int64_t i = 0; i < count; i++)
+            if (x[i] > most) most = x[i];
+        const float own = x[j->labels[t]];
+        for (int64_t i = 0; i < count; i++) {
+            const double e = exp(x[i] - most);
+            sum += e;
+            x[i] = (float)e;
+        }
+        j->k->nll[t] = most + log(sum) - own;
+        if (!j->wants_gradient) continue;
+        const float scale = (float)(j->weight / sum);
+        for (int64_t i = 0; i < count; i++) x[i] *= scale;
+        x[j->labels[t]] -= (float)j->weight;
+    }
+}
+
+void learn_loss(const compute *c, learn_loss_work *k, const learn_linear *head, const float *rows,
+                const int32_t *labels, int count, double weight, float *drows, double *sum) {
+    const size_t width = (size_t)head->w.col_count, head_rows = (size_t)head->w.row_count;
+    for (int at = 0; at < count; at += LEARN_LOSS_ROWS) {
+        const int some = count - at < LEARN_LOSS_ROWS ? count - at : LEARN_LOSS_ROWS;
+        const learn_x x = {rows + (size_t)at * width, width}, dy = {k->logits, head_rows};
+        loss_job j = {.k = k,
+                      .labels = labels + at,
+                      .head_rows = (int64_t)head_rows,
+                      .weight = weight,
+                      .wants_gradient = drows != NULL};
+        learn_forward(c, head, x, k->logits, head_rows, NULL, some);
+        pool_run(c->pool, some, 1, loss_part, &j);
+        for (int t = 0; t < some; t++) *sum += k->nll[t];
+        if (drows != NULL)
+            learn_back(c, head, x, NULL, dy, drows + (size_t)at * width, width, NULL, some);
+    }
+}

@@ -1,0 +1,494 @@
+#include "learn/sample.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chat/template.h"
+#include "core/hash_table.h"
+#include "core/json.h"
+#include "core/status.h"
+#include "core/utf8.h"
+#include "engine/session.h"
+
+enum { CONTEXT_MIN = 64, IDS_CAP = 1 << 24 };
+
+struct learn_reader {
+    const rnl_model *model;
+    learn_reading how;
+    rnl_session *session; /* lends the scratch of the tokenizer and of the encoder */
+};
+
+void learn_sample_free(learn_sample *s) {
+    free(s->ids);
+    free(s->learnt);
+    free(s->heard);
+    free(s->frames);
+    *s = (learn_sample){0};
+}
+
+rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how, learn_reader **out,
+                               rnl_error *error) {
+    *out = NULL;
+    if (m->source.text == NULL)
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: the model has no vocabulary (tokenizer.json), so nothing can be "
+                           "learnt from text",
+                           m->path);
+    learn_reader *r = calloc(1, sizeof *r);
+    if (r == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    r->model = m;
+    r->how = *how;
+    rnl_session_config config = rnl_session_config_for(m);
+    config.thread_count = how->thread_count;
+    config.context_cap = CONTEXT_MIN;
+    config.snapshot_cap = 0;
+    config.image_views_max = 0;
+    config.clip_seconds_max = m->source.config.has_encoder ? how->seconds_max : 0.1;
+    if (m->source.config.has_encoder) /* a clip is a part of the conversation, here too */
+        config.context_cap += session_clip_positions((int64_t)(how->seconds_max * RNL_RATE_IN));
+    /* A session does not change its model. */
+    const rnl_status status = rnl_session_create((rnl_model *)m, &config, &r->session, error);
+    if (status == RNL_OK) {
+        *out = r;
+        return RNL_OK;
+    }
+    learn_reader_destroy(&r);
+    return status;
+}
+
+void learn_reader_destroy(learn_reader **r) {
+    if (*r == NULL) return;
+    rnl_session_destroy(&(*r)->session);
+    free(*r);
+    *r = NULL;
+}
+
+/* ---- A sample under way ---- */
+
+typedef struct draft {
+    learn_reader *r;
+    const char *place, *folder;
+    learn_sample s;
+    int cap;
+    bool learns; /* what is put now */
+    rnl_status status;
+    rnl_error *error;
+} draft;
+
+static void fail(draft *d, rnl_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void fail(draft *d, rnl_status status, const char *format, ...) {
+    char text[RNL_ERROR_TEXT_CAP];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    d->status = status_fail(d->error, status, "%s: %s", d->place, text);
+}
+
+static void no_memory(draft *d) {
+    fail(d, RNL_ERR_MEMORY, "memory is exhausted");
+}
+
+/* Room for count more positions. */
+static bool make_room(draft *d, size_t count) {
+    if (d->status != RNL_OK) return false;
+    const size_t wanted = (size_t)d->s.count + count;
+    if (wanted <= (size_t)d->cap) return true;
+    const size_t cap = 2 * wanted + 256;
+    int32_t *ids = cap <= IDS_CAP ? realloc(d->s.ids, cap * sizeof *ids) : NULL;
+    if (ids != NULL) d->s.ids = ids;
+    unsigned char *learnt = ids != NULL ? realloc(d->s.learnt, cap) : NULL;
+    if (learnt == NULL) {
+        no_memory(d);
+        return false;
+    }
+    d->s.learnt = learnt;
+    d->cap = (int)cap;
+    return true;
+}
+
+static void put(draft *d, int32_t id) {
+    if (!make_room(d, 1)) return;
+    d->s.ids[d->s.count] = id;
+    d->s.learnt[d->s.count] = d->learns && d->s.count > 0;
+    d->s.count++;
+}
+
+/* One piece, tokenised on its own. special: tokens written in it are meant. */
+static void put_piece(draft *d, const char *text, size_t size, bool special) {
+    if (!make_room(d, size + 1)) return; /* a token is a byte at least */
+    size_t count = 0;
+    const int first = d->s.count;
+    const rnl_status status = bpe_encode(d->r->model->source.text, &d->r->session->pass->bpe, text,
+                                         size, special, d->s.ids + first, size + 1, &count, NULL);
+    if (status != RNL_OK) {
+        fail(d, status, "the text cannot be tokenised");
+        return;
+    }
+    for (size_t i = 0; i < count; i++) d->s.learnt[(size_t)first + i] = d->learns && first > 0;
+    d->s.count += (int)count;
+}
+
+static void put_layout(draft *d, const char *text) {
+    put_piece(d, text, strlen(text), true);
+}
+
+static void put_special(draft *d, int32_t id, const char *name) {
+    if (id < 0)
+        fail(d, RNL_ERR_UNSUPPORTED, "the model's vocabulary has no %s", name);
+    else
+        put(d, id);
+}
+
+/* ---- Sound ---- */
+
+static const char *text_of(draft *d, const json *part, const char *key, size_t *size) {
+    const char *text = json_chars(json_get(part, key), size);
+    if (text == NULL && d->status == RNL_OK)
+        fail(d, RNL_ERR_DATA, "a part of a content has no \"%s\", or it is no text", key);
+    return text;
+}
+
+/* The path of a file that a part names, allocated; NULL with d->status set. */
+static char *path_of(draft *d, const json *part, const char *key) {
+    size_t size;
+    const char *name = text_of(d, part, key, &size);
+    if (name == NULL) return NULL;
+    const bool whole = name[0] == '/' || d->folder[0] == '\0';
+    const size_t room = strlen(d->folder) + size + 2;
+    char *path = strlen(name) == size ? malloc(room) : NULL;
+    if (path == NULL) {
+        fail(d, RNL_ERR_DATA, "\"%s\" is no name of a file", key);
+        return NULL;
+    }
+    (void)snprintf(path, room, "%s%s%s", whole ? "" : d->folder, whole ? "" : "/", name);
+    return path;
+}
+
+/* Rows of the encoder for samples, behind those that are there. */
+static void encode_clip(draft *d, const char *path, const float *samples, size_t count, int rate) {
+    rnl_session *s = d->r->session;
+    rnl_error why = {0};
+    rnl_session_reset(s);
+    rnl_status status = rnl_session_add_audio(s, samples, count, rate, &why);
+    while (status == RNL_OK && rnl_session_stage(s) == RNL_STAGE_ENCODE)
+        if (rnl_session_step(s, &why) < 0) status = why.status;
+    if (status != RNL_OK) {
+        fail(d, status, "%s: %s", path, why.text);
+        return;
+    }
+    const encoder_state *e = &s->pass->encoder;
+    const size_t width = (size_t)encoder_width(e->w), rows = (size_t)e->position_count;
+    const size_t before = (size_t)d->s.heard_count * width;
+    float *heard = realloc(d->s.heard, (before + rows * width) * sizeof *heard);
+    if (heard == NULL) {
+        no_memory(d);
+        return;
+    }
+    memcpy(heard + before, encoder_output(e), rows * width * sizeof *heard);
+    d->s.heard = heard;
+    d->s.heard_count += (int)rows;
+    for (size_t i = 0; i < rows; i++) put(d, LEARN_ROW_HEARD);
+}
+
+static void put_heard(draft *d, const json *part) {
+    const learn_media *media = &d->r->how.media;
+    if (!d->r->model->source.config.has_encoder || media->sound == NULL) {
+        fail(d, RNL_ERR_UNSUPPORTED, "there is sound to be heard, and the model hears none");
+        return;
+    }
+    char *path = path_of(d, part, "audio");
+    float *samples = NULL;
+    size_t count = 0;
+    int rate = 0;
+    rnl_error why = {0};
+    if (path == NULL) return;
+    const rnl_status status = media->sound(media->context, path, &samples, &count, &rate, &why);
+    if (status != RNL_OK)
+        fail(d, status, "%s", why.text);
+    else if ((double)count > d->r->how.seconds_max * rate)
+        fail(d, RNL_ERR_TOO_LONG,
+             "%s is %.1f s long, and a sound of a conversation at most %g s; cut it", path,
+             (double)count / rate, d->r->how.seconds_max);
+    else
+        encode_clip(d, path, samples, count, rate);
+    free(samples);
+    free(path);
+}
+
+/* Frames of a part, turned to [frame, codebook], with the end frame; returns their number, the
+ * first being frame *first of the sample. */
+static int take_frames(draft *d, const json *part, int *first) {
+    const learn_media *media = &d->r->how.media;
+    const backbone_weights *w = &d->r->model->backbone;
+    const int books = w->codebook_count, end_code = w->code_count - 1;
+    int32_t *codes = NULL;
+    int book_count = 0, count = 0;
+    rnl_error why = {0};
+    *first = d->s.frame_count;
+    if (books == 0 || media->codes == NULL) {
+        fail(d, RNL_ERR_UNSUPPORTED, "there is speech to be learnt, and the model does not speak");
+        return 0;
+    }
+    if (json_is_null(json_get(part, "codes"))) {
+        fail(d, RNL_ERR_UNSUPPORTED,
+             "what is to be spoken comes as \"codes\", a .npy file of %d rows of codes; from sound "
+             "no codes can be made here",
+             books);
+        return 0;
+    }
+    char *path = path_of(d, part, "codes");
+    if (path == NULL) return 0;
+    const rnl_status status = media->codes(media->context, path, &codes, &book_count, &count, &why);
+    int32_t *frames = NULL;
+    if (status != RNL_OK)
+        fail(d, status, "%s", why.text);
+    else if (book_count != books)
+        fail(d, RNL_ERR_DATA, "%s has %d rows of codes, the model %d codebooks", path, book_count,
+             books);
+    else if ((frames = realloc(d->s.frames, (size_t)(d->s.frame_count + count + 1) * (size_t)books *
+                                                sizeof *frames)) == NULL)
+        no_memory(d);
+    for (int f = 0; frames != NULL && f <= count; f++)
+        for (int k = 0; k < books; k++) {
+            const int32_t code =
+                f < count ? codes[(size_t)k * (size_t)count + (size_t)f] : end_code;
+            frames[(size_t)(d->s.frame_count + f) * (size_t)books + (size_t)k] = code;
+            if (d->status == RNL_OK && (code < 0 || code > end_code))
+                fail(d, RNL_ERR_DATA, "%s: code %d of frame %d is not from 0 to %d", path,
+                     (int)code, f, end_code);
+        }
+    if (frames != NULL) {
+        d->s.frames = frames;
+        d->s.frame_count += count + 1;
+    }
+    free(codes);
+    free(path);
+    return d->status == RNL_OK ? count + 1 : 0;
+}
+
+static void put_frames(draft *d, int count) {
+    for (int i = 0; i < count; i++) put(d, LEARN_ROW_FRAME);
+}
+
+static void put_spoken(draft *d, const json *part) {
+    int first;
+    put_special(d, d->r->model->ids.audio_start, "<|audio_start|>");
+    put_frames(d, take_frames(d, part, &first));
+}
+
+/* Text and frames in the model's turns; when one kind is used up the other goes on alone. */
+static void put_interleaved(draft *d, const json *part) {
+    const model_config *c = &d->r->model->source.config;
+    size_t size;
+    int first;
+    const char *text = text_of(d, part, "text", &size);
+    const int frames = text != NULL ? take_frames(d, part, &first) : 0;
+    if (d->status != RNL_OK) return;
+    /* The text is tokenised where it will not stay: its ids are put one by one. */
+    const int at = d->s.count;
+    put_piece(d, text, size, false);
+    put_special(d, d->r->model->ids.text_end, "<|text_end|>");
+    if (d->status != RNL_OK) return;
+    const int words = d->s.count - at;
+    int32_t *ids = malloc((size_t)words * sizeof *ids);
+    if (ids == NULL) {
+        no_memory(d);
+        return;
+    }
+    memcpy(ids, d->s.ids + at, (size_t)words * sizeof *ids);
+    d->s.count = at;
+    for (int word = 0, frame = 0; word < words || frame < frames;) {
+        for (int i = 0; i < c->text_run && word < words; i++) put(d, ids[word++]);
+        const int left = frames - frame;
+        const int some = word < words && left > c->audio_run ? c->audio_run : left;
+        put_frames(d, some);
+        frame += some;
+    }
+    free(ids);
+}
+
+/* ---- Messages ---- */
+
+static bool to_draft(void *context, const chat_piece *piece) {
+    draft *d = context;
+    if (piece->kind == CHAT_IMAGE)
+        fail(d, RNL_ERR_UNSUPPORTED, "there is a picture, and pictures are not learnt from");
+    else
+        put_piece(d, piece->text, piece->size, piece->kind == CHAT_LAYOUT);
+    return d->status == RNL_OK;
+}
+
+static void put_part(draft *d, const json *part, rnl_role role) {
+    size_t size;
+    const char *type = text_of(d, part, "type", NULL);
+    if (type == NULL) return;
+    const bool answers = role == RNL_ROLE_ASSISTANT;
+    if (strcmp(type, "text") == 0) {
+        const char *text = text_of(d, part, "text", &size);
+        if (text != NULL) put_piece(d, text, size, false);
+    } else if (strcmp(type, "audio") == 0 && !answers) {
+        put_heard(d, part);
+    } else if (strcmp(type, "audio") == 0) {
+        put_spoken(d, part);
+    } else if (strcmp(type, "interleaved") == 0 && answers) {
+        put_interleaved(d, part);
+    } else {
+        fail(d, RNL_ERR_DATA,
+             "a part of a content is of type \"%.40s\", which is none of text, audio, interleaved "
+             "(the last of assistants only)",
+             type);
+    }
+}
+
+static rnl_role role_of(draft *d, const json *message) {
+    static const char *const names[] = {"system", "user", "assistant", "tool", "developer"};
+    static const rnl_role roles[] = {RNL_ROLE_SYSTEM, RNL_ROLE_USER, RNL_ROLE_ASSISTANT,
+                                     RNL_ROLE_TOOL, RNL_ROLE_SYSTEM};
+    const char *name = json_chars(json_get(message, "role"), NULL);
+    for (int i = 0; name != NULL && i < 5; i++)
+        if (strcmp(name, names[i]) == 0) return roles[i];
+    if (d->status == RNL_OK)
+        fail(d, RNL_ERR_DATA,
+             "\"role\" of a message is none of system, developer, user, assistant, tool");
+    return RNL_ROLE_USER;
+}
+
+/* is_last: no question follows, so thinking stays. */
+static void put_content(draft *d, const json *message, rnl_role role, bool is_last) {
+    const json *content = json_get(message, "content");
+    const bool sounds = d->r->model->source.config.codebook_count > 0;
+    rnl_error why = {0};
+    if (json_is_null(content) && json_is_null(json_get(message, "tool_calls"))) {
+        fail(d, RNL_ERR_DATA, "a message has no \"content\"");
+        return;
+    }
+    if (sounds && json_is_array(content)) {
+        for (size_t i = 0; i < json_count(content) && d->status == RNL_OK; i++)
+            put_part(d, json_at(content, i), role);
+        return;
+    }
+    if (role == RNL_ROLE_TOOL && d->r->model->chat.kind == CHAT_A) {
+        size_t size;
+        const char *text = text_of(d, message, "content", &size);
+        put_layout(d, "<|tool_response_start|>");
+        if (text != NULL) put_piece(d, text, size, false);
+        put_layout(d, "<|tool_response_end|>");
+        return;
+    }
+    const rnl_status status =
+        chat_render_content(&d->r->model->chat, message, is_last, "message", to_draft, d, &why);
+    if (d->status == RNL_OK && status != RNL_OK) fail(d, status, "%s", why.text);
+}
+
+static void put_message(draft *d, const json *message, bool is_last, bool learns) {
+    const rnl_role role = role_of(d, message);
+    const char *end = session_message_end; /* "<|im_end|>" and a newline */
+    const bool answers = role == RNL_ROLE_ASSISTANT && learns;
+    d->learns = false;
+    put_layout(d, session_role_headers[role]);
+    d->learns = answers;
+    if (d->status == RNL_OK) put_content(d, message, role, is_last);
+    const int before = d->s.count;
+    put_layout(d, end);
+    if (answers && d->r->how.skips_newline && d->status == RNL_OK)
+        memset(d->s.learnt + before + 1, 0, (size_t)(d->s.count - before - 1));
+    d->learns = false;
+}
+
+static void put_tools(draft *d, const json *tools, const json *first, bool *took_system) {
+    const char *system = NULL;
+    size_t size = 0;
+    *took_system = role_of(d, first) == RNL_ROLE_SYSTEM;
+    if (*took_system) system = text_of(d, first, "content", &size);
+    if (d->status != RNL_OK) return;
+    put_layout(d, session_role_headers[RNL_ROLE_SYSTEM]);
+    chat_template t = d->r->model->chat;
+    if (t.kind == CHAT_PLAIN) t.kind = CHAT_B;
+    const rnl_status status = chat_render_tools(&t, system, size, tools, to_draft, d);
+    if (d->status == RNL_OK && status != RNL_OK) fail(d, status, "the tools cannot be laid out");
+    put_layout(d, session_message_end);
+}
+
+static void put_messages(draft *d, const json *root) {
+    const json *messages = json_get(root, "messages"), *tools = json_get(root, "tools");
+    const size_t count = json_count(messages);
+    size_t last = count, begin = 0;
+    if (!json_is_array(messages) || count == 0) {
+        fail(d, RNL_ERR_DATA, "\"messages\" is no list of messages, or an empty one");
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (role_of(d, json_at(messages, i)) == RNL_ROLE_ASSISTANT) last = i;
+    put_layout(d, "<|startoftext|>");
+    if (json_count(tools) > 0) {
+        bool took_system;
+        put_tools(d, tools, json_at(messages, 0), &took_system);
+        begin = took_system;
+    }
+    for (size_t i = begin; i < count && d->status == RNL_OK; i++)
+        put_message(d, json_at(messages, i), i == count - 1, !d->r->how.last_only || i == last);
+}
+
+/* Plain text: what is foreseen ends with the end of a message, or of a text. */
+static void put_plain(draft *d, const json *root, const char *given, const char *wanted,
+                      int32_t end) {
+    size_t size;
+    put_layout(d, "<|startoftext|>");
+    const char *text = given != NULL ? text_of(d, root, given, &size) : NULL;
+    if (text != NULL) put_piece(d, text, size, false);
+    if (d->status != RNL_OK) return;
+    d->learns = true;
+    text = text_of(d, root, wanted, &size);
+    if (text != NULL) put_piece(d, text, size, false);
+    if (end >= 0) put(d, end);
+}
+
+/* ---- A line ---- */
+
+/* What does not fit goes, with the heard rows and frames that belong to it. */
+static void cut(draft *d, int length, bool *is_cut) {
+    *is_cut = d->s.count > length;
+    if (*is_cut) d->s.count = length;
+    int heard = 0, frames = 0;
+    for (int t = 0; t < d->s.count; t++) {
+        heard += d->s.ids[t] == LEARN_ROW_HEARD;
+        frames += d->s.ids[t] == LEARN_ROW_FRAME;
+        if (!d->s.learnt[t]) continue;
+        d->s.text_count += d->s.ids[t] >= 0;
+        d->s.label_frame_count += d->s.ids[t] == LEARN_ROW_FRAME;
+    }
+    d->s.heard_count = heard;
+    d->s.frame_count = frames;
+}
+
+rnl_status learn_reader_line(learn_reader *r, const char *place, const char *folder,
+                             const char *text, size_t size, learn_sample *out, bool *is_cut,
+                             rnl_error *error) {
+    draft d = {.r = r, .place = place, .folder = folder, .error = error};
+    json *root = NULL;
+    *out = (learn_sample){0};
+    rnl_status status = json_parse(text, size, place, &root, error);
+    if (status != RNL_OK) return status;
+    if (!json_is_null(json_get(root, "messages")))
+        put_messages(&d, root);
+    else if (!json_is_null(json_get(root, "prompt")))
+        put_plain(&d, root, "prompt", "completion", r->model->ids.message_end);
+    else if (!json_is_null(json_get(root, "text")))
+        put_plain(&d, root, NULL, "text", r->model->ids.text_stop);
+    else
+        fail(&d, RNL_ERR_DATA,
+             "the line has none of \"messages\", \"prompt\" with \"completion\", \"text\"");
+    json_destroy(&root);
+    if (d.status != RNL_OK) {
+        learn_sample_free(&d.s);
+        return d.status;
+    }
+    cut(&d, r->how.length_max, is_cut);
+    d.s.hash = hash_bytes(HASH_START, text, size);
+    *out = d.s;
+    return RNL_OK;
+}

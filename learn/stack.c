@@ -1,0 +1,171 @@
+#include "learn/stack.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "learn/norms.h"
+
+static int width_of(const learn_stack *s) {
+    return s->w->config.width;
+}
+
+static float *low_of(const learn_kept *k, const learn_layer *l, const learn_linear *m) {
+    if (m == &l->out) return k->low[3];
+    if (m == &l->gate) return k->low[4];
+    if (m == &l->up) return k->low[5];
+    if (m == &l->down) return k->low[6];
+    return k->low[m - l->in];
+}
+
+/* ---- Forward ---- */
+
+typedef struct layer_pass {
+    learn_stack *s;
+    const compute *c;
+    const learn_rows *rows;
+    const learn_layer *l;
+    const learn_kept *k;
+} layer_pass;
+
+static void forward(const layer_pass *p, const learn_linear *m, const float *x, size_t x_stride,
+                    float *y, size_t y_stride, bool adds) {
+    float *low = low_of(p->k, p->l, m);
+    if (adds)
+        learn_forward_add(p->c, m, (learn_x){x, x_stride}, y, y_stride, low, p->rows->count);
+    else
+        learn_forward(p->c, m, (learn_x){x, x_stride}, y, y_stride, low, p->rows->count);
+}
+
+static void norm(const layer_pass *p, const float *x, const learn_vector *gain) {
+    const int width = width_of(p->s);
+    learn_rms(p->c, (learn_x){x, (size_t)width}, gain, p->s->w->config.eps, width, p->s->normed,
+              (size_t)width, p->rows->count);
+}
+
+/* Where wide has the output of in[i]. */
+static size_t in_at(const learn_layer *l, int i) {
+    size_t at = 0;
+    for (int n = 0; n < i; n++) at += (size_t)l->in[n].w.row_count;
+    return at;
+}
+
+static void operator_forward(const layer_pass *p) {
+    const learn_layer *l = p->l;
+    const size_t width = (size_t)width_of(p->s), wide = (size_t)l->wide_cols;
+    float *mixed = l->is_attention ? p->k->mixed : p->s->mixed;
+    norm(p, p->k->x, &l->norm);
+    for (int i = 0; i < l->in_count; i++)
+        forward(p, &l->in[i], p->s->normed, width, p->k->wide + in_at(l, i), wide, false);
+    if (l->is_attention)
+        learn_attend(p->c, &l->attention, &p->s->attention, p->rows, p->k->wide, mixed);
+    else
+        learn_convolve(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, mixed,
+                       p->s->products, p->s->turned);
+    memcpy(p->k->middle, p->k->x, (size_t)p->rows->count * width * sizeof(float));
+    forward(p, &l->out, mixed, (size_t)l->mixed_cols, p->k->middle, width, true);
+}
+
+static void hide(const layer_pass *p) {
+    p->c->k->silu_mul(p->s->hidden, p->k->gate, p->k->up, (int64_t)p->rows->count * p->l->ff_cols);
+}
+
+/* y NULL: what comes out is not wanted again. */
+static void ffn_forward(const layer_pass *p, float *y) {
+    const size_t width = (size_t)width_of(p->s), ff = (size_t)p->l->ff_cols;
+    norm(p, p->k->middle, &p->l->ffn_norm);
+    forward(p, &p->l->gate, p->s->normed, width, p->k->gate, ff, false);
+    forward(p, &p->l->up, p->s->normed, width, p->k->up, ff, false);
+    if (y == NULL) return;
+    hide(p);
+    memcpy(y, p->k->middle, (size_t)p->rows->count * width * sizeof(float));
+    forward(p, &p->l->down, p->s->hidden, ff, y, width, true);
+}
+
+void learn_stack_forward(learn_stack *s, const compute *c, const learn_rows *rows) {
+    assert(rows->count >= 1 && rows->count <= s->row_cap);
+    for (int i = 0; i < s->w->config.layer_count; i++) {
+        const layer_pass p = {.s = s, .c = c, .rows = rows, .l = &s->layers[i], .k = &s->kept[i]};
+        operator_forward(&p);
+        ffn_forward(&p, s->kept[i + 1].x);
+    }
+}
+
+/* ---- Backward ---- */
+
+/* dx NULL: nothing before it learns. */
+static void back(const layer_pass *p, const learn_linear *m, const float *x, size_t x_stride,
+                 const float *dy, size_t dy_stride, float *dx, size_t dx_stride) {
+    learn_back(p->c, m, (learn_x){x, x_stride}, low_of(p->k, p->l, m), (learn_x){dy, dy_stride}, dx,
+               dx_stride, p->s->dlow, p->rows->count);
+}
+
+static void clear(const layer_pass *p, float *x, size_t cols) {
+    memset(x, 0, (size_t)p->rows->count * cols * sizeof *x);
+}
+
+static void norm_back(const layer_pass *p, const float *x, const learn_vector *gain, float *dx) {
+    const int width = width_of(p->s);
+    const size_t stride = (size_t)width;
+    learn_rms_back(p->c, (learn_x){x, stride}, gain, p->s->w->config.eps, width,
+                   (learn_x){p->s->dnormed, stride}, dx, stride, p->s->ratios, p->rows->count);
+}
+
+/* Uses up gate and up. */
+static void ffn_back(const layer_pass *p, float *dx) {
+    learn_stack *s = p->s;
+    const size_t width = (size_t)width_of(s), ff = (size_t)p->l->ff_cols;
+    norm(p, p->k->middle, &p->l->ffn_norm);
+    hide(p);
+    if (!s->keeps_all)
+        learn_forward_low(p->c, &p->l->down, (learn_x){s->hidden, ff},
+                          low_of(p->k, p->l, &p->l->down), p->rows->count);
+    clear(p, s->dhidden, ff);
+    back(p, &p->l->down, s->hidden, ff, dx, width, s->dhidden, ff);
+    p->c->k->silu_mul_back(p->k->gate, p->k->up, s->dhidden,
+                           (int64_t)p->rows->count * p->l->ff_cols);
+    clear(p, s->dnormed, width);
+    back(p, &p->l->gate, s->normed, width, p->k->gate, ff, s->dnormed, width);
+    back(p, &p->l->up, s->normed, width, p->k->up, ff, s->dnormed, width);
+    norm_back(p, p->k->middle, &p->l->ffn_norm, dx);
+}
+
+static void operator_back(const layer_pass *p, float *dx) {
+    learn_stack *s = p->s;
+    const learn_layer *l = p->l;
+    const size_t width = (size_t)width_of(s), wide = (size_t)l->wide_cols;
+    const size_t cols = (size_t)l->mixed_cols;
+    const float *mixed = p->k->mixed;
+    if (!l->is_attention) {
+        learn_convolve_gate(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, s->mixed);
+        mixed = s->mixed;
+    }
+    clear(p, s->dmixed, cols);
+    back(p, &l->out, mixed, cols, dx, width, s->dmixed, cols);
+    if (l->is_attention)
+        learn_attend_back(p->c, &l->attention, &s->attention, p->rows, p->k->wide, s->dmixed,
+                          s->dwide);
+    else
+        learn_convolve_back(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, s->dmixed,
+                            s->dwide, s->products, s->turned);
+    norm(p, p->k->x, &l->norm);
+    clear(p, s->dnormed, width);
+    for (int i = 0; i < l->in_count; i++)
+        back(p, &l->in[i], s->normed, width, s->dwide + in_at(l, i), wide, s->dnormed, width);
+    norm_back(p, p->k->x, &l->norm, dx);
+}
+
+void learn_stack_back(learn_stack *s, const compute *c, const learn_rows *rows, float *dx) {
+    const int count = s->w->config.layer_count;
+    if (s->tap != NULL) s->tap(s->tap_context, count, dx, rows->count);
+    for (int i = count - 1; i >= 0; i--) {
+        const layer_pass p = {.s = s, .c = c, .rows = rows, .l = &s->layers[i], .k = &s->kept[i]};
+        if (!s->keeps_all) {
+            operator_forward(&p);
+            ffn_forward(&p, NULL);
+        }
+        ffn_back(&p, dx);
+        operator_back(&p, dx);
+        if (s->tap != NULL) s->tap(s->tap_context, i, dx, rows->count);
+    }
+}

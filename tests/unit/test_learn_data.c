@@ -1,0 +1,300 @@
+/* From lines of JSON to what is learnt: ids as a session lays them out, masks, packing, and what
+ * is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/session.h"
+#include "learn/dataset.h"
+#include "tests/support/folder.h"
+#include "tests/support/rig.h"
+
+static rnl_model *model;
+
+static int open_model(void **state) {
+    (void)state;
+    model = rig_model("tiny");
+    return 0;
+}
+
+static int close_model(void **state) {
+    (void)state;
+    rnl_model_close(&model);
+    return 0;
+}
+
+static rnl_status hear(void *context, const char *path, float **samples, size_t *count, int *rate,
+                       rnl_error *error) {
+    (void)context;
+    (void)error;
+    assert_string_equal(path, "/clips/a.wav");
+    *count = 16000;
+    *rate = 16000;
+    *samples = calloc(*count, sizeof **samples);
+    for (size_t i = 0; i < *count; i++) (*samples)[i] = (float)(i % 160) / 160.0f - 0.5f;
+    return RNL_OK;
+}
+
+enum { CODE_FRAMES = 20 };
+
+static rnl_status take_codes(void *context, const char *path, int32_t **codes, int *codebook_count,
+                             int *frame_count, rnl_error *error) {
+    (void)context;
+    (void)path;
+    (void)error;
+    *codebook_count = model->backbone.codebook_count;
+    *frame_count = CODE_FRAMES;
+    *codes = malloc((size_t)(*codebook_count * CODE_FRAMES) * sizeof **codes);
+    for (int i = 0; i < *codebook_count * CODE_FRAMES; i++) (*codes)[i] = i;
+    return RNL_OK;
+}
+
+static learn_reading reading(void) {
+    return (learn_reading){.length_max = 500,
+                           .seconds_max = 5,
+                           .thread_count = 1,
+                           .media = {.sound = hear, .codes = take_codes}};
+}
+
+static learn_sample read_line(const learn_reading *how, const char *text) {
+    learn_reader *r = NULL;
+    learn_sample s;
+    rnl_error error = {0};
+    bool is_cut = false;
+    if (learn_reader_create(model, how, &r, &error) != RNL_OK ||
+        learn_reader_line(r, "x, line 1", "/clips", text, strlen(text), &s, &is_cut, &error) !=
+            RNL_OK)
+        fail_msg("%s", error.text);
+    learn_reader_destroy(&r);
+    return s;
+}
+
+/* The text of what is learnt, and of it all. */
+static void texts_of(const learn_sample *s, char *learnt, char *all, size_t cap) {
+    size_t a = 0, b = 0;
+    for (int t = 0; t < s->count; t++) {
+        const char *bytes = s->ids[t] == LEARN_ROW_HEARD ? "(h)" : "(f)";
+        size_t size = 3;
+        bool special;
+        if (s->ids[t] >= 0)
+            assert_true(bpe_token_bytes(model->source.text, s->ids[t], &bytes, &size, &special));
+        b += (size_t)snprintf(all + b, cap - b, "%.*s", (int)size, bytes);
+        if (s->learnt[t]) a += (size_t)snprintf(learnt + a, cap - a, "%.*s", (int)size, bytes);
+    }
+}
+
+static void assert_texts(const learn_reading *how, const char *line, const char *want_learnt,
+                         const char *want_all) {
+    char learnt[4096] = "", all[4096] = "";
+    learn_sample s = read_line(how, line);
+    texts_of(&s, learnt, all, sizeof all);
+    assert_string_equal(learnt, want_learnt);
+    if (want_all != NULL) assert_string_equal(all, want_all);
+    learn_sample_free(&s);
+}
+
+static void answers_are_learnt_and_nothing_else(void **state) {
+    (void)state;
+    learn_reading how = reading();
+    const char *line = "{\"messages\":[{\"role\":\"system\",\"content\":\"Be kind.\"},"
+                       "{\"role\":\"user\",\"content\":\"Hi\"},"
+                       "{\"role\":\"assistant\",\"content\":\"Hello you\"},"
+                       "{\"role\":\"user\",\"content\":\"<|im_end|> Bye\"},"
+                       "{\"role\":\"assistant\",\"content\":\"Until then\"}]}";
+    assert_texts(&how, line, "Hello you<|im_end|>\nUntil then<|im_end|>\n",
+                 "<|startoftext|><|im_start|>system\nBe kind.<|im_end|>\n"
+                 "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello you<|im_end|>\n"
+                 "<|im_start|>user\n<|im_end|> Bye<|im_end|>\n"
+                 "<|im_start|>assistant\nUntil then<|im_end|>\n");
+    how.last_only = true;
+    assert_texts(&how, line, "Until then<|im_end|>\n", NULL);
+    how.skips_newline = true;
+    assert_texts(&how, line, "Until then<|im_end|>", NULL);
+    assert_texts(&how, "{\"prompt\":\"one two\",\"completion\":\" three\"}", " three<|im_end|>",
+                 "<|startoftext|>one two three<|im_end|>");
+    assert_texts(&how, "{\"text\":\"all of it\"}",
+                 model->ids.text_stop >= 0 ? "all of it<|endoftext|>" : "all of it", NULL);
+}
+
+/* What a session has in its history after the same messages. */
+static void ids_are_those_of_a_session(void **state) {
+    (void)state;
+    const learn_reading how = reading();
+    static const struct {
+        rnl_role role;
+        const char *name, *text;
+    } turns[] = {{RNL_ROLE_SYSTEM, "system", "Perform ASR."},
+                 {RNL_ROLE_USER, "user", "What's 12+30, na\\u00efve  one?\\n"},
+                 {RNL_ROLE_ASSISTANT, "assistant", " 42 <|im_start|>"},
+                 {RNL_ROLE_USER, "user", "\\u6f22\\u5b57 \\ud83d\\ude00 and\\ttabs"}};
+    char line[2048] = "{\"messages\":[", message[512];
+    rnl_session *session = rig_session(model, 1);
+    rnl_error error = {0};
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(message, sizeof message, "{\"role\":\"%s\",\"content\":\"%s\"}",
+                       turns[i].name, turns[i].text);
+        (void)strcat(strcat(line, i > 0 ? "," : ""), message);
+        if (rnl_session_add_message(session, message, strlen(message), true, &error) != RNL_OK)
+            fail_msg("%s", error.text);
+    }
+    learn_sample s = read_line(&how, strcat(line, "]}"));
+    const int count = session->live->position_count;
+    assert_true(count > 30 && s.count == count + 2); /* the last message is not ended there */
+    assert_memory_equal(s.ids, session->ids, (size_t)count * sizeof *s.ids);
+    assert_int_equal(s.ids[count], model->ids.message_end);
+    learn_sample_free(&s);
+    rnl_session_destroy(&session);
+}
+
+static void sounds_are_heard_and_spoken(void **state) {
+    (void)state;
+    const learn_reading how = reading();
+    learn_sample s =
+        read_line(&how, "{\"messages\":[{\"role\":\"user\",\"content\":["
+                        "{\"type\":\"audio\",\"audio\":\"a.wav\"}]},{\"role\":\"assistant\","
+                        "\"content\":[{\"type\":\"interleaved\",\"text\":\"yes\","
+                        "\"codes\":\"c.npy\"}]}]}");
+    assert_int_equal(s.heard_count, session_clip_positions(16000));
+    assert_int_equal(s.frame_count, CODE_FRAMES + 1);
+    assert_int_equal(s.label_frame_count, CODE_FRAMES + 1);
+    const int books = model->backbone.codebook_count;
+    assert_int_equal(s.frames[books], 1);       /* frame 1, book 0 */
+    assert_int_equal(s.frames[1], CODE_FRAMES); /* frame 0, book 1 */
+    assert_int_equal(s.frames[CODE_FRAMES * books], model->backbone.code_count - 1);
+    /* Six of text, with the end of text, then twelve frames, then the others. */
+    int at = 0, words = 0;
+    while (!s.learnt[at]) at++;
+    while (s.ids[at] >= 0) at++, words++;
+    assert_true(words >= 1 && words <= model->source.config.text_run);
+    double energy = 0;
+    for (int i = 0; i < s.heard_count * (int)model->adapter.up.col_count; i++)
+        energy += (double)(s.heard[i] * s.heard[i]);
+    assert_true(energy > 0);
+    learn_sample_free(&s);
+    s = read_line(&how, "{\"messages\":[{\"role\":\"user\",\"content\":\"say it\"},"
+                        "{\"role\":\"assistant\",\"content\":[{\"type\":\"audio\","
+                        "\"codes\":\"c.npy\"}]}]}");
+    assert_int_equal(s.label_frame_count, CODE_FRAMES + 1);
+    assert_int_equal(s.text_count, 3); /* <|audio_start|>, <|im_end|>, newline */
+    learn_sample_free(&s);
+}
+
+static void what_is_wrong_is_said_with_its_line(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *says;
+    } cases[] = {
+        {"{\"messages\":[", "x.jsonl, line 3"},
+        {"[]", "has none of"},
+        {"{\"messages\":[]}", "no list of messages"},
+        {"{\"messages\":[{\"role\":\"robot\",\"content\":\"x\"}]}", "is none of system"},
+        {"{\"messages\":[{\"role\":\"user\"}]}", "x.jsonl, line 3"},
+        {"{\"prompt\":\"x\"}", "\"completion\""},
+        {"{\"prompt\":3,\"completion\":\"x\"}", "\"prompt\""},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"film\"}]}]}", "film"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"audio\","
+         "\"audio\":\"b.wav\"}]}]}",
+         "\"codes\""},
+    };
+    const folder *f = *state;
+    char path[PATH_CAP], text[1024];
+    name_in(f, "x.jsonl", path);
+    const learn_reading how = reading();
+    learn_reader *r = NULL;
+    rnl_error error = {0};
+    assert_int_equal(learn_reader_create(model, &how, &r, &error), RNL_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        learn_dataset d = {0};
+        const int size = snprintf(text, sizeof text, "{\"text\":\"fine\"}\n\n%s\n", cases[i].line);
+        write_file(path, text, (size_t)size);
+        assert_true(learn_dataset_read(&d, r, path, &error) < 0);
+        if (strstr(error.text, cases[i].says) == NULL || strstr(error.text, "line 3") == NULL)
+            fail_msg("%s: %s", cases[i].line, error.text);
+        assert_int_equal(d.count, 1); /* what stood before is there */
+        learn_dataset_free(&d);
+    }
+    learn_reader_destroy(&r);
+}
+
+/* ---- Rows ---- */
+
+static learn_dataset made(const int *sizes, int count) {
+    learn_dataset d = {.samples = calloc((size_t)count, sizeof *d.samples), .count = count};
+    d.cap = count;
+    for (int i = 0; i < count; i++) {
+        learn_sample *s = &d.samples[i];
+        s->count = sizes[i];
+        s->ids = calloc((size_t)sizes[i], sizeof *s->ids);
+        s->learnt = calloc((size_t)sizes[i], 1);
+        for (int t = 0; t < sizes[i]; t++) s->ids[t] = 1000 * i + t;
+        s->learnt[sizes[i] - 1] = 1;
+        s->text_count = 1;
+        s->hash = (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    return d;
+}
+
+static void rows_hold_whole_samples_each_once(void **state) {
+    (void)state;
+    enum { COUNT = 200, LENGTH = 64 };
+    int sizes[COUNT], seen[COUNT] = {0};
+    for (int i = 0; i < COUNT; i++) sizes[i] = 2 + i * 37 % 63;
+    learn_dataset d = made(sizes, COUNT);
+    learn_epoch e, again, other;
+    learn_gathered g;
+    assert_true(learn_epoch_make(&d, LENGTH, true, 5, &e));
+    assert_true(learn_epoch_make(&d, LENGTH, true, 5, &again));
+    assert_true(learn_epoch_make(&d, LENGTH, true, 6, &other));
+    assert_memory_equal(e.order, again.order, sizeof sizes);
+    assert_memory_not_equal(e.order, other.order, sizeof sizes);
+    assert_true(learn_gathered_make(&g, LENGTH));
+    int64_t used = 0;
+    for (int row = 0; row < e.row_count; row++) {
+        assert_true(learn_gather(&g, &d, &e, row, 0, 0));
+        assert_true(g.b.rows.count <= LENGTH && g.b.rows.run_count >= 1);
+        used += g.b.rows.count;
+        for (int r = 0; r < g.b.rows.run_count; r++) {
+            const int sample = g.ids[g.begin[r]] / 1000;
+            seen[sample]++;
+            assert_int_equal(g.begin[r + 1] - g.begin[r], sizes[sample]);
+            assert_int_equal(g.b.text_at[r], g.begin[r + 1] - 2);
+            assert_int_equal(g.b.text_ids[r], 1000 * sample + sizes[sample] - 1);
+        }
+    }
+    for (int i = 0; i < COUNT; i++) assert_int_equal(seen[i], 1);
+    assert_true((double)used / ((double)e.row_count * LENGTH) > 0.85); /* padding is little */
+    learn_gathered_free(&g);
+    learn_epoch_free(&e), learn_epoch_free(&again), learn_epoch_free(&other);
+    learn_dataset_free(&d);
+}
+
+static void a_share_is_held_out_by_hash(void **state) {
+    (void)state;
+    int sizes[400];
+    for (int i = 0; i < 400; i++) sizes[i] = 3;
+    learn_dataset d = made(sizes, 400), held = {0};
+    assert_true(learn_dataset_hold(&d, 0.1, &held));
+    assert_int_equal(d.count + held.count, 400);
+    assert_true(held.count > 20 && held.count < 60);
+    assert_int_equal(d.label_count, d.count);
+    learn_dataset_free(&d);
+    learn_dataset_free(&held);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_are_learnt_and_nothing_else),
+        cmocka_unit_test(ids_are_those_of_a_session),
+        cmocka_unit_test(sounds_are_heard_and_spoken),
+        IN_FOLDER(what_is_wrong_is_said_with_its_line),
+        cmocka_unit_test(rows_hold_whole_samples_each_once),
+        cmocka_unit_test(a_share_is_held_out_by_hash),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
