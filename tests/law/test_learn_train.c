@@ -75,7 +75,7 @@ static learn_plan plan_of(void) {
                         .seed = 4};
 }
 
-static learn_config adapters(const rnl_model *m, int threads) {
+static learn_config with_adapters(const rnl_model *m, int threads) {
     learn_config c = learn_rig_adapters(2, 2);
     for (int i = 0; i < LEARN_MODULE_COUNT && m->backbone.codebook_count > 0; i++)
         c.choice.modules[LEARN_AUDIO] |= 1u << i;
@@ -149,7 +149,7 @@ static void a_resumed_run_is_the_whole_run_byte_for_byte(void **state) {
     open_world(&w, f);
     folder_in(f, "whole", whole);
     folder_in(f, "cut", cut);
-    const learn_config one = adapters(w.model, 1), two = adapters(w.model, 2);
+    const learn_config one = with_adapters(w.model, 1), two = with_adapters(w.model, 2);
     rnl_error error = {0};
     bool is_best, found = false;
     run r = open_run(&w, &one);
@@ -189,7 +189,7 @@ static void a_checkpoint_of_something_else_is_refused(void **state) {
     char path[PATH_CAP];
     open_world(&w, f);
     folder_in(f, "other", path);
-    const learn_config c = adapters(w.model, 1);
+    const learn_config c = with_adapters(w.model, 1);
     rnl_error error = {0};
     bool found = true;
     run r = open_run(&w, &c);
@@ -224,7 +224,7 @@ static void training_learns_what_it_is_given(void **state) {
     char path[PATH_CAP];
     open_world(&w, f);
     folder_in(f, "adapter", path);
-    const learn_config c = adapters(w.model, 2);
+    const learn_config c = with_adapters(w.model, 2);
     rnl_error error = {0};
     bool is_best = false;
     run r = open_run(&w, &c);
@@ -247,7 +247,7 @@ static void gradients_that_are_no_numbers_change_nothing(void **state) {
     const folder *f = *state;
     world w;
     open_world(&w, f);
-    const learn_config c = adapters(w.model, 1);
+    const learn_config c = with_adapters(w.model, 1);
     rnl_error error = {0};
     learn_report report;
     run r = open_run(&w, &c);
