@@ -12,10 +12,10 @@ enum {
     EXIT_OK = 0,
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
-    EXIT_MODEL = 3,  /* the model is refused */
-    EXIT_DEVICE = 4, /* sound device missing, busy or lost */
-    EXIT_INPUT = 5,  /* an input is unreadable */
-    EXIT_BUDGET = 6, /* over the memory budget */
+    EXIT_MODEL = 3,   /* the model is refused */
+    EXIT_DEVICE = 4,  /* sound device missing, busy or lost */
+    EXIT_INPUT = 5,   /* an input is unreadable */
+    EXIT_BUDGET = 6,  /* over the memory budget */
     EXIT_ADDRESS = 7, /* the address cannot be bound */
     EXIT_STOPPED = 130
 };

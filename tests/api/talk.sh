@@ -207,8 +207,8 @@ open(path, "wb").write(data)
 PYTHON
 echo '[{"name": "lamp", "parameters": {"type": "object", "properties":
     {"on": {"type": "boolean"}}, "required": ["on"]}}]' > tools.json
-calls=(talk -m caller --tools tools.json --max-tokens 60 --input "file:$source/samples/questions/light.wav"
-    --output null --sim-cost 1)
+calls=(talk -m caller --tools tools.json --max-tokens 60
+    --input "file:$source/samples/questions/light.wav" --output null --sim-cost 1)
 got=0
 printf '{"result": "ok"}\n\nno result\n{"result": {"on": true}}\n{"result": "so"}' |
     timeout 120 "$runnel" "${calls[@]}" > out 2> err || got=$?

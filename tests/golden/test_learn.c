@@ -1,4 +1,4 @@
-/* Gradients, losses and steps of learning against the reference data of learn.md 7 (HF, PEFT,
+/* Gradients, losses and steps of learning against the reference data of golden/learn (HF, PEFT,
  * liquid-audio by torch in float64). */
 #include <math.h>
 #include <setjmp.h>

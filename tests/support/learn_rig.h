@@ -11,7 +11,7 @@ enum { LEARN_RIG_ROWS = 512, LEARN_RIG_RUNS = 32 };
 
 /* Everything learns, all is kept, one thread; with room for the optimiser. */
 learn_config learn_rig_config(void);
-/* The modules of learn.md 4.5 with an adapter of that rank; scale is alpha / rank. */
+/* The modules that learn, with an adapter of that rank; scale is alpha / rank. */
 learn_config learn_rig_adapters(int rank, float scale);
 learn_network *learn_rig_network(const rnl_model *m, const learn_config *config);
 
