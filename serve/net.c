@@ -287,10 +287,14 @@ static int on_body(struct lws *wsi, const void *in, size_t size) {
     return 0;
 }
 
+/* Once for a body. Once more when bytes come behind it before it is answered, which libwebsockets
+ * would offer for ever: who asks without waiting for answers is closed. */
 static int on_body_end(struct lws *wsi) {
     net_peer *p = peer_of(wsi);
     net_exchange *x = p != NULL ? p->exchange : NULL;
     if (x == NULL) return 0;
+    if (x->body_done) return -1;
+    x->body_done = true;
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     if (x->wanted && !net_answer_is_begun(x)) {
         x->wanted = false;
@@ -303,8 +307,7 @@ static int on_body_end(struct lws *wsi) {
 static int on_http_writable(struct lws *wsi) {
     net_peer *p = peer_of(wsi);
     if (p == NULL || p->exchange == NULL) return 0;
-    const rnl_status status = write_block(p, LWS_WRITE_RAW);
-    if (status == RNL_ERR_IO) return -1;
+    if (write_block(p, LWS_WRITE_RAW) == RNL_ERR_IO) return -1;
     net_exchange *x = p->exchange;
     if (net_peer_feeds(p) && x->answer == ANSWER_BEGUN)
         p->net->config.handlers->writable(p->net->config.server, x);
@@ -312,10 +315,8 @@ static int on_http_writable(struct lws *wsi) {
         net_want_write(p);
         return 0;
     }
-    if (status != RNL_DONE) { /* what was written is on its way when we are called again */
-        if (x->answer == ANSWER_ENDED) net_want_write(p);
-        return 0;
-    }
+    /* At once: the next request may come as soon as this is read. What the system has not taken
+     * yet libwebsockets sends first. */
     if (x->answer != ANSWER_ENDED || (!x->close && x->body_got < x->body_size)) return 0;
     return exchange_end(p);
 }
@@ -406,8 +407,7 @@ static int on_raw_bytes(struct lws *wsi, const char *bytes, size_t size) {
     return 0;
 }
 
-static void on_opened(struct lws *wsi) {
-    net_peer *p = peer_of(wsi);
+static void on_opened(net_peer *p) {
     if (p == NULL || p->handlers == NULL) return;
     p->opened = true;
     p->net->counts.websockets++;
@@ -429,7 +429,7 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason, void
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return on_upgrade(wsi, in);
     case LWS_CALLBACK_ESTABLISHED:
-        on_opened(wsi);
+        on_opened(peer_of(wsi));
         return 0;
     case LWS_CALLBACK_RECEIVE:
         return on_message(wsi, in, size);

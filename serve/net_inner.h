@@ -29,10 +29,11 @@ struct net_exchange {
     int64_t begun_us, sent;
     int status;
     bool upgrade;
-    bool old;     /* HTTP/1.0: no chunks, closed behind the answer */
-    bool wanted;  /* the handler wants the body and has not had all of it yet */
-    bool no_body; /* HEAD */
-    bool close;   /* the connection ends behind the answer */
+    bool body_done; /* all of the body has come */
+    bool old;       /* HTTP/1.0: no chunks, closed behind the answer */
+    bool wanted;    /* the handler wants the body and has not had all of it yet */
+    bool no_body;   /* HEAD */
+    bool close;     /* the connection ends behind the answer */
     bool chunked;
     answer_state answer;
 };

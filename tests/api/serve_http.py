@@ -147,6 +147,25 @@ def bodies():
     c.close()
 
 
+def behind():
+    """Requests behind each other on one connection, and bytes behind a body that nobody awaits."""
+    body = json.dumps({"model": "m", "voice": "alloy", "input": "hello", "response_format": "pcm"})
+    request = (f"POST /v1/audio/speech HTTP/1.1\r\n{HOST}Content-Type: application/json\r\n"
+               f"Content-Length: {len(body)}\r\n\r\n{body}")
+    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
+    sizes = set()
+    for _ in range(4):
+        c.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
+        sizes.add(len(c.getresponse().read()))
+    check("four on a connection", len(sizes) == 1 and 0 not in sizes, sizes)
+    c.close()
+    for rest in (request, "GET /health HTTP/1.1\r\n", "x" * 70000):
+        send(request + rest, wait=10)
+        begin = time.monotonic()
+        check("behind a body: the others", ask("GET", "/health")[0] == 200)
+        check("behind a body: at once", time.monotonic() - begin < 2)
+
+
 def crowd():
     """64 connections of an address, not more; others are not kept out."""
     kept = []
@@ -204,6 +223,7 @@ if sys.argv[2] == "open":
     health_and_models()
     names()
     bodies()
+    behind()
     crowd()
     for thread in waiting:
         thread.join()
