@@ -40,6 +40,7 @@ bool json_in_parse(const char *text, size_t size, json **out, api_error *error) 
     if (excess != NULL)
         return api_fail(error, API_INVALID_JSON, NULL, "The JSON of the request %s; send less",
                         excess);
+    if (size == 0) text = ""; /* of no body there may be no address */
     if (json_parse(text, size, "the request", out, &why) != RNL_OK)
         return api_fail(error, API_INVALID_JSON, NULL, "%s", why.text);
     if (holds_nul || !json_is_object(*out)) {

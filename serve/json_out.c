@@ -189,6 +189,8 @@ void json_out_number(json_out *o, const char *key, double value) {
     begin_value(o, key);
     /* 15 digits: as many as a double always keeps, so that 0.1 is not 0.10000000000000001. */
     (void)snprintf(digits, sizeof digits, "%.15g", value);
+    /* The largest ones would be rounded beyond what a double holds. */
+    if (!isfinite(strtod(digits, NULL))) (void)snprintf(digits, sizeof digits, "%.17g", value);
     put_word(o, digits);
     /* A whole number stays one that is read as a float: "1.0", not "1". */
     if (strpbrk(digits, ".e") == NULL) put(o, ".0", 2);

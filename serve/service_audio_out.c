@@ -13,6 +13,7 @@ typedef struct speaking {
     speech *speech;
     conversation *conversation;
     int64_t tag;       /* of the sentence that is being spoken */
+    bool taken;        /* the engine has begun: an error is no refusal any more */
     char bytes[PIECE]; /* on their way, */
     size_t at, size;   /* [at, size) */
 } speaking;
@@ -53,6 +54,7 @@ static bool ask_sentence(speaking *s, api_error *error) {
 
 static bool take_event(speaking *s, const event *e, api_error *error) {
     *error = e->error;
+    s->taken = s->taken || e->kind == EVENT_BEGUN;
     switch (e->kind) {
     case EVENT_SOUND:
         return speech_sound(s->speech, e->samples, e->count, error);
@@ -68,16 +70,28 @@ static bool take_event(speaking *s, const event *e, api_error *error) {
     }
 }
 
+static bool is_events(const speaking *s) {
+    return strcmp(speech_type(s->speech), "text/event-stream") == 0;
+}
+
+static void begin_answer(const speaking *s) {
+    net_exchange *x = s->call->exchange;
+    if (net_answer_is_begun(x)) return;
+    if (is_events(s)) net_exchange_add_header(x, "cache-control", "no-cache");
+    net_answer_begin(x, 200, speech_type(s->speech));
+}
+
 /* Sends what can be sent. False: there is no room for the rest. */
 static bool flush(speaking *s) {
     net_exchange *x = s->call->exchange;
+    if (!s->taken) return true; /* the head of a WAV is there before anything else */
     for (;;) {
         if (s->at == s->size) {
             s->at = 0;
             s->size = speech_take(s->speech, s->bytes, sizeof s->bytes);
             if (s->size == 0) return true;
         }
-        if (!net_answer_is_begun(x)) net_answer_begin(x, 200, speech_type(s->speech));
+        begin_answer(s);
         if (!net_answer_write(x, s->bytes, s->size)) return false;
         s->at = s->size;
     }
@@ -89,7 +103,7 @@ static void pump(speaking *s) {
     while (flush(s) && speech_waiting(s->speech) < WAITING_MAX &&
            conversation_next(s->conversation, &e)) {
         if (take_event(s, &e, &error)) continue;
-        call_fail(s->call, &error, false);
+        call_fail(s->call, &error, is_events(s));
         conversation_close(&s->conversation);
         return;
     }

@@ -78,6 +78,7 @@ static void what_is_hostile_is_refused(void **state) {
         if (code_of(end, size) != cases[i].code) fail_msg("case %zu: %s", i, cases[i].text);
         free(copy);
     }
+    assert_int_equal(code_of(NULL, 0), API_INVALID_JSON);
     assert_int_equal(code_of_nest(16, true), API_OK);
     assert_int_equal(code_of_nest(17, true), API_INVALID_JSON);
     assert_int_equal(code_of_nest(100000, false), API_INVALID_JSON);

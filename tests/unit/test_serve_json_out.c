@@ -1,5 +1,6 @@
 /* JSON that the server writes: what it looks like, that it is read as what was written, and that a
  * buffer's end is its end. */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,6 +109,23 @@ static void base64_has_its_padding(void **state) {
         assert_text(&o, wanted[size]);
         assert_int_equal(o.size, json_out_base64_size(size) + 2);
     }
+}
+
+/* 15 digits of the largest double are more than it. */
+static void the_largest_number_can_be_read(void **state) {
+    (void)state;
+    char text[64];
+    json_out o;
+    json *read;
+    rnl_error error;
+    json_out_begin(&o, text, sizeof text);
+    json_out_array(&o, NULL);
+    json_out_number(&o, NULL, DBL_MAX);
+    json_out_end(&o);
+    assert_int_equal(json_parse(o.text, o.size, "written", &read, &error), RNL_OK);
+    double value;
+    assert_true(json_number(json_at(read, 0), &value) && value == DBL_MAX);
+    json_destroy(&read);
 }
 
 static void events_are_lines(void **state) {
@@ -223,6 +241,7 @@ int main(void) {
         cmocka_unit_test(a_full_buffer_says_so_and_ends_where_it_ends),
         cmocka_unit_test(what_is_no_utf8_becomes_a_replacement),
         cmocka_unit_test(base64_has_its_padding),
+        cmocka_unit_test(the_largest_number_can_be_read),
         cmocka_unit_test(events_are_lines),
         cmocka_unit_test(what_is_written_is_read_again),
     };
