@@ -11,7 +11,8 @@ typedef struct writing {
     transcription_request request;
     transcription_answer *answer;
     conversation *conversation;
-    bool ended; /* the last event was taken */
+    size_t counted; /* bytes that stand in the server's count of bodies */
+    bool ended;     /* the last event was taken */
 } writing;
 
 static bool begin(call *c) {
@@ -23,8 +24,12 @@ static bool begin(call *c) {
     } else {
         w->call = c;
         if (transcription_form_begin(&w->form, net_exchange_header(c->exchange, NET_CONTENT_TYPE),
-                                     work_model(c->server->work), c->server->config.upload_max, &e))
+                                     work_model(c->server->work), c->server->config.upload_max,
+                                     &e)) {
+            w->counted = (size_t)net_exchange_body_size(c->exchange);
+            c->server->body_size += w->counted;
             return true;
+        }
     }
     net_answer_error(c->exchange, &e);
     return false;
@@ -121,6 +126,7 @@ static void writable(call *c) {
 static void gone(call *c) {
     writing *w = c->state;
     if (w == NULL) return;
+    c->server->body_size -= w->counted;
     conversation_close(&w->conversation);
     transcription_form_free(&w->form);
     transcription_request_free(&w->request);

@@ -26,6 +26,7 @@ struct transcription_answer {
     bool wide_end;                      /* the text so far ends with a wide character */
     int segment_count;
     int output_count; /* tokens */
+    double heard;     /* s of sound in the pieces */
     FILE *file;       /* of srt and vtt, with its writer */
     char *file_text;
     size_t file_size;
@@ -199,6 +200,7 @@ static bool is_well(const transcription_answer *a) {
 bool transcription_answer_piece(transcription_answer *a, const rnl_piece *p) {
     const char *glue = glue_of(a, p);
     a->output_count += (int)p->emitted_count;
+    a->heard += p->end - p->begin;
     if (is_file(a)) {
         a->failed = a->failed || !format_piece(a->writer, p);
         return is_well(a);
@@ -230,7 +232,9 @@ static void put_tokens(json_out *o, const char *key, int text, int audio) {
 
 static void end_events(transcription_answer *a, const work_usage *u) {
     json_out *o = &a->out;
-    const int input = u->input_text + u->input_audio;
+    /* Whoever does not count them: a position of the model is 80 ms of what it heard. */
+    const int audio = u->input_audio > 0 ? u->input_audio : (int)ceil(12.5 * a->heard);
+    const int input = u->input_text + audio;
     const int output = u->output_text > 0 ? u->output_text : a->output_count;
     json_out_event_open(o);
     json_out_object(o, NULL);
@@ -242,7 +246,7 @@ static void end_events(transcription_answer *a, const work_usage *u) {
     json_out_int(o, "input_tokens", input);
     json_out_int(o, "output_tokens", output);
     json_out_int(o, "total_tokens", input + output);
-    put_tokens(o, "input_token_details", u->input_text, u->input_audio);
+    put_tokens(o, "input_token_details", u->input_text, audio);
     json_out_end(o);
     json_out_end(o);
     json_out_event_close(o);
