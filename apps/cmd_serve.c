@@ -5,11 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "apps/commands.h"
 #include "apps/messages.h"
 #include "apps/open.h"
+#include "core/clock.h"
+#include "core/json.h"
 #include "serve/limits.h"
+#include "serve/notify.h"
+#include "serve/sandbox.h"
 #include "serve/server.h"
 
 static const option_row own[] = {
@@ -123,6 +128,24 @@ static const option_row own[] = {
      .help = "let ffmpeg decode sound files that nothing else here can",
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(serve.ffmpeg)},
+    {.name = "no-page",
+     .help = "no page at /",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.no_page)},
+    {.name = "metrics-open",
+     .help = "/metrics needs no key",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.metrics_open)},
+    {.name = "log-format",
+     .value = "FORM",
+     .help = "lines on stderr: text, json or off (default: text on a terminal, else json)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.log_format)},
+    {.name = "sandbox",
+     .value = "WHAT",
+     .help = "Landlock and seccomp: on, off, or kill, where what is refused ends it (default on)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.sandbox)},
     {.name = "help-limits",
      .help = "how much the server takes of anybody",
      .kind = OPTION_FLAG,
@@ -181,6 +204,8 @@ static int take_options(const options *o, server_config *c) {
     c->key_file = s->key_file;
     c->key = key != NULL && *key != '\0' ? key : NULL;
     c->strict_model = s->strict_model;
+    c->no_page = s->no_page;
+    c->metrics_open = s->metrics_open;
     c->rules = (origin_rules){.names = s->names.at,
                               .name_count = s->names.count,
                               .origins = s->origins.at,
@@ -242,14 +267,86 @@ static void raise_descriptors(void) {
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
 }
 
-typedef struct shown {
+/* What the server tells while it runs. */
+typedef struct running {
     const server_config *config;
-    bool quiet;
-} shown;
+    notify systemd;
+    int64_t watchdog_us, fed_us; /* how often systemd wants to hear; when it did */
+    bool sandbox, kill, stopping;
+} running;
+
+static void write_log(void *context, const char *line, size_t size) {
+    (void)context;
+    (void)!write(STDERR_FILENO, line, size);
+}
+
+/* "text", "json", "off", or what suits standard error. */
+static int take_log(const options *o, server_config *c) {
+    const char *format = o->serve.log_format;
+    if (format == NULL) format = o->quiet ? "off" : isatty(STDERR_FILENO) ? "text" : "json";
+    const bool off = strcmp(format, "off") == 0;
+    c->log = off ? NULL : write_log;
+    c->log_form = strcmp(format, "text") == 0 ? LOG_TEXT : LOG_JSON;
+    if (off || c->log_form == LOG_TEXT || strcmp(format, "json") == 0) return EXIT_OK;
+    return complain(EXIT_USAGE, "--log-format: '%s' is not text, json or off", format);
+}
+
+static int take_sandbox(const options *o, running *r) {
+    const char *what = o->serve.sandbox != NULL ? o->serve.sandbox : "on";
+    r->kill = strcmp(what, "kill") == 0;
+    r->sandbox = r->kill || strcmp(what, "on") == 0;
+    if (!r->sandbox && strcmp(what, "off") != 0)
+        return complain(EXIT_USAGE, "--sandbox: '%s' is not on, off or kill", what);
+    if (!r->sandbox || !o->serve.ffmpeg) return EXIT_OK;
+    r->sandbox = false;
+    (void)complain(EXIT_OK, "--ffmpeg starts a program, so there is no sandbox");
+    return EXIT_OK;
+}
+
+/* The folder of a file, in room of the caller. */
+static const char *folder_of(const char *path, char *room, size_t cap) {
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) return ".";
+    (void)snprintf(room, cap, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return room;
+}
+
+static rnl_status enter_sandbox(void *context, rnl_error *error) {
+    const running *r = context;
+    const server_config *c = r->config;
+    const char *const files[] = {c->key_file, c->tls_cert, c->tls_key}; /* SIGHUP reads them */
+    char rooms[3][4096];
+    const char *folders[3];
+    sandbox_report report;
+    sandbox_config s = {.folders = folders, .kill = r->kill};
+    if (!r->sandbox) return RNL_OK;
+    /* The first JSON object of the process takes a seed from /dev/urandom, so that nobody can make
+     * keys that collide; later it could not. */
+    json_draft *first = json_new_object();
+    json_drop(&first);
+    for (size_t i = 0; i < 3; i++)
+        if (files[i] != NULL)
+            folders[s.folder_count++] = folder_of(files[i], rooms[i], sizeof rooms[i]);
+    const rnl_status status = sandbox_enter(&s, &report, error);
+    if (status == RNL_OK && (report.landlock == 0 || !report.seccomp))
+        (void)complain(EXIT_OK, "the sandbox is not whole: this kernel has no %s",
+                       report.seccomp ? "Landlock" : "seccomp");
+    return status;
+}
+
+static void tick(void *context, const work_facts *facts) {
+    running *r = context;
+    const int64_t now_us = clock_us();
+    if (facts->draining && !r->stopping) notify_tell(&r->systemd, "STOPPING=1");
+    r->stopping = facts->draining;
+    if (r->watchdog_us == 0 || !facts->alive || now_us - r->fed_us < r->watchdog_us) return;
+    r->fed_us = now_us;
+    notify_tell(&r->systemd, "WATCHDOG=1");
+}
 
 static void tell_ready(void *context, server *s) {
-    const shown *w = context;
-    const server_config *c = w->config;
+    const running *r = context;
+    const server_config *c = r->config;
     work_facts f;
     server_get_facts(s, &f);
     if (strncmp(c->host, "unix:", 5) == 0)
@@ -264,11 +361,16 @@ static void tell_ready(void *context, server *s) {
     else
         printf(" (%d can speak at once)\n", f.speaking_max);
     (void)fflush(stdout);
+    notify_tell(&r->systemd, "READY=1");
 }
 
-static int serve(const options *o, server_config *c, rnl_model *model) {
+static int serve(running *r, server_config *c, rnl_model *model) {
     rnl_error error = {0};
     server *s = NULL;
+    r->config = c;
+    c->listening = enter_sandbox;
+    c->tick = tick;
+    c->context = r;
     const rnl_status status = server_create(c, model, &s, &error);
     if (status != RNL_OK) {
         int code = exit_code(&error);
@@ -276,10 +378,9 @@ static int serve(const options *o, server_config *c, rnl_model *model) {
         if (status == RNL_ERR_IO) code = EXIT_ADDRESS;
         return complain(code, "%s", error.text);
     }
-    shown told = {.config = c, .quiet = o->quiet};
     serving = s;
     install_signals();
-    server_when_ready(s, tell_ready, &told);
+    server_when_ready(s, tell_ready, r);
     server_run(s);
     serving = NULL;
     server_destroy(&s);
@@ -288,20 +389,28 @@ static int serve(const options *o, server_config *c, rnl_model *model) {
 
 static int run(const options *o) {
     server_config c;
+    running r = {.systemd = {.fd = -1}};
     char name[256];
     if (o->serve.help_limits) return help_limits();
     if (o->argument_count > 0)
         return complain(EXIT_USAGE, "serve: '%s' is no option; serve takes no arguments",
                         o->arguments[0]);
     int code = take_options(o, &c);
+    if (code == EXIT_OK) code = take_log(o, &c);
+    if (code == EXIT_OK) code = take_sandbox(o, &r);
     if (code != EXIT_OK) return code;
+    rnl_error error = {0};
+    if (notify_open(&r.systemd, getenv("NOTIFY_SOCKET"), &error) != RNL_OK)
+        return complain(EXIT_USAGE, "%s", error.text);
+    r.watchdog_us = notify_watchdog_us(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
     rnl_model *model = open_model(o, &code);
     if (model == NULL) return code;
     raise_descriptors();
     name_of(o, model, name, sizeof name);
     c.name = name;
-    code = serve(o, &c, model);
+    code = serve(&r, &c, model);
     rnl_model_close(&model);
+    notify_close(&r.systemd);
     return code;
 }
 

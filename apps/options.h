@@ -21,7 +21,8 @@ typedef struct serve_options {
     int port, sessions, sessions_of_key, drain_seconds, slow_seconds; /* -1: not given */
     double oversubscribe;                                             /* -1: not given */
     size_t message_max, upload_max;                                   /* 0: not given */
-    bool plain, strict_model, ffmpeg, help_limits;
+    const char *log_format, *sandbox;
+    bool plain, strict_model, ffmpeg, help_limits, no_page, metrics_open;
 } serve_options;
 
 typedef struct options {

@@ -69,9 +69,10 @@ static void write_json(line *l, const log_entry *e) {
     put_member(l, "id", e->id);
     put_member(l, "method", e->method);
     put_member(l, "path", e->path);
-    put(l, ",\"code\":%d,\"ms\":%.3f,\"bytes_in\":%llu,\"bytes_out\":%llu,\"model_seconds\":%.3f",
-        e->code, (double)e->duration_us / 1e3, (unsigned long long)e->bytes_in,
-        (unsigned long long)e->bytes_out, (double)e->model_us / 1e6);
+    put(l, ",\"code\":%d,\"ms\":%.3f,\"bytes_in\":%llu,\"bytes_out\":%llu", e->code,
+        (double)e->duration_us / 1e3, (unsigned long long)e->bytes_in,
+        (unsigned long long)e->bytes_out);
+    if (e->model_us >= 0) put(l, ",\"model_seconds\":%.3f", (double)e->model_us / 1e6);
     put_member(l, "address", e->address);
     put_member(l, "why", e->why);
     put_member(l, "file", e->file);
@@ -95,9 +96,9 @@ static void write_text(line *l, const log_entry *e) {
     put(l, "%s %s", time, e->what);
     if (e->method[0] != '\0') put(l, " %.*s", NAME_CAP, e->method);
     if (e->path[0] != '\0') put(l, " %.*s", NAME_CAP, e->path);
-    put(l, " %d %.1f ms, %llu bytes in, %llu out, model %.3f s", e->code,
-        (double)e->duration_us / 1e3, (unsigned long long)e->bytes_in,
-        (unsigned long long)e->bytes_out, (double)e->model_us / 1e6);
+    put(l, " %d %.1f ms, %llu bytes in, %llu out", e->code, (double)e->duration_us / 1e3,
+        (unsigned long long)e->bytes_in, (unsigned long long)e->bytes_out);
+    if (e->model_us >= 0) put(l, ", model %.3f s", (double)e->model_us / 1e6);
     if (e->address[0] != '\0') put(l, ", %.*s", NAME_CAP, e->address);
     if (e->id[0] != '\0') put(l, ", %.*s", NAME_CAP, e->id);
     if (e->why[0] != '\0') put(l, ", %.*s", NAME_CAP, e->why);

@@ -22,7 +22,7 @@ typedef struct log_entry {
     int code;            /* HTTP's status, or the code that a socket closed with */
     int64_t duration_us; /* from its begin to its end */
     uint64_t bytes_in, bytes_out;
-    int64_t model_us;    /* that the model worked for it */
+    int64_t model_us;    /* that the model worked for it; below 0: nobody counted */
     const char *address; /* of the client, numeric */
     const char *why;     /* why it ended early, a word of ours: "slow_reader"; "": it did not */
     const char *file;    /* name that an uploaded file came under; "": none */

@@ -5,14 +5,14 @@
 /* Scripts, styles and connections of this server and nothing else. Browsers ask each time the page
  * is opened, so that a new server's files are taken at once. */
 const page_header page_headers[] = {
-    {"content-security-policy:",
+    {"content-security-policy",
      "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
      "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-    {"x-content-type-options:", "nosniff"},
-    {"referrer-policy:", "no-referrer"},
-    {"permissions-policy:", "microphone=(self)"},
-    {"cross-origin-opener-policy:", "same-origin"},
-    {"cache-control:", "no-cache"},
+    {"x-content-type-options", "nosniff"},
+    {"referrer-policy", "no-referrer"},
+    {"permissions-policy", "microphone=(self)"},
+    {"cross-origin-opener-policy", "same-origin"},
+    {"cache-control", "no-cache"},
 };
 const size_t page_header_count = sizeof page_headers / sizeof *page_headers;
 

@@ -19,7 +19,7 @@ const page_file *page_find(const char *path);
 /* Whether a client that sends this If-None-Match (NULL: none) has the file already: 304. */
 bool page_is_known(const page_file *f, const char *if_none_match);
 
-/* Headers of every file besides content-type and etag: a name that ends with ':', and a value. */
+/* Headers of every file besides content-type and etag: name and value. */
 typedef struct page_header {
     const char *name, *value;
 } page_header;

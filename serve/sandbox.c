@@ -83,8 +83,8 @@ static const char *const allowed[] = {
     "accept", "accept4", "getpeername", "getsockname", "getsockopt", "poll", "ppoll", "recvfrom",
     "recvmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
     /* what is open */
-    "close", "fcntl", "fstat", "getdents64", "lseek", "newfstatat", "pread64", "read", "readv",
-    "stat", "statx", "write", "writev",
+    "close", "fcntl", "fstat", "ftruncate", "getdents64", "lseek", "memfd_create", "newfstatat",
+    "pread64", "pwrite64", "read", "readv", "stat", "statx", "write", "writev",
     /* threads and signals */
     "exit", "exit_group", "futex", "get_robust_list", "getpid", "gettid", "membarrier",
     "restart_syscall", "rseq", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",

@@ -169,7 +169,8 @@ static bool is_allowed(server *s, call *c, api_error *e, bool *answered) {
         *e = unknown;
         return false;
     }
-    if (!c->route->open && !key_is_right(s, x, &c->owner, e)) return false;
+    const bool open = c->route->open || (c->route->id == ROUTE_METRICS && s->config.metrics_open);
+    if (!open && !key_is_right(s, x, &c->owner, e)) return false;
     return body_is_fine(s, x, c->route, e);
 }
 
@@ -185,6 +186,7 @@ static bool on_begin(void *context, net_exchange *x) {
     }
     c->server = s;
     c->exchange = x;
+    c->begun_us = clock_us();
     net_exchange_set_state(x, c);
     s->call_count++;
     if (!is_allowed(s, c, &e, &answered)) {
@@ -243,6 +245,9 @@ static void on_gone(void *context, net_exchange *x) {
     server *s = context;
     call *c = net_exchange_state(x);
     if (c == NULL) return;
+    char address[NET_ADDRESS_CAP];
+    address_of(s, x, address);
+    book_request(s->book, x, c->route, address, c->begun_us);
     if (c->service != NULL && c->service->gone != NULL) c->service->gone(c);
     if (c->body != NULL) s->body_size -= c->body_cap;
     free(c->body);
@@ -290,6 +295,8 @@ const service *service_of(route_id id) {
     case ROUTE_READY:
     case ROUTE_HEALTH:
         return &service_health;
+    case ROUTE_METRICS:
+        return &service_metrics;
     case ROUTE_MODELS:
     case ROUTE_MODEL:
         return &service_models;
@@ -299,6 +306,8 @@ const service *service_of(route_id id) {
         return &service_speech;
     case ROUTE_CHAT:
         return &service_chat;
+    case ROUTE_PAGE:
+        return &service_page;
     default:
         return NULL;
     }
@@ -372,7 +381,13 @@ static void on_woken(void *context) {
 }
 
 static void on_tick(void *context) {
-    look_at_end(context);
+    server *s = context;
+    if (s->work != NULL && s->config.tick != NULL) {
+        work_facts f;
+        work_get_facts(s->work, &f);
+        s->config.tick(s->config.context, &f);
+    }
+    look_at_end(s);
 }
 
 static const net_handlers handlers = {.begin = on_begin,
@@ -427,9 +442,16 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
                           .raw = {{NULL, -1}, {NULL, -1}},
                           .handlers = &handlers,
                           .server = s};
+    const book_config b = {.model = model,
+                           .name = c->name,
+                           .log_form = c->log_form,
+                           .log = c->log,
+                           .context = c->context};
     s->answers = answers_create();
-    if (s->answers == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    if (s->answers == NULL || book_create(&b, &s->book) != RNL_OK)
+        return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     status = net_create(&n, &s->net, error);
+    if (status == RNL_OK && c->listening != NULL) status = c->listening(c->context, error);
     if (status != RNL_OK) return status;
     c->work.wake = wake;
     c->work.owner = s;
@@ -483,5 +505,6 @@ void server_destroy(server **out) {
     work_destroy(&s->work);
     api_keys_free(&s->keys);
     answers_destroy(&s->answers);
+    book_destroy(&s->book);
     free(s);
 }

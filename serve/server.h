@@ -6,6 +6,7 @@
 #define SERVE_SERVER_H
 
 #include "serve/cidr.h"
+#include "serve/log.h"
 #include "serve/net.h"
 #include "serve/origin.h"
 #include "serve/work_config.h"
@@ -25,7 +26,18 @@ typedef struct server_config {
     origin_rules rules;
     cidr proxies[SERVER_RANGE_CAP]; /* whose X-Forwarded-* count */
     int proxy_count;
-    bool strict_model;  /* another model than `name` is not found */
+    bool strict_model; /* another model than `name` is not found */
+    bool no_page;      /* GET / is not there */
+    bool metrics_open; /* /metrics needs no key */
+    log_form log_form; /* of the lines below; default LOG_TEXT */
+    /* A line of the log, with its end, in the loop thread; NULL (default): nobody reads it. */
+    void (*log)(void *context, const char *line, size_t size);
+    /* The sockets listen, the keys are read, and no thread was started yet; NULL (default): nobody
+     * needs to know. An error ends server_create. */
+    rnl_status (*listening)(void *context, rnl_error *error);
+    /* Once a second, in the loop thread; NULL (default): not needed. */
+    void (*tick)(void *context, const work_facts *facts);
+    void *context;      /* of these three */
     int drain_seconds;  /* until what is under way is cut off; default 30 */
     int slow_seconds;   /* without a write to a reader; default LIMIT_SLOW_SECONDS */
     size_t message_max; /* bytes of a WebSocket message; default LIMIT_MESSAGE_SIZE */

@@ -6,6 +6,7 @@
 
 #include "serve/answers.h"
 #include "serve/api_keys.h"
+#include "serve/book.h"
 #include "serve/json_out.h"
 #include "serve/route.h"
 #include "serve/server.h"
@@ -30,9 +31,10 @@ struct call {
     net_exchange *exchange;
     const route *route;
     const service *service;
-    int owner;   /* number of the key; 0: none */
-    void *state; /* the service's */
-    char *body;  /* [body_size] gathered, terminated */
+    int64_t begun_us; /* clock_us of its head */
+    int owner;        /* number of the key; 0: none */
+    void *state;      /* the service's */
+    char *body;       /* [body_size] gathered, terminated */
     size_t body_size, body_cap;
 };
 
@@ -42,6 +44,7 @@ struct server {
     work *work;
     api_keys *keys;
     answers *answers;
+    book *book;
     int64_t created; /* seconds since 1970: when the model became available */
     atomic_int ends_asked;
     atomic_bool reload_asked;
@@ -55,8 +58,8 @@ struct server {
 
 /* The services of the routes; NULL: not there (yet). */
 const service *service_of(route_id id);
-extern const service service_health, service_models, service_transcriptions, service_speech,
-    service_chat;
+extern const service service_health, service_metrics, service_models, service_transcriptions,
+    service_speech, service_chat, service_page;
 
 /* What is said in pieces: begins the answer unless it is begun, sends what the writer holds and
  * clears it. False: there is no room; writable() comes. */

@@ -20,6 +20,8 @@ refuse 2 "strangers by no name" "--name" "$runnel" serve --host 0.0.0.0 --port 0
 echo "short" > bad
 chmod 600 bad
 refuse 2 "a short key" "line 1" "$runnel" serve --api-key-file bad --port 0
+refuse 2 "a form of log" "--log-format" "$runnel" serve --log-format xml --port 0
+refuse 2 "a kind of sandbox" "--sandbox" "$runnel" serve --sandbox some --port 0
 refuse 2 "no keys there" "nowhere" "$runnel" serve --api-key-file nowhere --port 0
 expect 0 "limits" "$runnel" serve --help-limits
 holds "limits" "JSON body"
@@ -28,11 +30,13 @@ holds "limits" "JSON body"
 start open --origin https://page.example --oversubscribe 100
 check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
 check "REST" python3 "$source/tests/api/serve_rest.py" "$port" "$question"
+check "page and metrics" python3 "$source/tests/api/serve_page.py" "$port" open
 first=$server
 refuse 7 "the address is taken" "cannot be bound" "$runnel" serve --port "$port"
 printf '# two of them\nalice 0123456789abcdef\nfedcba9876543210\n' > keys
-start keyed --api-key-file keys
+start keyed --api-key-file keys --log-format json
 check "with keys" python3 "$source/tests/api/serve_http.py" "$port" keys
+check "page and metrics with keys" python3 "$source/tests/api/serve_page.py" "$port" keys
 echo "another-key-of-ours" > keys
 kill -HUP "$server"
 check "keys read again" python3 "$source/tests/api/serve_http.py" "$port" reloaded
@@ -41,5 +45,35 @@ ends "SIGTERM" 0
 server=$first
 kill -INT "$server"
 ends "Ctrl-C" 0
+
+
+# ---- What is told of it
+check "lines of the log" python3 - "$work/keyed.err" <<'PYTHON'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+assert len(lines) > 5, lines
+for line in lines:
+    assert {"time", "what", "id", "path", "code", "ms", "address"} <= set(line), line
+    assert line["id"].startswith("req_") and line["time"].endswith("Z"), line
+assert any(line["code"] == 401 for line in lines) and any(line["code"] == 200 for line in lines)
+assert "0123456789abcdef" not in open(sys.argv[1]).read()
+PYTHON
+
+# ---- A service of systemd's
+check "sd_notify" python3 - "$runnel" <<'PYTHON'
+import os, signal, socket, subprocess, sys, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "notify")
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(path)
+    told.settimeout(60)
+    environment = {**os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"}
+    server = subprocess.Popen([sys.argv[1], "serve", "-q", "--port", "0", "--sandbox", "off"],
+                              env=environment, stdout=subprocess.DEVNULL)
+    assert told.recv(100) == b"READY=1"
+    assert told.recv(100) == b"WATCHDOG=1"
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(30) == 0
+PYTHON
 
 summary

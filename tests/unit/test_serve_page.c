@@ -76,8 +76,7 @@ static void headers_keep_the_page_to_itself(void **state) {
     bool seen = false;
     for (size_t i = 0; i < page_header_count; i++) {
         const char *name = page_headers[i].name;
-        assert_int_equal(name[strlen(name) - 1], ':');
-        if (strcmp(name, "content-security-policy:") != 0) continue;
+        if (strcmp(name, "content-security-policy") != 0) continue;
         seen = true;
         assert_non_null(strstr(page_headers[i].value, "default-src 'none'"));
         assert_null(strstr(page_headers[i].value, "unsafe"));

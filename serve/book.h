@@ -1,0 +1,37 @@
+/* What a server keeps account of: metrics, and a line of the log for each request that ended. */
+#ifndef SERVE_BOOK_H
+#define SERVE_BOOK_H
+
+#include "serve/log.h"
+#include "serve/metrics.h"
+#include "serve/net.h"
+#include "serve/route.h"
+#include "serve/work_config.h"
+
+typedef struct book book;
+
+typedef struct book_config {
+    const rnl_model *model;
+    const char *name; /* of the model, as clients see it */
+    log_form log_form;
+    /* A line of the log, with its end; NULL: nobody reads it. */
+    void (*log)(void *context, const char *line, size_t size);
+    void *context;
+} book_config;
+
+/* Opens what tells of the process, so before a sandbox. RNL_ERR_MEMORY; *out is then NULL. */
+RNL_MUST_USE rnl_status book_create(const book_config *config, book **out);
+void book_destroy(book **b); /* NULL is fine; sets NULL */
+
+metrics *book_metrics(book *b);
+
+/* A request that ended, as it came and was answered; route NULL: there was none. */
+void book_request(book *b, const net_exchange *x, const route *r, const char *address,
+                  int64_t begun_us);
+/* A connection that is no request, when it ends: what, why and id as in log_entry. */
+void book_connection(book *b, const log_entry *entry);
+
+/* The page for /metrics, allocated, free() it; *size bytes. NULL: no memory. */
+char *book_page(book *b, const work_facts *work, const net_counts *open, size_t *size);
+
+#endif

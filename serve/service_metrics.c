@@ -1,0 +1,25 @@
+/* GET /metrics: the book's page, in Prometheus' text format. */
+#include <stdlib.h>
+
+#include "serve/book.h"
+#include "serve/server_inner.h"
+
+static void answer_metrics(call *c) {
+    const server *s = c->server;
+    work_facts facts;
+    net_counts counts;
+    size_t size;
+    work_get_facts(s->work, &facts);
+    net_get_counts(s->net, &counts);
+    char *page = book_page(s->book, &facts, &counts, &size);
+    if (page != NULL) {
+        net_answer(c->exchange, 200, METRICS_CONTENT_TYPE, page, size);
+    } else {
+        api_error e;
+        (void)api_fail(&e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+        net_answer_error(c->exchange, &e);
+    }
+    free(page);
+}
+
+const service service_metrics = {.complete = answer_metrics};
