@@ -128,6 +128,16 @@ static const option_row own[] = {
      .help = "let ffmpeg decode sound files that nothing else here can",
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(serve.ffmpeg)},
+    {.name = "wyoming",
+     .value = "PORT",
+     .help = "Home Assistant's protocol at [HOST:]PORT, customary 10300 (default: not)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.wyoming)},
+    {.name = "wyoming-allow",
+     .value = "CIDR",
+     .help = "addresses that may use it, besides this machine's (repeatable)",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(serve.wyoming_allow)},
     {.name = "no-page",
      .help = "no page at /",
      .kind = OPTION_FLAG,
@@ -162,13 +172,29 @@ static int help_limits(void) {
 
 /* ---- From options to settings ---- */
 
-static int take_ranges(const option_texts *texts, server_config *c) {
+static int take_ranges(const char *option, const option_texts *texts, cidr *ranges, int *count) {
     if (texts->count > SERVER_RANGE_CAP)
-        return complain(EXIT_USAGE, "--trusted-proxy: at most %d ranges", SERVER_RANGE_CAP);
-    for (int i = 0; i < texts->count; i++, c->proxy_count++)
-        if (!cidr_parse(texts->at[i], &c->proxies[i]))
-            return complain(EXIT_USAGE, "--trusted-proxy: '%s' is no range like 10.0.0.0/8",
-                            texts->at[i]);
+        return complain(EXIT_USAGE, "%s: at most %d ranges", option, SERVER_RANGE_CAP);
+    for (*count = 0; *count < texts->count; (*count)++)
+        if (!cidr_parse(texts->at[*count], &ranges[*count]))
+            return complain(EXIT_USAGE, "%s: '%s' is no range like 10.0.0.0/8", option,
+                            texts->at[*count]);
+    return EXIT_OK;
+}
+
+/* "[HOST:]PORT", where HOST may be "[::1]". The host is put into room, which c then borrows. */
+static int take_wyoming(const char *text, server_config *c, char *room, size_t cap) {
+    if (text == NULL) return EXIT_OK;
+    const char *colon = strrchr(text, ':'), *port = colon != NULL ? colon + 1 : text;
+    char *end;
+    const long number = strtol(port, &end, 10);
+    if (*port < '0' || *port > '9' || *end != '\0' || number > 65535)
+        return complain(EXIT_USAGE, "--wyoming: '%s' is no [HOST:]PORT", text);
+    c->wyoming_port = (int)number;
+    if (colon == NULL) return EXIT_OK;
+    const bool bracket = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
+    (void)snprintf(room, cap, "%.*s", (int)(colon - text) - 2 * bracket, text + bracket);
+    c->wyoming_host = room;
     return EXIT_OK;
 }
 
@@ -210,7 +236,10 @@ static int take_options(const options *o, server_config *c) {
                               .name_count = s->names.count,
                               .origins = s->origins.at,
                               .origin_count = s->origins.count};
-    const int code = take_ranges(&s->proxies, c);
+    int code = take_ranges("--trusted-proxy", &s->proxies, c->proxies, &c->proxy_count);
+    if (code == EXIT_OK)
+        code = take_ranges("--wyoming-allow", &s->wyoming_allow, c->wyoming_ranges,
+                           &c->wyoming_range_count);
     return code == EXIT_OK ? take_sizes(o, c) : code;
 }
 
@@ -360,6 +389,8 @@ static void tell_ready(void *context, server *s) {
         printf(" (this machine does not even speak one in real time)\n");
     else
         printf(" (%d can speak at once)\n", f.speaking_max);
+    if (c->wyoming_port >= 0)
+        printf("Wyoming at %s port %d\n", c->wyoming_host, server_wyoming_port(s));
     (void)fflush(stdout);
     notify_tell(&r->systemd, "READY=1");
 }
@@ -390,12 +421,13 @@ static int serve(running *r, server_config *c, rnl_model *model) {
 static int run(const options *o) {
     server_config c;
     running r = {.systemd = {.fd = -1}};
-    char name[256];
+    char name[256], host[256];
     if (o->serve.help_limits) return help_limits();
     if (o->argument_count > 0)
         return complain(EXIT_USAGE, "serve: '%s' is no option; serve takes no arguments",
                         o->arguments[0]);
     int code = take_options(o, &c);
+    if (code == EXIT_OK) code = take_wyoming(o->serve.wyoming, &c, host, sizeof host);
     if (code == EXIT_OK) code = take_log(o, &c);
     if (code == EXIT_OK) code = take_sandbox(o, &r);
     if (code != EXIT_OK) return code;

@@ -15,6 +15,8 @@
 server_config server_config_default(void) {
     return (server_config){.host = "127.0.0.1",
                            .port = 8080,
+                           .wyoming_host = "127.0.0.1",
+                           .wyoming_port = -1,
                            .drain_seconds = 30,
                            .slow_seconds = LIMIT_SLOW_SECONDS,
                            .message_max = LIMIT_MESSAGE_SIZE,
@@ -334,13 +336,9 @@ static void on_opened(void *context, net_peer *p, void *state) {
 
 static bool on_adopt(void *context, int listener, const char *address, net_peer *p,
                      const net_peer_handlers **handlers, void **state) {
-    (void)context;
-    (void)listener;
-    (void)address;
-    (void)p;
-    (void)handlers;
-    (void)state;
-    return false;
+    server *s = context;
+    const bool taken = listener == 0 && s->wyoming != NULL && s->drain_until_us == 0;
+    return taken && wyoming_service_adopt(s->wyoming, address, p, handlers, state);
 }
 
 /* ---- Time, and the end ---- */
@@ -364,7 +362,8 @@ static void look_at_end(server *s) {
     if (atomic_exchange(&s->reload_asked, false)) reload_keys(s);
     if (asked > 0 && s->drain_until_us == 0) begin_draining(s);
     if (s->drain_until_us == 0) return;
-    if (asked > 1 || s->call_count == 0 || clock_us() > s->drain_until_us) net_stop(s->net);
+    const int busy = s->wyoming != NULL ? wyoming_service_busy(s->wyoming) : 0;
+    if (asked > 1 || s->call_count + busy == 0 || clock_us() > s->drain_until_us) net_stop(s->net);
 }
 
 static void on_woken(void *context) {
@@ -387,6 +386,7 @@ static void on_tick(void *context) {
         work_get_facts(s->work, &f);
         s->config.tick(s->config.context, &f);
     }
+    if (s->wyoming != NULL) wyoming_service_tick(s->wyoming, clock_us());
     look_at_end(s);
 }
 
@@ -405,6 +405,11 @@ static const net_handlers handlers = {.begin = on_begin,
 
 static rnl_status check(const server_config *c, const api_keys *k, rnl_error *error) {
     const bool local = c->rules.loopback;
+    if (c->wyoming_port >= 0 && !origin_is_loopback(c->wyoming_host) && c->wyoming_range_count == 0)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "--wyoming %s: its protocol has no keys; say which addresses may come: "
+                           "--wyoming-allow CIDR",
+                           c->wyoming_host);
     if (!local && api_keys_count(k) == 0)
         return status_fail(error, RNL_ERR_ARGUMENT,
                            "--host %s: others than this machine could ask, so keys are needed: "
@@ -439,7 +444,7 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
                           .tls_key = c->tls_key,
                           .message_max = c->message_max,
                           .slow_seconds = c->slow_seconds,
-                          .raw = {{NULL, -1}, {NULL, -1}},
+                          .raw = {{c->wyoming_host, c->wyoming_port}, {NULL, -1}},
                           .handlers = &handlers,
                           .server = s};
     const book_config b = {.model = model,
@@ -456,7 +461,15 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
     c->work.wake = wake;
     c->work.owner = s;
     s->created = (int64_t)time(NULL);
-    return work_create(model, &c->work, &s->work, error);
+    status = work_create(model, &c->work, &s->work, error);
+    if (status != RNL_OK || c->wyoming_port < 0) return status;
+    const wyoming_service_config w = {.work = s->work,
+                                      .book = s->book,
+                                      .name = c->name,
+                                      .allowed = c->wyoming_ranges,
+                                      .allowed_count = c->wyoming_range_count};
+    status = wyoming_service_create(&w, &s->wyoming);
+    return status == RNL_OK ? status : status_fail(error, status, "memory is exhausted");
 }
 
 rnl_status server_create(const server_config *config, rnl_model *model, server **out,
@@ -471,6 +484,10 @@ rnl_status server_create(const server_config *config, rnl_model *model, server *
 
 int server_port(const server *s) {
     return net_port(s->net);
+}
+
+int server_wyoming_port(const server *s) {
+    return net_raw_port(s->net, 0);
 }
 
 void server_get_facts(const server *s, work_facts *facts) {
@@ -502,6 +519,7 @@ void server_destroy(server **out) {
     *out = NULL;
     if (s->work != NULL) work_stop(s->work); /* it wakes the net no more */
     net_destroy(&s->net);                    /* calls end, and close their conversations */
+    wyoming_service_destroy(&s->wyoming);
     work_destroy(&s->work);
     api_keys_free(&s->keys);
     answers_destroy(&s->answers);

@@ -26,7 +26,11 @@ typedef struct server_config {
     origin_rules rules;
     cidr proxies[SERVER_RANGE_CAP]; /* whose X-Forwarded-* count */
     int proxy_count;
-    bool strict_model; /* another model than `name` is not found */
+    bool strict_model;                     /* another model than `name` is not found */
+    const char *wyoming_host;              /* default 127.0.0.1 */
+    int wyoming_port;                      /* -1 (default): none */
+    cidr wyoming_ranges[SERVER_RANGE_CAP]; /* who may come, besides this machine */
+    int wyoming_range_count;
     bool no_page;      /* GET / is not there */
     bool metrics_open; /* /metrics needs no key */
     log_form log_form; /* of the lines below; default LOG_TEXT */
@@ -53,6 +57,7 @@ server_config server_config_default(void);
 RNL_MUST_USE rnl_status server_create(const server_config *config, rnl_model *model, server **out,
                                       rnl_error *error);
 int server_port(const server *s);
+int server_wyoming_port(const server *s); /* -1: none */
 void server_get_facts(const server *s, work_facts *facts);
 /* Called once, in the loop thread, when the first conversation could be opened. */
 void server_when_ready(server *s, void (*ready)(void *context, server *s), void *context);

@@ -10,6 +10,7 @@
 #include "serve/json_out.h"
 #include "serve/route.h"
 #include "serve/server.h"
+#include "serve/service_wyoming.h"
 #include "serve/work.h"
 
 typedef struct call call;
@@ -45,7 +46,8 @@ struct server {
     api_keys *keys;
     answers *answers;
     book *book;
-    int64_t created; /* seconds since 1970: when the model became available */
+    wyoming_service *wyoming; /* NULL: none */
+    int64_t created;          /* seconds since 1970: when the model became available */
     atomic_int ends_asked;
     atomic_bool reload_asked;
     int64_t drain_until_us; /* 0: not draining */

@@ -11,6 +11,9 @@ static void answer_metrics(call *c) {
     size_t size;
     work_get_facts(s->work, &facts);
     net_get_counts(s->net, &counts);
+    if (s->wyoming != NULL)
+        metrics_set(book_metrics(s->book), METRIC_CONNECTIONS, METRIC_WYOMING,
+                    wyoming_service_count(s->wyoming));
     char *page = book_page(s->book, &facts, &counts, &size);
     if (page != NULL) {
         net_answer(c->exchange, 200, METRICS_CONTENT_TYPE, page, size);

@@ -1,6 +1,7 @@
 #include "serve/wyoming.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 
 #include "serve/wyoming_frame.h"
 #include "serve/wyoming_sound.h"
+#include "text/script.h"
 #include "text/sentences.h"
 
 enum { NAME_CAP = 128 }; /* of a voice, a language, a conversation */
@@ -163,6 +165,33 @@ static void write_sound_begin(wyoming *w) {
     w->begun = true;
 }
 
+/* One audio-chunk of at most WYOMING_SPEECH_CAP samples. */
+static void write_samples(wyoming *w, const int16_t *samples, size_t count) {
+    static const char data[] =
+        "{\"rate\": 24000, \"width\": 2, \"channels\": 1, \"timestamp\": null}";
+    char head[WYOMING_HEAD_CAP], bytes[2 * WYOMING_SPEECH_CAP];
+    write_sound_begin(w);
+    for (size_t i = 0; i < count; i++) {
+        bytes[2 * i] = (char)(samples[i] & 0xff);
+        bytes[2 * i + 1] = (char)((samples[i] >> 8) & 0xff);
+    }
+    const size_t head_size = wyoming_write_head(head, "audio-chunk", sizeof data - 1, 2 * count);
+    w->host.write(w->host.context, head, head_size);
+    w->host.write(w->host.context, data, sizeof data - 1);
+    w->host.write(w->host.context, bytes, 2 * count);
+}
+
+/* The pause between two sentences. */
+static void write_pause(wyoming *w) {
+    static const int16_t silence[WYOMING_SPEECH_CAP];
+    size_t left = (size_t)lrint(script_gap_seconds(SCRIPT_GAP_SENTENCE) * WYOMING_SPEECH_RATE);
+    while (left > 0) {
+        const size_t count = left < WYOMING_SPEECH_CAP ? left : WYOMING_SPEECH_CAP;
+        write_samples(w, silence, count);
+        left -= count;
+    }
+}
+
 static void end_speech(wyoming *w, bool streamed) {
     write_sound_begin(w); /* without a sound in it the client still gets the format */
     write_event(w, "audio-stop", "{\"timestamp\": null}");
@@ -186,11 +215,12 @@ static size_t speakable(const wyoming *w) {
 static void speak_on(wyoming *w) {
     if (w->job || w->over) return;
     const size_t size = speakable(w);
-    const bool blank = is_blank(w->text, size);
-    if (!blank) start(w, WYOMING_SPEAK, size);
+    const bool silent = !sentence_is_speakable(w->text, size);
+    if (!silent && w->begun) write_pause(w);
+    if (!silent) start(w, WYOMING_SPEAK, size);
     memmove(w->text, w->text + size, w->text_size - size);
     w->text_size -= size;
-    if (blank && w->phase == PHASE_SPEAK_OUT) end_speech(w, true);
+    if (silent && w->phase == PHASE_SPEAK_OUT) end_speech(w, true);
 }
 
 /* ---- events ---- */
@@ -257,7 +287,7 @@ static void on_synthesize(wyoming *w) {
     begin(w, PHASE_SPEAK);
     read_name(w->voice, json_get(wyoming_field(w->reader, "voice"), "name"));
     if (!is_plain(w) || !add_text(w)) return;
-    if (is_blank(w->text, w->text_size))
+    if (!sentence_is_speakable(w->text, w->text_size))
         end_speech(w, false);
     else
         start(w, WYOMING_SPEAK, w->text_size);
@@ -437,19 +467,7 @@ void wyoming_text(wyoming *w, const char *text, size_t size) {
 
 void wyoming_speech(wyoming *w, const int16_t *samples, size_t count) {
     assert(w->job && count <= WYOMING_SPEECH_CAP);
-    if (w->over || count == 0) return;
-    static const char data[] =
-        "{\"rate\": 24000, \"width\": 2, \"channels\": 1, \"timestamp\": null}";
-    char head[WYOMING_HEAD_CAP], bytes[2 * WYOMING_SPEECH_CAP];
-    write_sound_begin(w);
-    for (size_t i = 0; i < count; i++) {
-        bytes[2 * i] = (char)(samples[i] & 0xff);
-        bytes[2 * i + 1] = (char)((samples[i] >> 8) & 0xff);
-    }
-    const size_t head_size = wyoming_write_head(head, "audio-chunk", sizeof data - 1, 2 * count);
-    w->host.write(w->host.context, head, head_size);
-    w->host.write(w->host.context, data, sizeof data - 1);
-    w->host.write(w->host.context, bytes, 2 * count);
+    if (!w->over && count > 0) write_samples(w, samples, count);
 }
 
 void wyoming_voice(wyoming *w, bool begins, int64_t ms) {

@@ -45,9 +45,13 @@ static json_draft *voices(const wyoming_about *about) {
     return list;
 }
 
-static json_draft *list_of(json_draft *one) {
+/* The program alone, or an empty list without it. */
+static json_draft *list_of(json_draft *program, bool there) {
     json_draft *list = json_new_array();
-    json_append(list, one);
+    if (there)
+        json_append(list, program);
+    else
+        json_drop(&program);
     return list;
 }
 
@@ -65,9 +69,9 @@ char *wyoming_info(const wyoming_about *about) {
     json_set(handle, "models", models(about));
     json_set(handle, "supports_handled_streaming", json_new_bool(true));
     json_set(handle, "supports_home_control", json_new_bool(false));
-    json_set(info, "asr", list_of(asr));
-    json_set(info, "tts", list_of(tts));
-    json_set(info, "handle", list_of(handle));
+    json_set(info, "asr", list_of(asr, about->hears));
+    json_set(info, "tts", list_of(tts, about->speaks));
+    json_set(info, "handle", list_of(handle, true));
     static const char *const none[] = {"intent", "wake", "mic", "snd"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         json_set(info, none[i], json_new_array());

@@ -144,6 +144,7 @@ static void speech(room *r, size_t count) {
     wyoming_speech(r->w, samples, count);
 }
 
+#define PAUSE "[audio-chunk - 8192][audio-chunk - 6208]" /* 0.3 s */
 #define FORMAT "{\"rate\": 16000, \"width\": 2, \"channels\": 1}"
 
 static void describing_and_pinging(void **state) {
@@ -225,6 +226,8 @@ static void text_to_sound(void **state) {
             "[audio-stop -]");
     assert_int_equal(tell(r, "synthesize", "{\"text\": \" \\n\"}", 0), RNL_OK);
     said(r, "[audio-start -][audio-stop -]"); /* nothing to say: a sound of no length */
+    assert_int_equal(tell(r, "synthesize", "{\"text\": \"...\"}", 0), RNL_OK);
+    said(r, "[audio-start -][audio-stop -]");
     room_close(r);
 }
 
@@ -241,13 +244,13 @@ static void streamed_text_to_sound(void **state) {
     assert_int_equal(tell(r, "synthesize-chunk", "{\"text\": \" Two. Th\"}", 0), RNL_OK);
     speech(r, 10);
     wyoming_finished(r->w, 0);
-    said(r, "[audio-start -][audio-chunk - 20]<speak The door is shut. Two.  v>");
+    said(r, "[audio-start -][audio-chunk - 20]" PAUSE "<speak The door is shut. Two.  v>");
     assert_int_equal(tell(r, "synthesize", "{\"text\": \"All of it.\"}", 0), RNL_OK);
     assert_int_equal(tell(r, "synthesize-stop", "", 0), RNL_OK);
     said(r, "");
     speech(r, 20);
     wyoming_finished(r->w, 0);
-    said(r, "[audio-chunk - 40]<speak Th v>");
+    said(r, "[audio-chunk - 40]" PAUSE "<speak Th v>");
     wyoming_finished(r->w, 0);
     said(r, "[audio-stop -][synthesize-stopped -]");
     assert_int_equal(tell(r, "synthesize-start", "", 0), RNL_OK);
@@ -424,6 +427,8 @@ static void info_names_all_programs(void **state) {
     (void)state;
     static const char *const languages[] = {"en"}, *const voices[] = {"default", "us-female"};
     const wyoming_about about = {.model = "minnow \"1\"",
+                                 .hears = true,
+                                 .speaks = true,
                                  .languages = languages,
                                  .language_count = 1,
                                  .voices = voices,
