@@ -18,7 +18,8 @@ typedef struct speaker {
  * speaker_step has work. False: an error, and only close. */
 bool speaker_open(speaker *s, work *w, const conversation_config *config, speech_request *request,
                   api_error *error);
-/* Gives the speech one event of the engine. False: none waits (error->code API_OK), or it failed. */
+/* Gives the speech one event of the engine. False: none waits (error->code API_OK), or it
+ * failed. */
 bool speaker_step(speaker *s, api_error *error);
 void speaker_stop(speaker *s);  /* nothing more is spoken; what was can still be taken */
 void speaker_close(speaker *s); /* zeroed, or closed already, is fine */

@@ -22,14 +22,15 @@ typedef struct wyoming_talks {
 } wyoming_talks; /* zeroed: none */
 
 /* The talk of this client, `used` from now on; with `what` NULL it is a new one. It may be a place
- * whose talk nobody used for longest: then *old is what was there, to be closed, else NULL. NULL: it
- * is in use already, or all are. An id of "" is never found again. */
+ * whose talk nobody used for longest: then *old is what was there, to be closed, else NULL. NULL:
+ * it is in use already, or all are. An id of "" is never found again. */
 wyoming_talk *wyoming_talks_take(wyoming_talks *t, const char *address, const char *id,
                                  int64_t now_us, void **old);
 /* The answer is made. Keep false, or an id of "": the place is free again, and what was there is
  * returned, to be closed; else NULL. */
 void *wyoming_talks_give(wyoming_talk *talk, bool keep, int64_t now_us);
-/* What was not used for LIMIT_WYOMING_KEPT_SECONDS, one at each call, to be closed; NULL: nothing. */
+/* What was not used for LIMIT_WYOMING_KEPT_SECONDS, one at each call, to be closed; NULL:
+ * nothing. */
 void *wyoming_talks_expire(wyoming_talks *t, int64_t now_us);
 
 #endif
