@@ -49,6 +49,19 @@ class Models(unittest.TestCase):
         with self.assertRaisesRegex(runnel.Error, "context"):
             model.session(context_cap=7)
 
+    def test_sessions_choose_adapters(self):
+        data = source / "tests/data"
+        peft, gguf = data / "lora/adapter", str(data / "lora/adapter.gguf")
+        some = runnel.Model(data / "quality/base",
+                            adapters={"one": peft, "both": [(peft, 0.5), (gguf, 0.5)]})
+        self.assertEqual(some.adapters, ["one", "both"])
+        some.session(adapter="both", adapter_scale=0.5, context_cap=64).close()
+        with self.assertRaisesRegex(runnel.Error, "'three' is none of the 2"):
+            some.session(adapter="three")
+        with self.assertRaisesRegex(runnel.Error, "of another model"):
+            runnel.Model(MINNOW, adapters={"one": peft})
+        self.assertEqual(model.adapters, [])
+
     def test_speech_is_told_from_noise(self):
         self.assertGreater(model.speech_ms(question("light")), 500)
         noise = np.random.default_rng(1).normal(0, 0.01, 16000).astype(np.float32)

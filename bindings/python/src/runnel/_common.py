@@ -72,9 +72,16 @@ def pointer_to(array: Samples) -> Any:
     return ffi.cast("const float *", array.ctypes.data)
 
 
-def apply(struct: Any, settings: Mapping[str, Any], allowed: tuple[str, ...], what: str) -> None:
-    """Puts settings into a configuration; the library checks their ranges."""
+def apply(struct: Any, settings: Mapping[str, Any], allowed: tuple[str, ...],
+          what: str) -> list[Any]:
+    """Puts settings into a configuration; the library checks their ranges. What is returned is to
+    be kept until it has copied them."""
+    kept = []
     for name, value in settings.items():
         if name not in allowed:
             raise TypeError(f"{what} has no setting {name!r}; it has {', '.join(allowed)}")
+        if isinstance(value, str):
+            kept.append(ffi.new("char[]", value.encode()))
+            value = kept[-1]
         setattr(struct, name, value)
+    return kept

@@ -13,7 +13,8 @@ from ._common import Error, Samples, apply, check, ffi, lib, mono, new_error, po
 SETTINGS = ("speculation", "barge_in", "push_to_talk", "echo_cancel", "echo_delay_ms",
             "volume_inside", "lead_in_trim", "history_turns", "backchannel_ms", "guess_ms",
             "end_ms", "end_ms_max", "turn_network", "end_ms_min", "turn_seconds_max")
-SESSION_SETTINGS = ("context_cap", "thread_count", "memory_size_max", "seed", "drop_oldest_turns")
+SESSION_SETTINGS = ("context_cap", "thread_count", "memory_size_max", "seed", "drop_oldest_turns",
+                    "adapter", "adapter_scale")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +57,12 @@ class Live:
         if self._system is not None:
             config.system = self._system
         own = {k: v for k, v in settings.items() if k in SESSION_SETTINGS}
-        apply(config.session, own, SESSION_SETTINGS, "a session")
+        kept = apply(config.session, own, SESSION_SETTINGS, "a session")
         apply(config, {k: v for k, v in settings.items() if k not in own},
               SETTINGS + SESSION_SETTINGS, "a live conversation")
         box, error = ffi.new("rnl_live **"), new_error()
         check(lib.rnl_live_create(model, config, box, error), error)
+        del kept
         self._live = ffi.gc(box[0], functools.partial(_destroy, model))
         self._event = ffi.new("rnl_live_event *")
         self._events: list[Event] = []

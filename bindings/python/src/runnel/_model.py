@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Mapping, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from ._session import Session
 from ._transcript import TranscriptPiece, transcribe
 
 Log = Callable[[str, str], None]
+Path = Union[str, "os.PathLike[str]"]
+Adapters = Mapping[str, Union[Path, "list[tuple[Path, float]]"]]
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator, unused-ignore]
@@ -46,7 +48,9 @@ class Model:
     def __init__(self, path: str | os.PathLike[str], *, mmproj: str | None = None,
                  vocoder: str | None = None, tokenizer: str | None = None, exact: bool = False,
                  cpu: str | None = None, thread_count: int | None = None,
-                 log: Log | None = None) -> None:
+                 log: Log | None = None, adapters: Adapters | None = None) -> None:
+        """adapters: files by name, which sessions choose (adapter="name"); several files, or one
+        with a scale, as a list of pairs (file, scale), whose effects add."""
         config = ffi.new("rnl_model_config *", lib.rnl_model_config_default())
         kept = []  # until the model is open
         for field, value in (("mmproj_path", mmproj), ("vocoder_path", vocoder),
@@ -57,6 +61,13 @@ class Model:
         config.exact = exact
         if thread_count is not None:
             config.thread_count = thread_count
+        rows = [(name, file, scale) for name, files in (adapters or {}).items()
+                for file, scale in (files if isinstance(files, list) else [(files, 1.0)])]
+        config.adapters = table = ffi.new("rnl_adapter_config[]", max(len(rows), 1))
+        config.adapter_count = len(rows)
+        for row, (name, file, scale) in zip(table, rows):
+            kept += [ffi.new("char[]", name.encode()), ffi.new("char[]", os.fsencode(file))]
+            row.name, row.path, row.scale = kept[-2], kept[-1], scale
         handle = None if log is None else ffi.new_handle(log)
         if handle is not None:
             config.log = lib.runnel_python_log
@@ -72,6 +83,12 @@ class Model:
         return ModelInfo(text_of(info.name), text_of(info.codec), info.takes_audio,
                          info.gives_audio, info.layer_count, info.width, info.vocab_count,
                          info.codebook_count, info.context_trained, info.weight_size)
+
+    @property
+    def adapters(self) -> list[str]:
+        """The names that sessions can choose."""
+        count = lib.rnl_model_adapter_count(self._model)
+        return [text_of(lib.rnl_model_adapter_name(self._model, i)) for i in range(count)]
 
     def can(self, mode: str) -> bool:
         """Whether it can answer so: "interleaved", "transcribe", "speak", "text"."""

@@ -11,7 +11,7 @@ from ._common import (Error, Samples, apply, check, ffi, lib, mode_of, mono, new
                       text_of)
 
 SETTINGS = ("context_cap", "thread_count", "clip_seconds_max", "snapshot_cap", "step_positions",
-            "memory_size_max", "seed", "drop_oldest_turns")
+            "memory_size_max", "seed", "drop_oldest_turns", "adapter", "adapter_scale")
 ROLES = {"system": lib.RNL_ROLE_SYSTEM, "user": lib.RNL_ROLE_USER,
          "assistant": lib.RNL_ROLE_ASSISTANT}
 TEXT_CAP, SAMPLE_CAP = 1024, 4096
@@ -29,9 +29,10 @@ class Session:
 
     def __init__(self, model: Any, settings: dict[str, Any]) -> None:
         config = ffi.new("rnl_session_config *", lib.rnl_session_config_default())
-        apply(config, settings, SETTINGS, "a session")
+        kept = apply(config, settings, SETTINGS, "a session")
         box, error = ffi.new("rnl_session **"), new_error()
         check(lib.rnl_session_create(model, config, box, error), error)
+        del kept
         self._model = model
         self._session = ffi.gc(box[0], functools.partial(_destroy, model))
         self._text = ffi.new("char[]", TEXT_CAP)

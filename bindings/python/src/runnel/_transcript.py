@@ -66,9 +66,10 @@ def transcribe(model: Any, blocks: Iterable[npt.ArrayLike], rate: int, system: s
     prompt = None if system is None else ffi.new("char[]", system.encode())
     if prompt is not None:
         config.system = prompt
-    apply(config, settings, SETTINGS, "a transcript")
+    kept = apply(config, settings, SETTINGS, "a transcript")
     box, error = ffi.new("rnl_transcript **"), new_error()
     check(lib.rnl_transcript_create(model, config, box, error), error)
+    del kept
     return _run(ffi.gc(box[0], functools.partial(_destroy, model)), blocks)
 
 
