@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/eval_task.h"
+#include "apps/eval_transcripts.h"
 #include "apps/messages.h"
 #include "apps/open.h"
 #include "apps/recording.h"
@@ -209,8 +210,9 @@ static int evaluate(eval *e, const options *o) {
 static int run(const options *o) {
     eval e = {.all = {.options = o}};
     rnl_error error = {0};
-    if (o->task != NULL && o->refs == NULL && o->argument_count == 0)
-        return eval_task(&command_eval, o);
+    const bool task = o->task != NULL && o->refs == NULL && o->argument_count == 0;
+    if (task && strcmp(o->task, "transcripts") == 0) return eval_transcripts(o);
+    if (task) return eval_task(&command_eval, o);
     if (o->refs != NULL && (o->output != NULL || o->resume || o->against != NULL))
         return complain(EXIT_USAGE, "eval: -o, --resume and --against are of a --task");
     if (o->refs == NULL || o->task != NULL || o->argument_count > 0)
@@ -307,7 +309,8 @@ const command command_eval = {
         "(acc_norm)\n"
         "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).\n"
         "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k,\n"
-        "gsm8k_cot and generate the answer is generated, the best token each time.",
+        "gsm8k_cot and generate the answer is generated, the best token each time. transcripts\n"
+        "(lines as of --refs) tells how likely the model finds what was said.",
     .options = {&options_output, &options_json, &options_resume, &options_system, &options_sampling,
                 &options_channel, &options_recordings, &options_lora, &own},
     .run = run,

@@ -268,6 +268,56 @@ refuse 5 "against half a run" "did not end" "${refused[@]}" mmlu --data mmlu.jso
 refuse 5 "against another benchmark" "line 1 has no index" "${refused[@]}" mmlu \
     --data mmlu.jsonl --against mmlu.jsonl
 
+# ---- Transcripts: what is heard is as likely as the model said it was
+python3 - "$source" <<'PY'
+import json, sys
+def put(name, rows):
+    with open(name, "w") as f:
+        for question, text in rows:
+            f.write(json.dumps({"audio_filepath": f"{sys.argv[1]}/samples/questions/{question}.wav",
+                                "text": text}) + "\n")
+put("heard.jsonl", [("light", "Turn on the kitchen light."),
+                    ("weather", "How is the weather in Vienna today?")])
+put("light.jsonl", [("light", "Turn on the kitchen light.")])
+put("wrong.jsonl", [("light", "Turn on the garden light.")])
+put("empty.jsonl", [("light", "")])
+put("lost.jsonl", [("nowhere", "x")])
+PY
+expect 0 "as heard" "$runnel" transcribe -q --exact --whole --json "$question"
+cp out heard.out
+for name in light heard wrong; do
+    expect 0 "transcripts: $name" "${ask[@]}" --task transcripts --data $name.jsonl
+    cp out $name.out.json
+done
+expect 0 "transcripts: threads" "${ask[@]}" -t 3 --task transcripts --data heard.jsonl
+check "transcripts: threads change no bit" cmp -s out heard.out.json
+heard() { python3 - <<'PY'
+import json, math
+def load(name):
+    return [json.loads(line) for line in open(name)]
+light, both, wrong = (load(f"{n}.out.json") for n in ("light", "heard", "wrong"))
+said = json.loads(open("heard.out").read())
+one = light[0]
+assert one["tokens"] == len(said["tokens"]) and one["characters"] == 26
+assert abs(one["nll"] / one["tokens"] + said["confidence"]) < 1e-4
+assert both[0] == one and both[1]["index"] == 1
+total = both[-1]["total"]
+assert abs(total["nll_per_token"] - (both[0]["nll"] + both[1]["nll"]) / total["tokens"]) < 1e-12
+assert abs(total["bits_per_character"] -
+           (both[0]["nll"] + both[1]["nll"]) / math.log(2) / total["characters"]) < 1e-12
+assert wrong[0]["nll"] > 100 * one["nll"]
+PY
+}
+check "transcripts: the figures" heard
+expect 0 "transcripts, for people" "$runnel" eval -q --task transcripts --data heard.jsonl
+holds "transcripts, for people" '^bits per character .* 2 recordings$'
+refuse 2 "transcripts have no shots" "no --shots" "${refused[@]}" transcripts --data heard.jsonl \
+    --shots 1
+refuse 5 "an empty reference" "is empty" "${refused[@]}" transcripts --data empty.jsonl
+refuse 5 "a sound that is lost" "nowhere.wav" "${refused[@]}" transcripts --data lost.jsonl
+refuse 3 "a model that hears nothing" "cannot transcribe" "${refused[@]}" transcripts \
+    --data heard.jsonl -m "$data/base"
+
 # ---- What is wrong is said in a sentence
 refuse 2 "no task" "tasks are mmlu" "${refused[@]}" chess --data mmlu.jsonl
 refuse 2 "no data" "with --data" "${refused[@]}" mmlu
