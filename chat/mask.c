@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRY_CAP = 64, COST_CAP = 4, COST_NONE = 1 << 24 };
+enum {
+    ENTRY_CAP = 64,
+    COST_CAP = 32, /* near the limit tokens lead to as many places in turn; all are compared */
+    COST_NONE = 1 << 24
+};
 
 typedef struct mask_entry {
     bool filled;
