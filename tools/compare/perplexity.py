@@ -40,12 +40,10 @@ def sentences():
 def backbones(o, work):
     """The main files of minnow's set: LFM2 text models with their vocabulary."""
     for kind in ("f32", "f16"):
-        folder = os.path.join(work, kind)
+        file = os.path.join(work, f"minnow-{kind}.gguf")
         run([o.runnel, "convert", "-q", os.path.join(compare.ROOT, "samples/minnow/minnow.gguf"),
-             "-o", folder, "--format", "set", "--type", kind])
-        main = [n for n in os.listdir(folder)
-                if not n.startswith(("mmproj", "vocoder", "tokenizer"))]
-        yield os.path.join(folder, main[0])
+             "-o", file, "--format", "set", "--type", kind])
+        yield file
 
 
 def peer_nll(o, file, text, context):

@@ -44,22 +44,15 @@ def write_png(path):
 
 def make_model(o):
     """LFM2-VL-450M in Q8_0 and its mmproj, once."""
-    folder = os.path.join(o.folder, "vl-450m-q8_0")
-
-    def found():
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        return [os.path.join(folder, n) for n in names if n.endswith(".gguf")]
-
-    if len(found()) < 2:
+    main, mmproj = (os.path.join(o.folder, n + "vl-450m-q8_0.gguf") for n in ("", "mmproj-"))
+    if not os.path.exists(main) or not os.path.exists(mmproj):
         with tempfile.TemporaryDirectory(dir=o.folder) as work:
             tool = os.path.join(compare.ROOT, "tools/make_random_checkpoint.py")
             hf = work + "/hf"
             subprocess.run([sys.executable, tool, "--vl", "450m", "--hf", hf], check=True)
-            subprocess.run([o.runnel, "convert", "-q", hf, "-o", folder, "--format", "set",
-                            "--type", "q8_0"], check=True)
-    mmproj = [f for f in found() if os.path.basename(f).startswith("mmproj")]
-    main = [f for f in found() if f not in mmproj]
-    return main[0], mmproj[0]
+            subprocess.run([o.runnel, "convert", "-q", hf, "-o", main, "--format", "set", "--type",
+                            "q8_0"], check=True)
+    return main, mmproj
 
 
 def run_peer(o, rows, model, mmproj, png, setting):
