@@ -212,7 +212,7 @@ static void predict(const task_item *item, choice_result *r) {
 
 int choice_score(scorer *s, const options *o, size_t index, const task_item *item,
                  const task_item *const *shots, int shot_count, choice_result *out) {
-    const scoring w = {s, o->data, index};
+    const scoring w = {s, o->data.at[0], index};
     bool unused[TASK_CHOICE_CAP];
     task_text context = item->question;
     const bool has_ids = item->question.ids != NULL;

@@ -74,7 +74,7 @@ static int choose_shots(benchmark *b, size_t index) {
     if (count < (size_t)b->shot_count)
         return complain(EXIT_INPUT,
                         "%s: document %zu: there are %zu others of its subject, fewer than --shots",
-                        b->o->data, index + 1, count);
+                        b->o->data.at[0], index + 1, count);
     random_seed(&random, b->o->shots_seed + index);
     for (int i = 0; i < b->shot_count; i++) {
         const size_t left = count - (size_t)i;
@@ -263,7 +263,8 @@ static int generate(benchmark *b, const task_item *item, chat_text *text) {
     }
     char *context = task_context(item, b->shots, b->shot_count);
     if (context == NULL) return complain(EXIT_FAILED, "memory is exhausted");
-    const int code = generation_go_on(&b->scorer, b->o->data, context, &item->stops, most, text);
+    const int code =
+        generation_go_on(&b->scorer, b->o->data.at[0], context, &item->stops, most, text);
     free(context);
     chat_puts(text, "");
     return code;
@@ -331,7 +332,7 @@ static int check_shots(const benchmark *b) {
     for (size_t i = 0; i < b->data.count && b->shot_count > 0; i++)
         if (b->data.items[i].question.text == NULL)
             return complain(EXIT_INPUT, "%s: document %zu has ids, which take no --shots",
-                            b->o->data, i + 1);
+                            b->o->data.at[0], i + 1);
     return EXIT_OK;
 }
 
@@ -343,7 +344,7 @@ static int read_list(const task_kind *kind, const char *path, task_list *out) {
 }
 
 static int prepare(benchmark *b, const task_kind *kind) {
-    int code = read_list(kind, b->o->data, &b->data);
+    int code = read_list(kind, b->o->data.at[0], &b->data);
     if (code == EXIT_OK && b->o->shots_file != NULL)
         code = read_list(kind, b->o->shots_file, &b->apart);
     if (code == EXIT_OK) code = check_shots(b);
@@ -361,7 +362,7 @@ static int prepare(benchmark *b, const task_kind *kind) {
 
 /* Of the model, the options and the documents. False: they cannot be read again. */
 static bool settings_of(const benchmark *b, const command *c, char out[RECORD_SETTINGS_CAP]) {
-    const char *const files[] = {b->o->data, b->o->shots_file};
+    const char *const files[] = {b->o->data.at[0], b->o->shots_file};
     char print[FINGERPRINT_SIZE];
     uint64_t hash = HASH_START;
     for (int i = 0; i < 2 && (i == 0 || files[i] != NULL); i++) {
@@ -390,7 +391,7 @@ static int open_lines(benchmark *b, const command *c) {
     rnl_error error = {0};
     const bool resumes = o->resume && access(o->output, F_OK) == 0;
     if (!settings_of(b, c, settings))
-        return complain(EXIT_INPUT, "%s: cannot be read again", o->data);
+        return complain(EXIT_INPUT, "%s: cannot be read again", o->data.at[0]);
     if (resumes) {
         task_record_free(&b->own);
         const int code = read_record(b, o->output, &b->own);
@@ -460,7 +461,7 @@ int eval_task(const command *c, const options *o) {
     benchmark b = {.o = o, .kind = kind, .shot_count = o->shots > 0 ? o->shots : 0};
     if (kind == NULL)
         return complain(EXIT_USAGE, "eval: '%.60s' is no task; tasks are %s", o->task, task_names);
-    if (o->data == NULL)
+    if (o->data.count != 1)
         return complain(EXIT_USAGE, "eval: give the documents of the task with --data FILE");
     if (o->shots_as_turns && !o->as_chat)
         return complain(EXIT_USAGE, "--shots-as-turns: turns are those of a conversation: --chat");

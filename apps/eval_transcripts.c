@@ -206,19 +206,20 @@ static int work(transcripts *x) {
 int eval_transcripts(const options *o) {
     transcripts x = {.o = o, .seconds_max = o->seconds_max > 0 ? o->seconds_max : SECONDS_DEFAULT};
     rnl_error error = {0};
-    if (o->data == NULL)
+    if (o->data.count != 1)
         return complain(EXIT_USAGE, "eval: give the documents of the task with --data FILE");
     if (o->shots > 0 || o->as_chat || o->output != NULL || o->resume || o->against != NULL)
         return complain(EXIT_USAGE, "eval: transcripts have no --shots, --chat, -o, --resume or "
                                     "--against");
     int code = inputs_sound_config(o, &x.sound);
     if (code != EXIT_OK) return code;
-    source_note(o->data);
-    if (refs_read(o->data, &x.refs, &error) != RNL_OK)
+    source_note(o->data.at[0]);
+    if (refs_read(o->data.at[0], &x.refs, &error) != RNL_OK)
         return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s",
                         error.text);
-    code = x.refs.count > 0 ? work(&x)
-                            : complain(EXIT_INPUT, "%s: there is no reference in it", o->data);
+    code = x.refs.count > 0
+               ? work(&x)
+               : complain(EXIT_INPUT, "%s: there is no reference in it", o->data.at[0]);
     rnl_session_destroy(&x.session);
     rnl_model_close(&x.model);
     refs_free(&x.refs);

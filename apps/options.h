@@ -74,11 +74,17 @@ typedef struct options {
     double fps;                                                     /* -1: not given */
     option_texts texts;                                             /* perplexity */
     const char *kl_base, *save_logits;
-    int stride, chunks;                             /* -1: not given */
-    const char *task, *data, *shots_file, *against; /* eval */
-    int shots;                                      /* -1: not given */
-    uint64_t shots_seed;                            /* 0: not given */
+    int stride, chunks;                      /* -1: not given */
+    option_texts data;                       /* eval, train */
+    const char *task, *shots_file, *against; /* eval */
+    int shots;                               /* -1: not given */
+    uint64_t shots_seed;                     /* 0: not given */
     bool rolling, hf_weights, harness_bos, as_chat, shots_as_turns;
+    option_texts taught; /* train, as all below: R[:ALPHA], once */
+    const char *targets, *audio_targets, *learn, *validation;
+    int length, batch, epochs, steps, warmup, keep; /* -1: not given */
+    double rate, hold;                              /* -1: not given */
+    bool full, rslora, no_newline_loss, best, recompute, force;
     bool no_split;
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;

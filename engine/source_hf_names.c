@@ -61,7 +61,7 @@ static const name_rule main_rules[] = {
     {"conformer.layers.#.norm_out.*", "a.blk.#.ln2.*"},
     {"audio_adapter.model.*", "mm.a.mlp.*"},
     {"audio_embedding.embedding.weight", "audio_embedding.embedding.weight"},
-    {"audio_loss_weights", "audio_loss_weights"}, /* of training alone */
+    {"audio_loss_weights", "raw.audio_loss_weights"}, /* for training, which reads no GGUF file */
     {"depth_linear.*", "depth_linear.*"},
     {"depth_embeddings.*", "depth_embeddings.*"},
     {"depthformer.layers.#.operator.bounded_attention.*",

@@ -134,8 +134,11 @@ static void set_int(json_draft *o, const char *key, int64_t value) {
     json_set(o, key, json_new_int(value));
 }
 
+/* As text: every bit is to come back. NAN is left out. */
 static void set_number(json_draft *o, const char *key, double value) {
-    json_set(o, key, json_new_number(value));
+    char text[32];
+    const int size = snprintf(text, sizeof text, "%.17g", value);
+    if (!isnan(value)) json_set(o, key, json_new_string(text, (size_t)size));
 }
 
 static json_draft *plan_of(const learn_trainer *t) {
@@ -286,8 +289,8 @@ static rnl_status damaged(const char *path, const char *key, rnl_error *error) {
 }
 
 static double held(const json *root, const char *key) {
-    double value;
-    return json_number(json_get(root, key), &value) ? value : NAN; /* NAN is written as null */
+    const char *text = json_chars(json_get(root, key), NULL);
+    return text != NULL ? strtod(text, NULL) : NAN;
 }
 
 /* Whether the file's plan is t's, field for field. */

@@ -85,7 +85,7 @@ static void layout(learn_network *n, arena *a) {
  * hundred times the last and the others evenly between by their logarithms. learn.md 3.6. */
 static void begin_shares(learn_network *n) {
     const int books = n->model->backbone.codebook_count;
-    const tensor *stored = weights_find(n->model->source.w, "audio_loss_weights");
+    const tensor *stored = weights_find(n->model->source.w, "raw.audio_loss_weights");
     double sum = 0;
     for (int k = 0; k < books; k++) {
         float own;

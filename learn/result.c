@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "engine/convert.h"
 #include "engine/lora.h"
 
 static tensor half_of(const learn_tensor *t) {
@@ -51,5 +52,41 @@ rnl_status learn_adapter_write(const learn_network *n, const char *folder, const
     rnl_status status = lora_write_gguf(&l, path, config_architecture(&c->backbone), error);
     if (status == RNL_OK) status = lora_write_folder(&l, folder, error);
     free(l.tensors);
+    return status;
+}
+
+/* All tensors of the model, those that learn with their values now. */
+static rnl_status gather(const learn_network *n, weights *all, rnl_error *error) {
+    const weights *from = n->model->source.w;
+    rnl_status status = RNL_OK;
+    for (size_t i = 0; i < weights_count(from) && status == RNL_OK; i++) {
+        tensor t = *weights_at(from, i);
+        const learn_tensor *own = learn_tensors_find(&n->tensors, t.name);
+        if (own != NULL) {
+            t.data = (const unsigned char *)own->value;
+            t.type = QUANT_F32;
+            t.size = own->count * sizeof *own->value;
+        }
+        status = weights_add(all, &t, n->model->path, error);
+    }
+    return status;
+}
+
+rnl_status learn_model_write(const learn_network *n, const char *path, rnl_error *error) {
+    rnl_model *taught = malloc(sizeof *taught);
+    weights *all = NULL;
+    if (taught == NULL || weights_create(&all) != RNL_OK) {
+        free(taught);
+        return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    }
+    rnl_status status = gather(n, all, error);
+    /* The same model over other tensors, for as long as it is being written: nobody else sees it,
+     * and its mutex is not touched. */
+    *taught = *n->model;
+    taught->source.w = all;
+    const convert_config config = {.path = path, .thread_count = n->config.thread_count};
+    if (status == RNL_OK) status = convert_model(taught, &config, error);
+    weights_destroy(&all);
+    free(taught);
     return status;
 }

@@ -33,7 +33,7 @@ for command in $("$runnel" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
     check "command $command" offers "$command"
 done
 complete_word runnel tra
-check "two begin with tra" [ "${#offered[@]}" -eq 2 ]
+check "three begin with tra" [ "${#offered[@]}" -eq 3 ]
 
 for command in $("$runnel" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
     "$runnel" "$command" --help |

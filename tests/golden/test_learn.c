@@ -1,5 +1,5 @@
-/* Gradients, losses and steps of learning against the reference data of golden/learn (HF, PEFT,
- * liquid-audio by torch in float64). */
+/* Gradients, losses and steps of learning against the reference (HF, PEFT, liquid-audio by torch in
+ * float64). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Training from outside: what a run leaves, that it is used, that a run which was stopped goes on as
+# if it had not been, refusals. train.sh PROGRAM SOURCE.
+. "$(dirname "$0")/common.sh"
+
+model=$source/tests/data/tiny
+python3 - <<'PY'
+import json
+with open("chats.jsonl", "w") as f, open("half.jsonl", "w") as half, \
+        open("rest.jsonl", "w") as rest:
+    for i in range(30):
+        m = [{"role": "user", "content": f"Say {i}"},
+             {"role": "assistant", "content": f"It is {i + 1}, " + ["yes", "no, never"][i % 2]}]
+        line = json.dumps({"messages": m}) + "\n"
+        f.write(line)
+        (half if i < 15 else rest).write(line)
+PY
+learn=("$runnel" train -m "$model" --lora 2 --length 64 --batch 2 --lr 5e-3 --seed 3)
+same() { # same NAME FOLDER FOLDER: byte for byte, but for paths of the model in them
+    check "$1" diff -r "$2" "$3"
+}
+
+# ---- What a run leaves
+expect 0 "a run" "${learn[@]}" --data chats.jsonl --hold 20 --best --steps 10 -o one
+for word in "data: " "memory: " "step 10/10  loss" "held-out" "left 0 s" "use it: runnel chat"; do
+    if grep -q -- "$word" err; then pass; else fail "stderr lacks '$word'"; fi
+done
+for file in adapter_config.json adapter_model.safetensors adapter.gguf log.jsonl \
+    checkpoint/step-00000010/state.json checkpoint/best.safetensors; do
+    check "$file" [ -s "one/$file" ]
+done
+check "two checkpoints stay" [ "$(ls -d one/checkpoint/step-* | wc -l)" -eq 2 ]
+check "the loss falls" python3 - <<'PY'
+import json
+rows = [json.loads(line) for line in open("one/log.jsonl")]
+held = [r["held_out"] for r in rows if "held_out" in r]
+loss = [r["loss"] for r in rows if "loss" in r]
+assert len(loss) == 10 and held[-1] < held[0] and loss[-1] < loss[0]
+PY
+
+# ---- The same bytes
+expect 0 "threads" "${learn[@]}" --data chats.jsonl --hold 20 --best --steps 10 -t 3 -q -o two
+same "threads change no byte" one two
+check "-q says nothing" [ ! -s err ]
+expect 0 "two files" "${learn[@]}" --data half.jsonl --data rest.jsonl --hold 20 --best --steps 10 \
+    --recompute -q -o three
+same "the same lines in two files, and recomputation" one three
+# Stopped by Ctrl-C at some step, and gone on.
+long=("${learn[@]}" --data chats.jsonl --hold 20 --steps 200)
+expect 0 "the whole" "${long[@]}" -q -o whole
+"${long[@]}" -o cut 2> cut.err &
+pid=$!
+for _ in $(seq 200); do
+    grep -q "step 20/200" cut.err && break
+    sleep 0.05
+done
+kill -INT $pid
+got=0
+wait $pid || got=$?
+cp cut.err err
+check "Ctrl-C ends with 130, not $got" [ $got -eq 130 ]
+check "and says how to go on" grep -q -- "--resume goes on" cut.err
+check "no adapter of half a run" [ ! -e cut/adapter.gguf ]
+expect 0 "gone on" "${long[@]}" -q --resume -o cut
+same "a stopped run is the whole run" whole cut
+
+# ---- All weights
+expect 0 "all weights" "$runnel" train -m "$source/samples/minnow/minnow.gguf" --full --length 64 \
+    --batch 2 --lr 3e-4 --data chats.jsonl --steps 2 -q -o full
+check "a model" [ -s full/model.gguf ]
+echo "Say 3" > said
+INPUT=said expect 0 "which answers" "$runnel" chat -m full/model.gguf --mode text --max-tokens 4 -q
+
+# ---- Refusals
+refuse 2 "no data" "give --data" "$runnel" train -m "$model" -o x
+refuse 2 "no folder" "give --data" "$runnel" train -m "$model" --data chats.jsonl
+refuse 2 "again" "stands there" "${learn[@]}" --data chats.jsonl -o one
+refuse 2 "a rank" "is not R" "$runnel" train -m "$model" --lora 0:3 --data chats.jsonl -o x
+refuse 2 "a target" "'wq'" "${learn[@]}" --targets q_proj,wq --data chats.jsonl -o x
+refuse 2 "both" "exclude" "${learn[@]}" --full --data chats.jsonl -o x
+refuse 6 "memory" "--memory allows" "${learn[@]}" --memory 1M --data chats.jsonl -o x
+refuse 5 "a missing file" "nowhere.jsonl" "${learn[@]}" --data nowhere.jsonl -o x
+echo '{"messages": [{"role": "user", "content": "x"}]}' > unanswered.jsonl
+expect 5 "nothing learnt" "${learn[@]}" --data unanswered.jsonl -o x
+check "nothing to learn" grep -q "nothing to learn from" err
+printf '{"text": "fine"}\n{"text": 3}\n' > wrong.jsonl
+refuse 5 "a wrong line" "wrong.jsonl, line 2: " "${learn[@]}" --data wrong.jsonl -o x
+refuse 2 "other data" "other data" "${learn[@]}" --data half.jsonl --hold 20 --best --steps 10 -q \
+    --resume -o one
+expect 0 "a finished run" "${learn[@]}" --data chats.jsonl --hold 20 --best --steps 10 --resume -q \
+    -o one
+same "stays as it is" one two
+expect 3 "experts" "$runnel" train -m "$source/tests/data/moe/moe-Q4_0.gguf" --data chats.jsonl -o x
+check "experts do not learn" grep -q "the model has experts" err
+mkdir closed && chmod a-w closed
+[ "$(id -u)" -eq 0 ] || refuse 1 "a closed folder" "cannot be made" "${learn[@]}" --data \
+    chats.jsonl -o closed/x
+summary
