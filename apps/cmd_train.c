@@ -353,13 +353,23 @@ static int train(training *x) {
 }
 
 static int run(const options *o) {
-    int code;
+    int code = EXIT_OK;
+    char start[PATH_CAP];
+    options own = *o;
     if (o->data.count == 0 || o->output == NULL || o->argument_count > 0)
         return complain(EXIT_USAGE, "train: give --data FILE and -o FOLDER, and no other names");
-    options exact = *o;
-    exact.exact = true;
+    if (o->from_scratch != NULL && (o->model != NULL || o->lora.count > 0))
+        return complain(EXIT_USAGE, "--from-scratch: there is no model yet, nor an adapter of it");
     interrupt_install();
-    training x = {.o = o, .model = open_model(&exact, &code)};
+    if (o->from_scratch != NULL) {
+        code = train_begin_from_scratch(o, start, sizeof start);
+        own.model = start;
+        own.tokenizer = NULL;
+        own.full = true;
+    }
+    if (code != EXIT_OK) return code;
+    own.exact = true;
+    training x = {.o = &own, .model = open_model(&own, &code)};
     if (x.model == NULL) return code;
     progress_begin(&x.shown, o);
     code = train(&x);
@@ -384,6 +394,12 @@ static const option_row rows[] = {
      .help = "all weights learn, not adapters",
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(full),
+     .changes_result = true},
+    {.name = "from-scratch",
+     .value = "CONFIG",
+     .help = "a model of this shape, of random weights: a config.json; --tokenizer as well",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(from_scratch),
      .changes_result = true},
     {.name = "targets",
      .value = "LIST",

@@ -17,5 +17,8 @@ typedef struct train_setup {
 
 /* EXIT_OK, or the code of a complaint. */
 int train_setup_of(const options *o, const rnl_model *m, train_setup *out);
+/* Writes FOLDER/start.gguf (its path to start), a model that knows nothing, unless a run that goes
+ * on has. EXIT_OK, or the code of a complaint. */
+int train_begin_from_scratch(const options *o, char *start, size_t cap);
 
 #endif

@@ -100,16 +100,17 @@ static int setup_choice(const options *o, const rnl_model *m, train_setup *s) {
     return code;
 }
 
-static void setup_plan(const options *o, train_setup *s) {
+static void setup_plan(const options *o, const rnl_model *m, train_setup *s) {
     const bool full = o->full;
+    const double rate = o->from_scratch != NULL ? 1e-3 * 256 / backbone_width(&m->backbone)
+                        : full                  ? 3e-5
+                                                : 2e-4;
     learn_plan *p = &s->plan;
     p->length = o->length > 0 ? o->length : LENGTH;
     p->batch = o->batch > 0 ? o->batch : full ? FULL_BATCH : ADAPTER_BATCH;
     p->epochs = o->epochs > 0 ? o->epochs : EPOCHS;
     p->seed = o->seed;
-    p->hyper = (learn_hyper){.rate = o->rate > 0 ? o->rate
-                                     : full      ? 3e-5
-                                                 : 2e-4,
+    p->hyper = (learn_hyper){.rate = o->rate > 0 ? o->rate : rate,
                              .beta1 = 0.9,
                              .beta2 = full ? 0.95 : 0.999,
                              .eps = 1e-8,
@@ -126,7 +127,7 @@ int train_setup_of(const options *o, const rnl_model *m, train_setup *out) {
                          .hold = o->hold > 0 ? o->hold / 100 : 0};
     int code = setup_choice(o, m, out);
     if (code != EXIT_OK) return code;
-    setup_plan(o, out);
+    setup_plan(o, m, out);
     if (o->learn != NULL && strcmp(o->learn, "all") != 0 && strcmp(o->learn, "last") != 0)
         return complain(EXIT_USAGE, "--learn: '%s' is neither all nor last", o->learn);
     out->network.row_cap = out->plan.length;

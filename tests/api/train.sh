@@ -71,6 +71,28 @@ check "a model" [ -s full/model.gguf ]
 echo "Say 3" > said
 INPUT=said expect 0 "which answers" "$runnel" chat -m full/model.gguf --mode text --max-tokens 4 -q
 
+# ---- From nothing: a byte's vocabulary would do; this one is tiny's
+mkdir shape
+cp "$model/tokenizer.json" shape
+python3 - "$source/tests/data/quality/base/config.json" <<'PY'
+import json, sys
+c = json.load(open(sys.argv[1]))
+c["vocab_size"] = 1216
+json.dump(c, open("shape/config.json", "w"))
+PY
+new=("$runnel" train --from-scratch shape --length 64 --batch 2 --data chats.jsonl --steps 30 -q)
+expect 0 "from nothing" "${new[@]}" -o new
+check "it learns" python3 - <<'PY'
+import json
+loss = [r["loss"] for r in map(json.loads, open("new/log.jsonl")) if "loss" in r]
+assert 6 < loss[0] < 9 and loss[-1] < 0.8 * loss[0], loss
+PY
+expect 0 "the same again" "${new[@]}" -t 2 -o again
+check "start.gguf" cmp new/start.gguf again/start.gguf
+check "model.gguf" cmp new/model.gguf again/model.gguf
+INPUT=said expect 0 "it answers" "$runnel" chat -m new/model.gguf --max-tokens 4 -q
+refuse 2 "a model and none" "no model yet" "${new[@]}" -m "$model" -o x
+
 # ---- Refusals
 refuse 2 "no data" "give --data" "$runnel" train -m "$model" -o x
 refuse 2 "no folder" "give --data" "$runnel" train -m "$model" --data chats.jsonl
