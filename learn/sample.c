@@ -11,6 +11,7 @@
 #include "core/status.h"
 #include "core/utf8.h"
 #include "engine/session.h"
+#include "learn/spoken.h"
 
 enum { CONTEXT_MIN = 64, IDS_CAP = 1 << 24 };
 
@@ -18,6 +19,7 @@ struct learn_reader {
     const rnl_model *model;
     learn_reading how;
     rnl_session *session; /* lends the scratch of the tokenizer and of the encoder */
+    learn_spoken *spoken; /* NULL until it is first needed */
 };
 
 void learn_sample_free(learn_sample *s) {
@@ -60,6 +62,7 @@ rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how, lea
 
 void learn_reader_destroy(learn_reader **r) {
     if (*r == NULL) return;
+    learn_spoken_destroy(&(*r)->spoken);
     rnl_session_destroy(&(*r)->session);
     free(*r);
     *r = NULL;
@@ -219,55 +222,94 @@ static void put_heard(draft *d, const json *part) {
     free(path);
 }
 
-/* Frames of a part, turned to [frame, codebook], with the end frame; returns their number, the
- * first being frame *first of the sample. */
-static int take_frames(draft *d, const json *part, int *first) {
+/* What is to be spoken comes as codes of a file, [codebook, frame], or as sound for the model's own
+ * codec to encode, [frame, codebook]. */
+typedef struct codes {
+    int32_t *at; /* NULL: d->status says why */
+    int books, count;
+    bool by_frame;
+} codes;
+
+static codes read_codes(draft *d, const json *part) {
     const learn_media *media = &d->r->how.media;
+    codes c = {0};
+    rnl_error why = {0};
+    char *path = path_of(d, part, "codes");
+    if (path == NULL) return c;
+    const rnl_status status = media->codes(media->context, path, &c.at, &c.books, &c.count, &why);
+    if (status != RNL_OK) fail(d, status, "%s", why.text);
+    free(path);
+    return c;
+}
+
+static codes encode_speech(draft *d, const json *part) {
+    const learn_media *media = &d->r->how.media;
+    learn_reader *r = d->r;
+    codes c = {.books = r->model->backbone.codebook_count, .by_frame = true};
+    float *samples = NULL;
+    size_t count = 0;
+    int rate = 0;
+    rnl_error why = {0};
+    char *path = path_of(d, part, "audio");
+    if (path == NULL) return c;
+    rnl_status status = media->sound(media->context, path, &samples, &count, &rate, &why);
+    if (status != RNL_OK) fail(d, status, "%s", why.text);
+    if (status == RNL_OK && r->spoken == NULL)
+        status = learn_spoken_create(r->model, &r->session->pass->compute, &r->spoken);
+    if (status == RNL_OK)
+        status = learn_spoken_codes(r->spoken, samples, count, rate, &c.at, &c.count);
+    if (status != RNL_OK && d->status == RNL_OK) no_memory(d);
+    free(samples);
+    free(path);
+    return c;
+}
+
+static codes find_codes(draft *d, const json *part) {
+    const learn_media *media = &d->r->how.media;
+    const int books = d->r->model->backbone.codebook_count;
+    if (books == 0 || media->codes == NULL || media->sound == NULL)
+        fail(d, RNL_ERR_UNSUPPORTED, "there is speech to be learnt, and the model does not speak");
+    else if (!json_is_null(json_get(part, "codes")))
+        return read_codes(d, part);
+    else if (learn_spoken_can(d->r->model))
+        return encode_speech(d, part);
+    else
+        fail(d, RNL_ERR_UNSUPPORTED,
+             "what is to be spoken comes as \"codes\", a .npy file of %d rows of codes: the codec "
+             "of "
+             "this model has no encoder that would make them from sound",
+             books);
+    return (codes){0};
+}
+
+/* The frames of a part behind those of the sample, with the end frame; returns their number. */
+static int take_frames(draft *d, const json *part) {
     const backbone_weights *w = &d->r->model->backbone;
     const int books = w->codebook_count, end_code = w->code_count - 1;
-    int32_t *codes = NULL;
-    int book_count = 0, count = 0;
-    rnl_error why = {0};
-    *first = d->s.frame_count;
-    if (books == 0 || media->codes == NULL) {
-        fail(d, RNL_ERR_UNSUPPORTED, "there is speech to be learnt, and the model does not speak");
-        return 0;
-    }
-    if (json_is_null(json_get(part, "codes"))) {
-        fail(d, RNL_ERR_UNSUPPORTED,
-             "what is to be spoken comes as \"codes\", a .npy file of %d rows of codes; from sound "
-             "no codes can be made here",
-             books);
-        return 0;
-    }
-    char *path = path_of(d, part, "codes");
-    if (path == NULL) return 0;
-    const rnl_status status = media->codes(media->context, path, &codes, &book_count, &count, &why);
+    codes c = find_codes(d, part);
+    const size_t cells = (size_t)(d->s.frame_count + c.count + 1) * (size_t)books;
     int32_t *frames = NULL;
-    if (status != RNL_OK)
-        fail(d, status, "%s", why.text);
-    else if (book_count != books)
-        fail(d, RNL_ERR_DATA, "%s has %d rows of codes, the model %d codebooks", path, book_count,
+    if (c.at != NULL && c.books != books)
+        fail(d, RNL_ERR_DATA, "there are %d rows of codes, and the model has %d codebooks", c.books,
              books);
-    else if ((frames = realloc(d->s.frames, (size_t)(d->s.frame_count + count + 1) * (size_t)books *
-                                                sizeof *frames)) == NULL)
+    else if (c.at != NULL && (frames = realloc(d->s.frames, cells * sizeof *frames)) == NULL)
         no_memory(d);
-    for (int f = 0; frames != NULL && f <= count; f++)
+    for (int f = 0; frames != NULL && f <= c.count; f++)
         for (int k = 0; k < books; k++) {
-            const int32_t code =
-                f < count ? codes[(size_t)k * (size_t)count + (size_t)f] : end_code;
+            const size_t at = c.by_frame ? (size_t)f * (size_t)books + (size_t)k
+                                         : (size_t)k * (size_t)c.count + (size_t)f;
+            const int32_t code = f < c.count ? c.at[at] : end_code;
             frames[(size_t)(d->s.frame_count + f) * (size_t)books + (size_t)k] = code;
             if (d->status == RNL_OK && (code < 0 || code > end_code))
-                fail(d, RNL_ERR_DATA, "%s: code %d of frame %d is not from 0 to %d", path,
-                     (int)code, f, end_code);
+                fail(d, RNL_ERR_DATA, "code %d of frame %d is not from 0 to %d", (int)code, f,
+                     end_code);
         }
     if (frames != NULL) {
         d->s.frames = frames;
-        d->s.frame_count += count + 1;
+        d->s.frame_count += c.count + 1;
     }
-    free(codes);
-    free(path);
-    return d->status == RNL_OK ? count + 1 : 0;
+    free(c.at);
+    return d->status == RNL_OK ? c.count + 1 : 0;
 }
 
 static void put_frames(draft *d, int count) {
@@ -275,18 +317,16 @@ static void put_frames(draft *d, int count) {
 }
 
 static void put_spoken(draft *d, const json *part) {
-    int first;
     put_special(d, d->r->model->ids.audio_start, "<|audio_start|>");
-    put_frames(d, take_frames(d, part, &first));
+    put_frames(d, take_frames(d, part));
 }
 
 /* Text and frames in the model's turns; when one kind is used up the other goes on alone. */
 static void put_interleaved(draft *d, const json *part) {
     const model_config *c = &d->r->model->source.config;
     size_t size;
-    int first;
     const char *text = text_of(d, part, "text", &size);
-    const int frames = text != NULL ? take_frames(d, part, &first) : 0;
+    const int frames = text != NULL ? take_frames(d, part) : 0;
     if (d->status != RNL_OK) return;
     /* The text is tokenised where it will not stay: its ids are put one by one. */
     const int at = d->s.count;

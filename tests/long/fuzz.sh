@@ -75,6 +75,10 @@ for i, c in enumerate(json.load(open("tests/data/family/text/chat.json"))["cases
 PYTHON
 { printf '\004'; head -n 3 tests/data/quality/tasks/facts.jsonl; } > "$work/tasks/a"
 { printf '\006'; head -n 3 tests/data/quality/tasks/sums.jsonl; } > "$work/tasks/b"
+text='{"type":"interleaved","text":"yes","codes":"c"}'
+printf '%s' '{"messages":[{"role":"user","content":[{"type":"audio","audio":"a"}]},' \
+    '{"role":"assistant","content":['"$text"',{"type":"audio","codes":"cd"}]}]}' > "$work/train/a"
+printf '{"prompt":"one","completion":"two"}' > "$work/train/b"
 # Calls (fuzz_session.c, fuzz_live.c): clip, begin, the whole reply, again and again; a question.
 for way in 3 5; do
     printf "\\00$way" > "$work/session/$way"

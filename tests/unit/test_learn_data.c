@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "engine/session.h"
 #include "learn/dataset.h"
+#include "learn/spoken.h"
 #include "tests/support/folder.h"
+#include "tests/support/npy.h"
 #include "tests/support/rig.h"
 
 static rnl_model *model;
@@ -185,6 +188,44 @@ static void sounds_are_heard_and_spoken(void **state) {
     learn_sample_free(&s);
 }
 
+static void link_in(const folder *f, const char *from, const char *name) {
+    char old[1024], new[PATH_CAP];
+    (void)snprintf(old, sizeof old, "%s/%s", TEST_DATA, from);
+    name_in(f, name, new);
+    assert_int_equal(symlink(old, new), 0);
+}
+
+/* A model with Mimi makes codes of sound by itself: those of the reference. */
+static void the_models_own_codec_makes_codes(void **state) {
+    const folder *f = *state;
+    static const char file[] = "tokenizer-e351c8d8-checkpoint125.safetensors";
+    link_in(f, "tiny/config.json", "config.json");
+    link_in(f, "tiny/model.safetensors", "model.safetensors");
+    link_in(f, "tiny/tokenizer.json", "tokenizer.json");
+    link_in(f, "mimi/config.json", "mimi_config.json");
+    char from[256];
+    (void)snprintf(from, sizeof from, "mimi/%s", file);
+    link_in(f, from, file);
+    rnl_model *m = rig_model(f->path);
+    rnl_session *session = rig_session(m, 2);
+    npy sound = npy_read("mimi/expect/samples_24k.npy"), want = npy_read("mimi/expect/codes.npy");
+    learn_spoken *s = NULL;
+    int32_t *codes;
+    int count;
+    assert_true(learn_spoken_can(m) && !learn_spoken_can(model));
+    assert_int_equal(learn_spoken_create(m, &session->pass->compute, &s), RNL_OK);
+    assert_int_equal(learn_spoken_codes(s, sound.f, sound.count, 24000, &codes, &count), RNL_OK);
+    assert_int_equal(count, want.shape[1]);
+    for (int t = 0; t < count; t++)
+        for (int k = 0; k < (int)want.shape[0]; k++)
+            assert_int_equal(codes[t * (int)want.shape[0] + k], want.i[k * count + t]);
+    free(codes);
+    npy_free(&sound), npy_free(&want);
+    learn_spoken_destroy(&s);
+    rnl_session_destroy(&session);
+    rnl_model_close(&m);
+}
+
 static void what_is_wrong_is_said_with_its_line(void **state) {
     (void)state;
     static const struct {
@@ -292,6 +333,7 @@ int main(void) {
         cmocka_unit_test(answers_are_learnt_and_nothing_else),
         cmocka_unit_test(ids_are_those_of_a_session),
         cmocka_unit_test(sounds_are_heard_and_spoken),
+        IN_FOLDER(the_models_own_codec_makes_codes),
         IN_FOLDER(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(rows_hold_whole_samples_each_once),
         cmocka_unit_test(a_share_is_held_out_by_hash),
