@@ -101,6 +101,9 @@ static void tell_data(const training *x) {
 static int read_data(training *x) {
     const options *o = x->o;
     rnl_error error = {0};
+    if (o->cache != NULL && !folders_make(o->cache, 0777))
+        return complain(EXIT_FAILED, "%s: cannot be made: %s", o->cache, strerror(errno));
+    x->setup.reading.cache = o->cache;
     x->setup.reading.media = (learn_media){.sound = hear, .codes = take_codes, .context = x};
     if (learn_reader_create(x->model, &x->setup.reading, &x->reader, &error) != RNL_OK)
         return failed(&error);
@@ -501,6 +504,12 @@ static const option_row rows[] = {
      .help = "of orders and first values (default 0)",
      .kind = OPTION_SEED,
      .offset = OPTION_AT(seed),
+     .changes_result = true},
+    {.name = "cache",
+     .value = "FOLDER",
+     .help = "keeps what sounds became, for other runs",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(cache),
      .changes_result = true},
     {.name = "recompute",
      .help = "less memory: layers are computed twice",

@@ -81,7 +81,7 @@ typedef struct options {
     uint64_t shots_seed;                     /* 0: not given */
     bool rolling, hf_weights, harness_bos, as_chat, shots_as_turns;
     option_texts taught; /* train, as all below: R[:ALPHA], once */
-    const char *targets, *audio_targets, *learn, *validation, *from_scratch;
+    const char *targets, *audio_targets, *learn, *validation, *from_scratch, *cache;
     int length, batch, epochs, steps, warmup, keep; /* -1: not given */
     double rate, hold;                              /* -1: not given */
     bool full, rslora, no_newline_loss, best, recompute, force;

@@ -11,6 +11,7 @@
 #include "core/status.h"
 #include "core/utf8.h"
 #include "engine/session.h"
+#include "learn/heard_cache.h"
 #include "learn/spoken.h"
 
 enum { CONTEXT_MIN = 64, IDS_CAP = 1 << 24 };
@@ -18,8 +19,9 @@ enum { CONTEXT_MIN = 64, IDS_CAP = 1 << 24 };
 struct learn_reader {
     const rnl_model *model;
     learn_reading how;
-    rnl_session *session; /* lends the scratch of the tokenizer and of the encoder */
-    learn_spoken *spoken; /* NULL until it is first needed */
+    rnl_session *session;  /* lends the scratch of the tokenizer and of the encoder */
+    learn_spoken *spoken;  /* NULL until it is first needed */
+    uint64_t encoder_hash; /* with a cache */
 };
 
 void learn_sample_free(learn_sample *s) {
@@ -42,6 +44,7 @@ rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how, lea
     if (r == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     r->model = m;
     r->how = *how;
+    if (how->cache != NULL) r->encoder_hash = learn_encoder_hash(m);
     rnl_session_config config = rnl_session_config_for(m);
     config.thread_count = how->thread_count;
     config.context_cap = CONTEXT_MIN;
@@ -171,8 +174,9 @@ static char *path_of(draft *d, const json *part, const char *key) {
     return path;
 }
 
-/* Rows of the encoder for samples, behind those that are there. */
-static void encode_clip(draft *d, const char *path, const float *samples, size_t count, int rate) {
+/* Rows of the encoder for samples: free() them. NULL with d->status set. */
+static float *encode_clip(draft *d, const char *path, const float *samples, size_t count, int rate,
+                          int *row_count) {
     rnl_session *s = d->r->session;
     rnl_error why = {0};
     rnl_session_reset(s);
@@ -181,20 +185,53 @@ static void encode_clip(draft *d, const char *path, const float *samples, size_t
         if (rnl_session_step(s, &why) < 0) status = why.status;
     if (status != RNL_OK) {
         fail(d, status, "%s: %s", path, why.text);
-        return;
+        return NULL;
     }
     const encoder_state *e = &s->pass->encoder;
-    const size_t width = (size_t)encoder_width(e->w), rows = (size_t)e->position_count;
-    const size_t before = (size_t)d->s.heard_count * width;
-    float *heard = realloc(d->s.heard, (before + rows * width) * sizeof *heard);
-    if (heard == NULL) {
+    const size_t cells = (size_t)e->position_count * (size_t)encoder_width(e->w);
+    float *rows = malloc(cells * sizeof *rows);
+    if (rows == NULL) {
         no_memory(d);
+        return NULL;
+    }
+    memcpy(rows, encoder_output(e), cells * sizeof *rows);
+    *row_count = e->position_count;
+    return rows;
+}
+
+/* The same, from the cache where there is one. */
+static float *find_clip(draft *d, const char *path, const float *samples, size_t count, int rate,
+                        int *row_count) {
+    const char *cache = d->r->how.cache;
+    const int width = encoder_width(&d->r->model->encoder);
+    if (cache == NULL) return encode_clip(d, path, samples, count, rate, row_count);
+    const uint64_t clip = learn_clip_hash(d->r->encoder_hash, samples, count, rate);
+    float *rows = learn_heard_find(cache, clip, width, row_count);
+    if (rows != NULL) return rows;
+    rows = encode_clip(d, path, samples, count, rate, row_count);
+    if (rows != NULL && !learn_heard_keep(cache, clip, width, rows, *row_count))
+        fail(d, RNL_ERR_IO, "%s: what was heard cannot be kept there", cache);
+    return rows;
+}
+
+/* A clip's rows, behind those that are there. */
+static void put_clip(draft *d, const char *path, const float *samples, size_t count, int rate) {
+    int row_count = 0;
+    float *rows = find_clip(d, path, samples, count, rate, &row_count);
+    const size_t width = (size_t)encoder_width(&d->r->model->encoder);
+    const size_t before = (size_t)d->s.heard_count * width, more = (size_t)row_count * width;
+    float *heard =
+        d->status == RNL_OK ? realloc(d->s.heard, (before + more) * sizeof *heard) : NULL;
+    if (heard == NULL) {
+        if (d->status == RNL_OK) no_memory(d);
+        free(rows);
         return;
     }
-    memcpy(heard + before, encoder_output(e), rows * width * sizeof *heard);
+    memcpy(heard + before, rows, more * sizeof *heard);
+    free(rows);
     d->s.heard = heard;
-    d->s.heard_count += (int)rows;
-    for (size_t i = 0; i < rows; i++) put(d, LEARN_ROW_HEARD);
+    d->s.heard_count += row_count;
+    for (int i = 0; i < row_count; i++) put(d, LEARN_ROW_HEARD);
 }
 
 static void put_heard(draft *d, const json *part) {
@@ -217,7 +254,7 @@ static void put_heard(draft *d, const json *part) {
              "%s is %.1f s long, and a sound of a conversation at most %g s; cut it", path,
              (double)count / rate, d->r->how.seconds_max);
     else
-        encode_clip(d, path, samples, count, rate);
+        put_clip(d, path, samples, count, rate);
     free(samples);
     free(path);
 }

@@ -53,6 +53,8 @@ typedef struct learn_reading {
     bool last_only;     /* of each conversation only the last answer is learnt */
     double seconds_max; /* of a sound that is heard */
     int thread_count;   /* for the encoder */
+    const char
+        *cache; /* a folder that keeps what the encoder gave (learn/heard_cache.h); NULL: none */
     learn_media media;
 } learn_reading;
 

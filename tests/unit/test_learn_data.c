@@ -1,5 +1,7 @@
 /* From lines of JSON to what is learnt: ids as a session lays them out, masks, packing, and what
  * is refused. */
+#include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -188,6 +190,37 @@ static void sounds_are_heard_and_spoken(void **state) {
     learn_sample_free(&s);
 }
 
+/* What is kept is what was heard, rounded to halves; a damaged file is made again. */
+static void what_was_heard_is_kept(void **state) {
+    const folder *f = *state;
+    static const char line[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"audio\","
+        "\"audio\":\"a.wav\"}]},{\"role\":\"assistant\",\"content\":\"x\"}]}";
+    learn_reading how = reading();
+    learn_sample plain = read_line(&how, line), first, second;
+    how.cache = f->path;
+    first = read_line(&how, line);
+    assert_int_equal(entry_count(f), 1);
+    second = read_line(&how, line);
+    const size_t count = (size_t)plain.heard_count * (size_t)model->adapter.up.col_count;
+    assert_int_equal(first.heard_count, plain.heard_count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(fabsf(first.heard[i] - plain.heard[i]) <=
+                    1e-3f * fabsf(plain.heard[i]) + 1e-7f);
+        assert_true(first.heard[i] == second.heard[i]);
+    }
+    learn_sample_free(&second);
+    char path[PATH_CAP];
+    DIR *d = opendir(f->path);
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        if (e->d_name[0] != '.') name_in(f, e->d_name, path);
+    (void)closedir(d);
+    write_file(path, "rnlrows1", 8);
+    second = read_line(&how, line);
+    assert_memory_equal(second.heard, first.heard, count * sizeof *first.heard);
+    learn_sample_free(&plain), learn_sample_free(&first), learn_sample_free(&second);
+}
+
 static void link_in(const folder *f, const char *from, const char *name) {
     char old[1024], new[PATH_CAP];
     (void)snprintf(old, sizeof old, "%s/%s", TEST_DATA, from);
@@ -333,6 +366,7 @@ int main(void) {
         cmocka_unit_test(answers_are_learnt_and_nothing_else),
         cmocka_unit_test(ids_are_those_of_a_session),
         cmocka_unit_test(sounds_are_heard_and_spoken),
+        IN_FOLDER(what_was_heard_is_kept),
         IN_FOLDER(the_models_own_codec_makes_codes),
         IN_FOLDER(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(rows_hold_whole_samples_each_once),
