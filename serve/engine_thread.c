@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/status.h"
 #include "engine/batch.h"
+#include "serve/memory_budget.h"
 #include "serve/pass_times.h"
 #include "serve/work_inner.h"
 
@@ -30,6 +31,7 @@ work_config work_config_default(void) {
                          .clip_seconds_max = 60.0,
                          .oversubscribe = 2,
                          .memory_size_max = SIZE_MAX,
+                         .memory_free = memory_available(""),
                          .jobs = 1};
 }
 
@@ -289,6 +291,10 @@ rnl_status work_create(rnl_model *model, const work_config *config, work **out, 
     if (w == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     w->model = model;
     w->config = *config;
+    rnl_model_info info;
+    rnl_model_get_info(model, &info);
+    if (w->config.memory_size_max == SIZE_MAX)
+        w->config.memory_size_max = memory_budget(config->memory_free, info.weight_size);
     atomic_init(&w->starting, true);
     const rnl_status status = make(w, error);
     if (status != RNL_OK) work_destroy(out);

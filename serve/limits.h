@@ -48,6 +48,7 @@
     X(ANSWERS_KEPT, 64, "", "spoken answers kept by their id")                                     \
     X(ANSWERS_SECONDS, 3600, "s", "that one is kept")                                              \
     X(SLOW_SECONDS, 10, "s", "without a write to a reader (--slow-seconds)")                       \
+    X(COMMENT_SECONDS, 15, "s", "without an event before a comment in a stream of them")           \
     X(IDLE_SECONDS, 600, "s", "without a message of a WebSocket")                                  \
     X(PING_SECONDS, 20, "s", "between pings, and for the answer to one")                           \
     X(SESSION_SECONDS, 3600, "s", "age of a realtime session (--session-seconds)")                 \

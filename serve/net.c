@@ -102,7 +102,7 @@ static bool peer_make(struct lws *wsi, bool raw) {
     return true;
 }
 
-/* The connection is no more: the handlers hear of it once. */
+/* It is no more: the handlers hear of it once. */
 static void peer_end(net_peer *p) {
     if (p == NULL || p->gone) return;
     p->gone = true;
@@ -136,8 +136,8 @@ static void peer_free(struct lws *wsi) {
 
 /* One block of the queue. RNL_OK: written; RNL_DONE: none waits; RNL_ERR_IO: the end. */
 static rnl_status write_block(net_peer *p, enum lws_write_protocol how) {
-    send_block *b = send_queue_take(&p->out);
     p->moved_us = clock_us();
+    send_block *b = send_queue_take(&p->out);
     if (b == NULL) return RNL_DONE;
     const int written = lws_write(p->wsi, b->bytes + b->head, b->size, how);
     free(b);
@@ -287,13 +287,16 @@ static int on_body(struct lws *wsi, const void *in, size_t size) {
     return 0;
 }
 
-/* Once for a body. Once more when bytes come behind it before it is answered, which libwebsockets
- * would offer for ever: who asks without waiting for answers is closed. */
+/* Once for a body. Again when bytes come behind it before it is answered, which libwebsockets then
+ * offers for ever and looks at nothing else: the connection ends, behind what was answered. */
 static int on_body_end(struct lws *wsi) {
     net_peer *p = peer_of(wsi);
     net_exchange *x = p != NULL ? p->exchange : NULL;
     if (x == NULL) return 0;
-    if (x->body_done) return -1;
+    if (x->body_done) {
+        while (write_block(p, LWS_WRITE_RAW) == RNL_OK) continue;
+        return -1;
+    }
     x->body_done = true;
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     if (x->wanted && !net_answer_is_begun(x)) {
@@ -345,27 +348,22 @@ static int on_upgrade(struct lws *wsi, const char *what) {
 }
 
 static int refuse(struct lws *wsi, int code, const char *reason) {
-    lws_close_reason(wsi, (enum lws_close_status)code, (unsigned char *)reason, strlen(reason));
+    lws_close_reason(wsi, code, (unsigned char *)reason, strlen(reason));
     return -1;
 }
 
 static int on_message(struct lws *wsi, const char *bytes, size_t size) {
     net_peer *p = peer_of(wsi);
     if (p == NULL || p->handlers == NULL) return -1;
-    if (p->closing) return 0;
     if (lws_frame_is_binary(wsi)) return refuse(wsi, 1003, "messages are text");
-    if (lws_is_first_fragment(wsi)) p->message_size = 0;
-    const size_t left = lws_remaining_packet_payload(wsi);
-    if (left > p->net->config.message_max ||
-        p->message_size + size + left > p->net->config.message_max)
-        return refuse(wsi, 1009, "the message is too large");
-    if (left == 0 && !net_peer_may_say(p, clock_us()))
-        return refuse(wsi, 1008, "too many messages");
-    if (!net_peer_keep(p, bytes, size)) return refuse(wsi, 1011, "memory is exhausted");
-    if (!lws_is_final_fragment(wsi) || left > 0) return 0;
-    p->handlers->message(p->state, p, p->message, p->message_size);
-    net_peer_forget(p);
-    return 0;
+    const net_piece piece = {.bytes = bytes,
+                             .size = size,
+                             .left = lws_remaining_packet_payload(wsi),
+                             .first = lws_is_first_fragment(wsi),
+                             .last = lws_is_final_fragment(wsi)};
+    const char *why;
+    const int code = net_peer_take(p, &piece, p->net->config.message_max, clock_us(), &why);
+    return code != 0 ? refuse(wsi, code, why) : 0;
 }
 
 static int on_peer_writable(struct lws *wsi) {
@@ -387,7 +385,7 @@ static int on_raw_adopted(struct lws *wsi) {
     if (peer_of(wsi) == NULL && !peer_make(wsi, true)) return -1;
     net_peer *p = peer_of(wsi);
     net *n = p->net;
-    const int listener = lws_get_vhost(wsi) == n->raw[0] ? 0 : 1;
+    const int listener = lws_get_vhost(wsi) != n->raw[0];
     p->raw = true;
     if (!n->config.handlers->adopt(n->config.server, listener, p->address, p, &p->handlers,
                                    &p->state)) {
@@ -467,12 +465,13 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* Once a second: those who take nothing, or give nothing, go. */
+/* Once a second: who takes nothing, or gives nothing, goes. */
 static void second_passed(lws_sorted_usec_list_t *timer) {
     net *n = lws_container_of(timer, net, second);
     const int64_t now = clock_us();
     for (net_peer *p = n->peers; p != NULL; p = p->next) {
         if (p->gone) continue;
+        net_peer_stay_awake(p, now);
         if (net_peer_is_stuck(p, n->config.slow_seconds, now)) {
             send_queue_clear(&p->out);
             if (p->websocket && !p->closing)
@@ -596,5 +595,5 @@ void net_destroy(net **out) {
 
 void net_get_counts(const net *n, net_counts *counts) {
     *counts = n->counts;
-    for (const net_peer *p = n->peers; p != NULL; p = p->next) counts->http += !p->opened;
+    for (net_peer *p = n->peers; p != NULL; p = p->next) counts->http += !p->opened;
 }

@@ -176,6 +176,7 @@ void net_answer_begin(net_exchange *x, int status, const char *content_type) {
     char head[HTTP_HEAD_CAP];
     x->status = status;
     x->chunked = !x->old;
+    x->events = content_type != NULL && strcmp(content_type, "text/event-stream") == 0;
     if (x->old) x->close = true;
     const size_t size = answer_head(x, status, content_type, -1, head, sizeof head);
     x->answer = ANSWER_BEGUN;

@@ -35,6 +35,7 @@ struct net_exchange {
     bool no_body;   /* HEAD */
     bool close;     /* the connection ends behind the answer */
     bool chunked;
+    bool events; /* server-sent ones: a comment now and then keeps proxies awake */
     answer_state answer;
 };
 
@@ -85,13 +86,19 @@ rnl_status net_try_bind(const char *host, int port, rnl_error *error);
 /* net_peer.c */
 /* Whether one more connection of this address may be taken beside these. */
 bool net_has_room_for(const net_peer *peers, const char *address);
-/* One more frame of a client: false when there are too many of them. */
-bool net_peer_may_say(net_peer *p, int64_t now_us);
-/* A piece of a message; false: no memory. */
-bool net_peer_keep(net_peer *p, const char *bytes, size_t size);
-void net_peer_forget(net_peer *p); /* the message is done with */
+/* A piece of a WebSocket message, as it came: of a frame `left` bytes are still to come. */
+typedef struct net_piece {
+    const char *bytes;
+    size_t size, left;
+    bool first, last; /* frame of its message */
+} net_piece;
+/* Gathers messages and hands them on. 0, or the code to close with, and why. */
+int net_peer_take(net_peer *p, const net_piece *piece, size_t message_max, int64_t now_us,
+                  const char **why);
 /* There is room again for somebody who found none. */
 bool net_peer_feeds(net_peer *p);
+/* A comment in a stream of events in which nothing was said for long. */
+void net_peer_stay_awake(net_peer *p, int64_t now_us);
 /* It takes nothing for too long, or gives nothing of a body. */
 bool net_peer_is_stuck(const net_peer *p, int slow_seconds, int64_t now_us);
 

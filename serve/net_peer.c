@@ -52,14 +52,15 @@ bool net_has_room_for(const net_peer *peers, const char *address) {
     return all < LIMIT_CONNECTIONS && his < LIMIT_CONNECTIONS_OF_ADDRESS;
 }
 
-bool net_peer_may_say(net_peer *p, int64_t now_us) {
+/* One more frame of a client, whatever is in it. */
+static bool may_say(net_peer *p, int64_t now_us) {
     p->credit += (double)(now_us - p->credit_us) * 1e-6 * LIMIT_EVENTS_RATE;
     if (p->credit > LIMIT_EVENTS_BURST) p->credit = LIMIT_EVENTS_BURST;
     p->credit_us = p->message_us = now_us;
     return --p->credit >= 0;
 }
 
-bool net_peer_keep(net_peer *p, const char *bytes, size_t size) {
+static bool keep(net_peer *p, const char *bytes, size_t size) {
     if (p->message_size + size > p->message_cap) {
         size_t cap = p->message_cap < 4096 ? 4096 : p->message_cap;
         while (cap < p->message_size + size) cap *= 2;
@@ -73,7 +74,7 @@ bool net_peer_keep(net_peer *p, const char *bytes, size_t size) {
     return true;
 }
 
-void net_peer_forget(net_peer *p) {
+static void forget(net_peer *p) {
     enum { KEPT = 65536 }; /* of the buffer between messages */
     p->message_size = 0;
     if (p->message_cap <= KEPT) return;
@@ -82,10 +83,40 @@ void net_peer_forget(net_peer *p) {
     p->message_cap = 0;
 }
 
+int net_peer_take(net_peer *p, const net_piece *piece, size_t message_max, int64_t now_us,
+                  const char **why) {
+    if (p->closing) return 0;
+    if (piece->first) p->message_size = 0;
+    if (piece->left > message_max || p->message_size + piece->size + piece->left > message_max) {
+        *why = "the message is too large";
+        return 1009;
+    }
+    if (piece->left == 0 && !may_say(p, now_us)) {
+        *why = "too many messages";
+        return 1008;
+    }
+    if (!keep(p, piece->bytes, piece->size)) {
+        *why = "memory is exhausted";
+        return 1011;
+    }
+    if (!piece->last || piece->left > 0) return 0;
+    p->handlers->message(p->state, p, p->message, p->message_size);
+    forget(p);
+    return 0;
+}
+
 bool net_peer_feeds(net_peer *p) {
     if (!p->starved || p->out.size > p->out.cap / 2) return false;
     p->starved = false;
     return true;
+}
+
+void net_peer_stay_awake(net_peer *p, int64_t now_us) {
+    static const char comment[] = ": \n\n";
+    net_exchange *x = p->exchange;
+    if (x == NULL || !x->events || x->answer != ANSWER_BEGUN || p->out.first != NULL) return;
+    if (now_us - p->moved_us < LIMIT_COMMENT_SECONDS * INT64_C(1000000)) return;
+    if (net_answer_write(x, comment, sizeof comment - 1)) p->moved_us = now_us;
 }
 
 bool net_peer_is_stuck(const net_peer *p, int slow_seconds, int64_t now_us) {

@@ -13,7 +13,9 @@ typedef struct work_config {
     int session_cap;         /* conversations at most; 0: as many as the machine can */
     int sessions_of_owner;   /* of one owner above 0 at most; 0: half of all, at least one */
     double oversubscribe;    /* conversations for each that can speak at once */
-    size_t memory_size_max;  /* of all sessions; SIZE_MAX: no limit */
+    size_t memory_size_max;  /* bytes of all conversations and the batch; SIZE_MAX: 60 % of what
+                              * memory_free leaves beside the model */
+    size_t memory_free;      /* bytes; default: what the process may have now */
     int jobs;                /* transcripts at once */
     bool ffmpeg;             /* may be asked about files that nothing else knows */
     /* Events wait: make the loop thread call work_dispatch. Called by the engine thread. */
