@@ -110,24 +110,6 @@ static void drop(conversation **at) {
     conversation_free(c);
 }
 
-static void attend_all(work *w, int64_t now_us, double load) {
-    for (conversation **at = &w->first; *at != NULL;) {
-        conversation *c = *at;
-        if (atomic_load(&c->closed)) {
-            drop(at);
-            continue;
-        }
-        at = &c->next;
-        if (c->lost) continue;
-        if (c->is_recording) {
-            recording_attend(c);
-        } else {
-            talker_attend(c, now_us);
-            if (!c->lost) talker_want(c, now_us, load);
-        }
-    }
-}
-
 /* Least reserve of sound of those who are playing. */
 static int64_t slack_us(const work *w, int64_t now_us) {
     int64_t least = INT64_MAX;
@@ -141,9 +123,32 @@ static int64_t slack_us(const work *w, int64_t now_us) {
     return least;
 }
 
+static void attend_all(work *w, int64_t now_us, bool spare) {
+    const double load = w->facts.load;
+    for (conversation **at = &w->first; *at != NULL;) {
+        conversation *c = *at;
+        if (atomic_load(&c->closed)) {
+            drop(at);
+            continue;
+        }
+        at = &c->next;
+        if (c->lost) continue;
+        if (c->is_recording) {
+            recording_attend(c);
+        } else {
+            talker_attend(c, now_us);
+            if (!c->lost) talker_want(c, now_us, load, spare);
+        }
+    }
+}
+
+/* Somebody waits for time to pass: for his sound to be played, or for that of others. */
 static bool anyone_held(const work *w) {
-    for (const conversation *c = w->first; c != NULL; c = c->next)
-        if (!c->is_recording && c->talker.held) return true;
+    for (const conversation *c = w->first; c != NULL; c = c->next) {
+        const talker *t = &c->talker;
+        if (c->is_recording || c->lost) continue;
+        if (t->held || (c->config.class == WORK_IDLE && t->reply.going)) return true;
+    }
     return false;
 }
 
@@ -189,7 +194,7 @@ static bool turn(work *w) {
     const int64_t now_us = clock_us();
     atomic_store(&w->step_us, now_us);
     take_opened(w);
-    attend_all(w, now_us, w->facts.load);
+    attend_all(w, now_us, slack_us(w, now_us) > SPARE_US);
     tell_loop(w);
     bool moved = rnl_batch_step(w->batch, clock_us()) == RNL_OK;
     if (!moved || slack_us(w, now_us) > SPARE_US) {

@@ -7,10 +7,12 @@
 #include "serve/work_inner.h"
 
 enum {
-    EVENTS_KEPT = 8,          /* room that a command or an end may need */
-    TALK_US = 300000,         /* until the first work on a spoken turn, */
-    REQUEST_US = 5000000,     /* on a request, */
-    IDLE_US = 60000000,       /* on what nobody waits for */
+    PATIENCE_US = 1000000, /* no reply is told sooner that there is no place for it: what the batch
+                            * says may be of the one before */
+    EVENTS_KEPT = 8,       /* room that a command or an end may need */
+    TALK_US = 300000,      /* until the first work on a spoken turn, */
+    REQUEST_US = 5000000,  /* on a request, */
+    IDLE_US = 60000000,    /* on what nobody waits for */
     AHEAD_MOST_US = 10000000, /* of being played, on an idle machine */
     AHEAD_LEAST_US = 1500000  /* and on one that is loaded */
 };
@@ -30,7 +32,6 @@ static rnl_session_config session_config(const conversation *c) {
 bool talker_open(conversation *c, api_error *error) {
     const rnl_session_config config = session_config(c);
     rnl_error e = {0};
-    c->talker.clip_begin = -1;
     if (rnl_session_create_in(c->work->batch, &config, &c->talker.session, &e) == RNL_OK)
         return true;
     return api_fail_library(error, &e, NULL, false);
@@ -80,12 +81,12 @@ static void stop_reply(conversation *c, const api_error *error) {
 }
 
 /* A pass lost the session, or found no place for it. */
-static bool look_for_trouble(conversation *c) {
+static bool look_for_trouble(conversation *c, int64_t now_us) {
     talker *t = &c->talker;
     rnl_error e = {0};
     const rnl_status status = rnl_batch_status(t->session, &e);
     api_error error;
-    if (status == RNL_AGAIN && t->reply.going) {
+    if (status == RNL_AGAIN && t->reply.going && now_us - t->reply.begun_us > PATIENCE_US) {
         (void)api_fail(&error, API_SERVER_OVERLOADED, NULL,
                        "as many replies as this machine can speak are being spoken; ask again");
         stop_reply(c, &error);
@@ -171,7 +172,6 @@ static rnl_status reset(conversation *c) {
     rnl_session_reset(t->session);
     rnl_constraint_destroy(&t->tools);
     t->audio = t->last_begin_audio = t->done = 0;
-    t->clip_begin = -1;
     return RNL_OK;
 }
 
@@ -395,6 +395,7 @@ static void run_commands(conversation *c, int64_t now_us) {
             refuse_begin(c, what->tag, NULL);
         } else {
             const rnl_status status = obey(c, what, now_us, &error);
+            if (c->talker.asked_us == 0) c->talker.asked_us = now_us;
             if (status == RNL_AGAIN) return;
             if (status < 0) say_why_not(c, what, &error);
         }
@@ -404,7 +405,7 @@ static void run_commands(conversation *c, int64_t now_us) {
 }
 
 void talker_attend(conversation *c, int64_t now_us) {
-    if (c->lost || look_for_trouble(c)) return;
+    if (c->lost || look_for_trouble(c, now_us)) return;
     talk_reply *r = &c->talker.reply;
     if (r->going && r->tag <= atomic_load(&c->cancelled) && conversation_takes(c, 1))
         stop_reply(c, NULL);
@@ -425,17 +426,24 @@ static int64_t patience_us(work_class class) {
     return class == WORK_TALK ? TALK_US : class == WORK_REQUEST ? REQUEST_US : IDLE_US;
 }
 
-void talker_want(conversation *c, int64_t now_us, double load) {
+/* Content goes through the model as it comes. */
+static void want_content(conversation *c, int64_t now_us) {
+    talker *t = &c->talker;
+    if (rnl_session_stage(t->session) == RNL_STAGE_IDLE && !c->has_head) t->asked_us = 0;
+    const int64_t since_us = t->asked_us > 0 ? t->asked_us : now_us;
+    rnl_batch_want(t->session, RNL_WANT_RESULT, since_us + patience_us(c->config.class));
+}
+
+void talker_want(conversation *c, int64_t now_us, double load, bool spare) {
     talker *t = &c->talker;
     const talk_reply *r = &t->reply;
-    t->held = false;
-    if (!r->going) {
-        /* What was added goes through the model meanwhile. */
-        rnl_batch_want(t->session, RNL_WANT_RESULT, now_us + patience_us(c->config.class));
-        return;
-    }
     const int64_t due_us = r->due_us > 0 ? r->due_us : r->begun_us + patience_us(c->config.class);
-    if (!r->spoken || r->guess) {
+    t->held = false;
+    if (c->config.class == WORK_IDLE && !spare) {
+        rnl_batch_want(t->session, RNL_WANT_NOTHING, due_us);
+    } else if (!r->going) {
+        want_content(c, now_us);
+    } else if (!r->spoken || r->guess) {
         rnl_batch_want(t->session, RNL_WANT_RESULT, due_us);
     } else if (r->first_sound_us == 0) {
         rnl_batch_want(t->session, RNL_WANT_SPEECH, due_us);

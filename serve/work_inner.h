@@ -69,7 +69,7 @@ typedef struct talker {
     int audio;            /* positions of clips and frames in the conversation */
     int last_begin_audio; /* of these, before the last reply */
     int done;             /* positions that had gone through the model when the last reply ended */
-    int clip_begin;       /* positions before the clip under way; -1: none is */
+    int64_t asked_us;     /* when content was given that waits for no reply yet; 0: none */
     talk_mark marks[CONVERSATION_SLOTS];
     bool held; /* it is far enough ahead of being played */
 } talker;
@@ -151,8 +151,8 @@ bool talker_open(conversation *c, api_error *error);
 void talker_close(conversation *c);
 /* Commands as far as they can be done, and what was made handed over. */
 void talker_attend(conversation *c, int64_t now_us);
-/* What the batch is to do for it. */
-void talker_want(conversation *c, int64_t now_us, double load);
+/* What the batch is to do for it. spare: nobody who is playing is near his end. */
+void talker_want(conversation *c, int64_t now_us, double load, bool spare);
 
 /* recording.c; engine thread */
 void recording_close(conversation *c);
