@@ -12,6 +12,7 @@
 #include "apps/open.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "apps/tuning.h"
 #include "serve/limits.h"
 #include "serve/notify.h"
 #include "serve/sandbox.h"
@@ -393,6 +394,27 @@ static void tell_ready(void *context, server *s) {
         printf("Wyoming at %s port %d\n", c->wyoming_host, server_wyoming_port(s));
     (void)fflush(stdout);
     notify_tell(&r->systemd, "READY=1");
+    if (f.measured_seconds > 0.5 && !w->quiet)
+        (void)fprintf(
+            stderr, "runnel: measuring passes took %.1f s; `runnel bench --calibrate` keeps them\n",
+            f.measured_seconds);
+}
+
+/* Times of passes as `bench --calibrate` keeps them. */
+typedef struct kept_times {
+    const rnl_model *model;
+    int thread_count;
+    bool quiet;
+} kept_times;
+
+static int give_times(void *context, rnl_batch *batch) {
+    const kept_times *k = context;
+    tuning *t = malloc(sizeof *t);
+    const int count = t != NULL && tuning_read(t, k->quiet)
+                          ? tuning_give_times(t, k->model, k->thread_count, batch)
+                          : 0;
+    free(t);
+    return count;
 }
 
 static int serve(running *r, server_config *c, rnl_model *model) {
@@ -402,6 +424,9 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     c->listening = enter_sandbox;
     c->tick = tick;
     c->context = r;
+    kept_times kept = {.model = model, .thread_count = c->work.thread_count, .quiet = o->quiet};
+    c->work.give_times = give_times;
+    c->work.times_context = &kept;
     const rnl_status status = server_create(c, model, &s, &error);
     if (status != RNL_OK) {
         int code = exit_code(&error);

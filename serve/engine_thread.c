@@ -207,8 +207,14 @@ static bool turn(work *w) {
 
 static void *run(void *argument) {
     work *w = argument;
+    const double begin = clock_seconds();
     atomic_store(&w->step_us, clock_us());
-    pass_times_measure(w->batch, w->model, w->batch->config.decision_cap, measure_seconds);
+    if (!w->times_known)
+        pass_times_measure(w->batch, w->model, w->batch->config.decision_cap, measure_seconds);
+    const double took = w->times_known ? 0 : clock_seconds() - begin;
+    (void)pthread_mutex_lock(&w->lock);
+    w->facts.measured_seconds = took;
+    (void)pthread_mutex_unlock(&w->lock);
     publish(w);
     atomic_store(&w->starting, false);
     if (w->config.wake != NULL) w->config.wake(w->config.owner);
@@ -286,6 +292,8 @@ static rnl_status make(work *w, rnl_error *error) {
     if (!w->lock_made || !w->sem_made ||
         ring_create(OPEN_CAP, sizeof(conversation *), &w->opened) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    const work_config *c = &w->config;
+    w->times_known = c->give_times != NULL && c->give_times(c->times_context, w->batch) > 0;
     w->thread_made = pthread_create(&w->thread, NULL, run, w) == 0;
     if (w->thread_made) return RNL_OK;
     return status_fail(error, RNL_ERR_MEMORY, "the engine's thread cannot be started");

@@ -3,7 +3,7 @@
 #ifndef SERVE_WORK_CONFIG_H
 #define SERVE_WORK_CONFIG_H
 
-#include <runnel/runnel.h>
+#include <runnel/runnel_batch.h>
 
 typedef struct work_config {
     int thread_count;        /* of the pool */
@@ -18,13 +18,19 @@ typedef struct work_config {
     size_t memory_free;      /* bytes; default: what the process may have now */
     int jobs;                /* transcripts at once */
     bool ffmpeg;             /* may be asked about files that nothing else knows */
+    /* Tells the batch what passes take, as measured before (rnl_batch_set_times), and returns how
+     * many numbers of rows that were; 0, or NULL (default): they are measured at the start, which
+     * takes 2 s at most. Called by work_create. */
+    int (*give_times)(void *context, rnl_batch *batch);
+    void *times_context;
     /* Events wait: make the loop thread call work_dispatch. Called by the engine thread. */
     void (*wake)(void *owner);
     void *owner;
 } work_config;
 
 typedef struct work_facts {
-    bool starting; /* passes are being measured */
+    bool starting;           /* passes are being measured */
+    double measured_seconds; /* how long that took; 0: they were known */
     bool draining;
     bool alive;          /* the thread made a step within 10 s, or has nothing to do */
     bool admits;         /* one more conversation may be opened */

@@ -120,8 +120,9 @@ struct work {
     rnl_batch *batch;
     pthread_t thread;
     bool thread_made, lock_made, sem_made;
-    sem_t asked;  /* commands wait, or the end */
-    ring *opened; /* conversation * */
+    bool times_known; /* of passes, from before */
+    sem_t asked;      /* commands wait, or the end */
+    ring *opened;     /* conversation * */
     atomic_bool stopping, draining, starting, idle;
     _Atomic int64_t step_us; /* of the last step */
     pthread_mutex_t lock;    /* of facts */

@@ -223,6 +223,38 @@ static void every_conversation_says_what_it_says_alone(void **state) {
     work_destroy(&w);
 }
 
+static int kept_times(void *context, rnl_batch *batch) {
+    rnl_batch_set_times(batch, 1, 1000, *(const double *)context);
+    return 1;
+}
+
+/* A frame is 80 ms of sound: one that takes 30 ms lets one speak, and 200 ms none. */
+static void times_that_are_kept_are_not_measured(void **state) {
+    (void)state;
+    double frame_us = 30000;
+    for (int i = 0; i < 2; i++, frame_us = 200000) {
+        work_config c = work_config_default();
+        c.thread_count = 1;
+        c.context_cap = 256;
+        c.wake = wake;
+        c.give_times = kept_times;
+        c.times_context = &frame_us;
+        work *w;
+        work_facts f;
+        assert_int_equal(work_create(model, &c, &w, NULL), RNL_OK);
+        do {
+            (void)sem_wait(&woken);
+            work_get_facts(w, &f);
+        } while (f.starting);
+        assert_true(f.measured_seconds == 0);
+        assert_int_equal(f.speaking_max > 0, i == 0);
+        assert_int_equal(f.session_max >= 2 * f.speaking_max, 1);
+        assert_int_equal(f.session_max > 1, i == 0);
+        assert_true(f.admits);
+        work_destroy(&w);
+    }
+}
+
 static void one_more_than_there_may_be_is_told_when_to_come(void **state) {
     (void)state;
     work *w = start(2);
@@ -458,6 +490,7 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_conversation_says_what_it_says_alone),
+        cmocka_unit_test(times_that_are_kept_are_not_measured),
         cmocka_unit_test(one_more_than_there_may_be_is_told_when_to_come),
         cmocka_unit_test(a_reply_ends_when_it_is_cancelled_and_once),
         cmocka_unit_test(what_cannot_be_done_is_refused_and_the_rest_goes_on),
