@@ -50,6 +50,9 @@ ends "SIGTERM" 0
 server=$first
 kill -INT "$server"
 ends "Ctrl-C" 0
+start draining --oversubscribe 100
+check "draining" python3 "$source/tests/api/serve_drain.py" "$port" "$server"
+ends "draining" 0
 
 
 # ---- What is told of it
