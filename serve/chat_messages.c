@@ -83,6 +83,7 @@ static bool add_picture(chat_builder *b, const json *part, place *p) {
     b->pixels_left -= (int64_t)m.width * m.height;
     return chat_add_command(b, &(command){.kind = COMMAND_IMAGE,
                                           .role = RNL_ROLE_USER,
+                                          .one_view = json_in_is(json_get(image, "detail"), "low"),
                                           .bytes = m.pixels,
                                           .size = (size_t)m.width * (size_t)m.height * 3,
                                           .width = m.width,

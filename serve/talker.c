@@ -264,6 +264,13 @@ static rnl_status add_clip(conversation *c, const command *what, rnl_error *erro
     return status;
 }
 
+static rnl_status add_image(conversation *c, const command *what, rnl_error *error) {
+    rnl_image_config config = rnl_image_config_default(c->work->model);
+    config.splits = false;
+    return rnl_session_add_image(c->talker.session, what->bytes, what->width, what->height,
+                                 (size_t)what->width * 3, what->one_view ? &config : NULL, error);
+}
+
 static rnl_status keep_mark(conversation *c, const command *what, rnl_error *error) {
     talker *t = &c->talker;
     const rnl_status status = rnl_session_snapshot(t->session, what->slot, error);
@@ -311,8 +318,7 @@ static rnl_status obey(conversation *c, const command *what, int64_t now_us, rnl
     case COMMAND_CLIP:
         return add_clip(c, what, error);
     case COMMAND_IMAGE:
-        return rnl_session_add_image(s, what->bytes, what->width, what->height,
-                                     (size_t)what->width * 3, NULL, error);
+        return add_image(c, what, error);
     case COMMAND_END_CLIP:
         return end_clip(c, error);
     case COMMAND_CANCEL_CLIP:

@@ -117,6 +117,7 @@ typedef struct command {
     bool use_tools; /* BEGIN: those of TOOLS may be called */
     int slot;       /* MARK, RETURN: [0, CONVERSATION_SLOTS) */
     int width, height;    /* IMAGE */
+    bool one_view;        /* IMAGE: however large, it is not cut into tiles */
     int rate;             /* CLIP: Hz */
     size_t sample_count;  /* CUT: samples at RNL_RATE_OUT */
     int64_t due_us;       /* BEGIN, CONFIRM: clock_us by which its first sound, or the result, is

@@ -65,7 +65,8 @@ static void tell(const chat_request *r, char *text, size_t cap) {
         else if (c->kind == COMMAND_CLIP)
             used += (size_t)snprintf(text + used, cap - used, "clip %zu@%d", c->count, c->rate);
         else if (c->kind == COMMAND_IMAGE)
-            used += (size_t)snprintf(text + used, cap - used, "image %dx%d", c->width, c->height);
+            used += (size_t)snprintf(text + used, cap - used, "image %dx%d%s", c->width, c->height,
+                                     c->one_view ? " low" : "");
         else if (c->kind == COMMAND_MESSAGE)
             used += (size_t)snprintf(text + used, cap - used, "%s:%.*s", c->past ? "m" : "M", size,
                                      c->text);
@@ -412,7 +413,7 @@ static void pictures_are_decoded_and_not_fetched(void **state) {
             fail_msg("case %zu: %s", i, e.message);
         if (cases[i].done) {
             tell(&r, text, sizeof text);
-            assert_memory_equal(text, "image ", 6);
+            assert_string_equal(text, "image 64x40 low|begin");
             assert_int_equal(r.commands[0].size,
                              (size_t)r.commands[0].width * (size_t)r.commands[0].height * 3);
             chat_request_free(&r);
