@@ -343,16 +343,29 @@ static const struct {
     {"transcript", on_transcript, true},
 };
 
+/* The event belongs to the request under way, or gives it up before it has begun. */
+static bool is_inside(wyoming *w, void (*on)(wyoming *w)) {
+    if (w->phase == PHASE_SPEAK_ON) return on == on_synthesize || on == on_synthesize_start;
+    if (w->phase != PHASE_HEAR) return false;
+    if (on == on_audio_start) return true;
+    if (!w->job) end(w); /* transcribe, and no sound behind it */
+    return !w->job;
+}
+
 /* Handles the reader's event; false when it must wait. */
 static bool handle(wyoming *w) {
     const char *type = wyoming_type(w->reader);
     size_t i = 0;
     while (i < sizeof events / sizeof *events && strcmp(events[i].type, type) != 0) i++;
     if (i == sizeof events / sizeof *events) return true;
-    const bool inside = (w->phase == PHASE_HEAR && events[i].on == on_audio_start) ||
-                        (w->phase == PHASE_SPEAK_ON &&
-                         (events[i].on == on_synthesize || events[i].on == on_synthesize_start));
-    if (events[i].begins && w->phase != PHASE_IDLE && !inside) return false;
+    if (events[i].begins && w->phase != PHASE_IDLE && !is_inside(w, events[i].on)) {
+        const bool open = w->phase == PHASE_HEAR || w->phase == PHASE_SPEAK_ON;
+        /* Only the client can end what is open, and he would wait for us. */
+        if (open)
+            fail(w, "%s: end what was begun before, by %s", type,
+                 w->phase == PHASE_HEAR ? "audio-stop" : "synthesize-stop");
+        return open;
+    }
     events[i].on(w);
     return true;
 }

@@ -292,6 +292,30 @@ static void one_request_after_the_other(void **state) {
     room_close(r);
 }
 
+/* What only the client can end must not be waited for. */
+static void nothing_begins_within_a_request(void **state) {
+    (void)state;
+    room *r = room_open();
+    assert_int_equal(tell(r, "transcribe", "", 0), RNL_OK);
+    assert_int_equal(tell(r, "audio-start", FORMAT, 0), RNL_OK);
+    assert_int_equal(tell(r, "transcribe", "{\"language\": \"de\"}", 0), RNL_OK); /* anew */
+    assert_int_equal(tell(r, "audio-start", "{\"rate\": 8000, \"width\": 2, \"channels\": 1}", 0),
+                     RNL_OK);
+    assert_int_equal(tell(r, "synthesize", "{\"text\": \"a\"}", 0), RNL_OK); /* given up */
+    wyoming_finished(r->w, 0);
+    said(r, "<speak a >[audio-start -][audio-stop -]");
+    assert_int_equal(tell(r, "transcribe", "", 0), RNL_OK);
+    assert_int_equal(tell(r, "audio-chunk", FORMAT, 20), RNL_OK);
+    assert_int_equal(tell(r, "synthesize", "{\"text\": \"a\"}", 0), RNL_DONE);
+    said(r, "<hear 16000 >[error synthesize: end what was begun before, by audio-stop]");
+    room_close(r);
+    r = room_open();
+    assert_int_equal(tell(r, "synthesize-start", "", 0), RNL_OK);
+    assert_int_equal(tell(r, "transcribe", "", 0), RNL_DONE);
+    said(r, "[error transcribe: end what was begun before, by synthesize-stop]");
+    room_close(r);
+}
+
 static void refusals(void **state) {
     (void)state;
     static const struct {
@@ -454,12 +478,19 @@ static void info_names_all_programs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(describing_and_pinging),      cmocka_unit_test(sound_to_text),
-        cmocka_unit_test(sound_waits_for_room),        cmocka_unit_test(text_to_sound),
-        cmocka_unit_test(streamed_text_to_sound),      cmocka_unit_test(text_to_text),
-        cmocka_unit_test(one_request_after_the_other), cmocka_unit_test(refusals),
-        cmocka_unit_test(idle_connections_end),        cmocka_unit_test(forms_of_sound),
-        cmocka_unit_test(any_cut_is_the_same),         cmocka_unit_test(info_names_all_programs),
+        cmocka_unit_test(describing_and_pinging),
+        cmocka_unit_test(sound_to_text),
+        cmocka_unit_test(sound_waits_for_room),
+        cmocka_unit_test(text_to_sound),
+        cmocka_unit_test(streamed_text_to_sound),
+        cmocka_unit_test(text_to_text),
+        cmocka_unit_test(one_request_after_the_other),
+        cmocka_unit_test(nothing_begins_within_a_request),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(idle_connections_end),
+        cmocka_unit_test(forms_of_sound),
+        cmocka_unit_test(any_cut_is_the_same),
+        cmocka_unit_test(info_names_all_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
