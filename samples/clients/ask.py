@@ -22,8 +22,8 @@ pcm = b""
 for chunk in answer:
     audio = getattr(chunk.choices[0].delta, "audio", None) if chunk.choices else None
     if audio:
-        print(audio.get("transcript", ""), end="", flush=True)
-        pcm += base64.b64decode(audio.get("data", ""))
+        print(getattr(audio, "transcript", None) or "", end="", flush=True)
+        pcm += base64.b64decode(getattr(audio, "data", None) or "")
 print()
 if len(sys.argv) > 2:
     with wave.open(sys.argv[2], "wb") as file:

@@ -2,7 +2,7 @@
 # runnel serve: serve.sh PROGRAM SOURCE. What is refused at the start, then clients against servers
 # with the demo model (serve_http.py), each on a free port.
 . "$(dirname "$0")/common.sh"
-. "$(dirname "$0")/serving.sh"
+. "$source/tests/support/server.sh"
 
 # ---- What cannot be
 refuse 2 "an argument" "takes no arguments" "$runnel" serve here

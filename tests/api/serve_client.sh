@@ -4,7 +4,7 @@
 # (serve_words.py); then the official client, which is kept in FOLDER, where it can be had
 # (serve_client.py).
 . "$(dirname "$0")/common.sh"
-. "$(dirname "$0")/serving.sh"
+. "$source/tests/support/server.sh"
 . "$source/tests/support/clients.sh"
 
 start client --upload-max 4000000

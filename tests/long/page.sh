@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The page in headless Chromium against `runnel serve` with minnow: page.sh SOURCE BUILD. Questions
-# by voice, in writing, with push to talk; an interruption; what was heard is transcribed.
+# by voice, in writing, with push to talk; an interruption; what was sent is what is heard.
 set -uo pipefail
 source=$(realpath "$1") runnel=$(realpath "$2")/runnel
 command -v chromium > /dev/null || { echo "skipped: chromium is not installed"; exit 77; }
@@ -24,9 +24,8 @@ failed=0
 fail() { echo "FAILED: $*"; failed=1; }
 "$work/room/bin/python" "$source/tests/support/check_page.py" "http://127.0.0.1:$port/" \
     "$source/samples/questions/light.wav" "$source/samples/questions/weather.wav" \
-    "$work/answer.wav" || failed=1
-said=$("$runnel" transcribe -q "$work/answer.wav")
-[ "$said" = "The kitchen light is on." ] || fail "the answer was heard as '$said'"
+    | tee "$work/page" || failed=1
+grep -q "^Runnel: The kitchen light is on.$" "$work/page" || fail "another answer"
 kill "$server"
 wait "$server" || { fail "the server ended with $?"; cat "$work/server"; }
 server=

@@ -6,7 +6,7 @@ and what its loudspeaker would play is kept.
         await b.js("document.title")
 
 Needs the package websockets and Debian's chromium. b.problems: messages of the console and of the
-browser; b.requests: every address that the page asked for.
+browser; b.requests: every address that the page asked for; b.frames: what its WebSockets got.
 """
 import asyncio
 import base64
@@ -50,7 +50,7 @@ class Browser:
         root = ["--no-sandbox"] if os.getuid() == 0 else []
         self.command = ["chromium", *FLAGS, file, f"--user-data-dir={self.profile}", *root, *flags,
                         "about:blank"]
-        self.problems, self.requests = [], []
+        self.problems, self.requests, self.frames = [], [], []
         self.answers, self.number = {}, 0
 
     async def __aenter__(self):
@@ -93,6 +93,8 @@ class Browser:
                     self.problems.append(f"{entry['text']} {entry.get('url', '')}")
             elif m["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
                 self.problems.append(str(m["params"])[:400])
+            elif m["method"] == "Network.webSocketFrameReceived":
+                self.frames.append(m["params"]["response"]["payloadData"])
             elif m["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
                 self.requests.append(m["params"].get("url") or m["params"]["request"]["url"])
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The page in a browser: check_page.py URL QUESTION.wav NEXT.wav [ANSWER.wav]
+"""The page in a browser: check_page.py URL QUESTION.wav NEXT.wav
 
 One question by voice, a second one that interrupts its answer, one in writing, one with push to
 talk; then what a keyboard and a screen reader need, light and dark. QUESTION and NEXT: s16, mono,
-of one rate. ANSWER: what the loudspeaker played of the first answer. Prints a line for each thing,
-ends with 1 when one is wrong.
+of one rate. Prints a line for each thing, ends with 1 when one is wrong.
 """
 import asyncio
+import base64
 import json
 import pathlib
 import sys
@@ -47,7 +47,7 @@ async def quiet(b):
     await b.until("document.querySelector('#state').value === 'listening'", 60)
 
 
-async def by_voice(url, question, following, answer):
+async def by_voice(url, question, following):
     """A question, and its answer is heard; the same again, with a second question in the midst of
     the answer: it begins 1.2 s after the first, of which 0.5 are the silence that ends a turn."""
     rate, first = read(question)
@@ -72,8 +72,12 @@ async def by_voice(url, question, following, answer):
             check("its latency is measured", 0 < turn["first_ms"] < 5000,
                   f"{turn['first_ms']:.0f} ms and {turn['silence_ms']} of silence")
             check("no gap", s["gaps"] == 0, str(s["gaps"]))
-            if answer:
-                write(answer, 24000, await b.heard())
+            events = [json.loads(frame) for frame in b.frames]
+            sent = b"".join(base64.b64decode(e["delta"]) for e in events
+                            if e["type"] == "response.output_audio.delta")
+            heard = await b.heard()
+            check("the loudspeaker plays what was sent", len(sent) > 20000 and sent in heard,
+                  f"{len(sent) / 48000:.2f} s")
             check_clean(b, url, s)
         write(microphone, rate, silence(1) + first + silence(1.2) + second + silence(8))
         async with Browser(microphone) as b:
@@ -178,8 +182,8 @@ CONTRAST = """(() => {
 })()"""
 
 
-async def main(url, question, following, answer=None):
-    await by_voice(url, question, following, answer)
+async def main(url, question, following):
+    await by_voice(url, question, following)
     rate, first = read(question)
     with tempfile.TemporaryDirectory() as work:
         microphone = str(pathlib.Path(work, "microphone.wav"))

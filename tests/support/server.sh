@@ -1,11 +1,12 @@
-# Sourced behind common.sh: servers with the demo model, which end with the test.
+# Sourced by tests of `runnel serve`, behind tests/api/common.sh: servers on free ports, ended with
+# the test.
 servers=()
+trap 'kill -9 "${servers[@]}" 2> /dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 # What is not allowed ends the server; a sanitizer does such things when it ends itself.
 sandbox=(--sandbox kill)
 grep -q "__[at]san_init" "$runnel" && sandbox=(--sandbox off)
-trap 'kill -9 "${servers[@]}" 2> /dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# start NAME OPTION...: a server on a free port; $port and $server.
+# start NAME OPTION...: $port and $server; its output in NAME.out and NAME.err.
 start() {
     local name=$1
     shift
