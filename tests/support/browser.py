@@ -31,7 +31,7 @@ LISTEN = """
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (to, ...rest) {
     if (to instanceof AudioDestinationNode && !(this instanceof ScriptProcessorNode)) {
-      const ear = this.context.createScriptProcessor(4096, 1, 1);
+      const ear = this.context.createScriptProcessor(16384, 1, 1);
       ear.onaudioprocess = e => window.listened.push(e.inputBuffer.getChannelData(0).slice());
       connect.call(this, ear);
       connect.call(ear, to);
@@ -139,6 +139,7 @@ class Browser:
 
     async def heard(self):
         """What came to the loudspeaker, s16, 24 kHz."""
+        await asyncio.sleep(2)  # the last of its blocks
         text = await self.js("""(() => {
             const all = window.listened.flatMap(block => Array.from(block));
             const bytes = new Uint8Array(Int16Array.from(all,
