@@ -19,6 +19,11 @@ if(TARGET runnel_cli)
   install(FILES docs/runnel.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
   install(FILES samples/runnel-kiosk.service DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
     COMPONENT program)
+  if(RUNNEL_SERVE)
+    install(DIRECTORY share/ samples/clients DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
+      COMPONENT program)
+    install(FILES docs/SERVING.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+  endif()
   if(NOT CMAKE_CROSSCOMPILING AND NOT RUNNEL_SANITIZE) # written by the program (apps/)
     install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
       COMPONENT program FILES_MATCHING PATTERN "runnel-*.1")
