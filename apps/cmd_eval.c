@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apps/commands.h"
+#include "apps/eval_frames.h"
 #include "apps/eval_task.h"
 #include "apps/eval_transcripts.h"
 #include "apps/messages.h"
@@ -212,6 +213,7 @@ static int run(const options *o) {
     rnl_error error = {0};
     const bool task = o->task != NULL && o->refs == NULL && o->argument_count == 0;
     if (task && strcmp(o->task, "transcripts") == 0) return eval_transcripts(o);
+    if (task && strcmp(o->task, "frames") == 0) return eval_frames(o);
     if (task) return eval_task(&command_eval, o);
     if (o->refs != NULL && (o->output != NULL || o->resume || o->against != NULL))
         return complain(EXIT_USAGE, "eval: -o, --resume and --against are of a --task");
@@ -220,7 +222,7 @@ static int run(const options *o) {
                                     "nothing else");
     int code = inputs_sound_config(o, &e.sound);
     if (code != EXIT_OK) return code;
-    if (refs_read(o->refs, &e.refs, &error) != RNL_OK)
+    if (refs_read(o->refs, "audio_filepath", &e.refs, &error) != RNL_OK)
         return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s",
                         error.text);
     code = e.refs.count > 0 ? evaluate(&e, o)
@@ -310,7 +312,8 @@ const command command_eval = {
         "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).\n"
         "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k,\n"
         "gsm8k_cot and generate the answer is generated, the best token each time. transcripts\n"
-        "(lines as of --refs) tells how likely the model finds what was said.",
+        "(lines as of --refs) tells how likely the model finds what was said, frames (lines with\n"
+        "text, and codes: a .npy of codebooks by frames) what is to be spoken.",
     .options = {&options_output, &options_json, &options_resume, &options_system, &options_sampling,
                 &options_channel, &options_recordings, &options_lora, &own},
     .run = run,

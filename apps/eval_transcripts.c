@@ -214,7 +214,7 @@ int eval_transcripts(const options *o) {
     int code = inputs_sound_config(o, &x.sound);
     if (code != EXIT_OK) return code;
     source_note(o->data.at[0]);
-    if (refs_read(o->data.at[0], &x.refs, &error) != RNL_OK)
+    if (refs_read(o->data.at[0], "audio_filepath", &x.refs, &error) != RNL_OK)
         return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s",
                         error.text);
     code = x.refs.count > 0

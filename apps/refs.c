@@ -36,14 +36,13 @@ static char *join(const char *folder, const char *path) {
 }
 
 static rnl_status add(refs *r, const char *name, size_t line, const json *o, const char *folder,
-                      rnl_error *error) {
+                      const char *key, rnl_error *error) {
     size_t path_size = 0, text_size = 0;
-    const char *path = json_chars(json_get(o, "audio_filepath"), &path_size);
+    const char *path = json_chars(json_get(o, key), &path_size);
     const char *text = json_chars(json_get(o, "text"), &text_size);
     if (path == NULL || path_size == 0 || strlen(path) != path_size || text == NULL)
         return status_fail(error, RNL_ERR_FORMAT,
-                           "%s: line %zu: audio_filepath or text is missing or no string", name,
-                           line);
+                           "%s: line %zu: %s or text is missing or no string", name, line, key);
     if (r->count == REFS_COUNT_CAP)
         return status_fail(error, RNL_ERR_FORMAT, "%s: more than %d lines; split the file", name,
                            REFS_COUNT_CAP);
@@ -63,7 +62,7 @@ static bool line_is_blank(const char *text, size_t size) {
 }
 
 static rnl_status parse_line(refs *r, const char *name, size_t line, const char *text, size_t size,
-                             const char *folder, rnl_error *error) {
+                             const char *folder, const char *key, rnl_error *error) {
     json *o = NULL;
     rnl_error inner = {0};
     if (line_is_blank(text, size)) return RNL_OK;
@@ -72,13 +71,13 @@ static rnl_status parse_line(refs *r, const char *name, size_t line, const char 
     if (json_parse(text, size, "the line", &o, &inner) != RNL_OK)
         return status_fail(error, inner.status == RNL_ERR_MEMORY ? RNL_ERR_MEMORY : RNL_ERR_FORMAT,
                            "%s: line %zu is no JSON object: %.200s", name, line, inner.text);
-    const rnl_status status = add(r, name, line, o, folder, error);
+    const rnl_status status = add(r, name, line, o, folder, key, error);
     json_destroy(&o);
     return status;
 }
 
 rnl_status refs_parse(const char *name, const char *text, size_t size, const char *folder,
-                      refs *out, rnl_error *error) {
+                      const char *key, refs *out, rnl_error *error) {
     *out = (refs){0};
     size_t line = 1;
     for (size_t at = 0; at < size; line++) {
@@ -86,7 +85,7 @@ rnl_status refs_parse(const char *name, const char *text, size_t size, const cha
         const size_t stop = end != NULL ? (size_t)(end - text) : size;
         const size_t begin = at + utf8_mark_size(text + at, stop - at);
         const rnl_status status =
-            parse_line(out, name, line, text + begin, stop - begin, folder, error);
+            parse_line(out, name, line, text + begin, stop - begin, folder, key, error);
         if (status != RNL_OK) {
             refs_free(out);
             return status;
@@ -96,7 +95,7 @@ rnl_status refs_parse(const char *name, const char *text, size_t size, const cha
     return RNL_OK;
 }
 
-rnl_status refs_read(const char *path, refs *out, rnl_error *error) {
+rnl_status refs_read(const char *path, const char *key, refs *out, rnl_error *error) {
     *out = (refs){0};
     char *text;
     size_t size;
@@ -109,8 +108,8 @@ rnl_status refs_read(const char *path, refs *out, rnl_error *error) {
         free(folder);
         folder = strdup("/.");
     }
-    status =
-        folder == NULL ? no_memory(path, error) : refs_parse(path, text, size, folder, out, error);
+    status = folder == NULL ? no_memory(path, error)
+                            : refs_parse(path, text, size, folder, key, out, error);
     free(folder);
     free(text);
     return status;

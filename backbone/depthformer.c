@@ -155,8 +155,9 @@ static void step(depth_work *k, const compute *c, depth_row *rows, int count, in
     float *logits = k->logits + at * codes;
     linear(c, &w->head[b], NULL, k->x, dim, logits, codes, count);
     for (size_t r = 0; r < (size_t)count; r++) {
-        const int code =
-            sample_index(logits + r * codes, w->code_count, rows[r].how, rows[r].random, k->draw);
+        const int code = rows[r].given != NULL ? rows[r].given[b]
+                                               : sample_index(logits + r * codes, w->code_count,
+                                                              rows[r].how, rows[r].random, k->draw);
         if (code < 0) rows[r].failed = true;
         rows[r].codes[b] = code < 0 ? 0 : code;
         matrix_row(c, &w->embedding[b], rows[r].codes[b], k->previous + r * dim);

@@ -33,9 +33,9 @@ typedef struct depth_work {
     float *slices;       /* [row_cap, codebook_count, dim] */
     float *x;            /* [row_cap, dim] */
     float *previous;     /* [row_cap, dim] embeddings of the codes just drawn */
-    float *logits;  /* [codebook_count, row_cap, code_count] of the last pass, for tests and dump */
-    float *outputs; /* [codebook_count, row_cap, dim] likewise */
-    float *draw;    /* [2 * code_count] of the sampler */
+    float *logits;       /* [codebook_count, row_cap, code_count] of the last pass, for who asks */
+    float *outputs;      /* [codebook_count, row_cap, dim] likewise */
+    float *draw;         /* [2 * code_count] of the sampler */
 } depth_work;
 
 void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread_count,
@@ -46,6 +46,8 @@ typedef struct depth_row {
     rnl_sampling how;
     random_state *random; /* of the conversation */
     int32_t *codes;       /* [codebook_count] what was decided */
+    const int32_t *given; /* [codebook_count] each in [0, code_count): decided so, whatever their
+                           * logits, which are what is wanted then; NULL: drawn */
     bool failed;          /* logits of a book are no numbers: the codes are of no use */
 } depth_row;
 

@@ -318,6 +318,59 @@ refuse 5 "a sound that is lost" "nowhere.wav" "${refused[@]}" transcripts --data
 refuse 3 "a model that hears nothing" "cannot transcribe" "${refused[@]}" transcripts \
     --data heard.jsonl -m "$data/base"
 
+# ---- Frames: what the model itself would say is the likeliest
+expect 0 "as spoken" "$runnel" say -q --exact --audio-temp 0 --temp 0 --json \
+    "The kitchen light is on." -o said.wav
+cp out said.json
+python3 - <<'PY'
+import json, struct
+def put(name, table, kind="<i2"):
+    head = "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" % (
+        kind, len(table), len(table[0]))
+    head += " " * (-(10 + len(head) + 1) % 64) + "\n"
+    cells = [c for row in table for c in row]
+    with open(name, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() +
+                struct.pack("<%d%s" % (len(cells), {"<i2": "h", "<i4": "i"}[kind]), *cells))
+said = json.load(open("said.json"))["frames"]
+assert said[-1] == [2048] * 8
+table = [list(column) for column in zip(*said[:-1])]
+put("said.npy", table)
+put("other.npy", [[(c + 1) % 512 for c in row] for row in table], "<i4")
+put("seven.npy", table[:7])
+put("end.npy", [list(column) for column in zip(*said)])
+for name, text in (("said", "The kitchen light is on."), ("other", "The kitchen light is on."),
+                   ("seven", "x"), ("end", "x"), ("none", "x")):
+    with open(name + ".jsonl", "w") as f:
+        f.write(json.dumps({"codes": name + ".npy", "text": text}) + "\n")
+open("wrongly.jsonl", "w").write(json.dumps({"codes": "said.npy", "text": "Play jazz."}) + "\n")
+PY
+for name in said other wrongly; do
+    expect 0 "frames: $name" "${ask[@]}" --task frames --data $name.jsonl
+    cp out $name.out
+done
+frames() { python3 - <<'PY'
+import json
+said, other, wrongly = (json.loads(list(open(n + ".out"))[-1])["total"]
+                        for n in ("said", "other", "wrongly"))
+frames = json.load(open("said.json"))["frames"]
+assert said["best"] == 1 and said["frames"] == len(frames)
+assert 0 < said["nll"] < 0.5 * other["nll"] and other["best"] < 0.2
+assert said["nll"] < wrongly["nll"] and said["weighted"] < wrongly["weighted"]
+assert abs(said["nll"] - said["weighted"]) > 1e-6
+PY
+}
+check "frames: the figures" frames
+expect 0 "frames, for people" "$runnel" eval -q --task frames --exact --data said.jsonl
+holds "frames, for people" '^best codes  *100.00 %$'
+refuse 5 "seven codebooks" "has 7 rows" "${refused[@]}" frames --data seven.jsonl
+refuse 5 "an end frame in the file" "code 2048 is none" "${refused[@]}" frames --data end.jsonl
+refuse 5 "codes that are lost" "none.npy" "${refused[@]}" frames --data none.jsonl
+refuse 5 "references have no codes" "codes or text is missing" "${refused[@]}" frames \
+    --data light.jsonl
+refuse 3 "a model that does not speak" "cannot speak" "${refused[@]}" frames --data said.jsonl \
+    -m "$data/base"
+
 # ---- What is wrong is said in a sentence
 refuse 2 "no task" "tasks are mmlu" "${refused[@]}" chess --data mmlu.jsonl
 refuse 2 "no data" "with --data" "${refused[@]}" mmlu

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     refs r;
     rnl_error error = {0};
-    if (refs_parse("refs", (const char *)data, size, "folder", &r, &error) != RNL_OK) {
+    if (refs_parse("refs", (const char *)data, size, "folder", "audio_filepath", &r, &error) !=
+        RNL_OK) {
         if (error.text[0] == '\0' || r.count != 0) abort();
         return 0;
     }
