@@ -4,140 +4,36 @@
  * A user asks, an assistant (recordings, no model) replies, and is interrupted at random. What is
  * tested: canceller, gates, network and turn logic (tests/support/hearing). In the environment:
  * ROOM_TURNS, the number of turns; ROOM_SEED, the first room; ROOM_VERBOSE=1 tells all. */
-#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "audio/gain.h"
 #include "core/random.h"
-#include "core/resample.h"
 #include "tests/support/hearing.h"
 #include "tests/support/quantile.h"
-#include "tests/support/rig.h"
 #include "tests/support/room.h"
+#include "tests/support/voices.h"
+#include "tests/support/workers.h"
 
-enum { CLIP_CAP = 128, MS = ROOM_RATE / 1000, BAND_COUNT = 3, WORKER_CAP = 8 };
+enum { MS = ROOM_RATE / 1000, BAND_COUNT = 3 };
 
-/* ---- Voices ---- */
-
-typedef struct clip {
-    float *samples;        /* rms 1 where it speaks */
-    int count, onset, end; /* spoken: [onset, end) */
-    char voice[64];
-} clip;
-
-typedef struct clips {
-    clip list[CLIP_CAP];
-    int count;
-} clips;
-
-static clips ask, cut, say;
-
-/* Spoken is what is within 20 dB of the level of speech. */
-static void label(clip *c) {
-    const int frames = c->count / ROOM_BLOCK;
-    const double level = speech_power(c->samples, c->count);
-    c->onset = -1;
-    for (int f = 0; f < frames; f++) {
-        if (frame_power(c->samples + f * ROOM_BLOCK) < level * 1e-2) continue;
-        if (c->onset < 0) c->onset = f * ROOM_BLOCK;
-        c->end = (f + 1) * ROOM_BLOCK;
-    }
-    for (int i = 0; i < c->count; i++) c->samples[i] /= (float)sqrt(level);
-}
-
-/* Takes over the samples. */
-static void add_clip(clips *to, const char *voice, float *samples, int count) {
-    assert_true(to->count < CLIP_CAP);
-    clip *c = &to->list[to->count++];
-    *c = (clip){.samples = samples, .count = count};
-    (void)snprintf(c->voice, sizeof c->voice, "%s", voice);
-    label(c);
-}
-
-static float *resampled(const float *in, size_t in_count, int rate, int *count) {
-    const size_t cap = in_count * ROOM_RATE / (size_t)rate + 1;
-    float *out = calloc(cap, sizeof *out);
-    assert_non_null(out);
-    resampler *r;
-    assert_int_equal(resampler_create(&r), RNL_OK);
-    resampler_begin(r, rate, ROOM_RATE);
-    size_t used = 0, taken, made, total = 0;
-    while (used < in_count) {
-        resampler_push(r, in + used, in_count - used, &taken, out + total, cap - total, &made);
-        used += taken;
-        total += made;
-    }
-    do {
-        resampler_finish(r, out + total, cap - total, &made);
-        total += made;
-    } while (made > 0);
-    resampler_destroy(&r);
-    *count = (int)total;
-    return out;
-}
-
-/* FOLDER/KIND-VOICE-NUMBER-RATE.wav */
-static void read_clip(const char *path) {
-    const char *name = strrchr(path, '/') + 1, *rate = strrchr(path, '-') + 1;
-    char voice[64];
-    (void)snprintf(voice, sizeof voice, "%.*s", (int)strcspn(name + 4, "-"), name + 4);
-    const size_t count = rig_wav_count(path);
-    float *in = rig_wav(path, 0, count);
-    int out_count;
-    float *out = resampled(in, count, atoi(rate), &out_count);
-    free(in);
-    add_clip(name[0] == 'a' ? &ask : name[0] == 'c' ? &cut : &say, voice, out, out_count);
-}
-
-static void add_recording(clips *to, const char *path, double begin_s, double end_s) {
-    const size_t begin = (size_t)(begin_s * ROOM_RATE), end = (size_t)(end_s * ROOM_RATE);
-    const size_t count = rig_wav_count(path), last = end < count ? end : count;
-    add_clip(to, "human", rig_wav(path, begin, last), (int)(last - begin));
-}
+static voices said;
 
 static int make_voices(void **state) {
     (void)state;
-    char folder[] = "/tmp/runnel-voices-XXXXXX", command[256], pattern[64];
-    assert_non_null(mkdtemp(folder));
-    (void)snprintf(command, sizeof command, "%s/tests/support/make_voices.sh %s", SOURCE_DIR,
-                   folder);
-    if (system(command) != 0)
-        fail_msg("the voices cannot be made: install the packages espeak-ng and flite");
-    (void)snprintf(pattern, sizeof pattern, "%s/*.wav", folder);
-    glob_t found;
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        read_clip(found.gl_pathv[i]);
-        (void)unlink(found.gl_pathv[i]);
-    }
-    globfree(&found);
-    (void)rmdir(folder);
-    /* People: whole sentences, between the pauses of those who spoke them. */
-    for (int i = 0; i < 3; i++) {
-        add_recording(&ask, "audio/question.wav", 0.3, 4.6);
-        add_recording(&ask, "audio/test_speech.wav", 0.7, 3.7);
-        add_recording(&ask, "audio/jfk.wav", 5.2, 7.8);
-        add_recording(&cut, "audio/jfk.wav", 8.0, 10.6);
-        add_recording(&cut, "audio/jfk.wav", 3.2, 4.6);
-        add_recording(&cut, "audio/test_speech.wav", 0.7, 3.7);
-    }
+    voices_make(&said);
     return 0;
 }
 
 static int drop_voices(void **state) {
     (void)state;
-    clips *all[] = {&ask, &cut, &say};
-    for (int i = 0; i < 3; i++)
-        for (int c = 0; c < all[i]->count; c++) free(all[i]->list[c].samples);
+    voices_free(&said);
     return 0;
 }
 
@@ -206,11 +102,8 @@ static double between(random_state *s, double low, double high) {
     return low + (high - low) * random_unit(s);
 }
 
-static const clip *pick(talk *k, const clips *from, const char *voice) {
-    for (;;) {
-        const clip *c = &from->list[random_u64(&k->s) % (uint64_t)from->count];
-        if (voice == NULL || strcmp(c->voice, voice) == 0) return c;
-    }
+static const clip *pick(talk *k, voice_kind kind, const char *voice) {
+    return clips_pick(&said.of[kind], voice, &k->s);
 }
 
 static void note(const talk *k, const char *what) {
@@ -225,7 +118,7 @@ static void pause_user(talk *k) {
 static void talk_user(talk *k, bool interrupting) {
     const int way = (int)(k->config.talker_m / 343 * ROOM_RATE);
     k->phase = TALKING;
-    k->user = pick(k, interrupting ? &cut : &ask, k->user_voice);
+    k->user = pick(k, interrupting ? VOICE_CUT : VOICE_ASK, k->user_voice);
     k->user_position = 0;
     k->onset = k->now + k->user->onset + way;
     k->end = k->now + k->user->end + way;
@@ -284,7 +177,7 @@ static void step_assistant(talk *k) {
     memset(k->speaker, 0, sizeof k->speaker);
     if (k->reply_at >= 0 && k->now >= k->reply_at) {
         note(k, "the assistant replies");
-        k->reply = pick(k, &say, k->own_voice);
+        k->reply = pick(k, VOICE_SAY, k->own_voice);
         k->reply_position = 0;
         k->reply_at = -1;
         k->fading = false;
@@ -380,8 +273,8 @@ static void converse(uint64_t seed, int turn_count, tally bands[BAND_COUNT]) {
     k.user_level = (float)pow(10, level_db / 20);
     k.own_level = 0.1f;
     k.config.noise_db = level_db - 20 * log10(k.config.talker_m) - snr_db;
-    k.user_voice = pick(&k, &ask, NULL)->voice;
-    k.own_voice = pick(&k, &say, NULL)->voice;
+    k.user_voice = pick(&k, VOICE_ASK, NULL)->voice;
+    k.own_voice = pick(&k, VOICE_SAY, NULL)->voice;
     k.t = &bands[(int)(snr_db / 10)];
     if (k.verbose)
         printf(
@@ -422,53 +315,40 @@ static void print_row(const char *name, tally *t) {
         quantile(&t->ended_after, 0.95));
 }
 
-/* Every worker takes the rooms first + worker, first + worker + worker_count, ... */
-static void work(int worker, int worker_count, int turn_count, FILE *result) {
-    static tally bands[BAND_COUNT];
+typedef struct tallies {
+    tally bands[BAND_COUNT];
+} tallies;
+
+static int turns_wanted(void) {
+    const char *wanted = getenv("ROOM_TURNS");
+    return wanted != NULL ? atoi(wanted) : 600;
+}
+
+/* Every worker takes the rooms first + worker, first + worker + count, ... */
+static void work(int worker, int count, void *result) {
+    tally *bands = ((tallies *)result)->bands;
     const char *first = getenv("ROOM_SEED");
     uint64_t seed = (first != NULL ? strtoull(first, NULL, 10) : 0) + (uint64_t)worker;
-    for (int done = 0; done < turn_count; seed += (uint64_t)worker_count) {
+    const int share = (turns_wanted() + count - 1) / count;
+    for (int done = 0; done < share; seed += (uint64_t)count) {
         converse(seed, 6, bands);
         done = bands[0].turns + bands[1].turns + bands[2].turns;
     }
-    assert_int_equal(fwrite(bands, sizeof bands, 1, result), 1);
-    assert_int_equal(fflush(result), 0);
 }
 
-static void run_workers(int turn_count, tally bands[BAND_COUNT]) {
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    const int count = getenv("ROOM_VERBOSE") != NULL || online < 2 ? 1
-                      : online > WORKER_CAP                        ? WORKER_CAP
-                                                                   : (int)online;
-    FILE *results[WORKER_CAP];
-    pid_t workers[WORKER_CAP];
-    for (int w = 0; w < count; w++) {
-        results[w] = tmpfile();
-        assert_non_null(results[w]);
-        workers[w] = fork();
-        assert_true(workers[w] >= 0);
-        if (workers[w] > 0) continue;
-        work(w, count, (turn_count + count - 1) / count, results[w]);
-        _exit(0);
-    }
-    static tally part[BAND_COUNT];
-    for (int w = 0; w < count; w++) {
-        int status;
-        assert_int_equal(waitpid(workers[w], &status, 0), workers[w]);
-        assert_int_equal(status, 0);
-        rewind(results[w]);
-        assert_int_equal(fread(part, sizeof part, 1, results[w]), 1);
-        fclose(results[w]);
-        for (int b = 0; b < BAND_COUNT; b++) add_tally(&bands[b], &part[b]);
-    }
+static void run_workers(tally bands[BAND_COUNT]) {
+    const int count = getenv("ROOM_VERBOSE") != NULL ? 1 : workers_count();
+    tallies *parts = workers_run(count, sizeof *parts, work);
+    for (int w = 0; w < count; w++)
+        for (int b = 0; b < BAND_COUNT; b++) add_tally(&bands[b], &parts[w].bands[b]);
+    workers_free(parts, count, sizeof *parts);
 }
 
 static void conversations(void **state) {
     (void)state;
     static tally bands[BAND_COUNT], all;
     const char *names[] = {"0 to 10 dB", "10 to 20 dB", "20 to 30 dB"};
-    const char *wanted = getenv("ROOM_TURNS");
-    run_workers(wanted != NULL ? atoi(wanted) : 600, bands);
+    run_workers(bands);
     printf(
         "| speech over noise | turns | replies | stopped by own voice | ducked for nothing, a "
         "minute | interruptions | within 400 ms | in the first 3 s of our sound | within 400 ms | "
@@ -495,7 +375,8 @@ static double reduction_db(uint64_t seed) {
     hearing_open(&h, &config);
     double echoed = 0, left = 0;
     int position = 0;
-    const clip *reply = &say.list[seed % (uint64_t)say.count];
+    const clips *say = &said.of[VOICE_SAY];
+    const clip *reply = &say->list[seed % (uint64_t)say->count];
     for (int f = 0; f < 12 * ROOM_RATE / ROOM_BLOCK; f++) {
         const float silence[ROOM_BLOCK] = {0};
         float speaker[ROOM_BLOCK], mic[ROOM_BLOCK];

@@ -6,128 +6,30 @@
  * name hashes even are for seeking the rule, the odd ones for the figures. In the environment:
  * TURNS_EVEN=1 takes the even ones; TURNS_FOLDER, prompts that were made before; TURNS_VERBOSE=1
  * tells every pause with what the network says about it. */
-#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/random.h"
 #include "tests/support/hearing.h"
 #include "tests/support/quantile.h"
-#include "tests/support/rig.h"
 #include "tests/support/turn_rig.h"
+#include "tests/support/voices.h"
 
 enum {
     RATE = 16000,
     MS = RATE / 1000,
-    PROMPT_CAP = 1024,
     LEAD = RATE / 2, /* silence before somebody speaks, */
-    TAIL = 2 * RATE, /* and behind */
-    SECONDS_MAX = 25,
-    SHORTEST = 3 * RATE / 2 /* of a turn: less is a piece of a sentence, "digits", "minutes" */
+    TAIL = 2 * RATE  /* and behind */
 };
 
-/* ---- Prompts ---- */
-
-typedef struct prompt {
-    char name[128];
-    float *samples;        /* rms 0.05 where it speaks: -26 dBFS */
-    int count, onset, end; /* spoken: [onset, end) */
-    double power;          /* of its speech */
-} prompt;
-
-static prompt prompts[PROMPT_CAP];
-static int prompt_count;
+static prompts all;
 static bool verbose;
-
-static unsigned hash_of(const char *name) {
-    uint32_t h = 2166136261u;
-    for (; *name != '\0'; name++) h = (h ^ (unsigned char)*name) * 16777619u;
-    return h;
-}
-
-/* Spoken is what is within 30 dB of the level of speech. */
-static void label(prompt *p) {
-    const int frames = p->count / ECHO_FRAME;
-    const double level = speech_power(p->samples, p->count);
-    p->onset = p->end = 0;
-    bool begun = false;
-    for (int f = 0; f < frames; f++) {
-        if (frame_power(p->samples + f * ECHO_FRAME) <= level * 1e-3) continue;
-        if (!begun) p->onset = f * ECHO_FRAME;
-        begun = true;
-        p->end = (f + 1) * ECHO_FRAME;
-    }
-    if (level <= 0) return;
-    for (int i = 0; i < p->count; i++) p->samples[i] *= (float)(0.05 / sqrt(level));
-    p->power = 0.05 * 0.05;
-}
-
-/* Of sentences that a program puts together. */
-static bool is_piece(const char *name) {
-    static const char *const kinds[] = {"digits_", "letters_", "phonetic_", "silence_"};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strncmp(name, kinds[i], strlen(kinds[i])) == 0) return true;
-    return false;
-}
-
-static void read_prompt(const char *path) {
-    assert_true(prompt_count < PROMPT_CAP);
-    prompt *p = &prompts[prompt_count];
-    const char *name = strrchr(path, '/') + 1;
-    (void)snprintf(p->name, sizeof p->name, "%.*s", (int)strcspn(name, "."), name);
-    const bool even = hash_of(p->name) % 2 == 0;
-    if (even != (getenv("TURNS_EVEN") != NULL)) return;
-    if (is_piece(p->name)) return;
-    const size_t count = rig_wav_count(path);
-    if (count < RATE / 2 || count > SECONDS_MAX * RATE) return;
-    p->samples = rig_wav(path, 0, count);
-    p->count = (int)count;
-    label(p);
-    if (p->end - p->onset < SHORTEST) {
-        free(p->samples);
-        return;
-    }
-    prompt_count++;
-}
-
-static int make_prompts(void **state) {
-    (void)state;
-    char made[] = "/tmp/runnel-prompts-XXXXXX", command[512];
-    const char *folder = getenv("TURNS_FOLDER");
-    verbose = getenv("TURNS_VERBOSE") != NULL;
-    if (folder == NULL) {
-        assert_non_null(mkdtemp(made));
-        (void)snprintf(command, sizeof command, "%s/tests/support/make_prompts.sh %s", SOURCE_DIR,
-                       made);
-        if (system(command) != 0)
-            fail_msg("the prompts cannot be made: install the packages "
-                     "asterisk-core-sounds-en-g722 and ffmpeg");
-    }
-    (void)snprintf(command, sizeof command, "%s/*.wav", folder != NULL ? folder : made);
-    glob_t found;
-    assert_int_equal(glob(command, 0, NULL, &found), 0);
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        read_prompt(found.gl_pathv[i]);
-        if (folder == NULL) (void)unlink(found.gl_pathv[i]);
-    }
-    globfree(&found);
-    if (folder == NULL) (void)rmdir(made);
-    assert_true(prompt_count > 0);
-    return 0;
-}
-
-static int drop_prompts(void **state) {
-    (void)state;
-    for (int i = 0; i < prompt_count; i++) free(prompts[i].samples);
-    return 0;
-}
 
 /* ---- Listening ---- */
 
@@ -213,7 +115,7 @@ typedef struct ends {
 
 static void say_one(const prompt *p, bool asks, ends *t) {
     const int spoken = p->end - p->onset, count = (LEAD + spoken + TAIL) / ECHO_FRAME * ECHO_FRAME;
-    float *script = room_noise(count, hash_of(p->name));
+    float *script = room_noise(count, prompt_hash(p->name));
     lay(script + LEAD, p->samples + p->onset, spoken);
     listener l = begin(script, count, asks);
     if (verbose) printf("%s: %.3f to %.3f\n", p->name, 0.5, (double)(LEAD + spoken) / RATE);
@@ -243,9 +145,9 @@ static void print_ends(const char *name, ends *t) {
 static void people_end(void **state) {
     (void)state;
     static ends fixed, asked;
-    for (int i = 0; i < prompt_count; i++) {
-        if (!verbose) say_one(&prompts[i], false, &fixed);
-        say_one(&prompts[i], true, &asked);
+    for (int i = 0; i < all.count; i++) {
+        if (!verbose) say_one(&all.list[i], false, &fixed);
+        say_one(&all.list[i], true, &asked);
     }
     printf(
         "| rule | prompts | wait, median / 90 %% | end after last sound, median / 90 %% | cut at a "
@@ -260,13 +162,6 @@ static void people_end(void **state) {
 }
 
 /* ---- People who search for a word ---- */
-
-/* Power of the 30 ms around a sample. */
-static double power_at(const prompt *p, int at) {
-    double sum = 0;
-    for (int f = -1; f < 2; f++) sum += frame_power(p->samples + at + f * ECHO_FRAME);
-    return sum / 3;
-}
 
 /* A dip between words in 35 to 80 % of what is said: the quietest place there, but no pause of
  * 120 ms or more, where a phrase may end. -1: there is none. */
@@ -283,7 +178,7 @@ static int dip_of(const prompt *p) {
             const bool inside = place >= p->onset && place + ECHO_FRAME <= p->end;
             quiet = inside && frame_power(p->samples + place) < p->power * 1e-3 ? quiet + 1 : 0;
         }
-        const double power = power_at(p, at);
+        const double power = prompt_power_at(p, at);
         if (quiet >= PAUSE || power >= least) continue;
         least = power;
         best = at;
@@ -301,7 +196,7 @@ static void hesitate(const prompt *p, bool asks, hesitations *t) {
     if (dip < 0) return;
     const int first = dip - p->onset, rest = p->end - dip;
     const int count = (LEAD + first + PAUSE + rest + TAIL) / ECHO_FRAME * ECHO_FRAME;
-    float *script = room_noise(count, hash_of(p->name));
+    float *script = room_noise(count, prompt_hash(p->name));
     lay(script + LEAD, p->samples + p->onset, first);
     lay(script + LEAD + first + PAUSE, p->samples + dip, rest);
     listener l = begin(script, count, asks);
@@ -319,9 +214,9 @@ static void hesitate(const prompt *p, bool asks, hesitations *t) {
 static void people_hesitate(void **state) {
     (void)state;
     static hesitations fixed, asked;
-    for (int i = 0; i < prompt_count; i++) {
-        if (!verbose) hesitate(&prompts[i], false, &fixed);
-        hesitate(&prompts[i], true, &asked);
+    for (int i = 0; i < all.count; i++) {
+        if (!verbose) hesitate(&all.list[i], false, &fixed);
+        hesitate(&all.list[i], true, &asked);
     }
     printf("| hesitations of 800 ms | n | survive |\n|---|---|---|\n");
     printf("| fixed, 500 ms | %d | %.1f %% |\n", fixed.count, share(fixed.survived, fixed.count));
@@ -330,13 +225,18 @@ static void people_hesitate(void **state) {
 }
 
 static int open_all(void **state) {
+    (void)state;
     turn_rig_open(&rig, NULL, false, 1);
-    return make_prompts(state);
+    verbose = getenv("TURNS_VERBOSE") != NULL;
+    prompts_make(&all, getenv("TURNS_FOLDER"), getenv("TURNS_EVEN") != NULL);
+    return 0;
 }
 
 static int close_all(void **state) {
+    (void)state;
     turn_rig_close(&rig);
-    return drop_prompts(state);
+    prompts_free(&all);
+    return 0;
 }
 
 int main(void) {
