@@ -2,7 +2,8 @@
 # Voice to voice, part by part: measure_latency.sh BUILD_FOLDER [ROUNDS] [talk options].
 # All questions of samples/questions, with pauses, as the microphone of the file device, whose clock
 # is charged with the computing as it is measured. Once with speculation and once without; prints
-# the last lines of `runnel trace`. Used for docs/LATENCY.md.
+# the last lines of `runnel trace`. RUNNEL_TRACES=FOLDER adds the turns of both to FOLDER/with.jsonl
+# and without.jsonl. Used for docs/LATENCY.md.
 set -euo pipefail
 build=$(realpath "$1") rounds=${2:-2}
 shift $(($# > 1 ? 2 : 1))
@@ -27,6 +28,9 @@ for how in "" --no-speculation; do
     "$build/runnel" talk --quiet --input "file:$work/in.wav" --trace "$work/trace.jsonl" $how "$@" \
         > "$work/said"
     echo "${how:-with speculation}: $(wc -l < "$work/trace.jsonl") turns"
+    if [ -n "${RUNNEL_TRACES:-}" ]; then
+        cat "$work/trace.jsonl" >> "$RUNNEL_TRACES/with${how:+out}.jsonl"
+    fi
     "$build/runnel" trace --quiet "$work/trace.jsonl" -o "$work/t.svg" |
         sed -e 's/  heard.*//' -n -e '1p' -e '/^p50/p' -e '/^p95/p' -e '/^max/p'
 done
