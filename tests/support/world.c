@@ -10,6 +10,7 @@
 
 #include "engine/live.h"
 #include "tests/support/rig.h"
+#include "tests/support/room.h"
 
 enum { TICK_US = 10000 };
 
@@ -64,6 +65,7 @@ void script_free(script *s) {
 void world_open(world *w, rnl_model *model, const rnl_live_config *config, const script *in) {
     rnl_error error = {0};
     if (rnl_live_create(model, config, &w->live, &error) != RNL_OK) fail_msg("%s", error.text);
+    assert_true(w->live->config.rate_out <= RNL_RATE_OUT);
     w->in = in;
     w->tick_us = TICK_US;
 }
@@ -86,9 +88,10 @@ void world_drop(world *w) {
     free(w);
 }
 
-static void push(world *w, const float *mic, size_t count, int64_t adc_us) {
+static void push(world *w, const float *mic, const float *reference, size_t count, int64_t adc_us) {
     rnl_error error = {0};
-    const rnl_live_sound sound = {.mic = mic, .count = count, .adc_us = adc_us};
+    const rnl_live_sound sound = {
+        .mic = mic, .reference = reference, .count = count, .adc_us = adc_us};
     size_t taken;
     if (rnl_live_push(w->live, &sound, w->now_us, &taken, &error) != RNL_OK)
         fail_msg("%s", error.text);
@@ -103,28 +106,39 @@ static void listen(world *w) {
     if (w->cut_seed == 0 || over) {
         float rest[8000];
         memcpy(rest, w->in->samples + w->at - w->held_back, w->held_back * sizeof *rest);
-        if (w->held_back > 0) push(w, rest, w->held_back, 0);
+        if (w->held_back > 0) push(w, rest, NULL, w->held_back, 0);
         w->held_back = 0;
         memcpy(mic, w->in->samples + w->at, got * sizeof *mic);
-        push(w, mic, 160, w->tick_us - TICK_US);
+        push(w, mic, NULL, 160, w->tick_us - TICK_US);
         w->at += got;
         return;
     }
     w->at += got;
     w->held_back += got;
     for (size_t piece; (piece = 1 + next_random(&w->cut_seed) % w->cut_cap) <= w->held_back;) {
-        push(w, w->in->samples + w->at - w->held_back, piece, 0);
+        push(w, w->in->samples + w->at - w->held_back, NULL, piece, 0);
         w->held_back -= piece;
     }
 }
 
+/* The same in a room, behind what the loudspeaker got. */
+static void listen_in_room(world *w) {
+    float near[ROOM_BLOCK] = {0}, mic[ROOM_BLOCK];
+    const size_t left = w->in->count - w->at, got = left < ROOM_BLOCK ? left : ROOM_BLOCK;
+    if (got > 0) memcpy(near, w->in->samples + w->at, got * sizeof *near);
+    w->at += got;
+    room_step(w->room, w->out, near, mic, NULL);
+    push(w, mic, w->out, ROOM_BLOCK, w->tick_us - TICK_US);
+}
+
 static void play(world *w) {
-    enum { COUNT = RNL_RATE_OUT / 100 };
-    float out[COUNT] = {0};
-    size_t done = 0, got, room = COUNT;
-    if (w->working && w->made < room) room = w->made;
-    while (done < room &&
-           rnl_live_pull(w->live, out + done, room - done, w->now_us, w->tick_us, &got) == RNL_OK)
+    const size_t count = (size_t)w->live->config.rate_out / 100;
+    float *out = w->out;
+    size_t done = 0, got, most = count;
+    memset(out, 0, sizeof w->out);
+    if (w->working && w->made < most) most = w->made;
+    while (done < most &&
+           rnl_live_pull(w->live, out + done, most - done, w->now_us, w->tick_us, &got) == RNL_OK)
         done += got;
     w->made -= w->working ? done : 0;
     if (done > 0)
@@ -132,14 +146,15 @@ static void play(world *w) {
                done * sizeof *out);
     w->reply_count += done;
     if (w->keep_sound)
-        memcpy(grow(&w->sound, &w->sound_cap, w->sound_count + COUNT) + w->sound_count, out,
-               sizeof out);
-    w->sound_count += COUNT;
+        memcpy(grow(&w->sound, &w->sound_cap, w->sound_count + count) + w->sound_count, out,
+               count * sizeof *out);
+    w->sound_count += count;
 }
 
 static void tick(world *w) {
-    listen(w);
+    if (w->room == NULL) listen(w);
     play(w);
+    if (w->room != NULL) listen_in_room(w);
     w->tick_us += TICK_US;
 }
 

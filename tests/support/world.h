@@ -8,6 +8,8 @@
 
 #include <runnel/runnel_live.h>
 
+struct room; /* tests/support/room.h */
+
 /* What the microphone hears, at 16 kHz. */
 typedef struct script {
     float *samples;
@@ -39,13 +41,17 @@ typedef struct world {
     int64_t now_us, tick_us;
     int64_t text_cost_us, frame_cost_us; /* of a step that is through; frame: with sound */
     int64_t part_cost_us;                /* of its parts before */
-    int rate;                            /* of microphone and loudspeaker, default 16000, 24000 */
+    /* NULL, or where all of it stands: the script is then what somebody says there, as heard at
+     * 1 m, silent behind its end, and the microphone hears the loudspeaker as well. Sound goes in
+     * and out at 16 kHz (the loop's rate_out), 10 ms at a time. */
+    struct room *room;
     uint64_t cut_seed; /* 0: 10 ms at a time; else random pieces up to cut_cap, some late */
     size_t cut_cap;
-    bool idle;        /* after the last step */
-    bool working;     /* a piece of work takes its time, */
-    size_t made;      /* and so many samples may be pulled meanwhile */
-    size_t held_back; /* samples the microphone has, not yet pushed */
+    bool idle;                     /* after the last step */
+    bool working;                  /* a piece of work takes its time, */
+    size_t made;                   /* and so many samples may be pulled meanwhile */
+    size_t held_back;              /* samples the microphone has, not yet pushed */
+    float out[RNL_RATE_OUT / 100]; /* what the loudspeaker got last */
     bool keep_sound;
     float *sound; /* [sound_count] all the loudspeaker gave, silence included */
     size_t sound_count, sound_cap;
