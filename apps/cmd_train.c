@@ -75,10 +75,19 @@ static rnl_status take_codes(void *context, const char *path, int32_t **codes, i
     return RNL_OK;
 }
 
+static bool goes_on(void *context, double done) {
+    training *x = context;
+    progress_bar(&x->shown, "reading", done);
+    return !interrupted();
+}
+
 static int read_file(training *x, const char *path, learn_dataset *into) {
     rnl_error error = {0};
     source_note(path);
-    if (learn_dataset_read(into, x->reader, path, &error) == RNL_OK) return EXIT_OK;
+    const rnl_status status = learn_dataset_read(into, x->reader, path, &error);
+    progress_clear(&x->shown);
+    if (status == RNL_OK) return EXIT_OK;
+    if (status == RNL_ERR_STATE) return EXIT_STOPPED;
     return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s", error.text);
 }
 
@@ -104,6 +113,8 @@ static int read_data(training *x) {
     if (o->cache != NULL && !folders_make(o->cache, 0777))
         return complain(EXIT_FAILED, "%s: cannot be made: %s", o->cache, strerror(errno));
     x->setup.reading.cache = o->cache;
+    x->setup.reading.goes_on = goes_on;
+    x->setup.reading.context = x;
     x->setup.reading.media = (learn_media){.sound = hear, .codes = take_codes, .context = x};
     if (learn_reader_create(x->model, &x->setup.reading, &x->reader, &error) != RNL_OK)
         return failed(&error);

@@ -61,6 +61,7 @@ static rnl_status take_lines(learn_dataset *d, learn_reader *r, const char *path
     const char *slash = strrchr(path, '/');
     (void)snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path) : 0, path);
     if (slash == path) (void)strcpy(folder, "/");
+    const learn_reading *how = learn_reader_how(r);
     rnl_status status = RNL_OK;
     long line = 0;
     for (size_t at = 0, end; at < size && status == RNL_OK; at = end + 1) {
@@ -68,6 +69,8 @@ static rnl_status take_lines(learn_dataset *d, learn_reader *r, const char *path
         end = newline != NULL ? (size_t)(newline - text) : size;
         line++;
         if (is_blank(text + at, end - at)) continue;
+        if (how->goes_on != NULL && !how->goes_on(how->context, (double)at / (double)size))
+            return status_fail(error, RNL_ERR_STATE, "%s: stopped at line %ld", path, line);
         (void)snprintf(place, sizeof place, "%s, line %ld", path, line);
         status = take_line(d, r, place, folder, text + at, end - at, error);
     }

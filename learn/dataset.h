@@ -17,7 +17,8 @@ typedef struct learn_dataset {
 } learn_dataset;
 
 /* Adds the samples of a file of lines, empty ones passed over. {0} is an empty
- * set. Sentences name file and line. */
+ * set. Sentences name file and line. RNL_ERR_STATE: it was
+ * to end there. */
 RNL_MUST_USE rnl_status learn_dataset_read(learn_dataset *d, learn_reader *r, const char *path,
                                            rnl_error *error);
 /* Moves the samples whose hashes fall into the share [0, 1] to `held`, which is empty: always the

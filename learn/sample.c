@@ -63,6 +63,10 @@ rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how, lea
     return status;
 }
 
+const learn_reading *learn_reader_how(const learn_reader *r) {
+    return &r->how;
+}
+
 void learn_reader_destroy(learn_reader **r) {
     if (*r == NULL) return;
     learn_spoken_destroy(&(*r)->spoken);

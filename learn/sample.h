@@ -56,6 +56,10 @@ typedef struct learn_reading {
     const char
         *cache; /* a folder that keeps what the encoder gave (learn/heard_cache.h); NULL: none */
     learn_media media;
+    /* Asked before each line, done of a file's bytes read; false ends the reading: RNL_ERR_STATE.
+     * NULL: not asked. */
+    bool (*goes_on)(void *context, double done);
+    void *context; /* of goes_on */
 } learn_reading;
 
 typedef struct learn_reader learn_reader;
@@ -64,6 +68,8 @@ typedef struct learn_reader learn_reader;
 RNL_MUST_USE rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how,
                                             learn_reader **out, rnl_error *error);
 void learn_reader_destroy(learn_reader **r); /* NULL is fine; sets NULL */
+
+const learn_reading *learn_reader_how(const learn_reader *r);
 
 /* One line. place ("chats.jsonl, line 12") is put into sentences; folder: paths in the line are
  * relative to it. *is_cut: it was longer than length_max. Of a sample with nothing to learn both
