@@ -238,6 +238,8 @@ static options nothing_given(void) {
                                .sessions_of_key = -1,
                                .drain_seconds = -1,
                                .slow_seconds = -1,
+                               .session_seconds = -1,
+                               .truncate_wait_ms = -1,
                                .oversubscribe = -1}};
 }
 

@@ -63,7 +63,7 @@ static rnl_status fill(realtime *rt, const char *start, size_t size, rnl_error *
     return realtime_input_create(rt, error);
 }
 
-rnl_status realtime_create(const realtime_config *config, const realtime_ops *ops, void *context,
+rnl_status realtime_create(const realtime_config *config, const realtime_ops *ops,
                            const char *start, size_t size, realtime **out, rnl_error *error) {
     *out = NULL;
     rnl_status status = check(config, error);
@@ -73,7 +73,6 @@ rnl_status realtime_create(const realtime_config *config, const realtime_ops *op
         return status_fail(error, RNL_ERR_MEMORY, "memory for a conversation is exhausted");
     rt->config = *config;
     rt->ops = *ops;
-    rt->context = context;
     rt->beta = config->beta;
     status = fill(rt, start, size, error);
     if (status == RNL_OK)
@@ -195,6 +194,9 @@ void realtime_news(realtime *rt, const realtime_news_item *news, int64_t now_us)
         break;
     case REALTIME_FINISHED:
         realtime_finished(rt, news);
+        break;
+    case REALTIME_ASTRAY:
+        realtime_go_astray(rt);
         break;
     }
     realtime_feed(rt);

@@ -80,10 +80,13 @@ typedef struct realtime_wish {
 } realtime_wish;
 
 typedef struct realtime_ops {
+    void *wire; /* context of the two that come first */
     /* An event; it lasts for the call. */
     void (*send)(void *context, const char *text, size_t size);
     /* No event follows; realtime_is_over from now on. code: of the WebSocket. */
     void (*close)(void *context, int code, const char *reason);
+
+    void *model; /* context of all others */
 
     /* The history begins anew with this prompt; what was appended or said before under a key that
      * is appended again may be taken from what the model keeps of it. */
@@ -126,7 +129,8 @@ typedef enum realtime_news_kind {
     REALTIME_HEARD,     /* a transcript goes on by text */
     REALTIME_HEARD_ALL, /* it is complete: text, seconds of sound */
     REALTIME_UNHEARD,   /* it failed: code, text is a sentence */
-    REALTIME_FINISHED   /* the answer to ask_finished */
+    REALTIME_FINISHED,  /* the answer to ask_finished */
+    REALTIME_ASTRAY     /* its history is not what it was told: it has to begin anew */
 } realtime_news_kind;
 
 /* Positions of the backbone. */
@@ -177,11 +181,11 @@ typedef struct realtime_config {
 
 realtime_config realtime_config_default(void);
 
-/* ops is copied, all else of config borrowed. start: a session object (A.3) that it begins with,
- * NULL, size 0: none; RNL_ERR_DATA: it is refused, error says why. RNL_ERR_MEMORY. */
+/* ops is copied, all else that config points to borrowed. start: a session object (A.3) that it
+ * begins with, NULL, size 0: none; RNL_ERR_DATA: it is refused, error says why. RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status realtime_create(const realtime_config *config, const realtime_ops *ops,
-                                        void *context, const char *start, size_t size,
-                                        realtime **out, rnl_error *error);
+                                        const char *start, size_t size, realtime **out,
+                                        rnl_error *error);
 void realtime_destroy(realtime **rt); /* NULL is fine; sets NULL. No command is given any more */
 
 /* Sends session.created. Once, before all else. */

@@ -66,7 +66,7 @@ static bool ask_alone(realtime *rt, const realtime_response *r, const context_it
     if (whole) {
         const realtime_prompt prompt = realtime_settings_prompt(&r->settings, &rt->config);
         const realtime_wish wish = realtime_settings_wish(&r->settings);
-        rt->ops.respond_alone(rt->context, r->key, &prompt, entries, c->count, &wish);
+        rt->ops.respond_alone(rt->ops.model, r->key, &prompt, entries, c->count, &wish);
     }
     free(entries);
     free(pieces);
@@ -84,7 +84,7 @@ static void begin_behind(realtime *rt, realtime_response *r, realtime_settings *
     realtime_bring_up(rt, settings);
     realtime_response_begin(rt, r, settings, 0);
     const realtime_wish wish = realtime_settings_wish(&r->settings);
-    rt->ops.respond(rt->context, r->key, &wish);
+    rt->ops.respond(rt->ops.model, r->key, &wish);
 }
 
 /* ---- The event ---- */

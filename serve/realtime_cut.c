@@ -79,7 +79,7 @@ static void cut_history(realtime *rt, realtime_item *item, size_t samples) {
     if (item->settled || (item->whole && samples == item->said_made)) return;
     realtime_unfeed(rt);
     if (last)
-        rt->ops.truncate(rt->context, item->key, item->made_before + samples);
+        rt->ops.truncate(rt->ops.model, item->key, item->made_before + samples);
     else
         realtime_part_from(rt, item->key);
     item->settled = true;
@@ -106,10 +106,10 @@ void realtime_interrupt(realtime *rt, const char *reason) {
     if (r != NULL) {
         const uint32_t key = r->behind_history ? r->key : 0;
         const bool silent = r->item_count == 0;
-        rt->ops.cancel(rt->context, r->key);
+        rt->ops.cancel(rt->ops.model, r->key);
         realtime_response_end(rt, r, "cancelled", reason, NULL);
         /* Nothing was told of it: for the model, too, nothing was said. */
-        if (silent && key != 0) rt->ops.truncate(rt->context, key, 0);
+        if (silent && key != 0) rt->ops.truncate(rt->ops.model, key, 0);
     }
     if (item == NULL) return;
     stop_playing(rt, item);

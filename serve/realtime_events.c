@@ -1,8 +1,9 @@
-/* Client's JSON -> what it asks for. Bounds come before the parser: how deep, how many keys. */
+/* Client's JSON -> what it asks for. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "serve/json_in.h"
 #include "serve/limits.h"
 #include "serve/realtime_inner.h"
 
@@ -10,26 +11,6 @@ const char *realtime_text_of(const json *v, size_t cap) {
     size_t size;
     const char *text = json_chars(v, &size);
     return text != NULL && size <= cap && strlen(text) == size ? text : NULL;
-}
-
-/* Whether a text, JSON or not, opens more brackets than are taken, or has more colons
- * outside of strings: as many as keys. */
-static bool is_too_wide(const char *text, size_t size) {
-    int depth = 0, keys = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < size; i++) {
-        const char c = text[i];
-        if (quoted) {
-            if (c == '\\') i++;
-            quoted = c != '"';
-            continue;
-        }
-        quoted = c == '"';
-        if ((c == '{' || c == '[') && ++depth > LIMIT_JSON_DEPTH) return true;
-        if (c == '}' || c == ']') depth--;
-        if (c == ':' && ++keys > LIMIT_JSON_KEYS) return true;
-    }
-    return false;
 }
 
 /* ---- Settings ---- */
@@ -41,9 +22,10 @@ static bool same_detection(const realtime_detection *a, const realtime_detection
            a->interrupt_response == b->interrupt_response && a->eagerness == b->eagerness;
 }
 
-/* A turn under way ends with the rule it was heard by. */
-static void change_detection(realtime *rt) {
+/* A turn under way ends with the rule it was heard by; what was heard and was none is gone. */
+static void change_detection(realtime *rt, realtime_detector before) {
     realtime_end_turn(rt, rt->in.position);
+    if (before != REALTIME_MANUAL) rt->in.buffer_begin = rt->in.position;
     realtime_input_set_detection(rt);
     if (rt->settings.detection.idle_ms == 0) rt->idle_us = INT64_MAX;
 }
@@ -72,11 +54,15 @@ static bool do_session_update(realtime *rt, const json *event, api_error *f) {
     realtime_unguess(rt);
     const realtime_format old = rt->settings.in;
     const bool detects_else = !same_detection(&rt->settings.detection, &changed.detection);
+    const realtime_detector before = rt->settings.detection.detector;
     realtime_settings_free(&rt->settings);
     rt->settings = changed;
-    if (detects_else) change_detection(rt);
-    if (old.coding != changed.in.coding || old.rate != changed.in.rate)
-        realtime_input_set_format(rt);
+    if (detects_else) change_detection(rt, before);
+    const bool hears_else = old.coding != changed.in.coding || old.rate != changed.in.rate;
+    if (hears_else && !realtime_input_set_format(rt)) {
+        realtime_end(rt, API_ENGINE_FAILURE, "Memory is exhausted", 1011);
+        return true;
+    }
     realtime_tell_session(rt, rt->beta && rt->config.transcribes_only
                                   ? "transcription_session.updated"
                                   : "session.updated");
@@ -130,8 +116,6 @@ static bool take_event_id(realtime *rt, const json *event, api_error *f) {
 }
 
 static bool do_event(realtime *rt, const json *event, api_error *f) {
-    if (!json_is_object(event))
-        return realtime_refuse(f, API_INVALID_VALUE, "", "An event is a JSON object");
     if (!take_event_id(rt, event, f)) return false;
     const json *type = json_get(event, "type");
     const char *name = realtime_text_of(type, 100);
@@ -166,15 +150,7 @@ void realtime_message(realtime *rt, const char *text, size_t size, int64_t now_u
     }
     api_error f = {0};
     json *event = NULL;
-    rnl_error error;
-    if (is_too_wide(text, size))
-        (void)realtime_refuse(&f, API_INVALID_JSON, "",
-                              "The message is nested over 16 deep or has over 256 keys");
-    else if (json_parse(text, size, "the message", &event, &error) != RNL_OK)
-        (void)realtime_refuse(&f, API_INVALID_JSON, "", "The message is not JSON: %.200s",
-                              error.text);
-    else
-        (void)do_event(rt, event, &f);
+    if (json_in_parse(text, size, &event, &f)) (void)do_event(rt, event, &f);
     json_destroy(&event);
     if (f.code != API_OK) realtime_tell_fault(rt, &f);
     rt->event_id[0] = 0;

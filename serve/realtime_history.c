@@ -89,7 +89,7 @@ realtime_entry realtime_entry_of(const realtime_item *item, realtime_piece *piec
 static void append(realtime *rt, realtime_item *item) {
     realtime_piece pieces[REALTIME_PART_CAP];
     const realtime_entry entry = realtime_entry_of(item, pieces);
-    rt->ops.append(rt->context, &entry);
+    rt->ops.append(rt->ops.model, &entry);
     for (int i = 0; i < item->part_count; i++) realtime_part_drop_heard(rt, &item->parts[i]);
     realtime_note_had(rt, item->key);
 }
@@ -111,7 +111,7 @@ static void restart(realtime *rt, const realtime_settings *s) {
     rt->has_prompt = true;
     rt->had_count = 0;
     const realtime_prompt prompt = realtime_settings_prompt(&rt->prompt, &rt->config);
-    rt->ops.restart(rt->context, &prompt);
+    rt->ops.restart(rt->ops.model, &prompt);
 }
 
 void realtime_bring_up(realtime *rt, const realtime_settings *s) {
@@ -133,4 +133,13 @@ void realtime_go_ahead(realtime *rt) {
     const int known = known_count(rt);
     const bool goes_on = !rt->has_prompt || (same_prompt(rt, &rt->settings) && known >= 0);
     if (goes_on && known < rt->item_count) realtime_bring_up(rt, &rt->settings);
+}
+
+/* A model that cannot do what it is told would begin anew for ever. */
+void realtime_go_astray(realtime *rt) {
+    if (rt->astray) return;
+    rt->astray = true;
+    rt->has_prompt = false;
+    rt->had_count = 0;
+    if (realtime_active(rt) == NULL) realtime_unfeed(rt);
 }

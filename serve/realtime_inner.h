@@ -57,16 +57,17 @@ typedef struct realtime_input {
     bool has_odd;      /* if there is one */
     int16_t *pending;  /* [pending_count] of the last message, from pending_at on to be heard */
     size_t pending_at, pending_count;
-    int16_t *raw;   /* [raw_cap] ring of what came, at its own rate */
-    int64_t raw_in; /* samples ever put in */
+    int16_t *raw;    /* [raw_cap] ring of what came, at its own rate */
+    int64_t raw_in;  /* samples ever put in, */
+    int64_t raw_out; /* and taken on to 16 kHz */
     size_t raw_cap;
     float *heard; /* [heard_cap] ring at 16 kHz */
     int64_t heard_in;
     size_t heard_cap;
-    resampler *resampler; /* used unless the format has 16 kHz */
-    int64_t position;     /* looked at by the turn machine */
-    int64_t buffer_begin; /* what a commit takes begins here */
-    int64_t base;         /* of the session's sound, before this format */
+    stream_resampler *resampler; /* NULL at 16 kHz */
+    int64_t position;            /* looked at by the turn machine */
+    int64_t buffer_begin;        /* what a commit takes begins here */
+    int64_t base;                /* of the session's sound, before this format */
     void *vad_memory;
     vad_state vad;
     energy_gate energy;
@@ -99,7 +100,6 @@ typedef struct realtime_pace {
 struct realtime {
     realtime_config config;
     realtime_ops ops;
-    void *context;
     int64_t now_us, begin_us;
     bool opened, over;
     bool beta;
@@ -136,6 +136,7 @@ struct realtime {
     uint32_t had[REALTIME_ITEM_CAP]; /* keys */
     int had_count;
     bool has_prompt;
+    bool astray;              /* what it has is not that; once in a turn it begins anew */
     realtime_settings prompt; /* of its prompt */
 
     realtime_input in;
@@ -181,8 +182,9 @@ void realtime_keep_sound(realtime *rt, realtime_part *part, const int16_t *sampl
 
 RNL_MUST_USE rnl_status realtime_input_create(realtime *rt, rnl_error *error);
 void realtime_input_destroy(realtime *rt);
-/* The format of the settings holds from here on; what was heard is gone. */
-void realtime_input_set_format(realtime *rt);
+/* The format of the settings holds from here on; what was heard is gone. False: memory is
+ * exhausted, and the conversation is of no use. */
+RNL_MUST_USE bool realtime_input_set_format(realtime *rt);
 /* So does their turn detection; no turn is under way. */
 void realtime_input_set_detection(realtime *rt);
 bool realtime_do_append(realtime *rt, const json *event, api_error *f);
@@ -241,6 +243,8 @@ bool realtime_is_current(const realtime *rt, const realtime_settings *s);
 void realtime_bring_up(realtime *rt, const realtime_settings *s);
 /* The same ahead of a response, when only the end is lacking and nobody is heard or answered. */
 void realtime_go_ahead(realtime *rt);
+/* What it has is not what it was told. */
+void realtime_go_astray(realtime *rt);
 /* What waited for the model has reached it, or is gone. */
 void realtime_part_drop_heard(realtime *rt, realtime_part *part);
 /* It was told of this entry, as the last one. */

@@ -13,7 +13,8 @@ enum {
     SLACK_SECONDS =
         4, /* behind the longest clip: pre-roll, what the machine may have to wait for */
     RATE_MAX = 48000,
-    PIECE = 1024 /* samples that go through at once */
+    PIECE = 1024, /* samples that go through at once */
+    BLOCKS = 200  /* that a second is converted in */
 };
 
 /* ---- Memory ---- */
@@ -40,29 +41,30 @@ rnl_status realtime_input_create(realtime *rt, rnl_error *error) {
     layout(in, &a);
     vad_reset(&in->vad);
     energy_reset(&in->energy);
-    if (resampler_create(&in->resampler) != RNL_OK)
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a conversation is exhausted");
-    realtime_input_set_format(rt);
-    return RNL_OK;
+    if (realtime_input_set_format(rt)) return RNL_OK;
+    return status_fail(error, RNL_ERR_MEMORY, "memory for a conversation is exhausted");
 }
 
 void realtime_input_destroy(realtime *rt) {
     free(rt->in.vad_memory);
     free(rt->in.pending);
-    resampler_destroy(&rt->in.resampler);
+    stream_resampler_destroy(&rt->in.resampler);
 }
 
 /* ---- Rules ---- */
 
-void realtime_input_set_format(realtime *rt) {
+bool realtime_input_set_format(realtime *rt) {
     realtime_input *in = &rt->in;
+    const int rate = rt->settings.in.rate;
+    stream_resampler_destroy(&in->resampler);
+    if (rate != RNL_RATE_IN && stream_resampler_create(rate, RNL_RATE_IN, &in->resampler) != RNL_OK)
+        return false;
     in->format = rt->settings.in;
     in->base += in->heard_in;
-    in->raw_in = in->heard_in = in->position = in->buffer_begin = 0;
+    in->raw_in = in->raw_out = in->heard_in = in->position = in->buffer_begin = 0;
     in->has_odd = false;
-    resampler_set_block(in->resampler, (size_t)in->format.rate / 200); /* 5 ms */
-    resampler_begin(in->resampler, in->format.rate, RNL_RATE_IN);
     realtime_input_set_detection(rt);
+    return true;
 }
 
 /* With the network for ends of turns what counts is how finished it sounds; without it the waits
@@ -126,7 +128,8 @@ int16_t *realtime_raw(const realtime *rt, int64_t begin, int64_t end, size_t *co
     const realtime_input *in = &rt->in;
     int64_t from = begin * in->format.rate / RNL_RATE_IN;
     int64_t to = end * in->format.rate / RNL_RATE_IN;
-    if (to > in->raw_in) to = in->raw_in;
+    /* Up to the end means with what the resampler still holds. */
+    if (to > in->raw_in || end == in->heard_in) to = in->raw_in;
     if (in->raw_in - from > (int64_t)in->raw_cap) from = in->raw_in - (int64_t)in->raw_cap;
     *count = to > from ? (size_t)(to - from) : 0;
     int16_t *out = malloc((*count + 1) * sizeof *out);
@@ -140,22 +143,32 @@ static void put_heard(realtime_input *in, const float *samples, size_t count) {
         in->heard[(size_t)in->heard_in++ % in->heard_cap] = samples[i];
 }
 
+/* 5 ms of what came go on to 16 kHz: always so many at a time, so that the same sound has the same
+ * bits however it was cut. */
+static void convert_block(realtime_input *in, int64_t count) {
+    float samples[RATE_MAX / BLOCKS], made[RATE_MAX / BLOCKS + 64];
+    size_t taken, got;
+    for (int64_t i = 0; i < count; i++)
+        samples[i] = (float)in->raw[(size_t)(in->raw_out + i) % in->raw_cap] / 32768.0f;
+    in->raw_out += count;
+    if (in->resampler == NULL) {
+        put_heard(in, samples, (size_t)count);
+        return;
+    }
+    stream_resampler_push(in->resampler, samples, (size_t)count, &taken, made,
+                          sizeof made / sizeof *made, &got);
+    assert(taken == (size_t)count);
+    put_heard(in, made, got);
+}
+
 /* A piece of what waits goes into both rings. */
 static void take_piece(realtime_input *in) {
     const size_t left = in->pending_count - in->pending_at;
-    size_t count = left < PIECE ? left : PIECE;
-    const int16_t *from = in->pending + in->pending_at;
-    /* At 8 kHz a piece makes twice as many. */
-    float samples[PIECE], made[2 * PIECE];
-    for (size_t i = 0; i < count; i++) samples[i] = (float)from[i] / 32768.0f;
-    size_t got = 0;
-    if (in->format.rate == RNL_RATE_IN)
-        put_heard(in, samples, count);
-    else
-        resampler_push(in->resampler, samples, count, &count, made, 2 * PIECE, &got);
-    put_heard(in, made, got);
-    for (size_t i = 0; i < count; i++) in->raw[(size_t)in->raw_in++ % in->raw_cap] = from[i];
-    in->pending_at += count;
+    const size_t count = left < PIECE ? left : PIECE;
+    const int64_t block = in->format.rate / BLOCKS;
+    for (size_t i = 0; i < count; i++)
+        in->raw[(size_t)in->raw_in++ % in->raw_cap] = in->pending[in->pending_at++];
+    while (in->raw_in - in->raw_out >= block) convert_block(in, block);
 }
 
 /* ---- Hearing ---- */
@@ -256,12 +269,13 @@ bool realtime_do_append(realtime *rt, const json *event, api_error *f) {
 bool realtime_do_commit(realtime *rt, const json *event, api_error *f) {
     (void)event;
     realtime_input *in = &rt->in;
-    /* What the resampler still holds is less than 5 ms. */
     const int64_t end = in->heard_in,
                   longest = (int64_t)(rt->config.clip_seconds_max * RNL_RATE_IN);
     int64_t begin = rt->clip.open ? rt->clip.begin : in->buffer_begin;
     if (end - begin > longest) begin = end - longest;
-    const double ms = (double)(end - begin) / REALTIME_MS;
+    /* Counted in what came: the resampler still holds some ms of it. */
+    const double came = (double)in->raw_in / in->format.rate - (double)begin / RNL_RATE_IN;
+    const double ms = came * 1000;
     if (ms < REALTIME_COMMIT_MS_MIN)
         return realtime_refuse(f, API_COMMIT_EMPTY, "",
                                "Error committing input audio buffer: buffer too small. Expected "

@@ -43,7 +43,7 @@ void realtime_send(realtime *rt) {
     json_out_end(&rt->out);
     if (rt->over || rt->unsent) return;
     if (json_out_whole(&rt->out))
-        rt->ops.send(rt->context, rt->out.text, rt->out.size);
+        rt->ops.send(rt->ops.wire, rt->out.text, rt->out.size);
     else
         realtime_close(rt, 1011, "memory is exhausted");
 }
@@ -51,7 +51,7 @@ void realtime_send(realtime *rt) {
 void realtime_close(realtime *rt, int code, const char *reason) {
     if (rt->over) return;
     rt->over = true;
-    rt->ops.close(rt->context, code, reason);
+    rt->ops.close(rt->ops.wire, code, reason);
 }
 
 static void write_error(realtime *rt, const api_error *f) {
@@ -89,8 +89,8 @@ void realtime_tell_error(realtime *rt, api_code code, const char *param, const c
 }
 
 void realtime_tell_session(realtime *rt, const char *type) {
-    const realtime_facts facts = {rt->id,
-                                  rt->config.unix_seconds + (int64_t)rt->config.session_seconds};
+    const realtime_facts facts = {
+        .id = rt->id, .expires_unix = rt->config.unix_seconds + rt->config.session_seconds};
     json_out *o = realtime_event(rt, type);
     realtime_settings_write(&rt->settings, &rt->config, rt->beta, &facts, "session", o);
     realtime_send(rt);

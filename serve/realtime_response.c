@@ -132,7 +132,7 @@ void realtime_respond(realtime *rt, uint32_t key) {
     realtime_response *r = &rt->responses[0];
     realtime_response_begin(rt, r, &settings, key);
     const realtime_wish wish = realtime_settings_wish(&r->settings);
-    rt->ops.respond(rt->context, r->key, &wish);
+    rt->ops.respond(rt->ops.model, r->key, &wish);
 }
 
 /* ---- Items of a response ---- */
@@ -371,6 +371,7 @@ static void end_response(realtime *rt, realtime_response *r, const ending *end) 
     realtime_tell_limits(rt, u->input_text + u->input_audio - u->cached_text - u->cached_audio +
                                  u->output_text + u->output_audio);
     if (r->in_conversation) note_reply(rt, r, end);
+    if (r->in_conversation) rt->astray = false;
     const bool arms = r->in_conversation && strcmp(end->status, "cancelled") != 0;
     realtime_response_free(r);
     if (arms) realtime_arm_idle(rt);
@@ -408,7 +409,7 @@ static void fail(realtime *rt, realtime_response *r) {
     const ending end = {.status = "failed",
                         .code = API_ENGINE_FAILURE,
                         .message = "Memory is exhausted, or the reply is too long"};
-    rt->ops.cancel(rt->context, r->key);
+    rt->ops.cancel(rt->ops.model, r->key);
     end_response(rt, r, &end);
 }
 
@@ -452,7 +453,7 @@ bool realtime_do_cancel(realtime *rt, const json *event, api_error *f) {
         realtime_interrupt(rt, "client_cancelled");
         return true;
     }
-    rt->ops.cancel(rt->context, r->key);
+    rt->ops.cancel(rt->ops.model, r->key);
     realtime_response_end(rt, r, "cancelled", "client_cancelled", NULL);
     return true;
 }

@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/json_in.h"
+#include "serve/limits.h"
+
+enum { REALTIME_SOURCE_MAX = 2 * LIMIT_MESSAGE_SIZE };
+
 bool realtime_refuse(api_error *f, api_code code, const char *param, const char *form, ...) {
     char message[API_MESSAGE_CAP];
     va_list args;
@@ -14,6 +19,18 @@ bool realtime_refuse(api_error *f, api_code code, const char *param, const char 
     (void)vsnprintf(message, sizeof message, form, args);
     va_end(args);
     return api_fail(f, code, param, "%s", message);
+}
+
+char *realtime_source(const json *v) {
+    json_out o;
+    size_t size;
+    if (v == NULL) return NULL;
+    json_out_begin_growing(&o, REALTIME_SOURCE_MAX);
+    json_in_copy(v, &o, NULL);
+    json_out_raw(&o, NULL, "", 1); /* the end of the text */
+    char *text = json_out_take(&o, &size);
+    json_out_free(&o);
+    return text;
 }
 
 void realtime_settings_default(realtime_settings *s) {
@@ -200,6 +217,13 @@ static void write_beta(const realtime_settings *s, const realtime_config *config
     write_extra(s, REALTIME_TRACING, "tracing", "null", o);
 }
 
+static void write_secret(const realtime_facts *facts, json_out *o) {
+    json_out_object(o, "client_secret");
+    json_out_word(o, "value", facts->secret);
+    json_out_int(o, "expires_at", facts->expires_unix);
+    json_out_end(o);
+}
+
 static void write_ga(const realtime_settings *s, const realtime_config *config, json_out *o) {
     const bool talks = !config->transcribes_only;
     if (talks) write_talk(s, config, o);
@@ -230,6 +254,7 @@ void realtime_settings_write(const realtime_settings *s, const realtime_config *
         if (!config->transcribes_only) write_beta(s, config, o);
         write_input(s, true, o);
         write_include(s, o);
+        if (facts->secret != NULL) write_secret(facts, o);
     }
     json_out_end(o);
 }

@@ -19,6 +19,10 @@ enum {
 bool realtime_refuse(api_error *f, api_code code, const char *param, const char *form, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* A value of a client as text again, terminated, allocated; NULL: memory is exhausted, or there is
+ * none. */
+char *realtime_source(const json *v);
+
 typedef enum realtime_coding { REALTIME_PCM, REALTIME_ULAW, REALTIME_ALAW } realtime_coding;
 
 typedef struct realtime_format {
@@ -120,6 +124,7 @@ bool realtime_settings_update(realtime_settings *s, const json *object, const re
 typedef struct realtime_facts {
     const char *id;
     int64_t expires_unix;
+    const char *secret; /* shown in the older dialect; NULL: none */
 } realtime_facts;
 
 /* The session object as the value of key. */

@@ -36,7 +36,7 @@ static void feed_to(realtime *rt, int64_t limit) {
         size_t count = limit - c->fed < FEED ? (size_t)(limit - c->fed) : FEED;
         for (size_t i = 0; i < count; i++)
             piece[i] = rt->in.heard[(size_t)(c->fed + (int64_t)i) % rt->in.heard_cap];
-        const size_t taken = rt->ops.clip_push(rt->context, piece, count);
+        const size_t taken = rt->ops.clip_push(rt->ops.model, piece, count);
         c->fed += (int64_t)taken;
         if (taken < count) return;
     }
@@ -49,7 +49,7 @@ static void guess(realtime *rt) {
     if (!wanted || !c->guessed || c->guess_key != 0 || c->fed != c->end) return;
     const realtime_wish wish = realtime_settings_wish(&rt->settings);
     c->guess_key = realtime_new_key(rt);
-    rt->ops.clip_guess(rt->context, c->guess_key, &wish);
+    rt->ops.clip_guess(rt->ops.model, c->guess_key, &wish);
 }
 
 void realtime_feed(realtime *rt) {
@@ -62,13 +62,13 @@ void realtime_feed(realtime *rt) {
 void realtime_unguess(realtime *rt) {
     if (rt->clip.guess_key == 0) return;
     rt->clip.guess_key = 0;
-    rt->ops.clip_withdraw(rt->context);
+    rt->ops.clip_withdraw(rt->ops.model);
 }
 
 void realtime_unfeed(realtime *rt) {
     realtime_unguess(rt);
     if (rt->clip.open && rt->clip.fed > rt->clip.begin) {
-        rt->ops.clip_drop(rt->context);
+        rt->ops.clip_drop(rt->ops.model);
         rt->clip.fed = rt->clip.begin;
     }
 }
@@ -98,7 +98,7 @@ static void transcribe(realtime *rt, const realtime_item *item, int64_t begin, i
     if (!rt->settings.transcribes && !rt->config.transcribes_only) return;
     float *samples = realtime_heard(rt, begin, end);
     if (samples == NULL) return;
-    rt->ops.transcribe(rt->context, item->key, samples, (size_t)(end - begin),
+    rt->ops.transcribe(rt->ops.model, item->key, samples, (size_t)(end - begin),
                        rt->settings.words[REALTIME_HEAR_LANGUAGE]);
 }
 
@@ -117,7 +117,7 @@ static void tell_committed(realtime *rt, realtime_item *item) {
 /* The model has the clip, or gets it with the item. */
 static void hand_over(realtime *rt, realtime_item *item, int64_t begin, int64_t end) {
     if (is_fed(rt, begin, end)) {
-        rt->ops.clip_end(rt->context, item->key);
+        rt->ops.clip_end(rt->ops.model, item->key);
         realtime_note_had(rt, item->key);
         return;
     }
@@ -179,7 +179,7 @@ static void ask(realtime *rt) {
     float *samples = realtime_heard(rt, c->begin, c->end);
     c->asked_key = realtime_new_key(rt);
     if (samples != NULL)
-        rt->ops.ask_finished(rt->context, c->asked_key, samples, (size_t)(c->end - c->begin));
+        rt->ops.ask_finished(rt->ops.model, c->asked_key, samples, (size_t)(c->end - c->begin));
     else
         endpoint_answer(&rt->in.turns, 0.5f);
 }

@@ -106,7 +106,7 @@ static bool take_extra(const reader *r, realtime_settings *s, const json *object
     const json *v = json_get(object, key);
     if (v == NULL) return true;
     if (json_is_null(v)) return set_text(r, &s->extras[which], NULL);
-    char *source = json_source(v);
+    char *source = realtime_source(v);
     if (source == NULL)
         return refuse(r, API_SERVER_OVERLOADED, key, "memory is exhausted, try again later");
     if (strlen(source) > REALTIME_EXTRA_MAX) {
@@ -285,12 +285,12 @@ static bool take_tools(const reader *r, realtime_settings *s, const json *object
                           "tools of type mcp are not called here; give functions");
         if (type == NULL || strcmp(type, "function") != 0 || name == NULL || name[0] == 0)
             return invalid(r, "tools", "each is {\"type\": \"function\", \"name\": ...}");
-        char *source = json_source(tool);
+        char *source = realtime_source(tool);
         const size_t size = source != NULL ? strlen(source) : LIMIT_TOOL_SIZE + 1;
         free(source);
         if (size > LIMIT_TOOL_SIZE) return invalid(r, "tools", "one has over 16384 bytes");
     }
-    char *source = json_count(v) > 0 ? json_source(v) : NULL;
+    char *source = json_count(v) > 0 ? realtime_source(v) : NULL;
     if (json_count(v) > 0 && source == NULL)
         return refuse(r, API_SERVER_OVERLOADED, "tools", "memory is exhausted, try again later");
     free(s->extras[REALTIME_TOOLS]);

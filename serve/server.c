@@ -21,6 +21,7 @@ server_config server_config_default(void) {
                            .slow_seconds = LIMIT_SLOW_SECONDS,
                            .message_max = LIMIT_MESSAGE_SIZE,
                            .upload_max = LIMIT_UPLOAD_SIZE,
+                           .realtime = realtime_options_default(),
                            .work = work_config_default()};
 }
 
@@ -107,11 +108,20 @@ static void key_of(const net_exchange *x, char key[NET_VALUE_CAP]) {
     key[NET_VALUE_CAP - 1] = '\0';
 }
 
-static bool key_is_right(server *s, const net_exchange *x, int *owner, api_error *e) {
+/* A client secret opens realtime conversations and nothing else. */
+static bool is_secret(const server *s, call *c, const char *key) {
+    if (c->route->id != ROUTE_REALTIME) return false;
+    c->has_secret = realtime_secrets_find(s->secrets, key, (int64_t)time(NULL), &c->secret);
+    if (c->has_secret) c->owner = c->secret.owner;
+    return c->has_secret;
+}
+
+static bool key_is_right(server *s, call *c, api_error *e) {
     char key[NET_VALUE_CAP], address[NET_ADDRESS_CAP];
-    key_of(x, key);
-    address_of(s, x, address);
-    switch (api_keys_check(s->keys, key[0] != '\0' ? key : NULL, address, clock_us(), owner)) {
+    key_of(c->exchange, key);
+    address_of(s, c->exchange, address);
+    if (is_secret(s, c, key)) return true;
+    switch (api_keys_check(s->keys, key[0] != '\0' ? key : NULL, address, clock_us(), &c->owner)) {
     case KEY_RIGHT:
         return true;
     case KEY_LIMITED:
@@ -172,7 +182,7 @@ static bool is_allowed(server *s, call *c, api_error *e, bool *answered) {
         return false;
     }
     const bool open = c->route->open || (c->route->id == ROUTE_METRICS && s->config.metrics_open);
-    if (!open && !key_is_right(s, x, &c->owner, e)) return false;
+    if (!open && !key_is_right(s, c, e)) return false;
     return body_is_fine(s, x, c->route, e);
 }
 
@@ -310,6 +320,10 @@ const service *service_of(route_id id) {
         return &service_chat;
     case ROUTE_PAGE:
         return &service_page;
+    case ROUTE_CLIENT_SECRETS:
+    case ROUTE_BETA_SESSIONS:
+    case ROUTE_BETA_TRANSCRIPTION_SESSIONS:
+        return &service_secrets;
     default:
         return NULL;
     }
@@ -322,16 +336,14 @@ static bool on_accept(void *context, net_exchange *x, const net_peer_handlers **
     server *s = context;
     call c = {.server = s, .exchange = x};
     bool answered;
-    (void)handlers;
-    (void)state;
     if (!is_allowed(s, &c, e, &answered)) return false;
+    if (c.route->id == ROUTE_REALTIME) return realtime_accept(&c, handlers, state, e);
     return api_fail(e, API_UNKNOWN_URL, NULL, "there is no WebSocket here");
 }
 
 static void on_opened(void *context, net_peer *p, void *state) {
     (void)context;
-    (void)p;
-    (void)state;
+    realtime_opened(p, state);
 }
 
 static bool on_adopt(void *context, int listener, const char *address, net_peer *p,
@@ -453,7 +465,8 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
                            .log = c->log,
                            .context = c->context};
     s->answers = answers_create();
-    if (s->answers == NULL || book_create(&b, &s->book) != RNL_OK)
+    s->secrets = realtime_secrets_create();
+    if (s->answers == NULL || s->secrets == NULL || book_create(&b, &s->book) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     status = net_create(&n, &s->net, error);
     if (status == RNL_OK && c->listening != NULL) status = c->listening(c->context, error);
@@ -524,5 +537,6 @@ void server_destroy(server **out) {
     api_keys_free(&s->keys);
     answers_destroy(&s->answers);
     book_destroy(&s->book);
+    realtime_secrets_destroy(&s->secrets);
     free(s);
 }

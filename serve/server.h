@@ -9,6 +9,7 @@
 #include "serve/log.h"
 #include "serve/net.h"
 #include "serve/origin.h"
+#include "serve/realtime_options.h"
 #include "serve/work_config.h"
 
 typedef struct server server;
@@ -46,7 +47,8 @@ typedef struct server_config {
     int slow_seconds;   /* without a write to a reader; default LIMIT_SLOW_SECONDS */
     size_t message_max; /* bytes of a WebSocket message; default LIMIT_MESSAGE_SIZE */
     size_t upload_max;  /* bytes of a sound file; default LIMIT_UPLOAD_SIZE */
-    work_config work;   /* wake and owner are the server's */
+    realtime_options realtime;
+    work_config work; /* wake and owner are the server's */
 } server_config;
 
 server_config server_config_default(void);

@@ -8,6 +8,8 @@
 #include "serve/api_keys.h"
 #include "serve/book.h"
 #include "serve/json_out.h"
+#include "serve/realtime.h"
+#include "serve/realtime_secrets.h"
 #include "serve/route.h"
 #include "serve/server.h"
 #include "serve/service_wyoming.h"
@@ -34,8 +36,10 @@ struct call {
     const service *service;
     int64_t begun_us; /* clock_us of its head */
     int owner;        /* number of the key; 0: none */
-    void *state;      /* the service's */
-    char *body;       /* [body_size] gathered, terminated */
+    bool has_secret;  /* the key was a client secret: */
+    realtime_secret secret;
+    void *state; /* the service's */
+    char *body;  /* [body_size] gathered, terminated */
     size_t body_size, body_cap;
 };
 
@@ -46,6 +50,7 @@ struct server {
     api_keys *keys;
     answers *answers;
     book *book;
+    realtime_secrets *secrets;
     wyoming_service *wyoming; /* NULL: none */
     int64_t created;          /* seconds since 1970: when the model became available */
     atomic_int ends_asked;
@@ -61,7 +66,14 @@ struct server {
 /* The services of the routes; NULL: not there (yet). */
 const service *service_of(route_id id);
 extern const service service_health, service_metrics, service_models, service_transcriptions,
-    service_speech, service_chat, service_page;
+    service_speech, service_chat, service_page, service_secrets;
+
+/* What a realtime conversation of this server has to know. */
+realtime_config realtime_config_of(const call *c, bool beta, bool transcribes_only);
+/* Upgrades to /v1/realtime (service_realtime.c): false with an error, or the peer's handlers and
+ * state; then opened. */
+bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e);
+void realtime_opened(net_peer *p, void *state);
 
 /* What is said in pieces: begins the answer unless it is begun, sends what the writer holds and
  * clears it. False: there is no room; writable() comes. */

@@ -36,6 +36,7 @@ check "page and metrics" python3 "$source/tests/api/serve_page.py" "$port" open
 wyoming=$(sed -n 's|^Wyoming at .* port ||p' open.out)
 expect 0 "the same words" "$runnel" say -q -o said.wav "The light is on. The door is shut."
 check "Wyoming" python3 "$source/tests/api/serve_wyoming.py" "$wyoming" "$question" said.wav
+check "realtime" python3 "$source/tests/api/serve_realtime.py" "$port" "$source"
 first=$server
 refuse 7 "the address is taken" "cannot be bound" "$runnel" serve --port "$port"
 printf '# two of them\nalice 0123456789abcdef\nfedcba9876543210\n' > keys

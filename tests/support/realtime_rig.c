@@ -149,8 +149,10 @@ static void on_clip_withdraw(void *context) {
 }
 
 static void on_clip_end(void *context, uint32_t key) {
-    put_log(context, "end #%d", number_of(context, key));
-    ((realtime_rig *)context)->clip_count = 0;
+    realtime_rig *r = context;
+    put_log(r, "end #%d", number_of(r, key));
+    r->ended_count = r->clip_count;
+    r->clip_count = 0;
 }
 
 static void on_ask(void *context, uint32_t key, float *samples, size_t count) {
@@ -233,6 +235,7 @@ void rig_init(realtime_rig *r) {
 
 void rig_open(realtime_rig *r, const char *start) {
     realtime_ops ops = fake_model;
+    ops.wire = ops.model = r;
     rnl_error error;
     const char *folder = getenv("REALTIME_RIG_LOG");
     if (folder != NULL && !r->config.beta) {
@@ -243,8 +246,8 @@ void rig_open(realtime_rig *r, const char *start) {
         assert_non_null(r->dump);
     }
     if (r->asks) ops.ask_finished = on_ask;
-    const rnl_status status = realtime_create(&r->config, &ops, r, start,
-                                              start != NULL ? strlen(start) : 0, &r->rt, &error);
+    const rnl_status status =
+        realtime_create(&r->config, &ops, start, start != NULL ? strlen(start) : 0, &r->rt, &error);
     if (status != RNL_OK) fail_msg("%s", error.text);
     realtime_open(r->rt, r->now_us);
 }

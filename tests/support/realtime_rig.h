@@ -37,8 +37,9 @@ typedef struct realtime_rig {
     int key_count;
     uint32_t reply, guess, transcript, question; /* last keys of those commands */
     size_t push_room;                            /* what clip_push takes at most; SIZE_MAX */
-    float *clip; /* [clip_count] of the clip under way, or the last */
+    float *clip;                                 /* [clip_count] of the clip under way */
     size_t clip_count, clip_cap;
+    size_t ended_count; /* of the last one that was ended: its samples are still there */
     FILE *dump;
     int rate;  /* of the sound that rig_speak sends */
     bool asks; /* the model can be asked how finished a clip sounds */

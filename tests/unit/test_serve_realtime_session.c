@@ -162,7 +162,6 @@ static void wrong_updates(void **state) {
         {"{'type':'transcription'}", "invalid_value", "session.type"},
         {"{'type':7}", "invalid_value", "session.type"},
         {"{'instructions':7}", "invalid_value", "session.instructions"},
-        {"{'instructions':'a\\u0000b'}", "invalid_value", "session.instructions"},
         {"{'output_modalities':[]}", "invalid_value", "session.output_modalities"},
         {"{'output_modalities':['video']}", "invalid_value", "session.output_modalities"},
         {"{'max_output_tokens':0}", "invalid_value", "session.max_output_tokens"},
@@ -233,7 +232,7 @@ static void wrong_messages(void **state) {
         {"{'type':1e999}", "invalid_json"},
         {"{'type':'\\ud800'}", "invalid_json"},
         {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "invalid_json"},
-        {"[]", "invalid_value"},
+        {"[]", "invalid_json"},
         {"7", "invalid_json"},
         {"{}", "missing_required_parameter"},
         {"{'type':7}", "invalid_value"},
@@ -370,7 +369,7 @@ static void a_start_config(void **state) {
     rnl_error error;
     const realtime_ops none = {0};
     const char *wrong = "{\"audio\":{\"output\":{\"voice\":\"nobody\"}}}";
-    assert_int_equal(realtime_create(&r.config, &none, NULL, wrong, strlen(wrong), &rt, &error),
+    assert_int_equal(realtime_create(&r.config, &none, wrong, strlen(wrong), &rt, &error),
                      RNL_ERR_DATA);
     assert_non_null(strstr(error.text, "session.audio.output.voice"));
     assert_null(rt);

@@ -1,5 +1,5 @@
 /* Spoken turns: what the voice activity network hears becomes events, a clip, an item, a response;
- * interruptions; manual turns; idle timeouts. The voices are those of samples/questions. */
+ * interruptions; idle timeouts. The voices are those of samples/questions. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/random.h"
 #include "tests/support/realtime_rig.h"
 #include "tests/support/world.h"
 
@@ -234,124 +235,6 @@ static void deaf_while_it_plays(void **state) {
     rig_answer(&r, "Rain.", 0.4);
 }
 
-static void a_manual_turn(void **state) {
-    (void)state;
-    rig_open(&r, "{\"audio\":{\"input\":{\"turn_detection\":null}}}");
-    (void)rig_types(&r);
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    assert_string_equal(rig_value(&r, "error", "error.code"), "input_audio_buffer_commit_empty");
-    rig_ask(&r, "light");
-    rig_silence(&r, 1);
-    (void)rig_types(&r);
-    rig_send(&r, "{'type':'session.update','session':{'audio':{'input':{'format':"
-                 "{'type':'audio/pcmu'}}}}}");
-    assert_string_equal(rig_value(&r, "error", "error.param"), "session.audio.input.format");
-    (void)rig_types(&r);
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    assert_string_equal(rig_types(&r), "input_audio_buffer.committed conversation.item.added "
-                                       "conversation.item.done");
-    int count;
-    assert_int_equal(sscanf(rig_asked(&r), "restart interleaved; append #1 user %d", &count), 1);
-    script s = {0};
-    (void)script_say(&s, "light");
-    assert_in_range(count, s.count + 16000 - 200, s.count + 16000 + 1);
-    script_free(&s);
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    assert_string_equal(rig_value(&r, "error", "error.code"), "input_audio_buffer_commit_empty");
-    rig_send(&r, "{'type':'response.create'}");
-    assert_string_equal(rig_asked(&r), "respond #2 interleaved");
-    rig_answer(&r, "It is on.", 0.4);
-    rig_silence(&r, 0.5);
-    rig_send(&r, "{'type':'input_audio_buffer.clear'}");
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    assert_string_equal(rig_value(&r, "error", "error.code"), "input_audio_buffer_commit_empty");
-}
-
-static void a_manual_turn_is_bounded(void **state) {
-    (void)state;
-    static int16_t second[24000];
-    r.config.clip_seconds_max = 3;
-    rig_open(&r, "{\"audio\":{\"input\":{\"turn_detection\":null}}}");
-    for (int i = 0; i < 3; i++) rig_append(&r, second, sizeof second);
-    assert_int_equal(rig_count(&r, "error"), 0);
-    rig_append(&r, second, sizeof second);
-    assert_string_equal(rig_value(&r, "error", "error.code"), "input_audio_buffer_full");
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    int count;
-    assert_int_equal(sscanf(rig_asked(&r), "restart interleaved; append #1 user %d", &count), 1);
-    assert_in_range(count, 3 * 16000 - 200, 3 * 16000);
-    rig_append(&r, second, sizeof second);
-    assert_int_equal(rig_count(&r, "error"), 1);
-}
-
-/* Samples may be cut anywhere, also within one. */
-static void halves_of_samples(void **state) {
-    (void)state;
-    unsigned char bytes[4801] = {0};
-    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i / 2 % 50);
-    rig_open(&r, "{\"audio\":{\"input\":{\"turn_detection\":null}}}");
-    rig_append(&r, bytes, 1);
-    rig_append(&r, bytes + 1, 3000);
-    rig_append(&r, bytes + 3001, 1799);
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}"); /* what 5 ms make waits within */
-    assert_string_equal(rig_value(&r, "error", "error.code"), "input_audio_buffer_commit_empty");
-    unsigned char more[480] = {0};
-    rig_append(&r, more, sizeof more);
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    rig_send(&r, "{'type':'conversation.item.retrieve','item_id':'%s'}",
-             rig_value(&r, "input_audio_buffer.committed", "item_id"));
-    json *e = rig_last(&r, "conversation.item.retrieved");
-    size_t size;
-    const char *audio =
-        json_chars(json_get(json_at(json_get(json_get(e, "item"), "content"), 0), "audio"), &size);
-    assert_true(size > 6000);
-    assert_memory_equal(audio, "AAABAQICAwME", 12);
-    json_destroy(&e);
-}
-
-static void a_turn_is_forgotten(void **state) {
-    (void)state;
-    rig_open(&r, NULL);
-    rig_ask(&r, "light");
-    assert_int_equal(rig_count(&r, "input_audio_buffer.speech_started"), 1);
-    (void)rig_types(&r);
-    (void)rig_asked(&r);
-    rig_send(&r, "{'type':'input_audio_buffer.clear'}");
-    assert_string_equal(rig_types(&r), "input_audio_buffer.cleared");
-    assert_string_equal(rig_asked(&r), "drop");
-    rig_silence(&r, 1);
-    assert_string_equal(rig_types(&r), "");
-    rig_ask(&r, "light");
-    rig_silence(&r, 1);
-    assert_string_equal(rig_types(&r), TURN_TYPES " response.created");
-    rig_answer(&r, "It is on.", 0.4);
-}
-
-/* commit in mid-turn, and another turn detection in mid-turn, end the turn there. */
-static void a_turn_ends_early(void **state) {
-    (void)state;
-    script s = {0};
-    (void)script_say(&s, "weather");
-    rig_open(&r, NULL);
-    rig_speak(&r, s.samples, s.count / 2);
-    (void)rig_types(&r);
-    rig_send(&r, "{'type':'input_audio_buffer.commit'}");
-    assert_string_equal(rig_types(&r),
-                        "input_audio_buffer.speech_stopped input_audio_buffer.committed "
-                        "conversation.item.added conversation.item.done");
-    rig_silence(&r, 1);
-    assert_string_equal(rig_types(&r), "");
-    rig_speak(&r, s.samples, s.count / 2);
-    (void)rig_types(&r);
-    rig_send(&r, "{'type':'session.update','session':{'instructions':'Be brief.'}}");
-    assert_string_equal(rig_types(&r), "session.updated"); /* that ends nothing */
-    rig_send(&r, "{'type':'session.update','session':{'audio':{'input':{'turn_detection':null}}}}");
-    assert_string_equal(rig_types(&r),
-                        "input_audio_buffer.speech_stopped input_audio_buffer.committed "
-                        "conversation.item.added conversation.item.done session.updated");
-    script_free(&s);
-}
-
 /* What stands between must not be lost: an item that is made while somebody speaks. */
 static void an_item_in_mid_turn(void **state) {
     (void)state;
@@ -471,68 +354,6 @@ static void nobody_says_anything(void **state) {
     rig_answer(&r, "It is on.", 0.8);
 }
 
-static void only_transcripts(void **state) {
-    (void)state;
-    r.config.transcribes_only = true;
-    rig_open(&r, NULL);
-    assert_string_equal(rig_value(&r, "session.created", "session.object"),
-                        "realtime.transcription_session");
-    assert_string_equal(rig_value(&r, "session.created", "session.instructions"), "");
-    rig_ask(&r, "light");
-    rig_silence(&r, 1);
-    (void)rig_types(&r);
-    int count;
-    assert_int_equal(sscanf(rig_asked(&r), "transcribe #1 %d", &count), 1);
-    rig_send(&r, "{'type':'response.create'}");
-    assert_string_equal(rig_value(&r, "error", "error.code"), "invalid_value");
-    (void)rig_types(&r);
-    realtime_news_item news = {
-        .kind = REALTIME_HEARD, .key = r.transcript, .text = "Turn on", .size = 7};
-    realtime_news(r.rt, &news, r.now_us);
-    news = (realtime_news_item){.kind = REALTIME_HEARD_ALL,
-                                .key = r.transcript,
-                                .text = "Turn on the light.",
-                                .size = 18,
-                                .seconds = 1.25};
-    realtime_news(r.rt, &news, r.now_us);
-    assert_string_equal(rig_types(&r), "conversation.item.input_audio_transcription.delta "
-                                       "conversation.item.input_audio_transcription.completed");
-    assert_string_equal(
-        rig_value(&r, "conversation.item.input_audio_transcription.completed", "usage.seconds"),
-        "1.25");
-    news.kind = REALTIME_UNHEARD;
-    news.code = API_ENGINE_FAILURE;
-    realtime_news(r.rt, &news, r.now_us);
-    assert_string_equal(rig_types(&r), "conversation.item.input_audio_transcription.failed");
-    news.key = 12345; /* of an item that is gone */
-    realtime_news(r.rt, &news, r.now_us);
-    assert_string_equal(rig_types(&r), "");
-}
-
-static void by_telephone(void **state) {
-    (void)state;
-    rig_open(&r, "{\"audio\":{\"input\":{\"format\":{\"type\":\"audio/pcmu\"}}}}");
-    script s = {0};
-    script_silence(&s, 0.5);
-    (void)script_say(&s, "light");
-    script_silence(&s, 1);
-    script_noise(&s, 0.0005f, 7);
-    unsigned char codes[160];
-    for (size_t at = 0; at + 320 <= s.count; at += 320) {
-        for (size_t i = 0; i < 160; i++) {
-            /* mu-law by its formula, coarsely: nobody hears the difference. */
-            const float x = fabsf(s.samples[at + 2 * i]);
-            const int bits = (int)(127.0f * log1pf(255.0f * fminf(x, 1)) / log1pf(255.0f));
-            codes[i] = (unsigned char)(~(bits | (s.samples[at + 2 * i] < 0 ? 0x80 : 0)));
-        }
-        r.now_us += 20000;
-        rig_append(&r, codes, sizeof codes);
-    }
-    script_free(&s);
-    assert_int_equal(rig_count(&r, "input_audio_buffer.committed"), 1);
-    rig_answer(&r, "It is on.", 0.4);
-}
-
 int main(void) {
 #define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
@@ -542,18 +363,11 @@ int main(void) {
         WITH_RIG(an_interruption_while_it_plays),
         WITH_RIG(replies_that_are_not_interrupted),
         WITH_RIG(deaf_while_it_plays),
-        WITH_RIG(a_manual_turn),
-        WITH_RIG(a_manual_turn_is_bounded),
-        WITH_RIG(halves_of_samples),
-        WITH_RIG(a_turn_is_forgotten),
-        WITH_RIG(a_turn_ends_early),
         WITH_RIG(an_item_in_mid_turn),
         WITH_RIG(a_clip_that_is_not_taken),
         WITH_RIG(a_long_turn_is_cut),
         WITH_RIG(by_how_finished_it_sounds),
         WITH_RIG(nobody_says_anything),
-        WITH_RIG(only_transcripts),
-        WITH_RIG(by_telephone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

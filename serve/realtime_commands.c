@@ -1,0 +1,116 @@
+/* See realtime_commands.h. */
+#include "serve/realtime_commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/json_out.h"
+#include "serve/limits.h"
+
+void realtime_free_command(command *c) {
+    free(c->text);
+    free(c->json);
+    free(c->samples);
+    free(c->bytes);
+}
+
+void realtime_put(realtime_sink *s, const command *what) {
+    if (!s->refused && s->take(s->context, what)) return;
+    command none = *what;
+    realtime_free_command(&none);
+    s->refused = true;
+}
+
+static char *copy_of(const char *text, size_t size) {
+    char *copy = malloc(size + 1);
+    if (copy != NULL && size > 0) memcpy(copy, text, size);
+    return copy;
+}
+
+static void put_text(realtime_sink *s, rnl_role role, const char *text, size_t size) {
+    command c = {.kind = COMMAND_TEXT, .role = role, .text_size = size};
+    c.text = copy_of(text, size);
+    if (c.text == NULL)
+        s->refused = true;
+    else
+        realtime_put(s, &c);
+}
+
+void realtime_put_prompt(realtime_sink *s, const realtime_prompt *prompt) {
+    const char *text = prompt->instructions;
+    if (text == NULL) text = rnl_model_system_prompt(s->model, prompt->mode);
+    if (prompt->tools == NULL) {
+        if (text != NULL) put_text(s, RNL_ROLE_SYSTEM, text, strlen(text));
+        return;
+    }
+    command c = {.kind = COMMAND_TOOLS};
+    c.json_size = strlen(prompt->tools);
+    c.json = copy_of(prompt->tools, c.json_size);
+    c.text_size = text != NULL ? strlen(text) : 0;
+    c.text = copy_of(text, c.text_size);
+    realtime_put(s, &c);
+    s->begun = true;
+}
+
+/* A call that the assistant made, as programs write it. */
+static void put_call(realtime_sink *s, const realtime_entry *e) {
+    json_out o;
+    json_out_begin_growing(&o, 4 * LIMIT_ITEM_TEXT_SIZE);
+    json_out_object(&o, NULL);
+    json_out_word(&o, "role", "assistant");
+    json_out_word(&o, "content", "");
+    json_out_array(&o, "tool_calls");
+    json_out_object(&o, NULL);
+    json_out_word(&o, "type", "function");
+    json_out_object(&o, "function");
+    json_out_word(&o, "name", e->name);
+    json_out_text(&o, "arguments", e->pieces[0].text, e->pieces[0].size);
+    json_out_end(&o);
+    json_out_end(&o);
+    json_out_end(&o);
+    json_out_end(&o);
+    command c = {.kind = COMMAND_MESSAGE, .past = true};
+    c.text = json_out_take(&o, &c.text_size);
+    json_out_free(&o);
+    if (c.text == NULL)
+        s->refused = true;
+    else
+        realtime_put(s, &c);
+}
+
+void realtime_put_entry(realtime_sink *s, const realtime_entry *e) {
+    static const rnl_role roles[] = {[REALTIME_SYSTEM] = RNL_ROLE_SYSTEM,
+                                     [REALTIME_USER] = RNL_ROLE_USER,
+                                     [REALTIME_ASSISTANT] = RNL_ROLE_ASSISTANT,
+                                     [REALTIME_RESULT] = RNL_ROLE_TOOL};
+    if (e->role == REALTIME_CALL) {
+        put_call(s, e);
+        s->begun = true;
+        return;
+    }
+    rnl_role role = roles[e->role];
+    /* The system speaks first or not at all: later words of it are told as the user's. */
+    if (role == RNL_ROLE_SYSTEM && s->begun) role = RNL_ROLE_USER;
+    s->begun = s->begun || role != RNL_ROLE_SYSTEM;
+    for (int i = 0; i < e->piece_count; i++) {
+        const realtime_piece *p = &e->pieces[i];
+        const command sound = {
+            .kind = COMMAND_CLIP, .samples = p->samples, .count = p->count, .rate = RNL_RATE_IN};
+        if (p->samples != NULL)
+            realtime_put(s, &sound);
+        else if (p->size > 0 || role == RNL_ROLE_TOOL)
+            put_text(s, role, p->text, p->size);
+    }
+}
+
+command realtime_begin_command(const rnl_model *model, uint32_t tag, const realtime_wish *wish) {
+    command c = {.kind = COMMAND_BEGIN,
+                 .tag = tag,
+                 .spoken = wish->mode == RNL_MODE_INTERLEAVED,
+                 .use_tools = wish->choice != REALTIME_CHOICE_NONE,
+                 .turn = rnl_turn_config_default(model, wish->mode)};
+    if (wish->position_max > 0) c.turn.step_max = wish->position_max;
+    if (wish->temperature >= 0) c.turn.text.temperature = (float)wish->temperature;
+    c.turn.call_required = wish->choice >= REALTIME_CHOICE_REQUIRED;
+    return c;
+}

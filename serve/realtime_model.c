@@ -1,0 +1,529 @@
+/* See realtime_model.h. Commands that the ring does not take wait in a list of our own, so that the
+ * machine never has to know how much it may ask. */
+#include "serve/realtime_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "serve/limits.h"
+#include "serve/realtime_commands.h"
+#include "serve/realtime_settings.h"
+
+enum {
+    JOB_CAP = LIMIT_RESPONSES_QUEUED + 1, /* responses with a conversation of their own */
+    TRANSCRIPT_CAP = 16,                  /* that wait */
+    TRANSCRIPT_MAX = 65536,               /* bytes of one */
+    GUESS_SLOT = 0
+};
+
+/* A conversation of its own; key 0: the place is free. */
+typedef struct job {
+    uint32_t key;
+    conversation *talk;
+} job;
+
+/* A clip that is to be transcribed. */
+typedef struct clip {
+    uint32_t key;
+    float *samples;
+    size_t count;
+} clip;
+
+struct realtime_model {
+    realtime_model_config config;
+    conversation *talk;
+    bool lost;
+    api_error why;
+    command *waiting; /* [waiting_count] for talk */
+    size_t waiting_count, waiting_cap;
+    bool begun;     /* something stands behind the system's text */
+    uint32_t guess; /* reply made at a guess: news of talk wait; 0: none */
+    bool has_tools; /* the prompt has */
+
+    job jobs[JOB_CAP];
+    clip clips[TRANSCRIPT_CAP];
+    int clip_count;
+    job hearing; /* of clips[0] */
+    double hearing_seconds;
+    char *said; /* [said_size] of the transcript */
+    size_t said_size;
+    /* To tell about: no conversation was had. */
+    struct {
+        uint32_t key;
+        bool transcript;
+    } failed[JOB_CAP + TRANSCRIPT_CAP];
+    int failed_count;
+
+    char *call_name, *call_arguments; /* of the last news */
+};
+
+/* ---- Asking ---- */
+
+static const rnl_model *model_of(const realtime_model *m) {
+    return work_model(m->config.work);
+}
+
+/* What waits goes in, as far as there is room. */
+static void flush(realtime_model *m) {
+    size_t done = 0;
+    while (m->talk != NULL && done < m->waiting_count &&
+           conversation_ask(m->talk, &m->waiting[done]))
+        done++;
+    m->waiting_count -= done;
+    if (done > 0) memmove(m->waiting, m->waiting + done, m->waiting_count * sizeof *m->waiting);
+}
+
+static bool make_room(realtime_model *m) {
+    if (m->waiting_count < m->waiting_cap) return true;
+    const size_t cap = 2 * m->waiting_cap + 64;
+    command *grown = realloc(m->waiting, cap * sizeof *grown);
+    if (grown == NULL) {
+        m->lost = !api_fail(&m->why, API_ENGINE_FAILURE, NULL, "memory is exhausted");
+        return false;
+    }
+    m->waiting = grown;
+    m->waiting_cap = cap;
+    return true;
+}
+
+/* Of the conversation; a realtime_sink's take. */
+static bool take(void *context, const command *what) {
+    realtime_model *m = context;
+    flush(m);
+    if (m->talk == NULL) return false;
+    if (m->waiting_count == 0 && conversation_ask(m->talk, what)) return true;
+    if (!make_room(m)) return false;
+    m->waiting[m->waiting_count++] = *what;
+    return true;
+}
+
+/* Of a conversation of its own. */
+static bool take_alone(void *context, const command *what) {
+    return conversation_ask(context, what);
+}
+
+static void ask(realtime_model *m, const command *what) {
+    realtime_sink s = {.take = take, .context = m};
+    realtime_put(&s, what);
+}
+
+static realtime_sink sink_of(realtime_model *m) {
+    return (realtime_sink){.model = model_of(m), .take = take, .context = m, .begun = m->begun};
+}
+
+static realtime_sink sink_alone(const realtime_model *m, conversation *talk) {
+    return (realtime_sink){.model = model_of(m), .take = take_alone, .context = talk};
+}
+
+/* ---- The conversation ---- */
+
+static void on_restart(void *context, const realtime_prompt *prompt) {
+    realtime_model *m = context;
+    m->begun = false;
+    realtime_sink s = sink_of(m);
+    ask(m, &(command){.kind = COMMAND_RESET});
+    realtime_put_prompt(&s, prompt);
+    m->has_tools = prompt->tools != NULL;
+    m->begun = s.begun;
+    m->guess = 0;
+}
+
+static void on_append(void *context, const realtime_entry *entry) {
+    realtime_model *m = context;
+    realtime_sink s = sink_of(m);
+    realtime_put_entry(&s, entry);
+    m->begun = s.begun;
+}
+
+static size_t on_clip_push(void *context, const float *samples, size_t count) {
+    realtime_model *m = context;
+    flush(m);
+    if (m->talk == NULL || m->waiting_count > 0) return 0;
+    m->begun = true;
+    return conversation_push(m->talk, samples, count, RNL_RATE_IN);
+}
+
+static void on_clip_drop(void *context) {
+    ask(context, &(command){.kind = COMMAND_CANCEL_CLIP});
+}
+
+static void on_clip_guess(void *context, uint32_t key, const realtime_wish *wish) {
+    realtime_model *m = context;
+    command c = realtime_begin_command(model_of(m), key, wish);
+    c.use_tools = c.use_tools && m->has_tools;
+    c.guess = true;
+    ask(m, &(command){.kind = COMMAND_MARK, .slot = GUESS_SLOT, .tag = key});
+    ask(m, &(command){.kind = COMMAND_END_CLIP});
+    ask(m, &c);
+    m->guess = key;
+}
+
+static void on_clip_withdraw(void *context) {
+    realtime_model *m = context;
+    if (m->guess == 0) return;
+    if (m->talk != NULL) conversation_cancel(m->talk, m->guess);
+    ask(m, &(command){.kind = COMMAND_RETURN, .slot = GUESS_SLOT, .tag = m->guess});
+    m->guess = 0;
+}
+
+static void on_clip_end(void *context, uint32_t key) {
+    realtime_model *m = context;
+    (void)key;
+    if (m->guess == 0) ask(m, &(command){.kind = COMMAND_END_CLIP});
+}
+
+static void on_respond(void *context, uint32_t key, const realtime_wish *wish) {
+    realtime_model *m = context;
+    m->begun = true;
+    if (m->guess == key) {
+        ask(m, &(command){.kind = COMMAND_CONFIRM, .tag = key});
+    } else {
+        command c = realtime_begin_command(model_of(m), key, wish);
+        c.use_tools = c.use_tools && m->has_tools;
+        ask(m, &c);
+    }
+    m->guess = 0;
+}
+
+static void on_truncate(void *context, uint32_t key, size_t sample_count) {
+    ask(context, &(command){.kind = COMMAND_CUT, .tag = key, .sample_count = sample_count});
+}
+
+/* ---- Responses with a conversation of their own ---- */
+
+/* Told with the next news: at the next tick, if nothing comes before. */
+static void note_failure(realtime_model *m, uint32_t key, bool transcript) {
+    if (m->failed_count == JOB_CAP + TRANSCRIPT_CAP) return;
+    m->failed[m->failed_count].key = key;
+    m->failed[m->failed_count++].transcript = transcript;
+}
+
+static conversation *open_alone(realtime_model *m, work_class class) {
+    const conversation_config c = {.class = class,
+                                   .seed = m->config.seed,
+                                   .owner = m->config.owner,
+                                   .drop_oldest_turns = true,
+                                   .ready = m->config.ready,
+                                   .context = m->config.context};
+    api_error error;
+    return conversation_open(m->config.work, &c, &error);
+}
+
+static void free_entries(const realtime_entry *entries, int count) {
+    for (int i = 0; i < count; i++)
+        for (int p = 0; p < entries[i].piece_count; p++) free(entries[i].pieces[p].samples);
+}
+
+static void on_respond_alone(void *context, uint32_t key, const realtime_prompt *prompt,
+                             const realtime_entry *entries, int count, const realtime_wish *wish) {
+    realtime_model *m = context;
+    job *j = m->jobs;
+    while (j < m->jobs + JOB_CAP && j->key != 0) j++;
+    conversation *talk = j < m->jobs + JOB_CAP ? open_alone(m, WORK_REQUEST) : NULL;
+    if (talk == NULL) {
+        free_entries(entries, count);
+        note_failure(m, key, false);
+        return;
+    }
+    realtime_sink s = sink_alone(m, talk);
+    realtime_put_prompt(&s, prompt);
+    for (int i = 0; i < count; i++) realtime_put_entry(&s, &entries[i]);
+    command c = realtime_begin_command(model_of(m), key, wish);
+    c.spoken = false;
+    c.use_tools = c.use_tools && prompt->tools != NULL;
+    realtime_put(&s, &c);
+    *j = (job){key, talk};
+    if (!s.refused) return;
+    conversation_close(&j->talk);
+    j->key = 0;
+    note_failure(m, key, false);
+}
+
+static void on_cancel(void *context, uint32_t key) {
+    realtime_model *m = context;
+    for (int i = 0; i < JOB_CAP; i++) {
+        if (m->jobs[i].key != key) continue;
+        conversation_close(&m->jobs[i].talk);
+        m->jobs[i].key = 0;
+        return;
+    }
+    if (m->talk != NULL) conversation_cancel(m->talk, key);
+}
+
+/* ---- Transcripts ---- */
+
+static void end_hearing(realtime_model *m) {
+    conversation_close(&m->hearing.talk);
+    m->hearing.key = 0;
+    m->clip_count--;
+    memmove(m->clips, m->clips + 1, (size_t)m->clip_count * sizeof *m->clips);
+}
+
+/* The first clip that waits, when nothing is heard and a conversation can be had. */
+static void begin_hearing(realtime_model *m) {
+    if (m->hearing.key != 0 || m->clip_count == 0) return;
+    conversation *talk = open_alone(m, WORK_IDLE);
+    if (talk == NULL) return; /* it waits */
+    clip *c = &m->clips[0];
+    realtime_sink s = sink_alone(m, talk);
+    const realtime_prompt prompt = {.mode = RNL_MODE_TRANSCRIBE};
+    const realtime_wish wish = {.mode = RNL_MODE_TRANSCRIBE, .temperature = -1};
+    const command sound = {
+        .kind = COMMAND_CLIP, .samples = c->samples, .count = c->count, .rate = RNL_RATE_IN};
+    command begin = realtime_begin_command(model_of(m), c->key, &wish);
+    begin.use_tools = false;
+    realtime_put_prompt(&s, &prompt);
+    realtime_put(&s, &sound);
+    realtime_put(&s, &begin);
+    m->hearing = (job){c->key, talk};
+    m->hearing_seconds = (double)c->count / RNL_RATE_IN;
+    m->said_size = 0;
+    c->samples = NULL; /* the command's own now */
+    if (!s.refused) return;
+    note_failure(m, c->key, true);
+    end_hearing(m);
+}
+
+static void on_transcribe(void *context, uint32_t key, float *samples, size_t count,
+                          const char *language) {
+    realtime_model *m = context;
+    (void)language; /* the model hears which one it is */
+    if (m->clip_count == TRANSCRIPT_CAP || !rnl_model_can(model_of(m), RNL_MODE_TRANSCRIBE)) {
+        free(samples);
+        note_failure(m, key, true);
+        return;
+    }
+    m->clips[m->clip_count++] = (clip){key, samples, count};
+    begin_hearing(m);
+}
+
+void realtime_model_tick(realtime_model *m) {
+    flush(m);
+    begin_hearing(m);
+}
+
+/* ---- News ---- */
+
+static realtime_usage usage_of(const work_usage *u) {
+    return (realtime_usage){.input_text = u->input_text,
+                            .input_audio = u->input_audio,
+                            .cached_text = u->cached_text,
+                            .cached_audio = u->cached_audio,
+                            .output_text = u->output_text,
+                            .output_audio = u->output_audio};
+}
+
+static bool read_call(realtime_model *m, const event *e, realtime_news_item *news) {
+    json *call = NULL;
+    if (json_parse(e->text, e->size, "call", &call, NULL) != RNL_OK) return false;
+    const char *name = json_chars(json_get(call, "tool"), NULL);
+    free(m->call_name);
+    free(m->call_arguments);
+    m->call_name = name != NULL ? strdup(name) : NULL;
+    m->call_arguments = realtime_source(json_get(call, "arguments"));
+    json_destroy(&call);
+    if (m->call_name == NULL || m->call_arguments == NULL) return false;
+    news->kind = REALTIME_CALLED;
+    news->name = m->call_name;
+    news->text = m->call_arguments;
+    news->size = strlen(m->call_arguments);
+    return true;
+}
+
+/* What an event about a reply says; false: nothing. */
+static bool translate(realtime_model *m, const event *e, uint32_t key, realtime_news_item *news) {
+    enum { FRAME = RNL_RATE_OUT * 8 / 100 };
+    *news = (realtime_news_item){.key = key, .text = e->text, .size = e->size};
+    switch (e->kind) {
+    case EVENT_BEGUN:
+        news->kind = REALTIME_BEGUN;
+        news->usage = usage_of(&e->usage);
+        return true;
+    case EVENT_TEXT:
+        news->kind = REALTIME_TEXT;
+        news->position_count = 1;
+        return true;
+    case EVENT_SOUND:
+        news->kind = REALTIME_SOUND;
+        news->samples = e->samples;
+        news->count = e->count;
+        news->position_count = (int)((e->count + FRAME / 2) / FRAME);
+        return true;
+    case EVENT_CALL:
+        return read_call(m, e, news);
+    case EVENT_ENDED:
+        news->kind = REALTIME_ENDED;
+        news->usage = usage_of(&e->usage);
+        news->finish = e->finish;
+        news->code = e->error.code;
+        if (news->code == API_OK) return true;
+        m->why = e->error; /* the event's does not last */
+        news->text = m->why.message;
+        news->size = strlen(m->why.message);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void astray(realtime_news_item *news) {
+    *news = (realtime_news_item){.kind = REALTIME_ASTRAY};
+}
+
+/* The session failed: another one, which has nothing yet. */
+static void begin_anew(realtime_model *m, const api_error *error) {
+    conversation_close(&m->talk);
+    for (size_t i = 0; i < m->waiting_count; i++) realtime_free_command(&m->waiting[i]);
+    m->waiting_count = 0;
+    m->guess = 0;
+    m->talk = open_alone(m, WORK_TALK);
+    m->lost = m->talk == NULL;
+    m->why = *error;
+}
+
+static bool next_of_talk(realtime_model *m, realtime_news_item *news) {
+    event e;
+    while (m->talk != NULL && m->guess == 0 && conversation_next(m->talk, &e)) {
+        if (e.kind == EVENT_LOST) begin_anew(m, &e.error);
+        if (e.kind == EVENT_LOST || e.kind == EVENT_REFUSED) {
+            astray(news);
+            return true;
+        }
+        if (translate(m, &e, (uint32_t)e.tag, news)) return true;
+    }
+    return false;
+}
+
+static bool next_of_job(realtime_model *m, job *j, realtime_news_item *news) {
+    event e;
+    while (j->talk != NULL && conversation_next(j->talk, &e)) {
+        bool told = translate(m, &e, j->key, news);
+        const bool over = e.kind == EVENT_ENDED || e.kind == EVENT_LOST;
+        if (e.kind == EVENT_REFUSED || e.kind == EVENT_LOST) m->why = e.error;
+        if (e.kind == EVENT_LOST) {
+            *news = (realtime_news_item){.kind = REALTIME_ENDED,
+                                         .key = j->key,
+                                         .code = e.error.code,
+                                         .text = m->why.message,
+                                         .size = strlen(m->why.message)};
+            told = true;
+        }
+        if (over) {
+            conversation_close(&j->talk);
+            j->key = 0;
+        }
+        if (told) return true;
+    }
+    return false;
+}
+
+static bool keep_said(realtime_model *m, const event *e) {
+    if (m->said == NULL) m->said = malloc(TRANSCRIPT_MAX);
+    if (m->said == NULL || e->size > TRANSCRIPT_MAX - m->said_size) return false;
+    memcpy(m->said + m->said_size, e->text, e->size);
+    m->said_size += e->size;
+    return true;
+}
+
+static bool next_of_hearing(realtime_model *m, realtime_news_item *news) {
+    event e;
+    while (m->hearing.talk != NULL && conversation_next(m->hearing.talk, &e)) {
+        *news = (realtime_news_item){.key = m->hearing.key, .text = e.text, .size = e.size};
+        if (e.kind == EVENT_TEXT && keep_said(m, &e)) {
+            news->kind = REALTIME_HEARD;
+            return true;
+        }
+        if (e.kind != EVENT_ENDED && e.kind != EVENT_LOST) continue;
+        const bool failed = e.error.code != API_OK;
+        m->why = e.error;
+        news->kind = failed ? REALTIME_UNHEARD : REALTIME_HEARD_ALL;
+        news->code = e.error.code;
+        news->text = failed ? m->why.message : m->said;
+        news->size = failed ? strlen(m->why.message) : m->said_size;
+        news->seconds = m->hearing_seconds;
+        end_hearing(m);
+        begin_hearing(m);
+        return true;
+    }
+    return false;
+}
+
+static bool next_failure(realtime_model *m, realtime_news_item *news) {
+    static const char text[] = "this machine has no room for it now";
+    if (m->failed_count == 0) return false;
+    m->failed_count--;
+    const bool transcript = m->failed[m->failed_count].transcript;
+    *news = (realtime_news_item){.kind = transcript ? REALTIME_UNHEARD : REALTIME_ENDED,
+                                 .key = m->failed[m->failed_count].key,
+                                 .code = API_SERVER_OVERLOADED,
+                                 .text = text,
+                                 .size = sizeof text - 1};
+    return true;
+}
+
+bool realtime_model_next(realtime_model *m, realtime_news_item *news) {
+    flush(m);
+    if (next_failure(m, news) || next_of_talk(m, news)) return true;
+    for (int i = 0; i < JOB_CAP; i++)
+        if (next_of_job(m, &m->jobs[i], news)) return true;
+    return next_of_hearing(m, news);
+}
+
+bool realtime_model_is_lost(const realtime_model *m, api_error *error) {
+    if (m->lost) *error = m->why;
+    return m->lost;
+}
+
+/* ---- Life ---- */
+
+realtime_model *realtime_model_open(const realtime_model_config *config, api_error *error) {
+    realtime_model *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        (void)api_fail(error, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+        return NULL;
+    }
+    m->config = *config;
+    const conversation_config c = {.class = WORK_TALK,
+                                   .seed = config->seed,
+                                   .owner = config->owner,
+                                   .drop_oldest_turns = true,
+                                   .ready = config->ready,
+                                   .context = config->context};
+    m->talk = conversation_open(config->work, &c, error);
+    if (m->talk == NULL) realtime_model_close(&m);
+    return m;
+}
+
+void realtime_model_close(realtime_model **out) {
+    realtime_model *m = *out;
+    *out = NULL;
+    if (m == NULL) return;
+    conversation_close(&m->talk);
+    conversation_close(&m->hearing.talk);
+    for (int i = 0; i < JOB_CAP; i++) conversation_close(&m->jobs[i].talk);
+    for (size_t i = 0; i < m->waiting_count; i++) realtime_free_command(&m->waiting[i]);
+    for (int i = 0; i < m->clip_count; i++) free(m->clips[i].samples);
+    free(m->waiting);
+    free(m->said);
+    free(m->call_name);
+    free(m->call_arguments);
+    free(m);
+}
+
+void realtime_model_ops(realtime_model *m, realtime_ops *ops) {
+    ops->model = m;
+    ops->restart = on_restart;
+    ops->append = on_append;
+    ops->clip_push = on_clip_push;
+    ops->clip_drop = on_clip_drop;
+    ops->clip_guess = on_clip_guess;
+    ops->clip_withdraw = on_clip_withdraw;
+    ops->clip_end = on_clip_end;
+    ops->ask_finished = NULL;
+    ops->respond = on_respond;
+    ops->respond_alone = on_respond_alone;
+    ops->cancel = on_cancel;
+    ops->truncate = on_truncate;
+    ops->transcribe = on_transcribe;
+}

@@ -1,0 +1,252 @@
+/* /v1/realtime: a machine (realtime.h) between a WebSocket (net.h) and the engine
+ * (realtime_model.h). Events that the socket's queue does not take wait here, and while they do
+ * nothing is read and nothing of the model taken: so a slow reader slows only itself. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <runnel/runnel_chat.h>
+
+#include "core/clock.h"
+#include "engine/model.h"
+#include "serve/limits.h"
+#include "serve/realtime_model.h"
+#include "serve/server_inner.h"
+
+enum {
+    WAITING_MAX = 64 << 20, /* bytes of events, and of messages */
+    ROOM = 96 << 10,        /* of the queue, before more of the model is taken */
+    TICK_US = 500000
+};
+
+/* A text on its way. */
+typedef struct letter {
+    struct letter *next;
+    size_t size;
+    char text[];
+} letter;
+
+typedef struct letters {
+    letter *first, *last;
+    size_t size;
+} letters;
+
+typedef struct talk {
+    server *server;
+    net_peer *peer; /* NULL: not opened yet */
+    realtime *rt;
+    realtime_model *model;
+    letters out, in; /* what the queue did not take; messages that came meanwhile */
+    bool closed;
+} talk;
+
+/* ---- Letters ---- */
+
+static bool add_letter(letters *l, const char *text, size_t size) {
+    letter *made = size <= WAITING_MAX - l->size ? malloc(sizeof *made + size) : NULL;
+    if (made == NULL) return false;
+    made->next = NULL;
+    made->size = size;
+    memcpy(made->text, text, size);
+    if (l->first == NULL)
+        l->first = made;
+    else
+        l->last->next = made;
+    l->last = made;
+    l->size += size;
+    return true;
+}
+
+static void drop_letter(letters *l) {
+    letter *first = l->first;
+    l->first = first->next;
+    l->size -= first->size;
+    free(first);
+}
+
+/* ---- Between socket and machine ---- */
+
+static void close_peer(talk *t, int code, const char *reason) {
+    if (t->closed || t->peer == NULL) return;
+    t->closed = true;
+    net_peer_close(t->peer, code, reason);
+}
+
+static void on_send(void *context, const char *text, size_t size) {
+    talk *t = context;
+    if (t->closed) return;
+    if (t->out.first == NULL && net_peer_send(t->peer, text, size)) return;
+    if (!add_letter(&t->out, text, size)) close_peer(t, 1008, "events are not read");
+}
+
+static void on_close(void *context, int code, const char *reason) {
+    talk *t = context;
+    /* What waits goes first, as far as there is room. */
+    while (t->out.first != NULL && net_peer_send(t->peer, t->out.first->text, t->out.first->size))
+        drop_letter(&t->out);
+    close_peer(t, code, reason);
+}
+
+static void send_waiting(talk *t) {
+    while (!t->closed && t->out.first != NULL &&
+           net_peer_send(t->peer, t->out.first->text, t->out.first->size))
+        drop_letter(&t->out);
+}
+
+static bool may_go_on(const talk *t) {
+    return !t->closed && !realtime_is_over(t->rt) && t->out.first == NULL;
+}
+
+static void look_at_trouble(talk *t) {
+    api_error e;
+    if (!realtime_is_over(t->rt) && realtime_model_is_lost(t->model, &e))
+        realtime_end(t->rt, API_ENGINE_FAILURE, e.message, 1011);
+    work_facts f;
+    work_get_facts(t->server->work, &f);
+    if (f.draining && !realtime_is_talking(t->rt, clock_us()))
+        close_peer(t, 1001, "the server is ending");
+}
+
+/* All that can be done now; then reading goes on or waits, and the next tick is set. */
+static void pump(talk *t) {
+    realtime_news_item news;
+    if (t->peer == NULL) return;
+    send_waiting(t);
+    while (may_go_on(t) && net_peer_room(t->peer) >= ROOM && realtime_model_next(t->model, &news))
+        realtime_news(t->rt, &news, clock_us());
+    while (may_go_on(t) && t->in.first != NULL && !realtime_is_busy(t->rt)) {
+        realtime_message(t->rt, t->in.first->text, t->in.first->size, clock_us());
+        drop_letter(&t->in);
+    }
+    look_at_trouble(t);
+    if (t->closed) return;
+    const bool holds = t->in.first != NULL || t->out.first != NULL || realtime_is_busy(t->rt);
+    const int64_t now_us = clock_us(), due_us = realtime_due_us(t->rt);
+    net_peer_hold(t->peer, holds);
+    net_peer_wake_at(t->peer, due_us < now_us + TICK_US ? due_us : now_us + TICK_US);
+}
+
+static void on_ready(void *context) {
+    pump(context);
+}
+
+static void on_message(void *state, net_peer *p, const char *bytes, size_t size) {
+    talk *t = state;
+    (void)p;
+    if (may_go_on(t) && t->in.first == NULL && !realtime_is_busy(t->rt))
+        realtime_message(t->rt, bytes, size, clock_us());
+    else if (!t->closed && !add_letter(&t->in, bytes, size))
+        close_peer(t, 1008, "events come faster than they are read");
+    pump(t);
+}
+
+static void on_writable(void *state, net_peer *p) {
+    (void)p;
+    pump(state);
+}
+
+static void on_tick(void *state, net_peer *p) {
+    talk *t = state;
+    (void)p;
+    realtime_tick(t->rt, clock_us());
+    realtime_model_tick(t->model);
+    pump(t);
+}
+
+static void on_gone(void *state) {
+    talk *t = state;
+    t->server->call_count--;
+    realtime_model_close(&t->model);
+    realtime_destroy(&t->rt);
+    while (t->out.first != NULL) drop_letter(&t->out);
+    while (t->in.first != NULL) drop_letter(&t->in);
+    free(t);
+}
+
+/* ---- The upgrade ---- */
+
+/* Whether a client speaks the older dialect: by its header, or by a sub-protocol. */
+static bool is_beta(const server *s, const net_exchange *x) {
+    const char *header = net_exchange_header(x, NET_OPENAI_BETA);
+    const char *protocols = net_exchange_header(x, NET_SUBPROTOCOL);
+    return s->config.realtime.beta || (header != NULL && strstr(header, "realtime=v1") != NULL) ||
+           (protocols != NULL && strstr(protocols, "openai-beta.realtime-v1") != NULL);
+}
+
+/* A speaker takes 12.5 frames and half as many tokens a second. */
+static double tokens_per_minute(const server *s) {
+    work_facts f;
+    work_get_facts(s->work, &f);
+    return 60 * 18.75 * (f.speaking_max > 1 ? f.speaking_max : 1);
+}
+
+realtime_config realtime_config_of(const call *asked, bool beta, bool transcribes_only) {
+    const server *s = asked->server;
+    const rnl_model *model = work_model(s->work);
+    const realtime_options *o = &s->config.realtime;
+    realtime_config c = realtime_config_default();
+    c.model = s->config.name;
+    c.instructions[0] = rnl_model_system_prompt(model, RNL_MODE_INTERLEAVED);
+    c.instructions[1] = rnl_model_system_prompt(model, RNL_MODE_TEXT);
+    c.kernels = &model->kernels;
+    c.calls = rnl_model_can_call(model);
+    c.gives_audio = rnl_model_can(model, RNL_MODE_INTERLEAVED);
+    c.beta = beta;
+    c.transcribes_only = transcribes_only;
+    c.speculates = o->speculates;
+    c.half_duplex = o->half_duplex;
+    c.unix_seconds = (int64_t)time(NULL);
+    c.session_seconds = o->session_seconds;
+    c.truncate_wait_ms = o->truncate_wait_ms;
+    c.tokens_per_minute = tokens_per_minute(s);
+    /* A clip of the engine may be shorter, in a test say. */
+    if (s->config.work.clip_seconds_max < c.clip_seconds_max)
+        c.clip_seconds_max = s->config.work.clip_seconds_max;
+    return c;
+}
+
+static bool fill(talk *t, const call *c, api_error *e) {
+    server *s = c->server;
+    const realtime_model_config m = {
+        .work = s->work, .owner = c->owner, .ready = on_ready, .context = t};
+    t->model = realtime_model_open(&m, e);
+    if (t->model == NULL) return false;
+    const char *intent = net_exchange_parameter(c->exchange, "intent");
+    const bool transcribes = c->has_secret ? c->secret.transcribes
+                                           : intent != NULL && strcmp(intent, "transcription") == 0;
+    const realtime_config config = realtime_config_of(c, is_beta(s, c->exchange), transcribes);
+    realtime_ops ops = {.wire = t, .send = on_send, .close = on_close};
+    realtime_model_ops(t->model, &ops);
+    rnl_error error;
+    if (realtime_create(&config, &ops, c->secret.session, c->secret.size, &t->rt, &error) == RNL_OK)
+        return true;
+    return api_fail_library(e, &error, NULL, false);
+}
+
+bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e) {
+    static const net_peer_handlers these = {
+        .message = on_message, .writable = on_writable, .tick = on_tick, .gone = on_gone};
+    const char *model = net_exchange_parameter(c->exchange, "model");
+    if (model != NULL && !server_has_model(c->server, model, e)) return false;
+    if (net_exchange_parameter(c->exchange, "call_id") != NULL)
+        return api_fail(e, API_INVALID_VALUE, "call_id", "there are no telephone calls here");
+    talk *t = calloc(1, sizeof *t);
+    if (t == NULL) return api_fail(e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+    t->server = c->server;
+    c->server->call_count++;
+    if (!fill(t, c, e)) {
+        on_gone(t);
+        return false;
+    }
+    *handlers = &these;
+    *state = t;
+    return true;
+}
+
+void realtime_opened(net_peer *p, void *state) {
+    talk *t = state;
+    t->peer = p;
+    realtime_open(t->rt, clock_us());
+    pump(t);
+}

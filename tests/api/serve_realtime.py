@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""A realtime client of `runnel serve`: serve_realtime.py PORT SOURCE. Ends with 1 when something is
+not what it should be. Needs nothing but Python: below is as much of a WebSocket as it takes."""
+import array
+import base64
+import http.client
+import json
+import os
+import socket
+import struct
+import sys
+import wave
+
+PORT, SOURCE = int(sys.argv[1]), sys.argv[2]
+failed = []
+
+
+def check(name, good, seen=""):
+    if not good:
+        failed.append(name)
+        print(f"FAILED: {name}: {seen}")
+
+
+class Socket:
+    """A WebSocket and the events that came over it."""
+
+    def __init__(self, path="/v1/realtime?model=minnow", headers=""):
+        self.socket = socket.create_connection(("127.0.0.1", PORT), 60)
+        self.socket.sendall((f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\n"
+                             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                             "Sec-WebSocket-Version: 13\r\n"
+                             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n"
+                             f"{headers}\r\n").encode())
+        self.rest = b""
+        while b"\r\n\r\n" not in self.rest:
+            more = self.socket.recv(65536)
+            if not more:
+                break
+            self.rest += more
+        self.head, _, self.rest = self.rest.partition(b"\r\n\r\n")
+        self.events, self.code = [], None
+
+    def take(self, size):
+        while len(self.rest) < size:
+            more = self.socket.recv(65536)
+            if not more:
+                raise EOFError
+            self.rest += more
+        taken, self.rest = self.rest[:size], self.rest[size:]
+        return taken
+
+    def frame(self, kind, data):
+        mask = os.urandom(4)
+        size = len(data)
+        head = bytes([0x80 | kind]) + (bytes([0x80 | size]) if size < 126 else
+                                       b"\xfe" + struct.pack(">H", size) if size < 65536 else
+                                       b"\xff" + struct.pack(">Q", size))
+        keys = mask * (size // 4 + 1)
+        masked = (int.from_bytes(data, "little") ^ int.from_bytes(keys[:size], "little")) \
+            .to_bytes(size, "little") if size else b""
+        self.socket.sendall(head + mask + masked)
+
+    def send(self, type_, **rest):
+        self.frame(1, json.dumps({"type": type_, **rest}).encode())
+
+    def next(self):
+        """The next event; None: the connection was closed, with self.code."""
+        while True:
+            try:
+                kind, size = self.take(2)
+                if size in (126, 127):
+                    size = int.from_bytes(self.take(2 if size == 126 else 8), "big")
+                data = self.take(size)
+            except (EOFError, OSError):
+                return None
+            if kind & 15 == 8:
+                self.code = int.from_bytes(data[:2], "big")
+                return None
+            if kind & 15 == 9:
+                self.frame(10, data)
+            elif kind & 15 == 1:
+                self.events.append(json.loads(data))
+                return self.events[-1]
+
+    def wait(self, type_):
+        while True:
+            e = self.next()
+            if e is None:
+                raise SystemExit(f"FAILED: closed with {self.code} before {type_}")
+            if e["type"] == "error":
+                check("no error", False, e)
+            if e["type"] == type_:
+                return e
+
+    def speak(self, pcm):
+        for at in range(0, len(pcm), 4800):
+            self.send("input_audio_buffer.append",
+                      audio=base64.b64encode(pcm[at:at + 4800]).decode())
+
+
+def question(name):
+    """A clip of samples/questions as PCM of 24 kHz, a second of silence behind it."""
+    with wave.open(f"{SOURCE}/samples/questions/{name}.wav") as w:
+        x = array.array("h", w.readframes(w.getnframes()))
+    y = array.array("h")
+    for i in range(len(x) * 3 // 2):
+        at = i * 2 // 3
+        y.append(x[at] if i % 3 == 0 or at + 1 == len(x) else (x[at] + x[at + 1]) // 2)
+    return y.tobytes() + bytes(48000)
+
+
+def answer(s, begin=0):
+    """Text and sound of the events from there on."""
+    text = "".join(e["delta"] for e in s.events[begin:] if "transcript.delta" in e["type"]
+                   and e["type"].startswith("response."))
+    sound = b"".join(base64.b64decode(e["delta"]) for e in s.events[begin:]
+                     if e["type"] == "response.output_audio.delta")
+    return text, sound
+
+
+def spoken_turn():
+    s = Socket()
+    first = s.next()
+    check("session.created", first["type"] == "session.created" and
+          first["session"]["model"] == "minnow", first)
+    s.send("session.update", session={"type": "realtime", "audio": {"input": {
+        "transcription": {"model": "minnow"}}}})
+    s.wait("session.updated")
+    s.speak(question("light"))
+    done = s.wait("response.done")
+    heard = [e for e in s.events if e["type"].endswith("transcription.completed")]
+    if not heard:
+        heard = [s.wait("conversation.item.input_audio_transcription.completed")]
+    check("what was said", heard[0]["transcript"] == "Turn on the kitchen light.", heard)
+    check("completed", done["response"]["status"] == "completed", done)
+    u = done["response"]["usage"]
+    check("usage", u["input_token_details"]["audio_tokens"] > 10 and
+          u["output_token_details"]["audio_tokens"] > 10, u)
+    return s
+
+
+def main():
+    s = spoken_turn()
+    text, sound = answer(s)
+    check("the answer", text == "The kitchen light is on.", text)
+    check("its sound", len(sound) > 48000 and len(sound) % 2 == 0, len(sound))
+    # The same again in another conversation: the same bits.
+    other = spoken_turn()
+    check("the same sound", answer(other)[1] == sound)
+
+    # Who speaks into a reply stops it, and is answered.
+    begin = len(s.events)
+    s.speak(question("weather"))
+    started = s.wait("input_audio_buffer.speech_started")
+    item = [e for e in s.events if e["type"] == "response.output_item.added"][-1]["item"]["id"]
+    s.send("conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=400)
+    check("speech_started", started["audio_start_ms"] > 2000, started)
+    done = s.wait("response.done")
+    check("the next answer", "snowy" in answer(s, begin)[0] or "Vienna" in answer(s, begin)[0],
+          answer(s, begin)[0])
+    s.send("conversation.item.retrieve", item_id=item)
+    kept = s.wait("conversation.item.retrieved")["item"]["content"][0]
+    check("what was heard", len(base64.b64decode(kept["audio"])) == 400 * 48 and
+          len(kept["transcript"]) < len(text), kept["transcript"])
+
+    # Text, manual turns, a client that cancels.
+    s.send("session.update", session={"type": "realtime", "output_modalities": ["text"], "audio": {
+        "input": {"turn_detection": None}}})
+    s.wait("session.updated")
+    begin = len(s.events)
+    s.speak(question("light"))
+    s.send("input_audio_buffer.commit")
+    s.send("response.create")
+    done = s.wait("response.done")
+    check("a manual turn in text", done["response"]["status"] == "completed" and
+          done["response"]["output"][0]["content"][0]["type"] == "output_text", done)
+    s.send("response.create")
+    s.wait("response.created")
+    s.send("response.cancel")
+    done = s.wait("response.done")
+    check("cancelled", done["response"]["status"] in ("cancelled", "completed"), done)
+    s.frame(2, b"x")
+    while s.next() is not None:
+        pass
+    check("binary is refused", s.code == 1003, s.code)
+
+    # The older dialect, by sub-protocol; what is not there; one message too large.
+    old = Socket("/v1/realtime", "Sec-WebSocket-Protocol: realtime, openai-beta.realtime-v1\r\n")
+    check("the sub-protocol", b"sec-websocket-protocol: realtime" in old.head.lower(), old.head)
+    check("session.created of the older dialect", "modalities" in old.next()["session"])
+    check("conversation.created", old.next()["type"] == "conversation.created")
+    old.frame(1, b" " * (5 << 20))
+    while old.next() is not None:
+        pass
+    check("too large", old.code in (1009, None), old.code)
+    check("no calls", b" 400 " in Socket("/v1/realtime?call_id=1").head)
+
+    # A secret is made for one purpose.
+    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
+    c.request("POST", "/v1/realtime/client_secrets", json.dumps(
+        {"session": {"type": "transcription"}}), {"Content-Type": "application/json"})
+    made = json.loads(c.getresponse().read())
+    check("a secret", made["value"].startswith("ek_") and
+          made["session"]["object"] == "realtime.transcription_session", made)
+    t = Socket("/v1/realtime", f"Authorization: Bearer {made['value']}\r\n")
+    check("its session", t.next()["session"]["type"] == "transcription")
+    t.speak(question("light"))
+    heard = t.wait("conversation.item.input_audio_transcription.completed")
+    check("only a transcript", heard["transcript"] == "Turn on the kitchen light.", heard)
+    check("and no response", not [e for e in t.events if e["type"].startswith("response")])
+
+
+main()
+sys.exit(len(failed) > 0)
