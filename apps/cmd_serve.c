@@ -332,7 +332,7 @@ typedef struct running {
     const server_config *config;
     notify systemd;
     int64_t watchdog_us, fed_us; /* how often systemd wants to hear; when it did */
-    bool sandbox, kill, stopping;
+    bool sandbox, kill, quiet, stopping;
 } running;
 
 static void write_log(void *context, const char *line, size_t size) {
@@ -424,27 +424,23 @@ static void tell_ready(void *context, server *s) {
         printf("Wyoming at %s port %d\n", c->wyoming_host, server_wyoming_port(s));
     (void)fflush(stdout);
     notify_tell(&r->systemd, "READY=1");
-    if (f.measured_seconds > 0.5 && !w->quiet)
+    if (f.measured_seconds > 0.5 && !r->quiet)
         (void)fprintf(
             stderr, "runnel: measuring passes took %.1f s; `runnel bench --calibrate` keeps them\n",
             f.measured_seconds);
 }
 
-/* Times of passes as `bench --calibrate` keeps them. */
+/* Times of passes as `bench --calibrate` keeps them: read before the sandbox is entered. */
 typedef struct kept_times {
     const rnl_model *model;
     int thread_count;
-    bool quiet;
+    bool any;
+    tuning tuning;
 } kept_times;
 
 static int give_times(void *context, rnl_batch *batch) {
     const kept_times *k = context;
-    tuning *t = malloc(sizeof *t);
-    const int count = t != NULL && tuning_read(t, k->quiet)
-                          ? tuning_give_times(t, k->model, k->thread_count, batch)
-                          : 0;
-    free(t);
-    return count;
+    return k->any ? tuning_give_times(&k->tuning, k->model, k->thread_count, batch) : 0;
 }
 
 static int serve(running *r, server_config *c, rnl_model *model) {
@@ -454,11 +450,16 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     c->listening = enter_sandbox;
     c->tick = tick;
     c->context = r;
-    kept_times kept = {.model = model, .thread_count = c->work.thread_count, .quiet = o->quiet};
+    kept_times *kept = calloc(1, sizeof *kept);
+    if (kept == NULL) return complain(EXIT_FAILED, "memory is exhausted");
+    kept->model = model;
+    kept->thread_count = c->work.thread_count;
+    kept->any = tuning_read(&kept->tuning, r->quiet);
     c->work.give_times = give_times;
-    c->work.times_context = &kept;
+    c->work.times_context = kept;
     const rnl_status status = server_create(c, model, &s, &error);
     if (status != RNL_OK) {
+        free(kept);
         int code = exit_code(&error);
         if (status == RNL_ERR_ARGUMENT || status == RNL_ERR_DATA) code = EXIT_USAGE;
         if (status == RNL_ERR_IO) code = EXIT_ADDRESS;
@@ -470,12 +471,13 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     server_run(s);
     serving = NULL;
     server_destroy(&s);
+    free(kept);
     return EXIT_OK;
 }
 
 static int run(const options *o) {
     server_config c;
-    running r = {.systemd = {.fd = -1}};
+    running r = {.systemd = {.fd = -1}, .quiet = o->quiet};
     char name[256], host[256];
     if (o->serve.help_limits) return help_limits();
     if (o->argument_count > 0)

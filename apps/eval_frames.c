@@ -248,17 +248,18 @@ static int work(frames *x) {
 int eval_frames(const options *o) {
     frames x = {.o = o};
     rnl_error error = {0};
-    if (o->data == NULL)
+    if (o->data.count != 1)
         return complain(EXIT_USAGE, "eval: give the documents of the task with --data FILE");
     if (o->shots > 0 || o->as_chat || o->output != NULL || o->resume || o->against != NULL)
         return complain(EXIT_USAGE,
                         "eval: frames have no --shots, --chat, -o, --resume or --against");
-    source_note(o->data);
-    if (refs_read(o->data, "codes", &x.refs, &error) != RNL_OK)
+    source_note(o->data.at[0]);
+    if (refs_read(o->data.at[0], "codes", &x.refs, &error) != RNL_OK)
         return complain(error.status == RNL_ERR_MEMORY ? EXIT_FAILED : EXIT_INPUT, "%s",
                         error.text);
-    const int code =
-        x.refs.count > 0 ? work(&x) : complain(EXIT_INPUT, "%s: there is no text in it", o->data);
+    const int code = x.refs.count > 0
+                         ? work(&x)
+                         : complain(EXIT_INPUT, "%s: there is no text in it", o->data.at[0]);
     rnl_session_destroy(&x.session);
     rnl_model_close(&x.model);
     refs_free(&x.refs);
