@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A server of `runnel serve` that is told to end in mid-answer: serve_drain.py PORT PID. Ends with 1
-when an answer is not what it should be."""
+"""A server of `runnel serve` that is told to end in mid-answer: serve_drain.py PORT PID. Ends
+with 1 when an answer is not what it should be."""
 import http.client
 import json
 import os
