@@ -251,21 +251,14 @@ static int put(const char *text, size_t size, void *context) {
     return 0;
 }
 
-static char *dump(const json_t *value) {
+char *json_text(const json_draft *root) {
+    if (root == NULL || root->failed) return NULL;
     line l = {0};
     /* 15 digits: as many as a double always keeps, so that 0.1 is not 0.10000000000000001. */
     const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
-    if (json_dump_callback(value, put, &l, flags) == 0 && !l.failed) return l.text;
+    if (json_dump_callback(root->value, put, &l, flags) == 0 && !l.failed) return l.text;
     free(l.text);
     return NULL;
-}
-
-char *json_text(const json_draft *root) {
-    return root == NULL || root->failed ? NULL : dump(root->value);
-}
-
-char *json_source(const json *v) {
-    return v != NULL ? dump(in(v)) : NULL;
 }
 
 void json_drop(json_draft **root) {

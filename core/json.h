@@ -34,9 +34,6 @@ bool json_number(const json *v, double *out);
 typedef bool (*json_member_fn)(void *context, const char *key, size_t key_size, const json *value);
 bool json_each(const json *object, json_member_fn fn, void *context);
 
-/* One line of text, allocated: free() it. NULL: memory is exhausted, or v is NULL. */
-char *json_source(const json *v);
-
 /* Building (for --json output), from the leaves up. Each value is the caller's until it is given to
  * set or append, which take it over, whatever becomes of it, and are the last that may touch it.
  * An allocation that fails anywhere below a value makes json_text of it NULL. */

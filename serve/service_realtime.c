@@ -9,6 +9,7 @@
 #include <runnel/runnel_chat.h>
 
 #include "core/clock.h"
+#include "core/utf8.h"
 #include "engine/model.h"
 #include "serve/limits.h"
 #include "serve/realtime_model.h"
@@ -134,7 +135,9 @@ static void on_ready(void *context) {
 static void on_message(void *state, net_peer *p, const char *bytes, size_t size) {
     talk *t = state;
     (void)p;
-    if (may_go_on(t) && t->in.first == NULL && !realtime_is_busy(t->rt))
+    if (!utf8_is_valid(bytes, size))
+        close_peer(t, 1007, "text is UTF-8");
+    else if (may_go_on(t) && t->in.first == NULL && !realtime_is_busy(t->rt))
         realtime_message(t->rt, bytes, size, clock_us());
     else if (!t->closed && !add_letter(&t->in, bytes, size))
         close_peer(t, 1008, "events come faster than they are read");

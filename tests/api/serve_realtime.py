@@ -193,6 +193,10 @@ def main():
     while old.next() is not None:
         pass
     check("too large", old.code in (1009, None), old.code)
+    bad = Socket()
+    bad.next()
+    bad.frame(1, b'{"type": "\xff"}')
+    check("UTF-8", bad.next() is None and bad.code == 1007, bad.code)
     check("no calls", b" 400 " in Socket("/v1/realtime?call_id=1").head)
 
     # A secret is made for one purpose.

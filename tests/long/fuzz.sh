@@ -95,16 +95,17 @@ for file in tests/data/serve/requests/*-chat-*.txt; do # body behind the byte of
     { printf '\000'; sed '1,/^$/d' "$file"; } > "$work/serve_chat/$(basename "$file")"
 done
 head -c 300 LICENSE > "$work/serve_json/a"
-python3 - "$work" << 'PYTHON'
-import ast, sys
-events = [ast.literal_eval(line) for line in open("tests/data/serve/wyoming-bytes.txt")
-          if line.startswith("b'")]
-for i, event in enumerate(events):
-    open("%s/serve_wyoming/%d" % (sys.argv[1], i), "wb").write(b"\x40" + event)
-open(sys.argv[1] + "/serve_wyoming/all", "wb").write(b"\x7f" + b"".join(events))
-call = b"\x01\0\x10" + bytes(range(16)) + (b"\x10\0\x04" + b"ab" * 2) * 4 + b"\x03\0\1#"
-open(sys.argv[1] + "/serve_audiosocket/a", "wb").write(b"\x10" + call)
-PYTHON
+# Events of a client, and letters for what else happens (fuzz_serve_realtime.c).
+printf '\002qvvvvvvvvvqqqqq\nbtstssssswwwwwwww\nvvvvvvvvvvvqqqqqqbtste' > "$work/serve_realtime/a"
+item='{"type":"conversation.item.create","item":{"id":"a","type":"message","role":"user","content":'
+item+='[{"type":"input_text","text":"Hi"}]}}'
+manual='{"type":"session.update","session":{"audio":{"input":{"turn_detection":null}}}}'
+commit='{"type":"input_audio_buffer.commit"}' create='{"type":"response.create","response":{}}'
+alone='{"type":"response.create","response":{"conversation":"none","input":'
+alone+='[{"type":"item_reference","id":"a"}]}}'
+truncate='{"type":"conversation.item.truncate","item_id":"a","content_index":0,"audio_end_ms":9}'
+printf '\003%s\n%s\nvvvv\n%s\n%s\nbtscce\n%s\nbtse\n%s\n{"type":"response.cancel"}' "$item" \
+    "$manual" "$commit" "$create" "$alone" "$truncate" > "$work/serve_realtime/b"
 git=0123456789abcdef0123456789abcdef01234567
 large='{"type":"file","path":"L-Q8_0.gguf","size":9,"oid":"'$git'",'
 large+='"lfs":{"oid":"'$git${git:0:24}'","size":9,"pointerSize":1}}'

@@ -220,21 +220,6 @@ static void a_failed_child_shows_in_the_text(void **state) {
     json_drop(&o);
 }
 
-/* Any value that was read is written again as it was, but for spaces. */
-static void what_was_read_is_text_again(void **state) {
-    (void)state;
-    static const char text[] = "{\"a\": [1, 2.5, \"\\u00e9\\n\"], \"b\": {}, \"c\": null}";
-    json *root = NULL;
-    assert_int_equal(json_parse(text, sizeof text - 1, "t", &root, NULL), RNL_OK);
-    char *all = json_source(root), *one = json_source(json_at(json_get(root, "a"), 2));
-    assert_string_equal(all, "{\"a\":[1,2.5,\"\xc3\xa9\\n\"],\"b\":{},\"c\":null}");
-    assert_string_equal(one, "\"\xc3\xa9\\n\"");
-    assert_null(json_source(NULL));
-    free(all);
-    free(one);
-    json_destroy(&root);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_text_is_refused_with_its_line),
@@ -246,7 +231,6 @@ int main(void) {
         cmocka_unit_test(files_are_bounded),
         cmocka_unit_test(what_is_built_reads_back),
         cmocka_unit_test(a_failed_child_shows_in_the_text),
-        cmocka_unit_test(what_was_read_is_text_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
