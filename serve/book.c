@@ -117,6 +117,7 @@ char *book_page(book *b, const work_facts *work, const net_counts *open, size_t 
     metrics_set(m, METRIC_UP, 0, clock_us() - b->begun_us);
     metrics_set(m, METRIC_CONNECTIONS, METRIC_HTTP, open->http);
     metrics_set(m, METRIC_CONNECTIONS, METRIC_REALTIME, open->websockets);
+    metrics_set(m, METRIC_SLOW_READERS, 0, open->slow);
     metrics_set(m, METRIC_MEMORY, METRIC_MODEL_BYTES, (int64_t)info.weight_size);
     note_work(m, work);
     note_process(m, b->process);

@@ -87,7 +87,9 @@ static conversation *no_memory(api_error *error) {
 }
 
 conversation *conversation_open(work *w, const conversation_config *config, api_error *error) {
-    if (!may_open(w, false, config->owner, error)) return NULL;
+    const bool may = may_open(w, false, config->owner, error);
+    work_count_opened(w, may ? API_OK : error->code);
+    if (!may) return NULL;
     conversation *c = make(w, config);
     return c != NULL ? send(c, error) : no_memory(error);
 }

@@ -196,7 +196,9 @@ static bool turn(work *w) {
     take_opened(w);
     attend_all(w, now_us, slack_us(w, now_us) > SPARE_US);
     tell_loop(w);
-    bool moved = rnl_batch_step(w->batch, clock_us()) == RNL_OK;
+    const int64_t begun_us = clock_us();
+    bool moved = rnl_batch_step(w->batch, begun_us) == RNL_OK;
+    if (moved) work_count_pass(w, clock_us() - begun_us);
     if (!moved || slack_us(w, now_us) > SPARE_US) {
         batch_stamp(w->batch, clock_us()); /* this is not the time of that pass */
         moved = step_recordings(w) || moved;

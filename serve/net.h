@@ -157,6 +157,7 @@ void net_destroy(net **n);
 
 typedef struct net_counts {
     int http, websockets, raw; /* connections open */
+    int64_t slow;              /* closed so far because nothing was read, or sent */
 } net_counts;
 void net_get_counts(const net *n, net_counts *counts);
 

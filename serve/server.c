@@ -472,6 +472,7 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
     if (status == RNL_OK && c->listening != NULL) status = c->listening(c->context, error);
     if (status != RNL_OK) return status;
     c->work.wake = wake;
+    c->work.metrics = book_metrics(s->book);
     c->work.owner = s;
     s->created = (int64_t)time(NULL);
     status = work_create(model, &c->work, &s->work, error);

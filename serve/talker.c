@@ -53,6 +53,7 @@ static void end_reply(conversation *c, rnl_finish finish, const api_error *error
     t->reply.going = t->held = false;
     t->reply.usage.output_text = (int)reply.text_count;
     t->reply.usage.output_audio = (int)reply.frame_count;
+    work_count_reply(c->work, &t->reply);
     t->last_begin_audio = t->audio;
     t->audio += (int)reply.frame_count;
     t->done = rnl_session_position_count(t->session);
@@ -127,6 +128,7 @@ static rnl_status pull_sound(conversation *c, int64_t now_us) {
         if (cap == 0 || !conversation_takes(c, EVENTS_KEPT + 1)) return RNL_AGAIN;
         const rnl_status status = rnl_session_pull_samples(c->talker.session, samples, cap, &count);
         if (status != RNL_OK) return status;
+        work_count_sound(c->work, r, now_us);
         (void)ring_write(c->sound, samples, count);
         conversation_tell(c, &(queued_event){.kind = EVENT_SOUND, .tag = r->tag, .count = count});
         if (r->first_sound_us == 0) r->first_sound_us = now_us;
@@ -203,6 +205,7 @@ static rnl_status begin(conversation *c, const command *what, int64_t now_us, rn
     const int all = rnl_session_position_count(t->session);
     const int cached_audio = t->last_begin_audio; /* frames of the last reply went through, too */
     t->reply = (talk_reply){.tag = what->tag,
+                            .slack_us = INT64_MAX,
                             .going = true,
                             .spoken = what->spoken,
                             .guess = what->guess,

@@ -23,6 +23,7 @@ typedef struct work_config {
      * takes 2 s at most. Called by work_create. */
     int (*give_times)(void *context, rnl_batch *batch);
     void *times_context;
+    struct metrics *metrics; /* counts what is done; NULL: nobody does */
     /* Events wait: make the loop thread call work_dispatch. Called by the engine thread. */
     void (*wake)(void *owner);
     void *owner;

@@ -54,6 +54,8 @@ typedef struct talk_reply {
     int64_t begun_us;       /* when it was asked for */
     int64_t first_sound_us; /* when its first sound was handed over; 0: not yet */
     int64_t sample_count;   /* handed over */
+    int64_t slack_us;       /* least sound in reserve when more of it came; INT64_MAX: none did */
+    int64_t late_us;        /* how much later than planned it is played, by its gaps */
     work_usage usage;
 } talk_reply;
 
@@ -161,6 +163,12 @@ void recording_close(conversation *c);
 void recording_attend(conversation *c);
 /* One bounded piece of work; false: there was none to do. */
 bool recording_step(conversation *c);
+
+/* work_counts.c: for the metrics of the work's config */
+void work_count_opened(work *w, api_code refused);             /* loop thread; API_OK: admitted */
+void work_count_pass(work *w, int64_t us);                     /* engine thread: before publish */
+void work_count_sound(work *w, talk_reply *r, int64_t now_us); /* before more is handed over */
+void work_count_reply(work *w, const talk_reply *r);           /* engine thread: it ended */
 
 /* engine_thread.c */
 void work_note_asked(work *w); /* loop thread: the engine has something to look at */

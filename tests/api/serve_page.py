@@ -58,6 +58,10 @@ def metrics():
     for line in text.splitlines():
         good = re.fullmatch(r"# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[^}]*\})? [-+0-9.e]+", line)
         check("a line of metrics", good, line)
+    if MODE == "open":  # behind the answers of serve_rest.py
+        for counted in ("sessions_admitted_total", "pass_seconds_count", "batch_rows_count",
+                        "prefill_positions_total", "text_positions_total", "frames_total"):
+            check(counted, re.search(f"^runnel_{counted} [1-9]", text, re.M), "nothing")
     for wanted in (r"runnel_build_info\{version=\"[^\"]+\",kernels=\"[^\"]+\",model=\"minnow\"\} 1",
                    r"runnel_sessions_max [1-9]", r"process_resident_memory_bytes [1-9]",
                    r"process_open_fds [1-9]", r"runnel_memory_bytes\{kind=\"model\"\} [1-9]",
