@@ -294,8 +294,8 @@ counts() { # counts NAME MODEL TENSORS...: of each part, and of what is not used
 }
 all4="backbone 56 encoder 129 depthformer 37 codec 59"
 counts "the set" "$tiny" "$all4"
-counts "the folder" "$data/tiny" "$all4 not used 15"
-counts "a head that the table stands for" U32 "$all4 not used 16"
+counts "the folder" "$data/tiny" "$all4 not used 16"
+counts "a head that the table stands for" U32 "$all4 not used 17"
 mkdir silent
 cp "$tiny" "$data/gguf/vocoder-tiny-F16.gguf" silent
 counts "codes without sound" silent/tiny-F16.gguf "backbone 56 depthformer 37 not used 2"
