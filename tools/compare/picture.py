@@ -58,7 +58,8 @@ def make_model(o):
 def run_peer(o, rows, model, mmproj, png, setting):
     text, state = compare.around(o, [
         o.peer, "-m", model, "--mmproj", mmproj, "--image", png, "-p", "What is it?", "-n", "1",
-        "-t", str(o.threads), "-c", "1024", "--temp", "0", *setting.split()], errors=True)
+        "-t", str(o.threads), "-c", "1024", "--temp", "0", "--chat-template", "chatml",
+        *setting.split()], errors=True)
     times = [float(v) for v in re.findall(r"(?:encoding done|slice encoded) in (\d+) ms", text)]
     if not times:
         print("the peer named no time:", text[-400:], file=sys.stderr)
