@@ -441,10 +441,11 @@ static rnl_status step(rnl_transcript *t, rnl_error *error) {
         if (error != NULL) *error = t->failure_error;
         return t->failure;
     }
+    const bool more = t->finishing && t->cut_all;
+    if (more && t->head == t->tail_index) return RNL_DONE; /* whatever others still have to do */
     if (transcript_work(t->batch)) return RNL_OK;
     if (t->failure != RNL_OK) return step(t, error);
-    const bool more = t->finishing && t->cut_all;
-    if (t->head == t->tail_index) return more ? RNL_DONE : RNL_AGAIN;
+    if (t->head == t->tail_index) return RNL_AGAIN;
     if (t->slots[t->head % t->slot_count].state == SLOT_DONE) return RNL_AGAIN;
     if (!more && t->tail_index - t->head < t->slot_count) return RNL_AGAIN;
     /* Others lead. */
