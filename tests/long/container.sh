@@ -38,7 +38,17 @@ said=$("$builder" run --rm -v "$work/sounds:/work:Z" runnel-test reply -q /work/
 [ "$said" = "The kitchen light is on." ] || fail "an answer: '$said'"
 [ "$(stat -c %s "$work/sounds/answer.wav")" -gt 20000 ] || fail "its sound"
 [ "$("$builder" run --rm --entrypoint id runnel-test -u)" = 10001 ] || fail "an unprivileged user"
-"$builder" run --rm runnel-test info --json > "$work/log" 2>&1 || fail "what the health check runs"
+name=runnel-test-$$
+"$builder" run --rm -d --name "$name" -e RUNNEL_API_KEY=0123456789abcdef runnel-test \
+    > "$work/log" 2>&1 || fail "a server"
+healthy="exec 3<> /dev/tcp/127.0.0.1/8080 && printf 'GET /health/live HTTP/1.0\r\n\r\n' >&3 &&
+    head -n 1 <&3 | grep -q ' 200'"
+for _ in $(seq 60); do
+    "$builder" exec "$name" bash -c "$healthy" > "$work/log" 2>&1 && break
+    sleep 1
+done
+"$builder" exec "$name" bash -c "$healthy" > "$work/log" 2>&1 || fail "what the health check runs"
+"$builder" kill "$name" > /dev/null 2>&1
 "$builder" rmi runnel-test > /dev/null 2>&1
 [ "$failed" -eq 0 ] && echo "built and used with $builder"
 exit "$failed"

@@ -95,7 +95,7 @@ def self_test():
     text = (tree / "Containerfile").read_text()
     changes = [("debian:bookworm-slim AS", "debian AS"), ("USER 10001", "USER root"),
                ("HEALTHCHECK", "#"), ("--from=build", "--from=built"), ("RUN cmake", "RAN cmake"),
-               (" /var/lib/apt/lists/*", ""), ('["--help"]', "['--help']"),
+               (" /var/lib/apt/lists/*", ""), ('"--plain"]', "['--help']"),
                ("apt-get update", "true"), ("tools/packages.sh tools/", "tools/none.sh tools/"),
                ("COPY . .", "COPY tests ."), ("--no-install-recommends", "")]
     missed = 0
