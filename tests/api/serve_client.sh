@@ -7,7 +7,7 @@
 . "$source/tests/support/server.sh"
 . "$source/tests/support/clients.sh"
 
-start client --upload-max 4000000
+start client --upload-max 4000000 --oversubscribe 100
 long="Yes. The light is **on**. It was off."
 expect 0 "say" "$runnel" say -m "$model" -q -o long.wav "$long"
 expect 0 "transcribe" "$runnel" transcribe -m "$model" -q -o heard.txt "$question"
