@@ -287,8 +287,8 @@ static int on_body(struct lws *wsi, const void *in, size_t size) {
     return 0;
 }
 
-/* Once for a body. Again when bytes come behind it before it is answered, which libwebsockets then
- * offers for ever and looks at nothing else: the connection ends, behind what was answered. */
+/* Once for a body. Again when bytes come behind it before it is answered, which libwebsockets would
+ * offer for ever and look at nothing else: the connection ends, behind what was answered. */
 static int on_body_end(struct lws *wsi) {
     net_peer *p = peer_of(wsi);
     net_exchange *x = p != NULL ? p->exchange : NULL;
@@ -303,7 +303,9 @@ static int on_body_end(struct lws *wsi) {
         x->wanted = false;
         p->net->config.handlers->complete(p->net->config.server, x);
     }
-    if (p->exchange != NULL && x->answer == ANSWER_ENDED) net_want_write(p);
+    if (p->exchange == NULL || x->answer != ANSWER_ENDED) return 0;
+    if (p->out.first == NULL) return exchange_end(p); /* at once: the next may be here already */
+    net_want_write(p);
     return 0;
 }
 
@@ -318,8 +320,7 @@ static int on_http_writable(struct lws *wsi) {
         net_want_write(p);
         return 0;
     }
-    /* At once: the next request may come as soon as this is read. What the system has not taken
-     * yet libwebsockets sends first. */
+    /* At once, as above. What the system has not taken yet libwebsockets sends first. */
     if (x->answer != ANSWER_ENDED || (!x->close && x->body_got < x->body_size)) return 0;
     return exchange_end(p);
 }
