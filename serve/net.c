@@ -316,12 +316,10 @@ static int on_http_writable(struct lws *wsi) {
     net_exchange *x = p->exchange;
     if (net_peer_feeds(p) && x->answer == ANSWER_BEGUN)
         p->net->config.handlers->writable(p->net->config.server, x);
-    if (p->out.first != NULL) {
-        net_want_write(p);
-        return 0;
-    }
+    if (p->out.first != NULL) net_want_write(p);
+    if (p->out.first != NULL || x->answer != ANSWER_ENDED) return 0;
     /* At once, as above. What the system has not taken yet libwebsockets sends first. */
-    if (x->answer != ANSWER_ENDED || (!x->close && x->body_got < x->body_size)) return 0;
+    if (!x->close && x->body_got < x->body_size) return 0;
     return exchange_end(p);
 }
 
