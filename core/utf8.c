@@ -94,6 +94,18 @@ size_t utf8_put(uint32_t c, char *out) {
     return 4;
 }
 
+size_t utf8_words_before(const char *text, size_t size, double byte) {
+    size_t end = 0;
+    for (size_t at = 0; at < size;) {
+        while (at < size && text[at] == ' ') at++;
+        const size_t begin = at;
+        while (at < size && text[at] != ' ') at++;
+        if (0.5 * (double)(begin + at) > byte || at == begin) break;
+        end = at;
+    }
+    return end;
+}
+
 void utf8_decoder_reset(utf8_decoder *d) {
     d->pending_size = 0;
 }

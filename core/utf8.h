@@ -25,6 +25,10 @@ size_t utf8_next(const char *text, size_t size, uint32_t *code_point);
 /* Writes a code point, at most 4 bytes; returns how many. */
 size_t utf8_put(uint32_t code_point, char *out);
 
+/* The end of the last word whose middle lies at or before the byte; 0: of none. Words are parted by
+ * spaces. */
+size_t utf8_words_before(const char *text, size_t size, double byte);
+
 typedef struct utf8_decoder {
     char pending[UTF8_PENDING_CAP]; /* the beginning of a character that is not complete yet */
     size_t pending_size;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/status.h"
+#include "engine/source.h"
 
 enum { SIDE_CAP = 1 << 24 /* of a matrix, as core/weights.c has it */ };
 
@@ -26,15 +27,10 @@ double lora_scale(const lora *l, const lora_tensor *t) {
     return (double)lora_alpha(l, t) / rank;
 }
 
-static bool is_folder(const char *path) {
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
 bool lora_is_one(const char *path) {
     char config[4096];
     struct stat s;
-    if (is_folder(path))
+    if (source_is_folder(path))
         return (size_t)snprintf(config, sizeof config, "%s/adapter_config.json", path) <
                    sizeof config &&
                stat(config, &s) == 0;
@@ -171,7 +167,8 @@ rnl_status lora_read(const char *path, lora *out, rnl_error *error) {
     *out = (lora){.path = strdup(path)};
     if (out->path == NULL)
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    rnl_status status = is_folder(path) ? lora_read_folder(out, error) : lora_read_gguf(out, error);
+    rnl_status status =
+        source_is_folder(path) ? lora_read_folder(out, error) : lora_read_gguf(out, error);
     if (status == RNL_OK) status = lora_check(out, error);
     if (status != RNL_OK) lora_free(out);
     return status;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "core/utf8.h"
 #include "engine/session.h"
 
 void session_layout_marks(rnl_session *s, arena *a) {
@@ -200,19 +201,6 @@ static double heard_size(const rnl_session *s, size_t sample_count) {
     return (double)sample_count / pace;
 }
 
-/* The end of the last word whose middle lies at or before the byte. */
-static size_t cut_at_word(const char *text, size_t size, double byte) {
-    size_t end = 0;
-    for (size_t at = 0; at < size;) {
-        while (at < size && text[at] == ' ') at++;
-        const size_t begin = at;
-        while (at < size && text[at] != ' ') at++;
-        if (0.5 * (double)(begin + at) > byte || at == begin) break;
-        end = at;
-    }
-    return end;
-}
-
 rnl_status rnl_session_heard_text(const rnl_session *s, size_t sample_count, char *text, size_t cap,
                                   size_t *size) {
     const session_live *live = s->live;
@@ -227,6 +215,6 @@ rnl_status rnl_session_heard_text(const rnl_session *s, size_t sample_count, cha
         if (3 * (count + UTF8_PENDING_CAP) > cap - made) break;
         made += utf8_decoder_push(&decoder, bytes, count, text + made, cap - made);
     }
-    *size = cut_at_word(text, made, heard_size(s, sample_count));
+    *size = utf8_words_before(text, made, heard_size(s, sample_count));
     return *size > 0 ? RNL_OK : RNL_AGAIN;
 }

@@ -56,6 +56,8 @@ RNL_MUST_USE rnl_status source_chat_of_gguf(source *s, const gguf *g, rnl_error 
 RNL_MUST_USE rnl_status source_chat_of_hf(source *s, const char *directory, rnl_error *error);
 void source_write_chat(const source *s, gguf_writer *w);
 
+bool source_is_folder(const char *path);
+
 /* A Hugging Face directory. */
 RNL_MUST_USE rnl_status source_open_hf(source *s, const char *path, rnl_error *error);
 

@@ -17,7 +17,7 @@
 
 enum { NAME_CAP = 256, RIVAL_CAP = 8, LIST_CAP = 512 };
 
-static bool is_folder(const char *path) {
+bool source_is_folder(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
@@ -108,7 +108,7 @@ static rnl_status enter_snapshot(char path[SOURCE_PATH_CAP], rnl_error *error) {
     char snapshot[SOURCE_PATH_CAP];
     if ((size_t)snprintf(snapshot, sizeof snapshot, "%.3700s/snapshots/%s", path, revision) >=
             sizeof snapshot ||
-        !is_folder(snapshot))
+        !source_is_folder(snapshot))
         return status_fail(error, RNL_ERR_IO,
                            "%s: the snapshot %s that refs/main names is not there; complete the "
                            "download",
@@ -146,7 +146,7 @@ rnl_status source_resolve(const char *name, char path[SOURCE_PATH_CAP], bool *fo
     if (!S_ISDIR(info.st_mode)) return RNL_OK;
     char inner[SOURCE_PATH_CAP];
     (void)snprintf(inner, sizeof inner, "%.4000s/snapshots", path);
-    if (!is_file(path, "config.json") && is_folder(inner)) {
+    if (!is_file(path, "config.json") && source_is_folder(inner)) {
         const rnl_status status = enter_snapshot(path, error);
         if (status != RNL_OK) return status;
     }

@@ -19,13 +19,6 @@ static bool no_memory(const chat_builder *b) {
                     "There is no memory for the request now; try again later");
 }
 
-static void free_command(command *c) {
-    free(c->text);
-    free(c->json);
-    free(c->samples);
-    free(c->bytes);
-}
-
 bool chat_add_command(chat_builder *b, const command *what) {
     chat_request *r = b->request;
     command taken = *what;
@@ -33,7 +26,7 @@ bool chat_add_command(chat_builder *b, const command *what) {
         const int cap = 2 * r->command_cap + 8;
         command *grown = realloc(r->commands, (size_t)cap * sizeof *grown);
         if (grown == NULL) {
-            free_command(&taken);
+            command_free(&taken);
             return no_memory(b);
         }
         r->commands = grown;
@@ -44,16 +37,13 @@ bool chat_add_command(chat_builder *b, const command *what) {
 }
 
 char *chat_copy(chat_builder *b, const char *text, size_t size) {
-    char *copy = malloc(size + 1);
-    if (copy == NULL)
-        (void)no_memory(b);
-    else
-        memcpy(copy, text, size);
+    char *copy = command_text(text, size);
+    if (copy == NULL) (void)no_memory(b);
     return copy;
 }
 
 void chat_request_free(chat_request *r) {
-    for (int i = r->asked; i < r->command_count; i++) free_command(&r->commands[i]);
+    for (int i = r->asked; i < r->command_count; i++) command_free(&r->commands[i]);
     for (int i = 0; i < r->stop_count; i++) free(r->stops[i]);
     free(r->commands);
     memset(r, 0, sizeof *r);
@@ -346,7 +336,7 @@ static bool read_body(chat_builder *b, const json *body) {
     if (read_sampling(b, body, &begin.turn) && read_length(b, body, &begin.turn) &&
         read_tools(b, body, &begin) && read_schema(b, body, &begin) && chat_read_messages(b, body))
         return chat_add_command(b, &begin);
-    free_command(&begin);
+    command_free(&begin);
     return false;
 }
 

@@ -156,6 +156,12 @@ void conversation_free(conversation *c) {
 
 /* ---- Commands ---- */
 
+char *command_text(const char *text, size_t size) {
+    char *copy = malloc(size + 1);
+    if (copy != NULL && size > 0) memcpy(copy, text, size);
+    return copy;
+}
+
 void command_free(command *what) {
     free(what->text);
     free(what->json);

@@ -7,29 +7,16 @@
 #include "serve/json_out.h"
 #include "serve/limits.h"
 
-void realtime_free_command(command *c) {
-    free(c->text);
-    free(c->json);
-    free(c->samples);
-    free(c->bytes);
-}
-
 void realtime_put(realtime_sink *s, const command *what) {
     if (!s->refused && s->take(s->context, what)) return;
     command none = *what;
-    realtime_free_command(&none);
+    command_free(&none);
     s->refused = true;
-}
-
-static char *copy_of(const char *text, size_t size) {
-    char *copy = malloc(size + 1);
-    if (copy != NULL && size > 0) memcpy(copy, text, size);
-    return copy;
 }
 
 static void put_text(realtime_sink *s, rnl_role role, const char *text, size_t size) {
     command c = {.kind = COMMAND_TEXT, .role = role, .text_size = size};
-    c.text = copy_of(text, size);
+    c.text = command_text(text, size);
     if (c.text == NULL)
         s->refused = true;
     else
@@ -45,9 +32,9 @@ void realtime_put_prompt(realtime_sink *s, const realtime_prompt *prompt) {
     }
     command c = {.kind = COMMAND_TOOLS};
     c.json_size = strlen(prompt->tools);
-    c.json = copy_of(prompt->tools, c.json_size);
+    c.json = command_text(prompt->tools, c.json_size);
     c.text_size = text != NULL ? strlen(text) : 0;
-    c.text = copy_of(text, c.text_size);
+    c.text = command_text(text, c.text_size);
     realtime_put(s, &c);
     s->begun = true;
 }

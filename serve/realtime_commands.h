@@ -21,6 +21,5 @@ void realtime_put_prompt(realtime_sink *s, const realtime_prompt *prompt);
 void realtime_put_entry(realtime_sink *s, const realtime_entry *entry);
 /* BEGIN, to be spoken where the mode is. */
 command realtime_begin_command(const rnl_model *model, uint32_t tag, const realtime_wish *wish);
-void realtime_free_command(command *c);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
 #include "serve/realtime_inner.h"
 
 enum {
@@ -46,19 +47,6 @@ void realtime_learn_pace(realtime *rt, const realtime_item *item) {
     rt->pace.samples += (double)item->said_made;
 }
 
-/* The end of the last word whose middle lies at or before the byte. */
-static size_t cut_at_word(const char *text, size_t size, double byte) {
-    size_t end = 0;
-    for (size_t at = 0; at < size;) {
-        while (at < size && text[at] == ' ') at++;
-        const size_t begin = at;
-        while (at < size && text[at] != ' ') at++;
-        if (0.5 * (double)(begin + at) > byte || at == begin) break;
-        end = at;
-    }
-    return end;
-}
-
 /* Of the words those remain that so many samples speak. */
 static void cut_words(const realtime *rt, realtime_item *item, size_t samples) {
     realtime_part *part = &item->parts[0];
@@ -67,7 +55,7 @@ static void cut_words(const realtime *rt, realtime_item *item, size_t samples) {
         pace = (double)item->said_made / (double)part->said_size;
     part->size = part->said_size;
     if (samples < item->said_made || !item->whole)
-        part->size = cut_at_word(part->text, part->said_size, (double)samples / pace);
+        part->size = utf8_words_before(part->text, part->said_size, (double)samples / pace);
 }
 
 /* ---- The cut ---- */

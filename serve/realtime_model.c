@@ -374,7 +374,7 @@ static void astray(realtime_news_item *news) {
 /* The session failed: another one, which has nothing yet. */
 static void begin_anew(realtime_model *m, const api_error *error) {
     conversation_close(&m->talk);
-    for (size_t i = 0; i < m->waiting_count; i++) realtime_free_command(&m->waiting[i]);
+    for (size_t i = 0; i < m->waiting_count; i++) command_free(&m->waiting[i]);
     m->waiting_count = 0;
     m->guess = 0;
     m->talk = open_alone(m, WORK_TALK);
@@ -502,7 +502,7 @@ void realtime_model_close(realtime_model **out) {
     conversation_close(&m->talk);
     conversation_close(&m->hearing.talk);
     for (int i = 0; i < JOB_CAP; i++) conversation_close(&m->jobs[i].talk);
-    for (size_t i = 0; i < m->waiting_count; i++) realtime_free_command(&m->waiting[i]);
+    for (size_t i = 0; i < m->waiting_count; i++) command_free(&m->waiting[i]);
     for (int i = 0; i < m->clip_count; i++) free(m->clips[i].samples);
     free(m->waiting);
     free(m->said);

@@ -5,11 +5,10 @@
 
 static bool say(conversation *c, rnl_role role, const char *text, size_t size) {
     command what = {
-        .kind = COMMAND_TEXT, .role = role, .text = malloc(size + 1), .text_size = size};
+        .kind = COMMAND_TEXT, .role = role, .text = command_text(text, size), .text_size = size};
     if (what.text == NULL) return false;
-    memcpy(what.text, text, size);
     if (conversation_ask(c, &what)) return true;
-    free(what.text);
+    command_free(&what);
     return false;
 }
 

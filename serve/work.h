@@ -133,6 +133,11 @@ typedef struct command {
     size_t size;
 } command;
 
+/* The text of a command, from malloc; NULL: memory is exhausted. */
+char *command_text(const char *text, size_t size);
+/* What a command that was not taken holds; zeroes it. */
+void command_free(command *what);
+
 /* False: COMMAND_CAP commands wait already; nothing was taken, and ready() comes when some of them
  * are done. `what` is copied. */
 enum { COMMAND_CAP = 512 };

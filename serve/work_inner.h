@@ -145,7 +145,6 @@ void conversation_free(conversation *c);
 bool conversation_takes(const conversation *c, size_t events);
 void conversation_tell(conversation *c, const queued_event *e);
 void conversation_tell_error(conversation *c, event_kind kind, int64_t tag, const api_error *error);
-void command_free(command *what);
 /* Loads the command that is next into c->head; false: none waits. */
 bool conversation_look(conversation *c);
 

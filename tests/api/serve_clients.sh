@@ -1,17 +1,13 @@
 #!/usr/bin/env bash
-# Clients as people have them: serve_clients.sh PROGRAM SOURCE. OpenAI's own Python client by the
-# programs of samples/clients, and Home Assistant's by the package wyoming. They are those of
-# RUNNEL_TEST_CLIENTS_PYTHON, else pip fetches them; without PyPI the test is skipped.
+# Clients as people have them: serve_clients.sh PROGRAM SOURCE FOLDER. OpenAI's own Python client by
+# the programs of samples/clients, and Home Assistant's by the package wyoming, both kept in FOLDER
+# (support/clients.sh); without PyPI the test is skipped.
 . "$(dirname "$0")/common.sh"
 . "$source/tests/support/server.sh"
+. "$source/tests/support/clients.sh"
 
-python=${RUNNEL_TEST_CLIENTS_PYTHON:-$work/room/bin/python}
-if [ -z "${RUNNEL_TEST_CLIENTS_PYTHON:-}" ]; then
-    python3 -m venv room > log 2>&1 &&
-        room/bin/pip install -q 'openai[realtime]==3.57.0' 'wyoming==1.10.2' >> log 2>&1 ||
-        { echo "skipped: openai and wyoming cannot be fetched"; exit 77; }
-fi
-clients=$source/samples/clients
+clients_python "$3" || exit 77
+python=$clients programs=$source/samples/clients
 same() { # same NAME A.wav B.wav: the samples, whatever the heads say
     check "$1" python3 - "$2" "$3" <<'PYTHON'
 import sys
@@ -23,18 +19,18 @@ PYTHON
 
 start clients --wyoming 0
 export OPENAI_BASE_URL=http://127.0.0.1:$port/v1 OPENAI_API_KEY=none
-expect 0 "transcribe.py" "$python" "$clients/transcribe.py" "$question"
+expect 0 "transcribe.py" "$python" "$programs/transcribe.py" "$question"
 holds "transcribe.py" "^Turn on the kitchen light.$"
 words="The kitchen light is on."
 "$runnel" say -q "$words" -o say.wav
 "$runnel" reply -q "$question" -o reply.wav > reply.txt
-expect 0 "say.py" "$python" "$clients/say.py" "$words" said.wav
+expect 0 "say.py" "$python" "$programs/say.py" "$words" said.wav
 same "say.py is say" said.wav say.wav
-expect 0 "say.py flac" "$python" "$clients/say.py" "$words" said.flac
+expect 0 "say.py flac" "$python" "$programs/say.py" "$words" said.flac
 expect 0 "that is FLAC" "$runnel" transcribe -q said.flac
-expect 0 "ask.py" "$python" "$clients/ask.py" "Turn on the kitchen light."
+expect 0 "ask.py" "$python" "$programs/ask.py" "Turn on the kitchen light."
 holds "ask.py" "^The kitchen light is on.$"
-expect 0 "ask.py by voice" "$python" "$clients/ask.py" "$question" spoken.wav
+expect 0 "ask.py by voice" "$python" "$programs/ask.py" "$question" spoken.wav
 holds "ask.py by voice" "^The kitchen light is on.$"
 same "ask.py by voice is reply" spoken.wav reply.wav
 expect 0 "wyoming" "$python" "$source/tests/api/wyoming_package.py" \

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int make_folder(void **state) {
@@ -88,5 +89,19 @@ void write_wav(const char *path, int rate, int channels, int bits, const void *d
     assert_non_null(f);
     assert_int_equal(fwrite(head, 1, sizeof head, f), sizeof head);
     assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+void put_below(const char *root, const char *path, const char *text) {
+    char full[512];
+    (void)snprintf(full, sizeof full, "%s%s", root, path);
+    for (char *at = full + strlen(root) + 1; (at = strchr(at, '/')) != NULL; at++) {
+        *at = '\0';
+        (void)mkdir(full, 0700);
+        *at = '/';
+    }
+    FILE *f = fopen(full, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
     assert_int_equal(fclose(f), 0);
 }

@@ -16,6 +16,8 @@ int remove_folder(void **state); /* with the files in it; fails when a folder is
 int entry_count(const folder *f);
 void name_in(const folder *f, const char *file, char path[PATH_CAP]);
 
+/* Writes root/path, making its folders. path begins with a slash. */
+void put_below(const char *root, const char *path, const char *text);
 /* A file with these bytes. */
 void write_file(const char *path, const void *data, size_t size);
 /* The bytes of a file, how many, and room for one more; free() it. */

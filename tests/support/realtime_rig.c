@@ -252,6 +252,16 @@ void rig_open(realtime_rig *r, const char *start) {
     realtime_open(r->rt, r->now_us);
 }
 
+int realtime_rig_begin(void **state) {
+    rig_init(*state);
+    return 0;
+}
+
+int realtime_rig_end(void **state) {
+    rig_close(*state);
+    return 0;
+}
+
 void rig_close(realtime_rig *r) {
     if (r->close_code == 0 && !r->config.beta && !realtime_order_end(&r->order))
         fail_msg("%s", r->order.wrong);

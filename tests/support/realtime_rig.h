@@ -52,6 +52,10 @@ void rig_open(realtime_rig *r, const char *start);
 /* Checks that the order holds to the end, unless the machine was closed by itself. */
 void rig_close(realtime_rig *r);
 
+/* The same as cmocka's setup and teardown; the state is the rig. */
+int realtime_rig_begin(void **state);
+int realtime_rig_end(void **state);
+
 /* A client's event; the quotes in it may be ' instead. */
 void rig_send(realtime_rig *r, const char *form, ...) __attribute__((format(printf, 2, 3)));
 void rig_send_raw(realtime_rig *r, const char *text, size_t size);

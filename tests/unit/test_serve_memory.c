@@ -8,50 +8,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "serve/memory_budget.h"
+#include "tests/support/folder.h"
 
 static char root[] = "/tmp/test_serve_memory_XXXXXX";
 static const size_t mib = 1 << 20;
 
-/* Writes root/path, making its folders. */
-static void put(const char *path, const char *text) {
-    char full[512];
-    (void)snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *at = full + strlen(root) + 1; (at = strchr(at, '/')) != NULL; at++) {
-        *at = '\0';
-        (void)mkdir(full, 0700);
-        *at = '/';
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
 static void the_machine_says_what_it_has(void **state) {
     (void)state;
     assert_true(memory_available(root) > 0); /* nothing can be read: by its own count */
-    put("/proc/meminfo", "MemTotal:  9999999 kB\nMemFree:  1 kB\nMemAvailable:   2048000 kB\n");
+    put_below(root, "/proc/meminfo",
+              "MemTotal:  9999999 kB\nMemFree:  1 kB\nMemAvailable:   2048000 kB\n");
     assert_int_equal(memory_available(root), 2000 * mib);
     assert_true(memory_available("") > 0);
 }
 
 static void the_least_limit_above_counts(void **state) {
     (void)state;
-    put("/proc/self/cgroup", "0::/service/worker\n");
-    put("/sys/fs/cgroup/service/worker/memory.max", "max\n");
+    put_below(root, "/proc/self/cgroup", "0::/service/worker\n");
+    put_below(root, "/sys/fs/cgroup/service/worker/memory.max", "max\n");
     assert_int_equal(memory_available(root), 2000 * mib);
-    put("/sys/fs/cgroup/service/memory.max", "104857600\n");
+    put_below(root, "/sys/fs/cgroup/service/memory.max", "104857600\n");
     assert_int_equal(memory_available(root), 100 * mib);
-    put("/sys/fs/cgroup/service/worker/memory.max", "52428800\n");
+    put_below(root, "/sys/fs/cgroup/service/worker/memory.max", "52428800\n");
     assert_int_equal(memory_available(root), 50 * mib);
-    put("/proc/self/cgroup", "9:cpu:/service\n5:memory:/old\n1:name=systemd:/x\n");
+    put_below(root, "/proc/self/cgroup", "9:cpu:/service\n5:memory:/old\n1:name=systemd:/x\n");
     assert_int_equal(memory_available(root), 2000 * mib);
-    put("/sys/fs/cgroup/memory/old/memory.limit_in_bytes", "20971520\n");
+    put_below(root, "/sys/fs/cgroup/memory/old/memory.limit_in_bytes", "20971520\n");
     assert_int_equal(memory_available(root), 20 * mib);
-    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put_below(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     assert_int_equal(memory_available(root), 20 * mib);
 }
 

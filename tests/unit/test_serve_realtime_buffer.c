@@ -16,18 +16,6 @@
 
 static realtime_rig r;
 
-static int begin(void **state) {
-    (void)state;
-    rig_init(&r);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    rig_close(&r);
-    return 0;
-}
-
 #define TURN_TYPES                                                                                 \
     "input_audio_buffer.speech_started input_audio_buffer.speech_stopped "                         \
     "input_audio_buffer.committed conversation.item.added conversation.item.done"
@@ -272,7 +260,8 @@ static void any_cut_gives_the_same_clip(void **state) {
 }
 
 int main(void) {
-#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_RIG(test)                                                                             \
+    cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
         WITH_RIG(a_manual_turn),
         WITH_RIG(from_heard_to_manual),

@@ -12,18 +12,6 @@
 
 static realtime_rig r;
 
-static int begin(void **state) {
-    (void)state;
-    rig_init(&r);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    rig_close(&r);
-    return 0;
-}
-
 static void add(const char *id, const char *role, const char *text, const char *previous) {
     char before[128] = "";
     if (previous != NULL)
@@ -309,7 +297,8 @@ static void kept_sound_is_bounded(void **state) {
 }
 
 int main(void) {
-#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_RIG(test)                                                                             \
+    cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
         WITH_RIG(items_stand_where_they_are_put),
         WITH_RIG(deleted_items_are_gone),

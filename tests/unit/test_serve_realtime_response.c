@@ -14,18 +14,6 @@
 
 static realtime_rig r;
 
-static int begin(void **state) {
-    (void)state;
-    rig_init(&r);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    rig_close(&r);
-    return 0;
-}
-
 static void say(const char *text) {
     rig_send(&r,
              "{'type':'conversation.item.create','item':{'type':'message','role':'user',"
@@ -389,7 +377,8 @@ static void the_voice_stays(void **state) {
 }
 
 int main(void) {
-#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_RIG(test)                                                                             \
+    cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
         WITH_RIG(a_spoken_answer),
         WITH_RIG(a_written_answer),

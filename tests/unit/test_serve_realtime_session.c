@@ -13,18 +13,6 @@
 
 static realtime_rig r;
 
-static int begin(void **state) {
-    (void)state;
-    rig_init(&r);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    rig_close(&r);
-    return 0;
-}
-
 static const char *session(const char *type, const char *path) {
     char whole[128];
     (void)snprintf(whole, sizeof whole, "session.%s", path);
@@ -387,7 +375,8 @@ static void a_model_without_a_voice(void **state) {
 }
 
 int main(void) {
-#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_RIG(test)                                                                             \
+    cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
         WITH_RIG(defaults),
         WITH_RIG(updates_merge),

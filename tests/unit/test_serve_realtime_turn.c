@@ -16,18 +16,6 @@
 
 static realtime_rig r;
 
-static int begin(void **state) {
-    (void)state;
-    rig_init(&r);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    rig_close(&r);
-    return 0;
-}
-
 static int number(const char *type, const char *path) {
     return atoi(rig_value(&r, type, path));
 }
@@ -355,7 +343,8 @@ static void nobody_says_anything(void **state) {
 }
 
 int main(void) {
-#define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_RIG(test)                                                                             \
+    cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
         WITH_RIG(a_spoken_turn),
         WITH_RIG(the_clip_is_what_was_said),

@@ -7,31 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/threads.h"
+#include "tests/support/folder.h"
 
 static char root[] = "/tmp/test_threads_XXXXXX";
 static cpu_set_t whole;
 static int processor_count;
-
-/* Writes root/path, making its folders. */
-static void put(const char *path, const char *text) {
-    char full[512];
-    (void)snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *at = full + strlen(root) + 1; (at = strchr(at, '/')) != NULL; at++) {
-        *at = '\0';
-        (void)mkdir(full, 0700);
-        *at = '/';
-    }
-    FILE *f = fopen(full, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
 
 static int make_root(void **state) {
     (void)state;
@@ -65,7 +50,7 @@ static void a_core_counts_once(void **state) {
     for (int i = 0; i < 2; i++) {
         (void)snprintf(path, sizeof path,
                        "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", both[i]);
-        put(path, list);
+        put_below(root, path, list);
     }
     assert_int_equal(threads_default(root), processor_count - 1);
     cpu_set_t one;
@@ -78,30 +63,31 @@ static void a_core_counts_once(void **state) {
         (void)snprintf(path, sizeof path,
                        "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", both[i]);
         (void)snprintf(list, sizeof list, "%d\n", both[i]);
-        put(path, list);
+        put_below(root, path, list);
     }
 }
 
 static void the_quota_of_any_group_above_counts(void **state) {
     (void)state;
-    put("/proc/self/cgroup", "0::/a/b\n");
-    put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+    put_below(root, "/proc/self/cgroup", "0::/a/b\n");
+    put_below(root, "/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
     assert_int_equal(threads_default(root), processor_count);
-    put("/sys/fs/cgroup/a/cpu.max", "50000 100000\n"); /* half a processor: one thread */
+    put_below(root, "/sys/fs/cgroup/a/cpu.max",
+              "50000 100000\n"); /* half a processor: one thread */
     assert_int_equal(threads_default(root), 1);
-    put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n"); /* one and a half: two */
+    put_below(root, "/sys/fs/cgroup/a/cpu.max", "150000 100000\n"); /* one and a half: two */
     assert_int_equal(threads_default(root), processor_count < 2 ? processor_count : 2);
 }
 
 static void version_1_is_read_too(void **state) {
     (void)state;
-    put("/proc/self/cgroup", "4:memory:/x\n3:cpu,cpuacct:/x\n");
-    put("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n");
-    put("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
+    put_below(root, "/proc/self/cgroup", "4:memory:/x\n3:cpu,cpuacct:/x\n");
+    put_below(root, "/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n");
+    put_below(root, "/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
     assert_int_equal(threads_default(root), processor_count);
-    put("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n");
+    put_below(root, "/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n");
     assert_int_equal(threads_default(root), 1);
-    put("/proc/self/cgroup", "nonsense\n:::\n");
+    put_below(root, "/proc/self/cgroup", "nonsense\n:::\n");
     assert_int_equal(threads_default(root), processor_count);
 }
 
