@@ -137,7 +137,7 @@ static void sums_differ_wherever_they_differ(void **state) {
     for (int i = 0; i < KEY_SUM_SIZE; i++) {
         memcpy(b, a, sizeof b);
         assert_true(api_keys_equal(a, b));
-        b[i] ^= 1 << i % 8;
+        b[i] = (char)(b[i] ^ 1 << i % 8);
         assert_false(api_keys_equal(a, b));
     }
 }
