@@ -228,3 +228,33 @@ void rnl_batch_set_times(rnl_batch *b, int rows, double text_us, double frame_us
         return;
     schedule_know(&b->schedule, rows, text_us, frame_us);
 }
+
+/* ---- Looks ---- */
+
+bool batch_takes_looks(const rnl_batch *b) {
+    return b->pass->config.looks;
+}
+
+rnl_status batch_look_begin(rnl_batch *b, const void *owner, const float *samples, size_t count) {
+    pass *p = b->pass;
+    assert(p->config.looks && p->looking != owner);
+    if (p->looking != NULL) return RNL_AGAIN;
+    p->looking = owner;
+    turn_look_reset(&p->look);
+    turn_look_push(&p->look, samples, count);
+    turn_look_begin(&p->look);
+    return RNL_OK;
+}
+
+rnl_status batch_look_step(rnl_batch *b, const void *owner, float *probability) {
+    pass *p = b->pass;
+    assert(p->looking == owner);
+    if (turn_look_step(&p->look, &p->compute) == RNL_OK) return RNL_OK;
+    *probability = turn_look_probability(&p->look);
+    p->looking = NULL;
+    return RNL_DONE;
+}
+
+void batch_look_drop(rnl_batch *b, const void *owner) {
+    if (b->pass->looking == owner) b->pass->looking = NULL;
+}

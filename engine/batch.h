@@ -48,4 +48,18 @@ struct rnl_batch {
 /* The clock has come to now_us: the pass that was made is over. */
 void batch_stamp(rnl_batch *b, int64_t now_us);
 
+/* ---- Looks of the network for ends of turns, at clips that are no loop's ---- */
+
+/* Whether it has room for them (config.turn_network, and a model that speaks). */
+bool batch_takes_looks(const rnl_batch *b);
+/* Begins one at samples [count] of 16 kHz, the clip up to where it may end; copied. RNL_AGAIN:
+ * another's is under way. */
+RNL_MUST_USE rnl_status batch_look_begin(rnl_batch *b, const void *owner, const float *samples,
+                                         size_t count);
+/* A piece of it, at most an eighth. RNL_OK: more remains; RNL_DONE: *probability, and the next may
+ * begin. What the batch does besides changes no bit of it. */
+RNL_MUST_USE rnl_status batch_look_step(rnl_batch *b, const void *owner, float *probability);
+/* It is of no use any more; nothing happens when it is another's. */
+void batch_look_drop(rnl_batch *b, const void *owner);
+
 #endif

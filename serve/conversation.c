@@ -278,4 +278,5 @@ void work_dispatch(work *w) {
         c->config.ready(c->config.context);
         c = w->open;
     }
+    looks_dispatch(w);
 }

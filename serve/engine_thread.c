@@ -1,6 +1,7 @@
 /* The engine thread: it owns the batch and every session, and decides between passes who works.
  *
  *     commands of all ─► attend ─► want ─► one pass of the batch ─► text and sound to the rings
+ *                                          └ looks at ends of turns, a piece or all of one
  *                                          └ none to do, or time to spare: recordings
  */
 #include <assert.h>
@@ -110,12 +111,14 @@ static void drop(conversation **at) {
     conversation_free(c);
 }
 
-/* Least reserve of sound of those who are playing. */
-static int64_t slack_us(const work *w, int64_t now_us) {
+/* Least reserve of sound of those who are playing; of who waits for his first sound it is 0, or,
+ * only_playing, it does not count. */
+static int64_t slack_us(const work *w, int64_t now_us, bool only_playing) {
     int64_t least = INT64_MAX;
     for (const conversation *c = w->first; c != NULL; c = c->next) {
         const talk_reply *r = &c->talker.reply;
         if (c->is_recording || !r->going || !r->spoken || r->guess) continue;
+        if (only_playing && r->first_sound_us == 0) continue;
         const int64_t end_us = r->first_sound_us + r->sample_count * 1000000 / RNL_RATE_OUT;
         const int64_t slack = r->first_sound_us == 0 ? 0 : end_us - now_us;
         if (slack < least) least = slack;
@@ -194,17 +197,20 @@ static bool turn(work *w) {
     const int64_t now_us = clock_us();
     atomic_store(&w->step_us, now_us);
     take_opened(w);
-    attend_all(w, now_us, slack_us(w, now_us) > SPARE_US);
+    attend_all(w, now_us, slack_us(w, now_us, false) > SPARE_US);
     tell_loop(w);
     const int64_t begun_us = clock_us();
     bool moved = rnl_batch_step(w->batch, begun_us) == RNL_OK;
-    if (moved) work_count_pass(w, clock_us() - begun_us);
-    if (!moved || slack_us(w, now_us) > SPARE_US) {
+    const int64_t passed_us = clock_us();
+    if (moved) work_count_pass(w, passed_us - begun_us);
+    const bool spare = slack_us(w, passed_us, false) > SPARE_US;
+    const bool looked = looks_step(w, moved, spare, slack_us(w, passed_us, true));
+    if (!moved || spare) {
         batch_stamp(w->batch, clock_us()); /* this is not the time of that pass */
         moved = step_recordings(w) || moved;
     }
     publish(w);
-    return moved;
+    return moved || looked;
 }
 
 static void *run(void *argument) {
@@ -247,7 +253,6 @@ static rnl_status make_batch(work *w, rnl_error *error) {
     b.clip_seconds_max = c->clip_seconds_max;
     b.oversubscribe = c->oversubscribe;
     b.image_views_max = rnl_image_views_max(w->model);
-    b.turn_network = false;
     b.session_cap = c->session_cap > 0 ? c->session_cap : SESSION_CAP;
     if (writes) { /* recordings share it */
         const rnl_transcript_config t = rnl_transcript_config_default(w->model);
@@ -291,7 +296,7 @@ static rnl_status make(work *w, rnl_error *error) {
     if (status != RNL_OK) return status;
     w->lock_made = pthread_mutex_init(&w->lock, NULL) == 0;
     w->sem_made = sem_init(&w->asked, 0, 0) == 0;
-    if (!w->lock_made || !w->sem_made ||
+    if (!w->lock_made || !w->sem_made || !looks_create(w) ||
         ring_create(OPEN_CAP, sizeof(conversation *), &w->opened) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     const work_config *c = &w->config;
@@ -328,10 +333,11 @@ void work_destroy(work **out) {
     work *w = out != NULL ? *out : NULL;
     if (w == NULL) return;
     *out = NULL;
-    assert(w->open == NULL);
+    assert(w->open == NULL && w->looks_open == NULL);
     work_stop(w);
     if (w->opened != NULL) take_opened(w);
     while (w->first != NULL) drop(&w->first);
+    looks_destroy(w);
     rnl_batch_destroy(&w->batch);
     ring_destroy(&w->opened);
     if (w->sem_made) (void)sem_destroy(&w->asked);

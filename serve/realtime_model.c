@@ -44,7 +44,10 @@ struct realtime_model {
     job jobs[JOB_CAP];
     clip clips[TRANSCRIPT_CAP];
     int clip_count;
-    job hearing; /* of clips[0] */
+    work_look *look; /* at the last pause; NULL: none is wanted */
+    uint32_t look_key;
+    bool look_failed; /* there was no memory for it */
+    job hearing;      /* of clips[0] */
     double hearing_seconds;
     char *said; /* [said_size] of the transcript */
     size_t said_size;
@@ -188,6 +191,14 @@ static void on_respond(void *context, uint32_t key, const realtime_wish *wish) {
 
 static void on_truncate(void *context, uint32_t key, size_t sample_count) {
     ask(context, &(command){.kind = COMMAND_CUT, .tag = key, .sample_count = sample_count});
+}
+
+static void on_ask_finished(void *context, uint32_t key, float *samples, size_t count) {
+    realtime_model *m = context;
+    work_look_close(&m->look); /* of the pause before */
+    m->look_key = key;
+    m->look = work_look_open(m->config.work, samples, count, m->config.ready, m->config.context);
+    m->look_failed = m->look == NULL;
 }
 
 /* ---- Responses with a conversation of their own ---- */
@@ -449,6 +460,18 @@ static bool next_of_hearing(realtime_model *m, realtime_news_item *news) {
     return false;
 }
 
+/* Of a look that was not to be had nobody knows. */
+static bool next_look(realtime_model *m, realtime_news_item *news) {
+    float probability = 0.5f;
+    if (!m->look_failed && (m->look == NULL || !work_look_answer(m->look, &probability)))
+        return false;
+    work_look_close(&m->look);
+    m->look_failed = false;
+    *news = (realtime_news_item){
+        .kind = REALTIME_FINISHED, .key = m->look_key, .probability = probability};
+    return true;
+}
+
 static bool next_failure(realtime_model *m, realtime_news_item *news) {
     static const char text[] = "this machine has no room for it now";
     if (m->failed_count == 0) return false;
@@ -464,7 +487,7 @@ static bool next_failure(realtime_model *m, realtime_news_item *news) {
 
 bool realtime_model_next(realtime_model *m, realtime_news_item *news) {
     flush(m);
-    if (next_failure(m, news) || next_of_talk(m, news)) return true;
+    if (next_failure(m, news) || next_look(m, news) || next_of_talk(m, news)) return true;
     for (int i = 0; i < JOB_CAP; i++)
         if (next_of_job(m, &m->jobs[i], news)) return true;
     return next_of_hearing(m, news);
@@ -501,6 +524,7 @@ void realtime_model_close(realtime_model **out) {
     if (m == NULL) return;
     conversation_close(&m->talk);
     conversation_close(&m->hearing.talk);
+    work_look_close(&m->look);
     for (int i = 0; i < JOB_CAP; i++) conversation_close(&m->jobs[i].talk);
     for (size_t i = 0; i < m->waiting_count; i++) command_free(&m->waiting[i]);
     for (int i = 0; i < m->clip_count; i++) free(m->clips[i].samples);
@@ -520,7 +544,7 @@ void realtime_model_ops(realtime_model *m, realtime_ops *ops) {
     ops->clip_guess = on_clip_guess;
     ops->clip_withdraw = on_clip_withdraw;
     ops->clip_end = on_clip_end;
-    ops->ask_finished = NULL;
+    ops->ask_finished = work_takes_looks(m->config.work) ? on_ask_finished : NULL;
     ops->respond = on_respond;
     ops->respond_alone = on_respond_alone;
     ops->cancel = on_cancel;

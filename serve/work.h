@@ -16,6 +16,7 @@
  *     a realtime turn     push ... END_CLIP, BEGIN; cancel and CUT when it is interrupted
  *     a guessed end       MARK, END_CLIP, BEGIN with guess; then CONFIRM, or cancel and RETURN
  *     a recording         conversation_open_transcript, FILE (or push ... END_CLIP); PIECE, ENDED
+ *     an end of a turn    work_look_open, work_look_answer: no conversation is needed
  *
  * Commands are done in their order. What cannot be done yet (content while a reply is made, a clip
  * while another is encoded) waits, and all behind it; cancel does not. */
@@ -40,13 +41,14 @@ RNL_MUST_USE rnl_status work_create(rnl_model *model, const work_config *config,
                                     rnl_error *error);
 /* Ends the thread: from now on nothing happens in what is open, and wake is not called. */
 void work_stop(work *w);
-/* Stops it, too. Every conversation must be closed. NULL is fine; sets NULL. */
+/* Stops it, too. Every conversation and look must be closed. NULL is fine; sets NULL. */
 void work_destroy(work **w);
 
 /* Read only, and the same for ever: for rnl_turn_config_default and the like. */
 const rnl_model *work_model(const work *w);
 
-/* Calls ready() of each conversation that has events. Loop thread. */
+/* Calls ready() of each conversation that has events and each look that is answered. Loop thread.
+ */
 void work_dispatch(work *w);
 
 /* Nothing new is opened from now on. */
@@ -196,5 +198,22 @@ typedef struct event {
  * none waits. A reader that takes none stops only its own conversation: 64 KiB of text and 20 s of
  * sound wait, then nothing more is made. */
 RNL_MUST_USE bool conversation_next(conversation *c, event *e);
+
+/* ---- How finished a clip sounds ---- */
+
+/* A look of the network for ends of turns at a clip, between the passes of the engine thread: one
+ * at a time, in the order in which they were asked, so long as nobody who is playing waits. */
+typedef struct work_look work_look;
+
+/* Whether they can be had: the network is built in and the model speaks. */
+bool work_takes_looks(const work *w);
+/* samples [count] at 16 kHz, the clip up to where it may end, from malloc: taken, also when it
+ * fails. ready() is called by work_dispatch, once, when the answer is there; it may close this look
+ * and open others. NULL: memory is exhausted, or thousands wait. Not without work_takes_looks. */
+work_look *work_look_open(work *w, float *samples, size_t count, void (*ready)(void *context),
+                          void *context);
+/* True: how likely the turn is over, in [0, 1]. It depends on the samples alone. */
+RNL_MUST_USE bool work_look_answer(const work_look *l, float *probability);
+void work_look_close(work_look **l); /* NULL is fine; sets NULL */
 
 #endif

@@ -4,6 +4,7 @@
  *     engine_thread.c  the thread: who works when, admission
  *     talker.c         commands done on a session, and what it says
  *     recording.c      a sound file through a transcript
+ *     looks.c          looks at clips for their ends, both sides of them
  *
  * Rings have one end in each thread. Of a conversation's other fields each belongs to one thread,
  * as said; what both use is atomic. */
@@ -25,7 +26,7 @@ enum {
     AUDIO_CAP = 4 * RNL_RATE_IN,         /* samples of a clip that wait */
     PIECE_TEXT = 4096,                   /* of an event */
     PIECE_SOUND = 3 * RNL_RATE_OUT / 12, /* three frames of 80 ms */
-    OPEN_CAP = 2048                      /* conversations on their way to the engine */
+    OPEN_CAP = 2048,                     /* conversations on their way to the engine, and looks */
 };
 
 /* A command, and how many samples had been pushed before it. */
@@ -130,13 +131,18 @@ struct work {
     pthread_mutex_t lock;    /* of facts */
     work_facts facts;        /* what the engine thread knows of them */
 
+    ring *looks_asked; /* work_look * */
+
     /* Loop thread. */
     conversation *open;
     int open_count, recording_count; /* of all that were not closed */
+    work_look *looks_open;
 
     /* Engine thread. */
     conversation *first;
-    bool spoke; /* events were made that wake() was not called for */
+    work_look *looks_first, *looks_last; /* that wait, in their order */
+    int look_delay;                      /* passes since a piece of the first was done */
+    bool spoke;                          /* events were made that wake() was not called for */
 };
 
 /* conversation.c; engine thread */
@@ -162,6 +168,15 @@ void recording_close(conversation *c);
 void recording_attend(conversation *c);
 /* One bounded piece of work; false: there was none to do. */
 bool recording_step(conversation *c);
+
+/* looks.c */
+RNL_MUST_USE bool looks_create(work *w); /* false: memory is exhausted */
+void looks_destroy(work *w);             /* no thread any more */
+void looks_dispatch(work *w);            /* loop thread: ready() of those that are answered */
+/* Engine thread, behind a pass or where there was none (passed): a piece of the look that is next,
+ * or, spare, all of it. reserve_us: least sound in reserve of all who are playing. False: there was
+ * none to do. */
+bool looks_step(work *w, bool passed, bool spare, int64_t reserve_us);
 
 /* work_counts.c: for the metrics of the work's config */
 void work_count_opened(work *w, api_code refused);             /* loop thread; API_OK: admitted */

@@ -139,7 +139,27 @@ def spoken_turn():
     return s
 
 
+def ends_by_sound(pieces):
+    """Where a turn ends that is judged by how finished it sounds, for messages of those sizes."""
+    s = Socket()
+    s.send("session.update", session={"type": "realtime", "audio": {"input": {
+        "turn_detection": {"type": "semantic_vad", "eagerness": "high"}}}})
+    s.wait("session.updated")
+    pcm, at = question("light") + bytes(48000), 0
+    while at < len(pcm):
+        for size in pieces:
+            s.send("input_audio_buffer.append",
+                   audio=base64.b64encode(pcm[at:at + size]).decode())
+            at += size
+    end = s.wait("input_audio_buffer.speech_stopped")["audio_end_ms"]
+    done = s.wait("response.done")
+    check("answered", done["response"]["status"] == "completed", done)
+    return end, answer(s)[1]
+
+
 def main():
+    check("ends depend on the sound alone",
+          ends_by_sound([960]) == ends_by_sound([96000, 2, 12000]))
     s = spoken_turn()
     text, sound = answer(s)
     check("the answer", text == "The kitchen light is on.", text)

@@ -1,0 +1,224 @@
+/* What the engine thread does beside replies: looks at clips. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "audio/file.h"
+#include "core/clock.h"
+#include "engine/batch.h"
+#include "serve/work.h"
+
+#define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
+
+static rnl_model *model;
+static work *engine;
+static sound question;
+static sem_t woken;
+
+/* A conversation and what was told of it. */
+typedef struct talk {
+    conversation *c;
+    int ended, refused;
+    api_error error; /* of the last end or refusal */
+    size_t text_size, sample_count;
+    uint64_t sum; /* of all bits of the sound */
+} talk;
+
+static void wake(void *owner) {
+    (void)owner;
+    (void)sem_post(&woken);
+}
+
+static void take(void *context) {
+    talk *t = context;
+    event e;
+    while (conversation_next(t->c, &e)) {
+        if (e.kind == EVENT_ENDED || e.kind == EVENT_REFUSED) t->error = e.error;
+        t->ended += e.kind == EVENT_ENDED;
+        t->refused += e.kind == EVENT_REFUSED;
+        t->text_size += e.size;
+        t->sample_count += e.count;
+        for (size_t i = 0; i < e.count; i++) {
+            uint32_t bits;
+            memcpy(&bits, &e.samples[i], sizeof bits);
+            t->sum = (t->sum ^ bits) * UINT64_C(0x100000001b3);
+        }
+    }
+}
+
+static void open_talk(talk *t) {
+    api_error e;
+    const conversation_config c = {.class = WORK_TALK, .ready = take, .context = t};
+    *t = (talk){0};
+    t->c = conversation_open(engine, &c, &e);
+    if (t->c == NULL) fail_msg("%s", e.message);
+}
+
+/* Lets the loop thread turn until so many have come. */
+static void wait_for(const int *count, int wanted) {
+    const double end = clock_seconds() + 60;
+    while (*count < wanted) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        while (sem_timedwait(&woken, &until) != 0 && errno == EINTR) continue;
+        work_dispatch(engine);
+        assert_true(clock_seconds() < end);
+    }
+}
+
+static float *copy_of(const float *samples, size_t count) {
+    float *copy = malloc(count * sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, samples, count * sizeof *copy);
+    return copy;
+}
+
+static void ask(talk *t, command what) {
+    assert_true(conversation_ask(t->c, &what));
+}
+
+static void ask_clip(talk *t) {
+    ask(t, (command){.kind = COMMAND_CLIP,
+                     .count = question.count,
+                     .rate = question.rate,
+                     .samples = copy_of(question.samples, question.count)});
+}
+
+static void ask_reply(talk *t, int64_t tag, rnl_mode mode) {
+    command begin = {
+        .kind = COMMAND_BEGIN, .tag = tag, .turn = rnl_turn_config_default(model, mode)};
+    begin.spoken = mode == RNL_MODE_INTERLEAVED;
+    ask(t, begin);
+}
+
+/* ---- How finished it sounds ---- */
+
+enum { LOOKS = 6, UNWANTED = 2 };
+
+typedef struct looker {
+    work_look *look;
+    float probability;
+    int place; /* among the answers; -1: none */
+} looker;
+
+static int answers;
+
+static void note_answer(void *context) {
+    looker *l = context;
+    assert_true(work_look_answer(l->look, &l->probability));
+    l->place = answers++;
+}
+
+/* Every second one at half of the question. */
+static void open_looks(looker *those) {
+    for (int i = 0; i < LOOKS; i++) {
+        const size_t count = i % 2 == 0 ? question.count : question.count / 2;
+        those[i] = (looker){.place = -1};
+        those[i].look =
+            work_look_open(engine, copy_of(question.samples, count), count, note_answer, &those[i]);
+        assert_non_null(those[i].look);
+    }
+}
+
+static float look_alone(size_t count) {
+    rnl_batch_config config = rnl_batch_config_default();
+    rnl_batch *b;
+    float probability = -1;
+    config.thread_count = 1;
+    assert_int_equal(rnl_batch_create(model, &config, &b, NULL), RNL_OK);
+    assert_int_equal(batch_look_begin(b, &config, question.samples, count), RNL_OK);
+    assert_int_equal(batch_look_begin(b, &question, question.samples, count), RNL_AGAIN);
+    while (batch_look_step(b, &config, &probability) == RNL_OK) continue;
+    rnl_batch_destroy(&b);
+    return probability;
+}
+
+/* While somebody speaks: each look is what it is alone, and so is the reply. */
+static void looks_and_replies_leave_each_other_as_they_are(void **state) {
+    (void)state;
+    looker those[LOOKS];
+    talk alone, t;
+    if (!work_takes_looks(engine)) skip();
+    for (int i = 0; i < 2; i++) {
+        open_talk(&t);
+        ask_clip(&t);
+        ask_reply(&t, 1, RNL_MODE_INTERLEAVED);
+        if (i == 1) {
+            answers = 0;
+            open_looks(those);
+            work_look_close(&those[UNWANTED].look);
+            wait_for(&answers, LOOKS - 1);
+        }
+        wait_for(&t.ended, 1);
+        conversation_close(&t.c);
+        if (i == 0) alone = t;
+    }
+    assert_true(t.sample_count > 0);
+    assert_int_equal(t.sample_count, alone.sample_count);
+    assert_true(t.sum == alone.sum);
+    assert_int_equal(t.text_size, alone.text_size);
+    const float whole = look_alone(question.count), half = look_alone(question.count / 2);
+    assert_true(whole != half && whole >= 0 && half >= 0);
+    for (int i = 0; i < LOOKS; i++) {
+        const int place = i < UNWANTED ? i : i == UNWANTED ? -1 : i - 1;
+        if (i != UNWANTED)
+            assert_memory_equal(&those[i].probability, i % 2 == 0 ? &whole : &half, sizeof whole);
+        assert_int_equal(those[i].place, place);
+        work_look_close(&those[i].look);
+    }
+}
+
+/* The last test. Those that are under way or wait when it ends are closed, and that is all. */
+static void looks_are_closed_at_any_time(void **state) {
+    (void)state;
+    looker those[LOOKS];
+    if (!work_takes_looks(engine)) skip();
+    open_looks(those);
+    work_stop(engine);
+    for (int i = 0; i < LOOKS; i++) work_look_close(&those[i].look);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    rnl_error e = {0};
+    work_config c = work_config_default();
+    work_facts f;
+    c.thread_count = 2;
+    c.context_cap = 512;
+    c.session_cap = 1;
+    c.wake = wake;
+    if (sem_init(&woken, 0, 0) != 0 || rnl_model_open(MINNOW, NULL, &model, &e) != RNL_OK ||
+        sound_read(SOURCE_DIR "/samples/questions/light.wav", 30, NULL, &question, &e) != RNL_OK ||
+        work_create(model, &c, &engine, &e) != RNL_OK)
+        return -1;
+    do {
+        (void)sem_wait(&woken);
+        work_get_facts(engine, &f);
+    } while (f.starting);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    work_destroy(&engine);
+    rnl_model_close(&model);
+    sound_free(&question);
+    return sem_destroy(&woken);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(looks_and_replies_leave_each_other_as_they_are),
+        cmocka_unit_test(looks_are_closed_at_any_time),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
