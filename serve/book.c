@@ -92,10 +92,14 @@ void book_connection(book *b, const log_entry *entry) {
     write_line(b, &copy);
 }
 
-static void note_work(metrics *m, const work_facts *w) {
+static void note_work(metrics *m, const work_facts *w, const int *states) {
+    int idle = w->conversations;
+    for (int i = 0; i < METRIC_IDLE; i++) {
+        metrics_set(m, METRIC_SESSIONS, i, states[i]);
+        idle -= states[i];
+    }
+    metrics_set(m, METRIC_SESSIONS, METRIC_IDLE, idle > 0 ? idle : 0);
     metrics_set(m, METRIC_SESSIONS_MAX, 0, w->session_max);
-    metrics_set(m, METRIC_SESSIONS, METRIC_SPEAKING, w->speaking);
-    metrics_set(m, METRIC_SESSIONS, METRIC_IDLE, w->conversations - w->speaking);
     metrics_set(m, METRIC_LOAD, 0, (int64_t)(w->load * MILLION));
     metrics_set(m, METRIC_MEMORY, METRIC_SESSION_BYTES,
                 (int64_t)w->session_size * w->conversations);
@@ -110,7 +114,8 @@ static void note_process(metrics *m, process_watch *p) {
     metrics_set(m, METRIC_PROCESS_CPU, 0, f.cpu_us);
 }
 
-char *book_page(book *b, const work_facts *work, const net_counts *open, size_t *size) {
+char *book_page(book *b, const work_facts *work, const net_counts *open, const int *states,
+                size_t *size) {
     metrics *m = b->metrics;
     rnl_model_info info;
     rnl_model_get_info(b->config.model, &info);
@@ -119,7 +124,7 @@ char *book_page(book *b, const work_facts *work, const net_counts *open, size_t 
     metrics_set(m, METRIC_CONNECTIONS, METRIC_REALTIME, open->websockets);
     metrics_set(m, METRIC_SLOW_READERS, 0, open->slow);
     metrics_set(m, METRIC_MEMORY, METRIC_MODEL_BYTES, (int64_t)info.weight_size);
-    note_work(m, work);
+    note_work(m, work, states);
     note_process(m, b->process);
     size_t cap = 32 * 1024;
     for (;;) { /* it grows while it is written only when somebody counts at the same time */

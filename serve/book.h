@@ -31,7 +31,9 @@ void book_request(book *b, const net_exchange *x, const route *r, const char *ad
 /* A connection that is no request, when it ends: what, why and id as in log_entry. */
 void book_connection(book *b, const log_entry *entry);
 
-/* The page for /metrics, allocated, free() it; *size bytes. NULL: no memory. */
-char *book_page(book *b, const work_facts *work, const net_counts *open, size_t *size);
+/* The page for /metrics, allocated, free() it; *size bytes. states [METRIC_STATE_COUNT]: how many
+ * conversations are in each, as far as that is known; all others are idle. NULL: no memory. */
+char *book_page(book *b, const work_facts *work, const net_counts *open, const int *states,
+                size_t *size);
 
 #endif

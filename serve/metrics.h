@@ -52,7 +52,8 @@ typedef enum metric_state {
     METRIC_HEARING,
     METRIC_THINKING,
     METRIC_SPEAKING,
-    METRIC_IDLE
+    METRIC_IDLE,
+    METRIC_STATE_COUNT
 } metric_state;
 typedef enum metric_reason {
     METRIC_FOR_LOAD,

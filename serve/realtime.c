@@ -115,6 +115,14 @@ bool realtime_is_over(const realtime *rt) {
     return rt->over;
 }
 
+metric_state realtime_state(const realtime *rt, int64_t now_us) {
+    const realtime_response *r = &rt->responses[0];
+    if (rt->clip.open) return METRIC_HEARING;
+    if (r->key != 0 && !r->sounded && !r->settings.text_only) return METRIC_THINKING;
+    if (realtime_is_talking(rt, now_us)) return METRIC_SPEAKING;
+    return rt->settings.detection.detector == REALTIME_MANUAL ? METRIC_IDLE : METRIC_LISTENING;
+}
+
 const char *realtime_id(const realtime *rt) {
     return rt->id;
 }

@@ -20,6 +20,7 @@
 
 #include "kernels/kernels.h"
 #include "serve/api_error.h"
+#include "serve/metrics.h"
 
 typedef struct realtime realtime;
 
@@ -163,6 +164,7 @@ typedef struct realtime_config {
     const char *instructions[2];  /* the model's own prompt; [1]: for text */
     const char *const *voices;    /* that the prompts know, "default" apart; ends with NULL */
     const kernels *kernels;       /* of the voice activity network */
+    metrics *metrics;             /* counts events, and times turns; NULL: nobody does */
     bool calls;                   /* the model knows tools */
     bool gives_audio;             /* and speaks */
     bool beta;                    /* the older dialect */
@@ -203,6 +205,8 @@ bool realtime_is_over(const realtime *rt);
 
 /* A response is being made, or what was made may still be playing: what a drain waits for. */
 bool realtime_is_talking(const realtime *rt, int64_t now_us);
+/* What it does, for who counts. */
+metric_state realtime_state(const realtime *rt, int64_t now_us);
 const char *realtime_id(const realtime *rt); /* "sess_..." */
 /* Says why, and ends. code: of A.10; closing: of the WebSocket. */
 void realtime_end(realtime *rt, api_code code, const char *message, int closing);

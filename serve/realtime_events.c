@@ -143,6 +143,7 @@ void realtime_message(realtime *rt, const char *text, size_t size, int64_t now_u
     assert(rt->opened && !rt->over && !realtime_is_busy(rt));
     rt->now_us = now_us;
     rt->event_id[0] = 0;
+    if (rt->config.metrics != NULL) metrics_count(rt->config.metrics, METRIC_EVENTS_IN, 0, 1);
     if (is_flooded(rt)) {
         realtime_tell_error(rt, API_RATE_LIMIT_EXCEEDED, "", "More events came than are taken");
         realtime_close(rt, 1008, "too many events");

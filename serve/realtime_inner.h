@@ -46,6 +46,8 @@ typedef struct realtime_response {
     realtime_item *items[REALTIME_OUTPUT_CAP]; /* held; the last one may be open */
     int item_count;
     bool open;            /* the last item is a message, its part is open */
+    int64_t asked_us;     /* when it began: at the end of a turn, or when the client wanted it */
+    bool sounded;         /* its first sound went out */
     resampler *resampler; /* NULL at 24 kHz */
     realtime_usage usage; /* as far as known */
 } realtime_response;
@@ -154,6 +156,8 @@ void realtime_tell_error(realtime *rt, api_code code, const char *param, const c
 void realtime_close(realtime *rt, int code, const char *reason);
 uint32_t realtime_new_key(realtime *rt);
 void realtime_tell_session(realtime *rt, const char *type);
+/* Into a histogram of the metrics, if there are any. */
+void realtime_observe(realtime *rt, metric which, int64_t us);
 /* rate_limits.updated, so many positions later. */
 void realtime_tell_limits(realtime *rt, int position_count);
 

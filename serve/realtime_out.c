@@ -42,10 +42,16 @@ json_out *realtime_event(realtime *rt, const char *type) {
 void realtime_send(realtime *rt) {
     json_out_end(&rt->out);
     if (rt->over || rt->unsent) return;
-    if (json_out_whole(&rt->out))
-        rt->ops.send(rt->ops.wire, rt->out.text, rt->out.size);
-    else
+    if (!json_out_whole(&rt->out)) {
         realtime_close(rt, 1011, "memory is exhausted");
+        return;
+    }
+    if (rt->config.metrics != NULL) metrics_count(rt->config.metrics, METRIC_EVENTS_OUT, 0, 1);
+    rt->ops.send(rt->ops.wire, rt->out.text, rt->out.size);
+}
+
+void realtime_observe(realtime *rt, metric which, int64_t us) {
+    if (rt->config.metrics != NULL) metrics_observe(rt->config.metrics, which, us);
 }
 
 void realtime_close(realtime *rt, int code, const char *reason) {
@@ -79,6 +85,8 @@ static bool too_many(realtime *rt) {
 
 void realtime_tell_fault(realtime *rt, const api_error *f) {
     write_error(rt, f);
+    if (rt->config.metrics != NULL)
+        metrics_count(rt->config.metrics, METRIC_EVENT_ERRORS, (int)f->code, 1);
     if (too_many(rt)) realtime_close(rt, 1008, "too many events in error");
 }
 

@@ -114,7 +114,8 @@ void realtime_response_begin(realtime *rt, realtime_response *r, realtime_settin
     *r = (realtime_response){.key = key != 0 ? key : realtime_new_key(rt),
                              .in_conversation = in_conversation,
                              .behind_history = in_conversation,
-                             .settings = *settings};
+                             .settings = *settings,
+                             .asked_us = rt->now_us};
     memset(settings, 0, sizeof *settings);
     id_make(r->id, "resp_");
     const ending none = {0};
@@ -317,6 +318,9 @@ static bool take_sound(realtime *rt, realtime_response *r, const realtime_news_i
     realtime_item *item = current(r);
     if (!send_sound(rt, r, news->samples, news->count)) return false;
     if (item->made == 0) item->first_us = rt->now_us;
+    if (r->in_conversation && !r->sounded)
+        realtime_observe(rt, METRIC_FIRST_AUDIO, rt->now_us - r->asked_us);
+    r->sounded = true;
     item->made += news->count;
     item->said_made = item->made;
     if (!r->in_conversation || rt->speaking == item) return true;

@@ -161,6 +161,19 @@ static void tell_turn(realtime *rt, const char *type, const char *key, int64_t p
     realtime_send(rt);
 }
 
+/* Somebody speaks into a reply. How long it took to stop is counted in his sound: all that came
+ * since he began. */
+static void barge_in(realtime *rt, const turn_event *e) {
+    const realtime_input *in = &rt->in;
+    if (realtime_active(rt) != NULL || realtime_is_playing(rt)) {
+        const int64_t pending = (int64_t)(in->pending_count - in->pending_at);
+        realtime_observe(rt, METRIC_BARGE_IN,
+                         (in->heard_in - e->speech_begin) * 1000 / REALTIME_MS +
+                             pending * 1000000 / in->format.rate);
+    }
+    realtime_interrupt(rt, "turn_detected");
+}
+
 static void on_confirmed(realtime *rt, const turn_event *e) {
     realtime_clip *c = &rt->clip;
     rt->idle_us = INT64_MAX;
@@ -169,7 +182,7 @@ static void on_confirmed(realtime *rt, const turn_event *e) {
     c->fed = c->begin;
     id_make(c->item_id, "item_");
     tell_turn(rt, "input_audio_buffer.speech_started", "audio_start_ms", c->begin);
-    if (rt->settings.detection.interrupt_response) realtime_interrupt(rt, "turn_detected");
+    if (rt->settings.detection.interrupt_response) barge_in(rt, e);
 }
 
 /* How finished does it sound? Asked about the clip up to where it would end. */

@@ -17,6 +17,7 @@ static void end(conversation *c, const api_error *error) {
     recording *r = &c->recording;
     if (r->ended) return;
     r->ended = true;
+    work_count_heard(c->work, (int64_t)(r->stats.sound * 1e6));
     queued_event e = {.kind = EVENT_ENDED,
                       .tag = r->tag,
                       .finish = error == NULL ? RNL_FINISH_END : RNL_FINISH_STOPPED,

@@ -16,6 +16,7 @@
 #include "serve/work.h"
 
 typedef struct call call;
+typedef struct realtime_talk realtime_talk; /* service_realtime.c */
 
 /* What answers a route. All but complete may be NULL. */
 typedef struct service {
@@ -52,6 +53,7 @@ struct server {
     book *book;
     realtime_secrets *secrets;
     wyoming_service *wyoming; /* NULL: none */
+    realtime_talk *talks;     /* all of /v1/realtime: a list */
     int64_t created;          /* seconds since 1970: when the model became available */
     atomic_int ends_asked;
     atomic_bool reload_asked;
@@ -74,6 +76,8 @@ realtime_config realtime_config_of(const call *c, bool beta, bool transcribes_on
  * state; then opened. */
 bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e);
 void realtime_opened(net_peer *p, void *state);
+/* How many are in each metric_state. */
+void realtime_count_states(const server *s, int counts[METRIC_STATE_COUNT]);
 
 /* What is said in pieces: begins the answer unless it is begun, sends what the writer holds and
  * clears it. False: there is no room; writable() comes. */

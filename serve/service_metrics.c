@@ -14,7 +14,9 @@ static void answer_metrics(call *c) {
     if (s->wyoming != NULL)
         metrics_set(book_metrics(s->book), METRIC_CONNECTIONS, METRIC_WYOMING,
                     wyoming_service_count(s->wyoming));
-    char *page = book_page(s->book, &facts, &counts, &size);
+    int states[METRIC_STATE_COUNT];
+    realtime_count_states(s, states);
+    char *page = book_page(s->book, &facts, &counts, states, &size);
     if (page != NULL) {
         net_answer(c->exchange, 200, METRICS_CONTENT_TYPE, page, size);
     } else {

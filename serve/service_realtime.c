@@ -33,13 +33,18 @@ typedef struct letters {
     size_t size;
 } letters;
 
-typedef struct talk {
+typedef struct realtime_talk {
     server *server;
     net_peer *peer; /* NULL: not opened yet */
     realtime *rt;
     realtime_model *model;
     letters out, in; /* what the queue did not take; messages that came meanwhile */
     bool closed;
+    int close_code; /* of ours; 0: the client went */
+    const char *why;
+    int64_t begun_us;
+    uint64_t bytes_in, bytes_out;
+    struct realtime_talk *next, *before; /* of the server's */
 } talk;
 
 /* ---- Letters ---- */
@@ -68,30 +73,39 @@ static void drop_letter(letters *l) {
 
 /* ---- Between socket and machine ---- */
 
-static void close_peer(talk *t, int code, const char *reason) {
+/* why: a word for the log; "": it ends as it should. */
+static void close_peer(talk *t, int code, const char *reason, const char *why) {
     if (t->closed || t->peer == NULL) return;
     t->closed = true;
+    t->close_code = code;
+    t->why = why;
     net_peer_close(t->peer, code, reason);
+}
+
+static bool send_now(talk *t, const char *text, size_t size) {
+    if (!net_peer_send(t->peer, text, size)) return false;
+    t->bytes_out += size;
+    return true;
 }
 
 static void on_send(void *context, const char *text, size_t size) {
     talk *t = context;
     if (t->closed) return;
-    if (t->out.first == NULL && net_peer_send(t->peer, text, size)) return;
-    if (!add_letter(&t->out, text, size)) close_peer(t, 1008, "events are not read");
+    if (t->out.first == NULL && send_now(t, text, size)) return;
+    if (!add_letter(&t->out, text, size)) close_peer(t, 1008, "events are not read", "slow_reader");
 }
 
 static void on_close(void *context, int code, const char *reason) {
     talk *t = context;
     /* What waits goes first, as far as there is room. */
-    while (t->out.first != NULL && net_peer_send(t->peer, t->out.first->text, t->out.first->size))
+    while (t->out.first != NULL && send_now(t, t->out.first->text, t->out.first->size))
         drop_letter(&t->out);
-    close_peer(t, code, reason);
+    close_peer(t, code, reason, code == 1008 ? "policy" : code == 1011 ? "failed" : "");
 }
 
 static void send_waiting(talk *t) {
     while (!t->closed && t->out.first != NULL &&
-           net_peer_send(t->peer, t->out.first->text, t->out.first->size))
+           send_now(t, t->out.first->text, t->out.first->size))
         drop_letter(&t->out);
 }
 
@@ -106,7 +120,7 @@ static void look_at_trouble(talk *t) {
     work_facts f;
     work_get_facts(t->server->work, &f);
     if (f.draining && !realtime_is_talking(t->rt, clock_us()))
-        close_peer(t, 1001, "the server is ending");
+        close_peer(t, 1001, "the server is ending", "draining");
 }
 
 /* All that can be done now; then reading goes on or waits, and the next tick is set. */
@@ -135,12 +149,13 @@ static void on_ready(void *context) {
 static void on_message(void *state, net_peer *p, const char *bytes, size_t size) {
     talk *t = state;
     (void)p;
+    t->bytes_in += size;
     if (!utf8_is_valid(bytes, size))
-        close_peer(t, 1007, "text is UTF-8");
+        close_peer(t, 1007, "text is UTF-8", "wrong");
     else if (may_go_on(t) && t->in.first == NULL && !realtime_is_busy(t->rt))
         realtime_message(t->rt, bytes, size, clock_us());
     else if (!t->closed && !add_letter(&t->in, bytes, size))
-        close_peer(t, 1008, "events come faster than they are read");
+        close_peer(t, 1008, "events come faster than they are read", "flood");
     pump(t);
 }
 
@@ -157,9 +172,49 @@ static void on_tick(void *state, net_peer *p) {
     pump(t);
 }
 
+static void write_log(const talk *t) {
+    const log_entry entry = {.what = "realtime",
+                             .id = realtime_id(t->rt),
+                             .method = "",
+                             .path = "/v1/realtime",
+                             .code = t->close_code,
+                             .duration_us = clock_us() - t->begun_us,
+                             .bytes_in = t->bytes_in,
+                             .bytes_out = t->bytes_out,
+                             .model_us = -1,
+                             .address = net_peer_address(t->peer),
+                             .why = t->why,
+                             .file = ""};
+    book_connection(t->server->book, &entry);
+}
+
+static void join(server *s, talk *t) {
+    t->next = s->talks;
+    if (t->next != NULL) t->next->before = t;
+    s->talks = t;
+    s->call_count++;
+}
+
+static void leave(talk *t) {
+    server *s = t->server;
+    if (t->before != NULL)
+        t->before->next = t->next;
+    else
+        s->talks = t->next;
+    if (t->next != NULL) t->next->before = t->before;
+    s->call_count--;
+}
+
+void realtime_count_states(const server *s, int counts[METRIC_STATE_COUNT]) {
+    memset(counts, 0, METRIC_STATE_COUNT * sizeof *counts);
+    for (const talk *t = s->talks; t != NULL; t = t->next)
+        counts[realtime_state(t->rt, clock_us())]++;
+}
+
 static void on_gone(void *state) {
     talk *t = state;
-    t->server->call_count--;
+    if (t->peer != NULL) write_log(t);
+    leave(t);
     realtime_model_close(&t->model);
     realtime_destroy(&t->rt);
     while (t->out.first != NULL) drop_letter(&t->out);
@@ -193,6 +248,7 @@ realtime_config realtime_config_of(const call *asked, bool beta, bool transcribe
     c.instructions[0] = rnl_model_system_prompt(model, RNL_MODE_INTERLEAVED);
     c.instructions[1] = rnl_model_system_prompt(model, RNL_MODE_TEXT);
     c.kernels = &model->kernels;
+    c.metrics = book_metrics(s->book);
     c.calls = rnl_model_can_call(model);
     c.gives_audio = rnl_model_can(model, RNL_MODE_INTERLEAVED);
     c.beta = beta;
@@ -237,7 +293,9 @@ bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, 
     talk *t = calloc(1, sizeof *t);
     if (t == NULL) return api_fail(e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
     t->server = c->server;
-    c->server->call_count++;
+    t->why = "";
+    t->begun_us = clock_us();
+    join(c->server, t);
     if (!fill(t, c, e)) {
         on_gone(t);
         return false;

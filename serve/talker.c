@@ -174,6 +174,7 @@ static rnl_status reset(conversation *c) {
     rnl_session_reset(t->session);
     rnl_constraint_destroy(&t->tools);
     t->audio = t->last_begin_audio = t->done = 0;
+    t->clip_us = 0;
     return RNL_OK;
 }
 
@@ -253,7 +254,12 @@ static rnl_status end_clip(conversation *c, rnl_error *error) {
     talker *t = &c->talker;
     const int before = rnl_session_position_count(t->session);
     const rnl_status status = rnl_session_end_audio(t->session, error);
-    if (status == RNL_OK) t->audio += rnl_session_position_count(t->session) - before;
+    if (status == RNL_AGAIN) return status;
+    if (status == RNL_OK) {
+        t->audio += rnl_session_position_count(t->session) - before;
+        work_count_heard(c->work, t->clip_us);
+    }
+    t->clip_us = 0;
     return status;
 }
 
@@ -264,6 +270,8 @@ static rnl_status add_clip(conversation *c, const command *what, rnl_error *erro
         rnl_session_add_audio(t->session, what->samples, what->count, what->rate, error);
     const int more = rnl_session_position_count(t->session) - before;
     if (status == RNL_OK && more > 0) t->audio += more;
+    if (status == RNL_OK)
+        work_count_heard(c->work, (int64_t)((double)what->count / what->rate * 1e6));
     return status;
 }
 
@@ -278,7 +286,7 @@ static rnl_status keep_mark(conversation *c, const command *what, rnl_error *err
     talker *t = &c->talker;
     const rnl_status status = rnl_session_snapshot(t->session, what->slot, error);
     if (status == RNL_OK)
-        t->marks[what->slot] = (talk_mark){t->audio, t->done, t->last_begin_audio};
+        t->marks[what->slot] = (talk_mark){t->audio, t->done, t->last_begin_audio, t->clip_us};
     return status;
 }
 
@@ -290,6 +298,7 @@ static rnl_status back_to_mark(conversation *c, const command *what, rnl_error *
     t->audio = m->audio;
     t->done = m->done;
     t->last_begin_audio = m->last_begin_audio;
+    t->clip_us = m->clip_us;
     return RNL_OK;
 }
 
@@ -326,6 +335,7 @@ static rnl_status obey(conversation *c, const command *what, int64_t now_us, rnl
         return end_clip(c, error);
     case COMMAND_CANCEL_CLIP:
         rnl_session_cancel_audio(s);
+        c->talker.clip_us = 0;
         return RNL_OK;
     case COMMAND_MARK:
         return keep_mark(c, what, error);
@@ -375,10 +385,12 @@ static bool push_samples(conversation *c) {
         if (count == 0) return true;
         if (c->talker.reply.going) return false;
         rnl_error e = {0};
-        const rnl_status status = rnl_session_push_audio(c->talker.session, samples, count,
-                                                         atomic_load(&c->audio_rate), &e);
+        const int rate = atomic_load(&c->audio_rate);
+        const rnl_status status =
+            rnl_session_push_audio(c->talker.session, samples, count, rate, &e);
         if (status == RNL_AGAIN) return false;
         (void)ring_drop(c->audio, count);
+        if (status == RNL_OK) c->talker.clip_us += (int64_t)count * 1000000 / rate;
         if (status < 0) { /* the clip keeps what it had; its end will tell */
             api_error error;
             (void)api_fail_library(&error, &e, NULL, true);

@@ -15,6 +15,10 @@ void work_count_opened(work *w, api_code refused) {
                       1);
 }
 
+void work_count_heard(work *w, int64_t us) {
+    if (w->config.metrics != NULL) metrics_count(w->config.metrics, METRIC_ENCODED_SECONDS, 0, us);
+}
+
 void work_count_pass(work *w, int64_t us) {
     metrics *m = w->config.metrics;
     rnl_batch_facts f;
@@ -43,7 +47,5 @@ void work_count_reply(work *w, const talk_reply *r) {
     metrics_count(m, METRIC_PREFILL_POSITIONS, 0, read);
     metrics_count(m, METRIC_TEXT_POSITIONS, 0, u->output_text);
     metrics_count(m, METRIC_FRAMES, 0, u->output_audio);
-    if (r->spoken && r->first_sound_us > 0)
-        metrics_observe(m, METRIC_FIRST_AUDIO, r->first_sound_us - r->begun_us);
     if (r->slack_us != INT64_MAX) metrics_observe(m, METRIC_SLACK, r->slack_us);
 }

@@ -63,6 +63,7 @@ typedef struct talk_reply {
 /* Of a MARK. */
 typedef struct talk_mark {
     int audio, done, last_begin_audio;
+    int64_t clip_us;
 } talk_mark;
 
 typedef struct talker {
@@ -72,6 +73,7 @@ typedef struct talker {
     int audio;            /* positions of clips and frames in the conversation */
     int last_begin_audio; /* of these, before the last reply */
     int done;             /* positions that had gone through the model when the last reply ended */
+    int64_t clip_us;      /* of sound in the open clip */
     int64_t asked_us;     /* when content was given that waits for no reply yet; 0: none */
     talk_mark marks[CONVERSATION_SLOTS];
     bool held; /* it is far enough ahead of being played */
@@ -181,6 +183,7 @@ bool looks_step(work *w, bool passed, bool spare, int64_t reserve_us);
 /* work_counts.c: for the metrics of the work's config */
 void work_count_opened(work *w, api_code refused);             /* loop thread; API_OK: admitted */
 void work_count_pass(work *w, int64_t us);                     /* engine thread: before publish */
+void work_count_heard(work *w, int64_t us);                    /* engine thread: so much sound */
 void work_count_sound(work *w, talk_reply *r, int64_t now_us); /* before more is handed over */
 void work_count_reply(work *w, const talk_reply *r);           /* engine thread: it ended */
 

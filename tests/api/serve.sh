@@ -63,7 +63,7 @@ lines = [json.loads(line) for line in open(sys.argv[1])]
 assert len(lines) > 5, lines
 for line in lines:
     assert {"time", "what", "id", "path", "code", "ms", "address"} <= set(line), line
-    assert line["id"].startswith("req_") and line["time"].endswith("Z"), line
+    assert line["id"].startswith(("req_", "sess_")) and line["time"].endswith("Z"), line
 assert any(line["code"] == 401 for line in lines) and any(line["code"] == 200 for line in lines)
 assert "0123456789abcdef" not in open(sys.argv[1]).read()
 PYTHON

@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import socket
 import struct
 import sys
@@ -232,6 +233,17 @@ def main():
     heard = t.wait("conversation.item.input_audio_transcription.completed")
     check("only a transcript", heard["transcript"] == "Turn on the kitchen light.", heard)
     check("and no response", not [e for e in t.events if e["type"].startswith("response")])
+    counted()
+
+
+def counted():
+    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
+    c.request("GET", "/metrics")
+    text = c.getresponse().read().decode()
+    for wanted in (r"events_in_total [1-9]", r"events_out_total [1-9]",
+                   r"first_audio_seconds_count [1-9]", r"barge_in_stop_seconds_count 1\n",
+                   r"encoded_seconds_total [1-9]", r"sessions\{state=\"listening\"\} [1-9]"):
+        check(wanted, re.search("^runnel_" + wanted, text, re.M), text)
 
 
 main()

@@ -342,6 +342,63 @@ static void nobody_says_anything(void **state) {
     rig_answer(&r, "It is on.", 0.8);
 }
 
+/* ---- What is counted ---- */
+
+/* The value of a line of /metrics. */
+static double counted(const metrics *m, const char *name) {
+    static char page[65536];
+    const size_t size = metrics_write(m, page, sizeof page - 1);
+    assert_true(size < sizeof page);
+    page[size] = 0;
+    char line[128];
+    (void)snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(page, line);
+    return at != NULL ? atof(at + strlen(line)) : -1;
+}
+
+static void turns_and_interruptions_are_counted(void **state) {
+    (void)state;
+    metrics *m;
+    const metrics_config config = {.kernels = "", .model = ""};
+    assert_int_equal(metrics_create(&config, &m), RNL_OK);
+    r.config.metrics = m;
+    rig_open(&r, NULL);
+    assert_int_equal(realtime_state(r.rt, r.now_us), METRIC_LISTENING);
+    script s = {0};
+    (void)script_say(&s, "weather");
+    rig_speak(&r, s.samples, s.count / 2);
+    assert_int_equal(realtime_state(r.rt, r.now_us), METRIC_HEARING);
+    rig_speak(&r, s.samples + s.count / 2, s.count - s.count / 2);
+    for (int i = 0; r.reply == 0 && i < 50; i++) rig_silence(&r, 0.02);
+    assert_int_equal(realtime_state(r.rt, r.now_us), METRIC_THINKING);
+    rig_begun(&r);
+    rig_words(&r, "It snows.");
+    rig_wait(&r, 0.3);
+    rig_sound(&r, 4);
+    rig_sound(&r, 4);
+    assert_int_equal(realtime_state(r.rt, r.now_us), METRIC_SPEAKING);
+    assert_true(counted(m, "runnel_first_audio_seconds_count") == 1);
+    const double first = counted(m, "runnel_first_audio_seconds_sum");
+    assert_true(first > 0.299 && first < 0.32);
+    assert_true(counted(m, "runnel_barge_in_stop_seconds_count") == 0);
+    rig_done(&r, RNL_FINISH_END);
+    assert_int_equal(realtime_state(r.rt, r.now_us), METRIC_SPEAKING); /* it plays on */
+    rig_silence(&r, 0.5);
+    rig_speak(&r, s.samples, s.count);
+    script_free(&s);
+    assert_true(counted(m, "runnel_barge_in_stop_seconds_count") == 1);
+    const double stop = counted(m, "runnel_barge_in_stop_seconds_sum");
+    assert_true(stop > 0.09 && stop < 0.5);
+    rig_send(&r, "{'type':'nothing'}");
+    assert_true(counted(m, "runnel_event_errors_total{code=\"invalid_value\"}") == 1);
+    assert_true(counted(m, "runnel_events_out_total") == r.event_count);
+    assert_true(counted(m, "runnel_events_in_total") > 50);
+    rig_silence(&r, 1);
+    rig_answer(&r, "Rain.", 0.4);
+    rig_close(&r);
+    metrics_destroy(&m);
+}
+
 int main(void) {
 #define WITH_RIG(test)                                                                             \
     cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
@@ -357,6 +414,7 @@ int main(void) {
         WITH_RIG(a_long_turn_is_cut),
         WITH_RIG(by_how_finished_it_sounds),
         WITH_RIG(nobody_says_anything),
+        WITH_RIG(turns_and_interruptions_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
