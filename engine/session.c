@@ -250,6 +250,7 @@ static rnl_session *begin(rnl_model *model, const rnl_session_config *config) {
     if (s == NULL) return NULL;
     s->model = model;
     s->config = config != NULL ? *config : rnl_session_config_for(model);
+    s->dropping = (session_dropping){.drops = s->config.drop_oldest_turns, .retention = 1};
     return s;
 }
 

@@ -113,6 +113,15 @@ typedef struct session_mark {
     unsigned char *fixed; /* [fixed_size] */
 } session_mark;
 
+/* What a full context does. It is full when the next content would not fit, or when more than
+ * position_max positions (0: no limit) would stand behind the system prompt. */
+typedef struct session_dropping {
+    bool drops;       /* the oldest exchanges go; else what does not fit is refused */
+    double retention; /* of the room behind the system prompt so much stays, [0, 1], as nearly as
+                       * exchanges allow; 1: all that can */
+    int position_max;
+} session_dropping;
+
 /* The picture that is being encoded. */
 typedef struct session_picture {
     views views;
@@ -123,6 +132,7 @@ typedef struct session_picture {
 struct rnl_session {
     rnl_model *model;
     rnl_session_config config;
+    session_dropping dropping; /* at first as config.drop_oldest_turns says */
     unsigned char *memory;
     size_t planned_size; /* bytes of it and of a pass of its own */
     size_t kept_size;
@@ -228,8 +238,10 @@ void session_draft_turn(session_draft *d, rnl_role role);
 void session_draft_layout(session_draft *d, const char *text, size_t size);
 /* Text in which special tokens stay plain text. */
 void session_draft_text(session_draft *d, const char *text, size_t size);
-/* Room for the draft, more positions behind it and the closing of a reply. With drop_oldest_turns
- * the oldest exchanges go: a question with its answers. RNL_ERR_CONTEXT_FULL: nothing went. */
+/* From now on a full context does this; a reset leaves it so. */
+void session_set_dropping(rnl_session *s, const session_dropping *dropping);
+/* Room for the draft, more positions behind it and the closing of a reply. Where it drops, the
+ * oldest exchanges go: a question with its answers. RNL_ERR_CONTEXT_FULL: nothing went. */
 RNL_MUST_USE rnl_status session_ensure_room(session_draft *d, size_t more, rnl_error *error);
 /* The draft, for which there is room, becomes the newest positions. */
 void session_accept(const session_draft *d);

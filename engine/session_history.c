@@ -141,29 +141,66 @@ static void leave_closing_out(session_draft *d) {
     d->closing_count = 0;
 }
 
-/* Drops what is oldest behind the system prompt; false: it would not help, nothing is dropped. */
-static bool drop_oldest(session_draft *d, size_t more) {
+/* What would be left of the history and the draft if everything up to `end` went. */
+static size_t left_without(const session_draft *d, size_t more, int begin, int end) {
+    const session_live *live = d->s->live;
+    const bool closes = end == live->position_count && live->open_role >= 0;
+    const size_t wanted = d->count + more - (closes ? d->closing_count : 0);
+    return (size_t)(live->position_count - (end - begin)) + wanted;
+}
+
+static void drop_until(session_draft *d, int begin, int end) {
+    const session_live *live = d->s->live;
+    const bool closes_what_goes = end == live->position_count && live->open_role >= 0;
+    cut_out(d->s, begin, end);
+    if (closes_what_goes) leave_closing_out(d);
+}
+
+/* Positions of a conversation that is full at `most`, after it dropped. */
+static size_t kept_of(const session_dropping *c, size_t most, size_t prompt) {
+    if (most <= prompt) return most;
+    return prompt + (size_t)((double)(most - prompt) * c->retention);
+}
+
+/* Drops what is oldest behind the system prompt: until so much is left as is to be kept, else as
+ * much as can go. False: what is wanted would not fit the context, nothing is dropped. */
+static bool drop_oldest(session_draft *d, size_t more, size_t most, size_t cap) {
     rnl_session *s = d->s;
-    const session_live *live = s->live;
-    const int cap = s->config.context_cap - SESSION_CLOSE_CAP, count = live->exchange_count;
-    for (int i = 1; count > 0 && i <= count + 1; i++) {
-        const int end = place_to_cut(d, i), begin = s->exchanges[0];
-        if (end <= begin) continue;
-        const bool closes_what_goes = end == live->position_count && live->open_role >= 0;
-        const size_t wanted = d->count + more - (closes_what_goes ? d->closing_count : 0);
-        if ((size_t)(live->position_count - (end - begin)) + wanted > (size_t)cap) continue;
-        cut_out(s, begin, end);
-        if (closes_what_goes) leave_closing_out(d);
-        return true;
+    const int count = s->live->exchange_count;
+    if (count == 0) return false;
+    const int begin = s->exchanges[0];
+    const size_t kept = kept_of(&s->dropping, most, (size_t)begin);
+    int best = 0;
+    for (int i = 1; i <= count + 1; i++) {
+        const int end = place_to_cut(d, i);
+        if (end <= begin || left_without(d, more, begin, end) > cap) continue;
+        best = end;
+        if (left_without(d, more, begin, end) <= kept) break;
     }
-    return false;
+    if (best > 0) drop_until(d, begin, best);
+    return best > 0;
+}
+
+void session_set_dropping(rnl_session *s, const session_dropping *dropping) {
+    s->dropping = *dropping;
+}
+
+/* Positions that the conversation may have before it is full. */
+static size_t most_of(const rnl_session *s, size_t cap) {
+    const session_live *live = s->live;
+    const int prompt = live->exchange_count > 0 ? s->exchanges[0] : live->position_count;
+    const size_t most = (size_t)prompt + (size_t)s->dropping.position_max;
+    return s->dropping.position_max > 0 && most < cap ? most : cap;
 }
 
 rnl_status session_ensure_room(session_draft *d, size_t more, rnl_error *error) {
     const rnl_session *s = d->s;
     const size_t wanted = d->count + more, used = (size_t)s->live->position_count;
-    if (used + wanted + SESSION_CLOSE_CAP <= (size_t)s->config.context_cap) return RNL_OK;
-    if (s->config.drop_oldest_turns && drop_oldest(d, more)) return RNL_OK;
+    const size_t cap = (size_t)s->config.context_cap - SESSION_CLOSE_CAP, most = most_of(s, cap);
+    if (used + wanted <= most) return RNL_OK;
+    if (s->dropping.drops && drop_oldest(d, more, most, cap)) return RNL_OK;
+    /* A question may be longer than what is to stand behind the prompt, if nothing else does. */
+    if (s->dropping.drops && used + wanted <= cap) return RNL_OK;
     return status_fail(
         error, RNL_ERR_CONTEXT_FULL,
         "%zu more positions do not fit: %zu of the context's %d are used; start a new "

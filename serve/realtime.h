@@ -62,12 +62,20 @@ typedef enum realtime_choice {
     REALTIME_CHOICE_FUNCTION
 } realtime_choice;
 
+/* What a full context does (settings: truncation). */
+typedef struct realtime_retention {
+    bool keeps_all;   /* the reply fails */
+    double ratio;     /* else the oldest turns go, until so much of it is left, [0, 1] */
+    int position_max; /* it is full with more than that behind the prompt; 0: when it is */
+} realtime_retention;
+
 /* How the conversation begins. */
 typedef struct realtime_prompt {
     rnl_mode mode;            /* INTERLEAVED or TEXT */
     const char *instructions; /* NULL: the model's own for the mode */
     const char *tools;        /* JSON array of functions; NULL: none */
     const char *voice;
+    realtime_retention retention;
 } realtime_prompt;
 
 /* How a reply is made. */
@@ -77,7 +85,6 @@ typedef struct realtime_wish {
     double temperature; /* of the text; below 0: the model's own */
     realtime_choice choice;
     const char *function; /* REALTIME_CHOICE_FUNCTION */
-    bool keeps_all;       /* a full context fails the reply instead of dropping the oldest turns */
 } realtime_wish;
 
 typedef struct realtime_ops {

@@ -25,6 +25,10 @@ static void put_text(realtime_sink *s, rnl_role role, const char *text, size_t s
 
 void realtime_put_prompt(realtime_sink *s, const realtime_prompt *prompt) {
     const char *text = prompt->instructions;
+    const realtime_retention *r = &prompt->retention;
+    const command retain = {.kind = COMMAND_RETAIN,
+                            .retention = {r->keeps_all, r->ratio, r->position_max}};
+    realtime_put(s, &retain);
     if (text == NULL) text = rnl_model_system_prompt(s->model, prompt->mode);
     if (prompt->tools == NULL) {
         if (text != NULL) put_text(s, RNL_ROLE_SYSTEM, text, strlen(text));

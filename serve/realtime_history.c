@@ -9,12 +9,18 @@ static bool same_text(const char *a, const char *b) {
     return (a == NULL) == (b == NULL) && (a == NULL || strcmp(a, b) == 0);
 }
 
+static bool same_retention(const realtime_retention *a, const realtime_retention *b) {
+    return a->keeps_all == b->keeps_all && a->ratio == b->ratio &&
+           a->position_max == b->position_max;
+}
+
 static bool same_prompt(const realtime *rt, const realtime_settings *s) {
     if (!rt->has_prompt) return false;
     const realtime_prompt a = realtime_settings_prompt(&rt->prompt, &rt->config);
     const realtime_prompt b = realtime_settings_prompt(s, &rt->config);
     return a.mode == b.mode && same_text(a.instructions, b.instructions) &&
-           same_text(a.tools, b.tools) && same_text(a.voice, b.voice);
+           same_text(a.tools, b.tools) && same_text(a.voice, b.voice) &&
+           same_retention(&a.retention, &b.retention);
 }
 
 /* Whether an item is something for the model. What is being made it knows better. */

@@ -278,7 +278,7 @@ static void begin_hearing(realtime_model *m) {
     if (talk == NULL) return; /* it waits */
     clip *c = &m->clips[0];
     realtime_sink s = sink_alone(m, talk);
-    const realtime_prompt prompt = {.mode = RNL_MODE_TRANSCRIBE};
+    const realtime_prompt prompt = {.mode = RNL_MODE_TRANSCRIBE, .retention = {.keeps_all = true}};
     const realtime_wish wish = {.mode = RNL_MODE_TRANSCRIBE, .temperature = -1};
     const command sound = {
         .kind = COMMAND_CLIP, .samples = c->samples, .count = c->count, .rate = RNL_RATE_IN};

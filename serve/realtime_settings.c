@@ -36,6 +36,7 @@ char *realtime_source(const json *v) {
 void realtime_settings_default(realtime_settings *s) {
     memset(s, 0, sizeof *s);
     s->parallel = -1;
+    s->retention.ratio = REALTIME_RETENTION;
     s->temperature = s->noise_strength = -1;
     s->in = s->out = (realtime_format){REALTIME_PCM, 24000};
     s->detection = (realtime_detection){.detector = REALTIME_SERVER_VAD,
@@ -287,6 +288,7 @@ realtime_prompt realtime_settings_prompt(const realtime_settings *s,
         .instructions = s->words[REALTIME_INSTRUCTIONS],
         .tools = offers && s->tool_count > 0 ? s->extras[REALTIME_TOOLS] : NULL,
         .voice = s->voice,
+        .retention = s->retention,
     };
 }
 
@@ -297,6 +299,5 @@ realtime_wish realtime_settings_wish(const realtime_settings *s) {
         .temperature = s->temperature,
         .choice = s->tool_count > 0 ? s->choice : REALTIME_CHOICE_NONE,
         .function = s->choice == REALTIME_CHOICE_FUNCTION ? s->function : NULL,
-        .keeps_all = s->keeps_all,
     };
 }

@@ -9,6 +9,9 @@
 #include "serve/json_out.h"
 #include "serve/realtime.h"
 
+/* Of a full context half stays: so it is not read anew at every turn. */
+#define REALTIME_RETENTION 0.5
+
 enum {
     REALTIME_EXTRA_MAX = 65536, /* bytes of a field that is only kept and shown */
     REALTIME_POSITIONS_MAX = 4096,
@@ -86,14 +89,14 @@ typedef struct realtime_settings {
     int tool_count;
     realtime_choice choice;
     char function[REALTIME_NAME_CAP];
-    int parallel;          /* parallel_tool_calls: -1 not told */
-    int position_max;      /* max_output_tokens; 0: "inf" */
-    double temperature;    /* below 0: not told */
-    bool keeps_all;        /* truncation: disabled */
-    bool logprobs;         /* include */
-    bool transcribes;      /* transcription is not null */
-    realtime_noise noise;  /* noise_reduction: without effect, */
-    double noise_strength; /* below 0: not told */
+    int parallel;                 /* parallel_tool_calls: -1 not told */
+    int position_max;             /* max_output_tokens; 0: "inf" */
+    double temperature;           /* below 0: not told */
+    realtime_retention retention; /* truncation */
+    bool logprobs;                /* include */
+    bool transcribes;             /* transcription is not null */
+    realtime_noise noise;         /* noise_reduction: without effect, */
+    double noise_strength;        /* below 0: not told */
     realtime_format in, out;
     realtime_detection detection;
     char voice[REALTIME_NAME_CAP];

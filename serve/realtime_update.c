@@ -334,20 +334,30 @@ static bool take_limit(const reader *r, realtime_settings *s, const json *object
     return true;
 }
 
+/* {"type": "retention_ratio", ...} */
+static bool take_retention(const reader *r, const json *v, realtime_retention *out) {
+    const json *limits = member(v, "token_limits");
+    const reader inner = below(r, "token_limits");
+    double ratio = -1;
+    if (word_of(json_get(v, "type"), (const char *[]){"retention_ratio"}, 1) != 0)
+        return invalid(r, "", "auto, disabled or type retention_ratio is expected");
+    if (!take_number(r, v, "retention_ratio", 0, 1, &ratio)) return false;
+    if (ratio < 0) return invalid(r, "retention_ratio", "it is missing");
+    if (limits != NULL && !json_is_object(limits))
+        return invalid(r, "token_limits", "an object is expected");
+    out->ratio = ratio;
+    return take_int(&inner, limits, "post_instructions", 1, INT32_MAX, &out->position_max);
+}
+
 static bool take_truncation(const reader *r, realtime_settings *s, const json *object) {
     static const char *const words[] = {"auto", "disabled"};
     const json *v = member(object, "truncation");
     if (v == NULL) return true;
     const int which = word_of(v, words, 2);
-    double ratio = -1;
     const reader inner = below(r, "truncation");
-    if (which < 0) {
-        if (word_of(json_get(v, "type"), (const char *[]){"retention_ratio"}, 1) != 0)
-            return invalid(r, "truncation", "auto, disabled or type retention_ratio is expected");
-        if (!take_number(&inner, v, "retention_ratio", 0, 1, &ratio)) return false;
-        if (ratio < 0) return invalid(&inner, "retention_ratio", "it is missing");
-    }
-    s->keeps_all = which == 1;
+    realtime_retention taken = {.keeps_all = which == 1, .ratio = REALTIME_RETENTION};
+    if (which < 0 && !take_retention(&inner, v, &taken)) return false;
+    s->retention = taken;
     return take_extra(r, s, object, "truncation", REALTIME_TRUNCATION);
 }
 

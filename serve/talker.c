@@ -4,6 +4,7 @@
 
 #include <runnel/runnel_chat.h>
 
+#include "engine/session.h"
 #include "serve/work_inner.h"
 
 enum {
@@ -139,20 +140,20 @@ static rnl_status pull_sound(conversation *c, int64_t now_us) {
 static rnl_status pull_calls(conversation *c) {
     if (c->talker.tools == NULL) return RNL_DONE;
     while (conversation_takes(c, EVENTS_KEPT + 1)) {
-        char *json = malloc(RNL_CALL_SIZE_MAX);
-        if (json == NULL) return RNL_AGAIN;
+        char *call = malloc(RNL_CALL_SIZE_MAX);
+        if (call == NULL) return RNL_AGAIN;
         size_t size = 0;
         const rnl_status status =
-            rnl_session_pull_call(c->talker.session, json, RNL_CALL_SIZE_MAX, &size);
+            rnl_session_pull_call(c->talker.session, call, RNL_CALL_SIZE_MAX, &size);
         if (status != RNL_OK) {
-            free(json);
+            free(call);
             return status < 0 ? RNL_DONE : status; /* this turn had no tools */
         }
-        char *fitting = realloc(json, size + 1);
+        char *fitting = realloc(call, size + 1);
         conversation_tell(c, &(queued_event){.kind = EVENT_CALL,
                                              .tag = c->talker.reply.tag,
                                              .size = size,
-                                             .owned = fitting != NULL ? fitting : json});
+                                             .owned = fitting != NULL ? fitting : call});
     }
     return RNL_AGAIN;
 }
@@ -175,6 +176,15 @@ static rnl_status reset(conversation *c) {
     rnl_constraint_destroy(&t->tools);
     t->audio = t->last_begin_audio = t->done = 0;
     t->clip_us = 0;
+    t->lacks = false;
+    return RNL_OK;
+}
+
+static rnl_status retain(conversation *c, const command *what) {
+    const work_retention *r = &what->retention;
+    const session_dropping dropping = {
+        .drops = !r->keeps_all, .retention = r->ratio, .position_max = r->position_max};
+    session_set_dropping(c->talker.session, &dropping);
     return RNL_OK;
 }
 
@@ -286,7 +296,8 @@ static rnl_status keep_mark(conversation *c, const command *what, rnl_error *err
     talker *t = &c->talker;
     const rnl_status status = rnl_session_snapshot(t->session, what->slot, error);
     if (status == RNL_OK)
-        t->marks[what->slot] = (talk_mark){t->audio, t->done, t->last_begin_audio, t->clip_us};
+        t->marks[what->slot] =
+            (talk_mark){t->audio, t->done, t->last_begin_audio, t->clip_us, t->lacks};
     return status;
 }
 
@@ -299,6 +310,7 @@ static rnl_status back_to_mark(conversation *c, const command *what, rnl_error *
     t->done = m->done;
     t->last_begin_audio = m->last_begin_audio;
     t->clip_us = m->clip_us;
+    t->lacks = m->lacks;
     return RNL_OK;
 }
 
@@ -321,6 +333,8 @@ static rnl_status obey(conversation *c, const command *what, int64_t now_us, rnl
     switch (what->kind) {
     case COMMAND_RESET:
         return reset(c);
+    case COMMAND_RETAIN:
+        return retain(c, what);
     case COMMAND_TEXT:
         return rnl_session_add_text(s, what->role, what->text, what->text_size, error);
     case COMMAND_MESSAGE:
@@ -367,6 +381,10 @@ static void say_why_not(conversation *c, const command *what, const rnl_error *e
     api_error e;
     const bool heard = what->kind == COMMAND_CLIP || what->kind == COMMAND_END_CLIP;
     (void)api_fail_library(&e, error, NULL, heard);
+    if (what->kind != COMMAND_BEGIN && error->status == RNL_ERR_CONTEXT_FULL) {
+        c->talker.lacks = true;
+        c->talker.lacking = e;
+    }
     if (what->kind == COMMAND_BEGIN)
         refuse_begin(c, what->tag, &e);
     else
@@ -414,6 +432,8 @@ static void run_commands(conversation *c, int64_t now_us) {
         rnl_error error = {0};
         if (what->kind == COMMAND_BEGIN && what->tag <= atomic_load(&c->cancelled)) {
             refuse_begin(c, what->tag, NULL);
+        } else if (what->kind == COMMAND_BEGIN && c->talker.lacks) {
+            refuse_begin(c, what->tag, &c->talker.lacking);
         } else {
             const rnl_status status = obey(c, what, now_us, &error);
             if (c->talker.asked_us == 0) c->talker.asked_us = now_us;

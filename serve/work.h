@@ -89,6 +89,7 @@ void conversation_close(conversation **c);
 
 typedef enum command_kind {
     COMMAND_RESET,       /* as new: no history, the sampler at its seed */
+    COMMAND_RETAIN,      /* retention: what a full context does from now on */
     COMMAND_TEXT,        /* role, text */
     COMMAND_MESSAGE,     /* text: a message in JSON (rnl_session_add_message); past */
     COMMAND_TOOLS,       /* text: the system prompt, json: the list of tools; the beginning of a
@@ -108,6 +109,14 @@ typedef enum command_kind {
 
 enum { CONVERSATION_SLOTS = 2 }; /* for MARK */
 
+/* A context is full when something does not fit, or when more than position_max positions (0: no
+ * limit) would stand behind the system prompt. */
+typedef struct work_retention {
+    bool keeps_all; /* what does not fit is refused, and so is every reply until RESET */
+    double ratio;   /* else the oldest turns go, until so much of it is left, [0, 1] */
+    int position_max;
+} work_retention;
+
 typedef struct command {
     command_kind kind;
     int64_t tag;    /* the caller's name for it, which events carry. Of BEGIN: above that of every
@@ -118,13 +127,14 @@ typedef struct command {
     bool guess;     /* BEGIN: the turn may go on, nobody waits for it yet */
     bool use_tools; /* BEGIN: those of TOOLS may be called */
     int slot;       /* MARK, RETURN: [0, CONVERSATION_SLOTS) */
-    int width, height;    /* IMAGE */
-    bool one_view;        /* IMAGE: however large, it is not cut into tiles */
-    int rate;             /* CLIP: Hz */
-    size_t sample_count;  /* CUT: samples at RNL_RATE_OUT */
-    int64_t due_us;       /* BEGIN, CONFIRM: clock_us by which its first sound, or the result, is
+    int width, height;   /* IMAGE */
+    bool one_view;       /* IMAGE: however large, it is not cut into tiles */
+    int rate;            /* CLIP: Hz */
+    size_t sample_count; /* CUT: samples at RNL_RATE_OUT */
+    int64_t due_us;      /* BEGIN, CONFIRM: clock_us by which its first sound, or the result, is
                            * wanted */
-    rnl_turn_config turn; /* BEGIN; tools and answer are not looked at */
+    work_retention retention; /* RETAIN */
+    rnl_turn_config turn;     /* BEGIN; tools and answer are not looked at */
     /* From malloc, the command's own once it was taken: the engine thread frees them. Texts are
      * UTF-8, not terminated. */
     char *text, *json;
@@ -168,7 +178,8 @@ typedef enum event_kind {
                   * API_OK, or why it failed (SERVER_OVERLOADED: no place to speak within 2 s) */
     EVENT_CUT,   /* tag, text: which words were heard */
     EVENT_PIECE, /* piece: of a transcript, in order */
-    EVENT_REFUSED, /* tag, error: this command (not BEGIN) could not be done; nothing changed */
+    EVENT_REFUSED, /* tag, error: this command (not BEGIN) could not be done; nothing changed. Where
+                    * the context was full, replies fail with that error until RESET or RETURN */
     EVENT_LOST     /* error: the conversation is of no use any more: close it. Of a reply under way
                     * ENDED came before */
 } event_kind;

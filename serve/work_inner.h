@@ -64,6 +64,7 @@ typedef struct talk_reply {
 typedef struct talk_mark {
     int audio, done, last_begin_audio;
     int64_t clip_us;
+    bool lacks;
 } talk_mark;
 
 typedef struct talker {
@@ -75,6 +76,8 @@ typedef struct talker {
     int done;             /* positions that had gone through the model when the last reply ended */
     int64_t clip_us;      /* of sound in the open clip */
     int64_t asked_us;     /* when content was given that waits for no reply yet; 0: none */
+    bool lacks;           /* content did not fit: no reply is made without it, */
+    api_error lacking;    /* this is why */
     talk_mark marks[CONVERSATION_SLOTS];
     bool held; /* it is far enough ahead of being played */
 } talker;

@@ -305,12 +305,70 @@ static void the_first_question_goes_with_its_answer(void **state) {
     rnl_session_destroy(&s);
 }
 
+/* Positions behind the system prompt after questions and answers, the fewest since it was first
+ * full, and how often something went. */
+static int fewest(session_dropping dropping, int turns, int *drops, int *most) {
+    rnl_session *s = open_session(400, true);
+    random_state r;
+    random_seed(&r, 7);
+    int least = 1000;
+    session_set_dropping(s, &dropping);
+    assert_true(add_system(s, "You are a kiosk."));
+    *drops = *most = 0;
+    for (int k = 0; k < turns; k++) {
+        const int before = rnl_session_position_count(s);
+        assert_int_equal(make(s, (call){CALL_USER, 40}, NULL), RNL_OK);
+        assert_well_formed(s, "You are a kiosk.");
+        const int behind = rnl_session_position_count(s) - s->exchanges[0];
+        if (behind > *most) *most = behind;
+        if (rnl_session_position_count(s) < before) {
+            (*drops)++;
+            if (behind < least) least = behind;
+        }
+        assert_int_equal(make(s, (call){CALL_BEGIN, 11}, NULL), RNL_OK);
+        run_reply(s, &r);
+    }
+    rnl_session_destroy(&s);
+    return least;
+}
+
+static void so_much_stays_as_is_to_be_kept(void **state) {
+    (void)state;
+    int often, seldom, most, some;
+    const int all = fewest((session_dropping){.drops = true, .retention = 1}, 40, &often, &most);
+    const int half =
+        fewest((session_dropping){.drops = true, .retention = 0.5}, 40, &seldom, &some);
+    assert_true(often > 2 * seldom && seldom > 0); /* more at a time, so less often */
+    assert_true(all > 300 && all <= 400 && most > 300);
+    assert_in_range(half, 400 * 5 / 10 - 90, 400 * 5 / 10);
+    /* It is full before the context is. */
+    const session_dropping early = {.drops = true, .retention = 0.5, .position_max = 160};
+    const int less = fewest(early, 20, &often, &most);
+    assert_true(most <= 160 && often > 0);
+    assert_in_range(less, 10, 80);
+    /* Nothing of old talk. */
+    assert_in_range(fewest((session_dropping){.drops = true}, 40, &often, &most), 10, 60);
+    /* A question longer than that is taken all the same, alone; of what goes nothing is refused. */
+    rnl_session *s = open_session(400, true);
+    session_set_dropping(s, &early);
+    assert_int_equal(make(s, (call){CALL_USER, 300}, NULL), RNL_OK);
+    assert_true(rnl_session_position_count(s) > 160);
+    const session_dropping none = {.drops = false, .retention = 1};
+    session_set_dropping(s, &none);
+    const int count = rnl_session_position_count(s);
+    for (int k = 0; k < 20; k++) (void)make(s, (call){CALL_USER, 100}, NULL);
+    assert_int_equal(make(s, (call){CALL_USER, 500}, NULL), RNL_ERR_CONTEXT_FULL);
+    assert_true(rnl_session_position_count(s) > count);
+    rnl_session_destroy(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fits_an_empty_session_always_fits),
         cmocka_unit_test(a_reply_may_begin_before_its_clip_is_encoded),
         cmocka_unit_test(a_clip_that_moves_has_the_same_rows),
         cmocka_unit_test(the_first_question_goes_with_its_answer),
+        cmocka_unit_test(so_much_stays_as_is_to_be_kept),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -85,9 +85,14 @@ static void on_close(void *context, int code, const char *reason) {
 }
 
 static void on_restart(void *context, const realtime_prompt *p) {
-    put_log(context, "restart %s%s%s%s%s", mode_name(p->mode), p->tools != NULL ? " tools" : "",
-            p->instructions != NULL ? " \"" : "", p->instructions != NULL ? p->instructions : "",
-            p->instructions != NULL ? "\"" : "");
+    const realtime_retention *keeps = &p->retention;
+    char kept[64] = "";
+    if (keeps->keeps_all || keeps->ratio != 0.5 || keeps->position_max > 0)
+        (void)snprintf(kept, sizeof kept, " keeps %g/%d", keeps->keeps_all ? 1 : keeps->ratio,
+                       keeps->position_max);
+    put_log(context, "restart %s%s%s%s%s%s", mode_name(p->mode), kept,
+            p->tools != NULL ? " tools" : "", p->instructions != NULL ? " \"" : "",
+            p->instructions != NULL ? p->instructions : "", p->instructions != NULL ? "\"" : "");
 }
 
 /* Everything of an entry is looked at, and what was given away is freed. */

@@ -1,7 +1,8 @@
 /* A realtime machine with a fake model, a fake clock, and every event it sends kept and checked
  * (realtime_order.h). What the machine asks of the model is kept as lines:
  *
- *     restart interleaved|text[ tools][ "instructions"]     append KEY ROLE "text" 16000...
+ *     restart interleaved|text[ keeps RATIO/POSITIONS][ tools][ "instructions"]
+ *     append KEY ROLE "text" 16000...
  *     push N (together)   drop   guess KEY   withdraw   end KEY   ask KEY N
  *     respond KEY interleaved|text   alone KEY N (entries)   cancel KEY   truncate KEY N
  *     transcribe KEY N

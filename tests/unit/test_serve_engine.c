@@ -1,4 +1,4 @@
-/* What the engine thread does beside replies: looks at clips. */
+/* What the engine thread does beside replies: looks at clips, and what a full context does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -97,12 +97,13 @@ static void ask_reply(talk *t, int64_t tag, rnl_mode mode) {
     command begin = {
         .kind = COMMAND_BEGIN, .tag = tag, .turn = rnl_turn_config_default(model, mode)};
     begin.spoken = mode == RNL_MODE_INTERLEAVED;
+    if (mode == RNL_MODE_TEXT) begin.turn.step_max = 4;
     ask(t, begin);
 }
 
 /* ---- How finished it sounds ---- */
 
-enum { LOOKS = 6, UNWANTED = 2 };
+enum { LOOKS = 4, UNWANTED = 1 };
 
 typedef struct looker {
     work_look *look;
@@ -118,10 +119,14 @@ static void note_answer(void *context) {
     l->place = answers++;
 }
 
-/* Every second one at half of the question. */
+/* The last one at half of the question. */
+static size_t look_count(int i) {
+    return i < LOOKS - 1 ? question.count : question.count / 2;
+}
+
 static void open_looks(looker *those) {
     for (int i = 0; i < LOOKS; i++) {
-        const size_t count = i % 2 == 0 ? question.count : question.count / 2;
+        const size_t count = look_count(i);
         those[i] = (looker){.place = -1};
         those[i].look =
             work_look_open(engine, copy_of(question.samples, count), count, note_answer, &those[i]);
@@ -171,10 +176,65 @@ static void looks_and_replies_leave_each_other_as_they_are(void **state) {
     for (int i = 0; i < LOOKS; i++) {
         const int place = i < UNWANTED ? i : i == UNWANTED ? -1 : i - 1;
         if (i != UNWANTED)
-            assert_memory_equal(&those[i].probability, i % 2 == 0 ? &whole : &half, sizeof whole);
+            assert_memory_equal(&those[i].probability, i < LOOKS - 1 ? &whole : &half,
+                                sizeof whole);
         assert_int_equal(those[i].place, place);
         work_look_close(&those[i].look);
     }
+}
+
+/* ---- A full context ---- */
+
+/* About two positions for each word. */
+static void ask_words(talk *t, rnl_role role, int words) {
+    const size_t size = 4 * (size_t)words;
+    char *text = malloc(size);
+    assert_non_null(text);
+    for (size_t i = 0; i < size; i++) text[i] = "red "[i % 4];
+    ask(t, (command){.kind = COMMAND_TEXT, .role = role, .text = text, .text_size = size});
+}
+
+static void a_reply_is_not_made_without_what_did_not_fit(void **state) {
+    (void)state;
+    talk t;
+    open_talk(&t);
+    ask(&t, (command){.kind = COMMAND_RETAIN, .retention = {.keeps_all = true}});
+    ask_words(&t, RNL_ROLE_USER, 20);
+    ask_reply(&t, 1, RNL_MODE_TEXT);
+    wait_for(&t.ended, 1);
+    assert_int_equal(t.error.code, API_OK);
+    ask(&t, (command){.kind = COMMAND_MARK});
+    ask_words(&t, RNL_ROLE_USER, 1000);
+    ask_reply(&t, 2, RNL_MODE_TEXT);
+    wait_for(&t.ended, 2);
+    assert_int_equal(t.refused, 1);
+    assert_int_equal(t.error.code, API_CONTEXT_LENGTH_EXCEEDED);
+    ask_reply(&t, 3, RNL_MODE_TEXT); /* it stays so, */
+    wait_for(&t.ended, 3);
+    assert_int_equal(t.error.code, API_CONTEXT_LENGTH_EXCEEDED);
+    ask(&t, (command){.kind = COMMAND_RETURN}); /* until that is taken back, */
+    ask_words(&t, RNL_ROLE_USER, 5);
+    ask_reply(&t, 4, RNL_MODE_TEXT);
+    wait_for(&t.ended, 4);
+    assert_int_equal(t.error.code, API_OK);
+    for (int64_t tag = 5; tag < 12; tag++) { /* or all is forgotten; bit by bit it is full, too */
+        ask_words(&t, RNL_ROLE_USER, 40);
+        ask_reply(&t, tag, RNL_MODE_TEXT);
+    }
+    wait_for(&t.ended, 11);
+    assert_int_equal(t.error.code, API_CONTEXT_LENGTH_EXCEEDED);
+    ask(&t, (command){.kind = COMMAND_RESET});
+    /* Where the oldest go, nothing is refused. */
+    t.refused = 0;
+    ask(&t, (command){.kind = COMMAND_RETAIN, .retention = {.ratio = 0.5}});
+    for (int64_t tag = 12; tag < 20; tag++) {
+        ask_words(&t, RNL_ROLE_USER, 40);
+        ask_reply(&t, tag, RNL_MODE_TEXT);
+    }
+    wait_for(&t.ended, 19);
+    assert_int_equal(t.error.code, API_OK);
+    assert_int_equal(t.refused, 0);
+    conversation_close(&t.c);
 }
 
 /* The last test. Those that are under way or wait when it ends are closed, and that is all. */
@@ -187,14 +247,21 @@ static void looks_are_closed_at_any_time(void **state) {
     for (int i = 0; i < LOOKS; i++) work_look_close(&those[i].look);
 }
 
+static int kept_times(void *context, rnl_batch *batch) {
+    (void)context;
+    rnl_batch_set_times(batch, 1, 1000, 10000);
+    return 1;
+}
+
 static int set_up(void **state) {
     (void)state;
     rnl_error e = {0};
     work_config c = work_config_default();
     work_facts f;
     c.thread_count = 2;
-    c.context_cap = 512;
+    c.context_cap = 256;
     c.session_cap = 1;
+    c.give_times = kept_times;
     c.wake = wake;
     if (sem_init(&woken, 0, 0) != 0 || rnl_model_open(MINNOW, NULL, &model, &e) != RNL_OK ||
         sound_read(SOURCE_DIR "/samples/questions/light.wav", 30, NULL, &question, &e) != RNL_OK ||
@@ -218,6 +285,7 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looks_and_replies_leave_each_other_as_they_are),
+        cmocka_unit_test(a_reply_is_not_made_without_what_did_not_fit),
         cmocka_unit_test(looks_are_closed_at_any_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -57,6 +57,33 @@ static void items_stand_where_they_are_put(void **state) {
     assert_string_equal(rig_asked(&r), "append #6 user \"Three\"");
 }
 
+/* What a full context does is told with the prompt, and all is read again under a new rule. */
+static void what_a_full_context_keeps(void **state) {
+    (void)state;
+    rig_open(&r, "{\"truncation\":\"disabled\"}");
+    add("a", "user", "One", NULL);
+    assert_string_equal(rig_asked(&r), "restart interleaved keeps 1/0; append #1 user \"One\"");
+    rig_send(&r, "{'type':'response.create'}");
+    rig_fail(&r, API_CONTEXT_LENGTH_EXCEEDED, "It does not fit.");
+    assert_string_equal(rig_value(&r, "response.done", "response.status"), "failed");
+    assert_string_equal(rig_value(&r, "response.done", "response.status_details.error.code"),
+                        "context_length_exceeded");
+    rig_send(&r, "{'type':'session.update','session':{'truncation':{'type':'retention_ratio',"
+                 "'retention_ratio':0.8,'token_limits':{'post_instructions':500}}}}");
+    assert_string_equal(
+        rig_value(&r, "session.updated", "session.truncation.token_limits.post_instructions"),
+        "500");
+    (void)rig_asked(&r);
+    rig_send(&r, "{'type':'response.create'}");
+    assert_string_equal(rig_asked(&r), "restart interleaved keeps 0.8/500; append #1 user \"One\"; "
+                                       "respond #3 interleaved");
+    rig_answer(&r, "Well.", 0.16);
+    rig_send(&r, "{'type':'session.update','session':{'truncation':'auto'}}");
+    rig_send(&r, "{'type':'response.create'}");
+    assert_non_null(strstr(rig_asked(&r), "restart interleaved; append #1"));
+    rig_answer(&r, "Well.", 0.16);
+}
+
 static void deleted_items_are_gone(void **state) {
     (void)state;
     rig_open(&r, NULL);
@@ -301,6 +328,7 @@ int main(void) {
     cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
         WITH_RIG(items_stand_where_they_are_put),
+        WITH_RIG(what_a_full_context_keeps),
         WITH_RIG(deleted_items_are_gone),
         WITH_RIG(wrong_items),
         WITH_RIG(sound_in_items),

@@ -141,67 +141,80 @@ static void everything_is_kept(void **state) {
     assert_string_equal(updated("audio.output.voice"), "default");
 }
 
+static const char *const wrong_sessions[][3] = {
+    /* session, code, param */
+    {"[]", "invalid_value", "session"},
+    {"{'type':'transcription'}", "invalid_value", "session.type"},
+    {"{'type':7}", "invalid_value", "session.type"},
+    {"{'instructions':7}", "invalid_value", "session.instructions"},
+    {"{'output_modalities':[]}", "invalid_value", "session.output_modalities"},
+    {"{'output_modalities':['video']}", "invalid_value", "session.output_modalities"},
+    {"{'max_output_tokens':0}", "invalid_value", "session.max_output_tokens"},
+    {"{'max_output_tokens':4097}", "invalid_value", "session.max_output_tokens"},
+    {"{'max_output_tokens':'infinite'}", "invalid_value", "session.max_output_tokens"},
+    {"{'temperature':2.1}", "invalid_value", "session.temperature"},
+    {"{'temperature':-1}", "invalid_value", "session.temperature"},
+    {"{'truncation':'never'}", "invalid_value", "session.truncation"},
+    {"{'truncation':{'type':'some'}}", "invalid_value", "session.truncation"},
+    {"{'truncation':{'type':'retention_ratio'}}", "invalid_value",
+     "session.truncation.retention_ratio"},
+    {"{'truncation':{'type':'retention_ratio','retention_ratio':1.5}}", "invalid_value",
+     "session.truncation.retention_ratio"},
+    {"{'truncation':{'type':'retention_ratio','retention_ratio':1,'token_limits':7}}",
+     "invalid_value", "session.truncation.token_limits"},
+    {"{'truncation':{'type':'retention_ratio','retention_ratio':1,"
+     "'token_limits':{'post_instructions':0}}}",
+     "invalid_value", "session.truncation.token_limits.post_instructions"},
+    {"{'include':7}", "invalid_value", "session.include"},
+    {"{'tools':{}}", "invalid_value", "session.tools"},
+    {"{'tools':[{'type':'function'}]}", "invalid_value", "session.tools"},
+    {"{'tools':[{'type':'mcp','server_label':'x'}]}", "unsupported_parameter", "session.tools"},
+    {"{'tool_choice':'required'}", "unsupported_parameter", "session.tool_choice"},
+    {"{'tool_choice':'sometimes'}", "invalid_value", "session.tool_choice"},
+    {"{'audio':7}", "invalid_value", "session.audio"},
+    {"{'audio':{'input':{'format':{'type':'audio/mp3'}}}}", "invalid_value",
+     "session.audio.input.format"},
+    {"{'audio':{'input':{'format':{'type':'audio/pcm','rate':44100}}}}", "invalid_value",
+     "session.audio.input.format.rate"},
+    {"{'audio':{'input':{'format':{'type':'audio/pcmu','rate':16000}}}}", "invalid_value",
+     "session.audio.input.format.rate"},
+    {"{'audio':{'input':{'transcription':'yes'}}}", "invalid_value",
+     "session.audio.input.transcription"},
+    {"{'audio':{'input':{'noise_reduction':{'type':'loud'}}}}", "invalid_value",
+     "session.audio.input.noise_reduction"},
+    {"{'audio':{'input':{'turn_detection':true}}}", "invalid_value",
+     "session.audio.input.turn_detection"},
+    {"{'audio':{'input':{'turn_detection':{'type':'magic'}}}}", "invalid_value",
+     "session.audio.input.turn_detection"},
+    {"{'audio':{'input':{'turn_detection':{'type':'server_vad','threshold':1.5}}}}",
+     "invalid_value", "session.audio.input.turn_detection.threshold"},
+    {"{'audio':{'input':{'turn_detection':{'type':'server_vad','silence_duration_ms':99}}}}",
+     "invalid_value", "session.audio.input.turn_detection.silence_duration_ms"},
+    {"{'audio':{'input':{'turn_detection':{'type':'server_vad','prefix_padding_ms':2001}}}}",
+     "invalid_value", "session.audio.input.turn_detection.prefix_padding_ms"},
+    {"{'audio':{'input':{'turn_detection':{'type':'server_vad','idle_timeout_ms':999}}}}",
+     "invalid_value", "session.audio.input.turn_detection.idle_timeout_ms"},
+    {"{'audio':{'input':{'turn_detection':{'type':'server_vad','create_response':1}}}}",
+     "invalid_value", "session.audio.input.turn_detection.create_response"},
+    {"{'audio':{'input':{'turn_detection':{'type':'semantic_vad','eagerness':'huge'}}}}",
+     "invalid_value", "session.audio.input.turn_detection.eagerness"},
+    {"{'audio':{'output':{'voice':'nobody'}}}", "invalid_value", "session.audio.output.voice"},
+    {"{'audio':{'output':{'speed':2}}}", "invalid_value", "session.audio.output.speed"},
+};
+
 /* What is out of its range is refused with the field's name, and nothing changes. */
 static void wrong_updates(void **state) {
     (void)state;
-    static const char *const rows[][3] = {
-        /* session, code, param */
-        {"[]", "invalid_value", "session"},
-        {"{'type':'transcription'}", "invalid_value", "session.type"},
-        {"{'type':7}", "invalid_value", "session.type"},
-        {"{'instructions':7}", "invalid_value", "session.instructions"},
-        {"{'output_modalities':[]}", "invalid_value", "session.output_modalities"},
-        {"{'output_modalities':['video']}", "invalid_value", "session.output_modalities"},
-        {"{'max_output_tokens':0}", "invalid_value", "session.max_output_tokens"},
-        {"{'max_output_tokens':4097}", "invalid_value", "session.max_output_tokens"},
-        {"{'max_output_tokens':'infinite'}", "invalid_value", "session.max_output_tokens"},
-        {"{'temperature':2.1}", "invalid_value", "session.temperature"},
-        {"{'temperature':-1}", "invalid_value", "session.temperature"},
-        {"{'truncation':'never'}", "invalid_value", "session.truncation"},
-        {"{'include':7}", "invalid_value", "session.include"},
-        {"{'tools':{}}", "invalid_value", "session.tools"},
-        {"{'tools':[{'type':'function'}]}", "invalid_value", "session.tools"},
-        {"{'tools':[{'type':'mcp','server_label':'x'}]}", "unsupported_parameter", "session.tools"},
-        {"{'tool_choice':'required'}", "unsupported_parameter", "session.tool_choice"},
-        {"{'tool_choice':'sometimes'}", "invalid_value", "session.tool_choice"},
-        {"{'audio':7}", "invalid_value", "session.audio"},
-        {"{'audio':{'input':{'format':{'type':'audio/mp3'}}}}", "invalid_value",
-         "session.audio.input.format"},
-        {"{'audio':{'input':{'format':{'type':'audio/pcm','rate':44100}}}}", "invalid_value",
-         "session.audio.input.format.rate"},
-        {"{'audio':{'input':{'format':{'type':'audio/pcmu','rate':16000}}}}", "invalid_value",
-         "session.audio.input.format.rate"},
-        {"{'audio':{'input':{'transcription':'yes'}}}", "invalid_value",
-         "session.audio.input.transcription"},
-        {"{'audio':{'input':{'noise_reduction':{'type':'loud'}}}}", "invalid_value",
-         "session.audio.input.noise_reduction"},
-        {"{'audio':{'input':{'turn_detection':true}}}", "invalid_value",
-         "session.audio.input.turn_detection"},
-        {"{'audio':{'input':{'turn_detection':{'type':'magic'}}}}", "invalid_value",
-         "session.audio.input.turn_detection"},
-        {"{'audio':{'input':{'turn_detection':{'type':'server_vad','threshold':1.5}}}}",
-         "invalid_value", "session.audio.input.turn_detection.threshold"},
-        {"{'audio':{'input':{'turn_detection':{'type':'server_vad','silence_duration_ms':99}}}}",
-         "invalid_value", "session.audio.input.turn_detection.silence_duration_ms"},
-        {"{'audio':{'input':{'turn_detection':{'type':'server_vad','prefix_padding_ms':2001}}}}",
-         "invalid_value", "session.audio.input.turn_detection.prefix_padding_ms"},
-        {"{'audio':{'input':{'turn_detection':{'type':'server_vad','idle_timeout_ms':999}}}}",
-         "invalid_value", "session.audio.input.turn_detection.idle_timeout_ms"},
-        {"{'audio':{'input':{'turn_detection':{'type':'server_vad','create_response':1}}}}",
-         "invalid_value", "session.audio.input.turn_detection.create_response"},
-        {"{'audio':{'input':{'turn_detection':{'type':'semantic_vad','eagerness':'huge'}}}}",
-         "invalid_value", "session.audio.input.turn_detection.eagerness"},
-        {"{'audio':{'output':{'voice':'nobody'}}}", "invalid_value", "session.audio.output.voice"},
-        {"{'audio':{'output':{'speed':2}}}", "invalid_value", "session.audio.output.speed"},
-    };
     r.config.error_max = 1000;
     rig_open(&r, NULL);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof wrong_sessions / sizeof *wrong_sessions; i++) {
         rig_send(&r, "{'type':'session.update','event_id':'e%zu','session':{'speed':1}}", i);
         char *before = strdup(strstr(r.events[r.event_count - 1], "\"session\""));
-        rig_send(&r, "{'type':'session.update','event_id':'e%zu','session':%s}", i, rows[i][0]);
-        if (strcmp(error_code(), rows[i][1]) != 0) fail_msg("%s: '%s'", rows[i][0], error_code());
-        assert_string_equal(rig_value(&r, "error", "error.param"), rows[i][2]);
+        rig_send(&r, "{'type':'session.update','event_id':'e%zu','session':%s}", i,
+                 wrong_sessions[i][0]);
+        if (strcmp(error_code(), wrong_sessions[i][1]) != 0)
+            fail_msg("%s: '%s'", wrong_sessions[i][0], error_code());
+        assert_string_equal(rig_value(&r, "error", "error.param"), wrong_sessions[i][2]);
         assert_string_equal(rig_value(&r, "error", "error.type"), "invalid_request_error");
         assert_int_equal(atoi(rig_value(&r, "error", "error.event_id") + 1), i);
         rig_send(&r, "{'type':'session.update','session':{}}");
