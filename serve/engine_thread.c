@@ -87,9 +87,29 @@ static void publish(work *w) {
 
 /* ---- Who is here ---- */
 
+static void drop(conversation **at) {
+    conversation *c = *at;
+    *at = c->next;
+    if (c->is_recording)
+        recording_close(c);
+    else
+        talker_close(c);
+    conversation_free(c);
+}
+
+static void drop_closed(work *w) {
+    for (conversation **at = &w->first; *at != NULL;) {
+        if (atomic_load(&(*at)->closed))
+            drop(at);
+        else
+            at = &(*at)->next;
+    }
+}
+
 static void take_opened(work *w) {
     conversation *c;
     while (ring_read(w->opened, &c, 1) == 1) {
+        drop_closed(w); /* who left before it came leaves his room */
         c->next = w->first;
         w->first = c;
         c->made = true;
@@ -99,16 +119,6 @@ static void take_opened(work *w) {
         c->lost = true;
         conversation_tell_error(c, EVENT_LOST, 0, &error);
     }
-}
-
-static void drop(conversation **at) {
-    conversation *c = *at;
-    *at = c->next;
-    if (c->is_recording)
-        recording_close(c);
-    else
-        talker_close(c);
-    conversation_free(c);
 }
 
 /* Least reserve of sound of those who are playing; of who waits for his first sound it is 0, or,
@@ -128,14 +138,8 @@ static int64_t slack_us(const work *w, int64_t now_us, bool only_playing) {
 
 static void attend_all(work *w, int64_t now_us, bool spare) {
     const double load = w->facts.load;
-    for (conversation **at = &w->first; *at != NULL;) {
-        conversation *c = *at;
-        if (atomic_load(&c->closed)) {
-            drop(at);
-            continue;
-        }
-        at = &c->next;
-        if (c->lost) continue;
+    for (conversation *c = w->first; c != NULL; c = c->next) {
+        if (c->lost || atomic_load(&c->closed)) continue;
         if (c->is_recording) {
             recording_attend(c);
         } else {
@@ -197,6 +201,7 @@ static bool turn(work *w) {
     const int64_t now_us = clock_us();
     atomic_store(&w->step_us, now_us);
     take_opened(w);
+    drop_closed(w);
     attend_all(w, now_us, slack_us(w, now_us, false) > SPARE_US);
     tell_loop(w);
     const int64_t begun_us = clock_us();
