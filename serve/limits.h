@@ -44,6 +44,7 @@
     X(SPEECH_INPUT, 4096, "characters", "text to speak")                                           \
     X(STOP_TEXTS, 4, "", "texts that end an answer")                                               \
     X(KEPT_SOUND_SIZE, 16 << 20, "bytes", "sound of the user kept for retrieve")                   \
+    X(KEPT_PICTURES_SIZE, 16 << 20, "bytes", "pictures of a realtime conversation, as they came")  \
     X(JOBS_WAITING, 8, "", "transcriptions that wait")                                             \
     X(ANSWERS_KEPT, 64, "", "spoken answers kept by their id")                                     \
     X(ANSWERS_SECONDS, 3600, "s", "that one is kept")                                              \

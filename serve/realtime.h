@@ -38,12 +38,15 @@ typedef enum realtime_role {
     REALTIME_RESULT /* of a call */
 } realtime_role;
 
-/* A piece of what somebody said: text, or sound. */
+/* A piece of what somebody said or showed: text, sound, or a picture. */
 typedef struct realtime_piece {
     const char *text; /* [size] UTF-8; with sound: what is known of its words, else NULL */
     size_t size;
-    float *samples; /* [count] mono, RNL_RATE_IN, allocated and given away; NULL: text */
+    float *samples; /* [count] mono, RNL_RATE_IN, allocated and given away; NULL: no sound */
     size_t count;
+    uint8_t *pixels; /* [height, width, 3] R G B, allocated and given away; NULL: no picture */
+    int width, height;
+    bool one_view; /* however large, it is not cut into tiles */
 } realtime_piece;
 
 /* What follows in the model's history. All texts are the machine's and last for the call. */
@@ -74,7 +77,6 @@ typedef struct realtime_prompt {
     rnl_mode mode;            /* INTERLEAVED or TEXT */
     const char *instructions; /* NULL: the model's own for the mode */
     const char *tools;        /* JSON array of functions; NULL: none */
-    const char *voice;
     realtime_retention retention;
 } realtime_prompt;
 
@@ -169,11 +171,13 @@ typedef struct realtime_news_item {
 typedef struct realtime_config {
     const char *model;            /* name shown */
     const char *instructions[2];  /* the model's own prompt; [1]: for text */
-    const char *const *voices;    /* that the prompts know, "default" apart; ends with NULL */
+    const char *const *voices;    /* that are taken, "default" apart; ends with NULL. In a
+                                   * conversation they all are the model's one */
     const kernels *kernels;       /* of the voice activity network */
     metrics *metrics;             /* counts events, and times turns; NULL: nobody does */
     bool calls;                   /* the model knows tools */
     bool gives_audio;             /* and speaks */
+    bool sees;                    /* and takes pictures */
     bool beta;                    /* the older dialect */
     bool transcribes_only;        /* a session of type transcription */
     bool speculates;              /* clip_guess is used */

@@ -69,6 +69,17 @@ static void put_call(realtime_sink *s, const realtime_entry *e) {
         realtime_put(s, &c);
 }
 
+static void put_picture(realtime_sink *s, const realtime_piece *p) {
+    const command picture = {.kind = COMMAND_IMAGE,
+                             .role = RNL_ROLE_USER,
+                             .bytes = p->pixels,
+                             .size = (size_t)p->width * (size_t)p->height * 3,
+                             .width = p->width,
+                             .height = p->height,
+                             .one_view = p->one_view};
+    realtime_put(s, &picture);
+}
+
 void realtime_put_entry(realtime_sink *s, const realtime_entry *e) {
     static const rnl_role roles[] = {[REALTIME_SYSTEM] = RNL_ROLE_SYSTEM,
                                      [REALTIME_USER] = RNL_ROLE_USER,
@@ -89,6 +100,8 @@ void realtime_put_entry(realtime_sink *s, const realtime_entry *e) {
             .kind = COMMAND_CLIP, .samples = p->samples, .count = p->count, .rate = RNL_RATE_IN};
         if (p->samples != NULL)
             realtime_put(s, &sound);
+        else if (p->pixels != NULL)
+            put_picture(s, p);
         else if (p->size > 0 || role == RNL_ROLE_TOOL)
             put_text(s, role, p->text, p->size);
     }

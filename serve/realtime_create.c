@@ -60,7 +60,7 @@ static bool ask_alone(realtime *rt, const realtime_response *r, const context_it
     realtime_piece *pieces = malloc(((size_t)piece_count + 1) * sizeof *pieces);
     const bool whole = entries != NULL && pieces != NULL;
     for (int i = 0, at = 0; i < c->count && whole; i++) {
-        entries[i] = realtime_entry_of(c->items[i], pieces + at);
+        entries[i] = realtime_entry_of(rt, c->items[i], pieces + at);
         at += c->items[i]->part_count;
     }
     if (whole) {

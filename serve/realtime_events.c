@@ -6,6 +6,7 @@
 #include "serve/json_in.h"
 #include "serve/limits.h"
 #include "serve/realtime_inner.h"
+#include "serve/sound_in.h"
 
 const char *realtime_text_of(const json *v, size_t cap) {
     size_t size;
@@ -143,6 +144,7 @@ void realtime_message(realtime *rt, const char *text, size_t size, int64_t now_u
     assert(rt->opened && !rt->over && !realtime_is_busy(rt));
     rt->now_us = now_us;
     rt->event_id[0] = 0;
+    rt->pixels_left = BITMAP_PIXELS_MAX - rt->pixel_count;
     if (rt->config.metrics != NULL) metrics_count(rt->config.metrics, METRIC_EVENTS_IN, 0, 1);
     if (is_flooded(rt)) {
         realtime_tell_error(rt, API_RATE_LIMIT_EXCEEDED, "", "More events came than are taken");

@@ -19,8 +19,7 @@ static bool same_prompt(const realtime *rt, const realtime_settings *s) {
     const realtime_prompt a = realtime_settings_prompt(&rt->prompt, &rt->config);
     const realtime_prompt b = realtime_settings_prompt(s, &rt->config);
     return a.mode == b.mode && same_text(a.instructions, b.instructions) &&
-           same_text(a.tools, b.tools) && same_text(a.voice, b.voice) &&
-           same_retention(&a.retention, &b.retention);
+           same_text(a.tools, b.tools) && same_retention(&a.retention, &b.retention);
 }
 
 /* Whether an item is something for the model. What is being made it knows better. */
@@ -76,9 +75,14 @@ static float *sound_of(const realtime_part *part, size_t *count) {
     return copy;
 }
 
-realtime_entry realtime_entry_of(const realtime_item *item, realtime_piece *pieces) {
+realtime_entry realtime_entry_of(realtime *rt, const realtime_item *item, realtime_piece *pieces) {
     for (int i = 0; i < item->part_count; i++) {
         const realtime_part *part = &item->parts[i];
+        if (part->kind == REALTIME_PART_PICTURE) {
+            if (!realtime_picture_give(part, &pieces[i]))
+                realtime_end(rt, API_ENGINE_FAILURE, "Memory is exhausted", 1011);
+            continue;
+        }
         pieces[i] = (realtime_piece){.text = part->text, .size = part->size};
         if (part->kind == REALTIME_PART_SOUND && item->role == REALTIME_USER)
             pieces[i].samples = sound_of(part, &pieces[i].count);
@@ -94,7 +98,7 @@ realtime_entry realtime_entry_of(const realtime_item *item, realtime_piece *piec
 
 static void append(realtime *rt, realtime_item *item) {
     realtime_piece pieces[REALTIME_PART_CAP];
-    const realtime_entry entry = realtime_entry_of(item, pieces);
+    const realtime_entry entry = realtime_entry_of(rt, item, pieces);
     rt->ops.append(rt->ops.model, &entry);
     for (int i = 0; i < item->part_count; i++) realtime_part_drop_heard(rt, &item->parts[i]);
     realtime_note_had(rt, item->key);
@@ -102,8 +106,11 @@ static void append(realtime *rt, realtime_item *item) {
 
 void realtime_part_drop_heard(realtime *rt, realtime_part *part) {
     if (part->heard != NULL) rt->waiting_size -= part->heard_count * sizeof *part->heard;
+    rt->waiting_size -= realtime_part_pixel_size(part);
     free(part->heard);
+    free(part->pixels);
     part->heard = NULL;
+    part->pixels = NULL;
 }
 
 static void restart(realtime *rt, const realtime_settings *s) {

@@ -12,6 +12,7 @@
  *     realtime_response.c  responses: begun, made, ended
  *     realtime_create.c    response.create
  *     realtime_sound.c     codings of sound
+ *     realtime_picture.c   pictures of a client
  *     realtime_out.c       events out, errors, names of both dialects */
 #ifndef SERVE_REALTIME_INNER_H
 #define SERVE_REALTIME_INNER_H
@@ -126,8 +127,11 @@ struct realtime {
     realtime_item *items[REALTIME_ITEM_CAP]; /* held, in order */
     int item_count;
     uint32_t key_last;
-    size_t sound_size;                                  /* bytes of sound kept for the client, */
-    size_t waiting_size;                                /* and for the model */
+    size_t sound_size;   /* bytes of sound kept for the client, */
+    size_t waiting_size; /* and, with pixels, for the model */
+    size_t picture_size; /* bytes of pictures, as they came, */
+    int64_t pixel_count; /* and pixels */
+    int64_t pixels_left; /* that the client's event under way may bring */
     realtime_response responses[REALTIME_RESPONSE_CAP]; /* [0]: in the conversation */
     realtime_item *speaking; /* held: the last one that made sound; NULL: none */
     realtime_cut cut;
@@ -255,8 +259,9 @@ void realtime_part_drop_heard(realtime *rt, realtime_part *part);
 void realtime_note_had(realtime *rt, uint32_t key);
 /* What is forgotten stays in the model's history, where the oldest turns go by themselves. */
 void realtime_forget_had(realtime *rt, uint32_t key);
-/* The entry of an item; pieces [part_count]. Their sound is allocated, for who gets them. */
-realtime_entry realtime_entry_of(const realtime_item *item, realtime_piece *pieces);
+/* The entry of an item; pieces [part_count]. Their sound and pixels are allocated, for who gets
+ * them. The conversation ends where memory for a picture is exhausted. */
+realtime_entry realtime_entry_of(realtime *rt, const realtime_item *item, realtime_piece *pieces);
 
 /* ---- realtime_response.c ---- */
 
@@ -299,5 +304,13 @@ size_t realtime_sound_encode(realtime_format format, const int16_t *samples, siz
 void realtime_sound_round(const float *samples, size_t count, int16_t *out);
 /* A whole clip at 16 kHz, allocated; NULL: memory is exhausted. */
 float *realtime_sound_at_16k(const int16_t *samples, size_t count, int rate, size_t *made);
+
+/* ---- realtime_picture.c ---- */
+
+/* {"type": "input_image"} of a client. path: of the part. */
+bool realtime_picture_read(realtime *rt, realtime_part *part, const json *object, const char *path,
+                           api_error *f);
+/* The picture of a part for the model; false: memory is exhausted. */
+bool realtime_picture_give(const realtime_part *part, realtime_piece *piece);
 
 #endif

@@ -33,6 +33,7 @@ void realtime_item_drop(realtime_item **item) {
         free(i->parts[p].text);
         free(i->parts[p].samples);
         free(i->parts[p].heard);
+        free(i->parts[p].pixels);
     }
     free(i->parts);
     free(i);
@@ -70,6 +71,22 @@ void realtime_item_drop_sound(realtime_item *item) {
     }
 }
 
+size_t realtime_item_picture_size(const realtime_item *item, int64_t *pixel_count) {
+    size_t size = 0;
+    *pixel_count = 0;
+    for (int i = 0; i < item->part_count; i++) {
+        const realtime_part *part = &item->parts[i];
+        if (part->kind != REALTIME_PART_PICTURE) continue;
+        size += part->size;
+        *pixel_count += (int64_t)part->width * part->height;
+    }
+    return size;
+}
+
+size_t realtime_part_pixel_size(const realtime_part *part) {
+    return part->pixels != NULL ? (size_t)part->width * (size_t)part->height * 3 : 0;
+}
+
 bool realtime_item_has_speech(const realtime_item *item) {
     return item->role == REALTIME_ASSISTANT && item->part_count > 0 &&
            item->parts[0].kind == REALTIME_PART_SOUND;
@@ -86,16 +103,24 @@ static void write_sound(const realtime_part *part, json_out *o) {
     free(bytes);
 }
 
+static void write_picture(const realtime_part *part, const realtime_view *view, json_out *o) {
+    static const char *const details[] = {"auto", "low", "high"};
+    json_out_word(o, "detail", details[part->detail]);
+    if (view->sound) json_out_text(o, "image_url", part->text, part->size);
+}
+
 static void write_part(const realtime_item *item, const realtime_part *part,
                        const realtime_view *view, json_out *o) {
-    static const char *const types[2][2] = {{"input_text", "input_audio"},
-                                            {"output_text", "output_audio"}};
-    static const char *const beta_types[2] = {"text", "audio"};
+    static const char *const types[2][3] = {{"input_text", "input_audio", "input_image"},
+                                            {"output_text", "output_audio", ""}};
+    static const char *const beta_types[] = {"text", "audio", ""};
     const bool ours = item->role == REALTIME_ASSISTANT;
     json_out_object(o, NULL);
     json_out_word(o, "type", ours && view->beta ? beta_types[part->kind] : types[ours][part->kind]);
     const char *key = part->kind == REALTIME_PART_TEXT ? "text" : "transcript";
-    if (part->text != NULL)
+    if (part->kind == REALTIME_PART_PICTURE)
+        write_picture(part, view, o);
+    else if (part->text != NULL)
         json_out_text(o, key, part->text, part->size);
     else if (part->kind == REALTIME_PART_SOUND && !ours)
         json_out_null(o, key);

@@ -13,12 +13,20 @@ enum {
 
 typedef enum realtime_part_kind {
     REALTIME_PART_TEXT,
-    REALTIME_PART_SOUND, /* of a user, or of the assistant */
+    REALTIME_PART_SOUND,  /* of a user, or of the assistant */
+    REALTIME_PART_PICTURE /* of a user */
 } realtime_part_kind;
+
+typedef enum realtime_detail {
+    REALTIME_DETAIL_AUTO,
+    REALTIME_DETAIL_LOW,
+    REALTIME_DETAIL_HIGH
+} realtime_detail;
 
 typedef struct realtime_part {
     realtime_part_kind kind;
-    char *text;       /* [size] terminated; of sound: its transcript, NULL: not known */
+    char *text;       /* [size] terminated; of sound: its transcript, NULL: not known; of a picture:
+                       * its address, as it came */
     size_t size;      /* of what is shown */
     size_t said_size; /* of all that was ever said: an assistant's words that were cut off stay */
     size_t text_cap;
@@ -27,6 +35,9 @@ typedef struct realtime_part {
     size_t count, sample_cap;
     float *heard; /* [heard_count] 16 kHz, waits for the model; NULL: nothing waits */
     size_t heard_count;
+    realtime_detail detail; /* of a picture */
+    uint8_t *pixels;        /* [height, width, 3] waits for the model; NULL: nothing waits */
+    int width, height;
 } realtime_part;
 
 typedef enum realtime_status {
@@ -65,11 +76,14 @@ bool realtime_part_say(realtime_part *part, const char *text, size_t size);
 /* Bytes of sound that are kept. */
 size_t realtime_item_sound_size(const realtime_item *item);
 void realtime_item_drop_sound(realtime_item *item);
-bool realtime_item_has_speech(const realtime_item *item); /* of the assistant */
+/* Bytes of pictures as they came, and their pixels. */
+size_t realtime_item_picture_size(const realtime_item *item, int64_t *pixel_count);
+size_t realtime_part_pixel_size(const realtime_part *part); /* bytes that wait */
+bool realtime_item_has_speech(const realtime_item *item);   /* of the assistant */
 
 typedef struct realtime_view {
     bool beta;
-    bool sound; /* with its sound */
+    bool sound; /* with its sound and pictures */
 } realtime_view;
 void realtime_item_write(const realtime_item *item, const realtime_view *view, const char *key,
                          json_out *o);

@@ -223,7 +223,10 @@ static conversation *open_alone(realtime_model *m, work_class class) {
 
 static void free_entries(const realtime_entry *entries, int count) {
     for (int i = 0; i < count; i++)
-        for (int p = 0; p < entries[i].piece_count; p++) free(entries[i].pieces[p].samples);
+        for (int p = 0; p < entries[i].piece_count; p++) {
+            free(entries[i].pieces[p].samples);
+            free(entries[i].pieces[p].pixels);
+        }
 }
 
 static void on_respond_alone(void *context, uint32_t key, const realtime_prompt *prompt,

@@ -287,7 +287,6 @@ realtime_prompt realtime_settings_prompt(const realtime_settings *s,
         .mode = s->text_only ? RNL_MODE_TEXT : RNL_MODE_INTERLEAVED,
         .instructions = s->words[REALTIME_INSTRUCTIONS],
         .tools = offers && s->tool_count > 0 ? s->extras[REALTIME_TOOLS] : NULL,
-        .voice = s->voice,
         .retention = s->retention,
     };
 }

@@ -19,6 +19,9 @@ static void take_out(realtime *rt, int index) {
     realtime_item *item = rt->items[index];
     /* The conversation counts what it keeps, whoever else still holds the item. */
     rt->sound_size -= realtime_item_sound_size(item);
+    int64_t pixel_count;
+    rt->picture_size -= realtime_item_picture_size(item, &pixel_count);
+    rt->pixel_count -= pixel_count;
     realtime_item_drop_sound(item);
     for (int i = 0; i < item->part_count; i++) realtime_part_drop_heard(rt, &item->parts[i]);
     realtime_item_drop(&rt->items[index]);
@@ -153,6 +156,8 @@ static bool read_part(realtime *rt, realtime_item *item, int index, const json *
     if (type == NULL) return missing(f, path, "type");
     const bool user = item->role == REALTIME_USER, ours = item->role == REALTIME_ASSISTANT;
     if (strcmp(type, "input_audio") == 0 && user) return read_sound(rt, part, object, path, f);
+    if (strcmp(type, "input_image") == 0 && user)
+        return realtime_picture_read(rt, part, object, path, f);
     if (strcmp(type, ours ? "output_text" : "input_text") == 0 || strcmp(type, "text") == 0)
         return read_text(part, json_get(object, "text"), path, f);
     /* Nobody can make the assistant's voice: its words stand for it. */
@@ -274,6 +279,26 @@ static int place_of(const realtime *rt, const json *event, api_error *f) {
     return -1;
 }
 
+/* Counts the pictures of an item that comes in. False: too many bytes of them are there. Pixels for
+ * which there is no room are decoded again when the model is told. */
+static bool take_pictures(realtime *rt, realtime_item *item, api_error *f) {
+    int64_t pixel_count;
+    const size_t size = realtime_item_picture_size(item, &pixel_count);
+    if (rt->picture_size + size > LIMIT_KEPT_PICTURES_SIZE)
+        return realtime_refuse(f, API_INVALID_VALUE, "item.content",
+                               "Invalid 'item.content': a conversation holds at most %d bytes of "
+                               "pictures; delete items with pictures first",
+                               LIMIT_KEPT_PICTURES_SIZE);
+    rt->picture_size += size;
+    rt->pixel_count += pixel_count;
+    for (int i = 0; i < item->part_count; i++) {
+        realtime_part *part = &item->parts[i];
+        rt->waiting_size += realtime_part_pixel_size(part);
+        if (rt->waiting_size > rt->config.sound_size_max) realtime_part_drop_heard(rt, part);
+    }
+    return true;
+}
+
 bool realtime_do_item_create(realtime *rt, const json *event, api_error *f) {
     const json *object = json_get(event, "item");
     if (object == NULL)
@@ -287,6 +312,10 @@ bool realtime_do_item_create(realtime *rt, const json *event, api_error *f) {
     if (taken) {
         (void)realtime_refuse(f, API_ITEM_EXISTS, "item.id", "There is an item '%s' already",
                               item->id);
+        realtime_item_drop(&item);
+        return false;
+    }
+    if (!take_pictures(rt, item, f)) {
         realtime_item_drop(&item);
         return false;
     }

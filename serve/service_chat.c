@@ -8,8 +8,7 @@
 #include "serve/ids.h"
 #include "serve/limits.h"
 #include "serve/server_inner.h"
-
-enum { PIXELS_MAX = 64 << 20 };
+#include "serve/sound_in.h"
 
 typedef struct chatting {
     call *call;
@@ -140,7 +139,7 @@ static bool begin_chat(chatting *c, api_error *e) {
     server *s = c->call->server;
     const chat_config config = {.model = work_model(s->work),
                                 .clip_seconds_max = s->config.work.clip_seconds_max,
-                                .pixel_max = PIXELS_MAX,
+                                .pixel_max = BITMAP_PIXELS_MAX,
                                 .recall = recall,
                                 .context = c->call};
     if (!chat_request_read(c->call->body, c->call->body_size, &config, &c->request, e) ||

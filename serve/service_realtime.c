@@ -14,6 +14,7 @@
 #include "serve/limits.h"
 #include "serve/realtime_model.h"
 #include "serve/server_inner.h"
+#include "text/voices.h"
 
 enum {
     WAITING_MAX = 64 << 20, /* bytes of events, and of messages */
@@ -249,7 +250,11 @@ realtime_config realtime_config_of(const call *asked, bool beta, bool transcribe
     c.instructions[1] = rnl_model_system_prompt(model, RNL_MODE_TEXT);
     c.kernels = &model->kernels;
     c.metrics = book_metrics(s->book);
+    c.voices = voice_names();
     c.calls = rnl_model_can_call(model);
+    rnl_model_info info;
+    rnl_model_get_info(model, &info);
+    c.sees = info.takes_images;
     c.gives_audio = rnl_model_can(model, RNL_MODE_INTERLEAVED);
     c.beta = beta;
     c.transcribes_only = transcribes_only;

@@ -26,7 +26,10 @@ typedef struct bitmap {
 /* Of a data URI ("data:image/png;base64,...") or bare base64: PNG, JPEG, WebP of at most
  * BITMAP_FILE_MAX bytes and pixel_max pixels. INVALID_VALUE: another address, which is not fetched,
  * no base64, no such picture, damaged, too large. */
-enum { BITMAP_FILE_MAX = 16 << 20 };
+enum {
+    BITMAP_FILE_MAX = 16 << 20,
+    BITMAP_PIXELS_MAX = 64 << 20 /* of all pictures of a request, or of a conversation */
+};
 bool bitmap_decode(const char *url, size_t size, const char *param, int64_t pixel_max, bitmap *out,
                    api_error *error);
 

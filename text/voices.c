@@ -2,18 +2,17 @@
 
 #include <string.h>
 
-static const struct {
-    const char *name, *prompt;
-} voices[] = {
-    {"us-male", "Perform TTS. Use the US male voice."},
-    {"us-female", "Perform TTS. Use the US female voice."},
-    {"uk-male", "Perform TTS. Use the UK male voice."},
-    {"uk-female", "Perform TTS. Use the UK female voice."},
-};
+static const char *const names[] = {"us-male", "us-female", "uk-male", "uk-female", NULL};
+static const char *const prompts[] = {
+    "Perform TTS. Use the US male voice.", "Perform TTS. Use the US female voice.",
+    "Perform TTS. Use the UK male voice.", "Perform TTS. Use the UK female voice."};
+
+const char *const *voice_names(void) {
+    return names;
+}
 
 const char *voice_prompt(const char *name, size_t size) {
-    for (size_t i = 0; i < sizeof voices / sizeof *voices; i++)
-        if (strlen(voices[i].name) == size && memcmp(voices[i].name, name, size) == 0)
-            return voices[i].prompt;
+    for (size_t i = 0; names[i] != NULL; i++)
+        if (strlen(names[i]) == size && memcmp(names[i], name, size) == 0) return prompts[i];
     return NULL;
 }

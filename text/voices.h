@@ -6,6 +6,8 @@
 
 /* "us-male", "us-female", "uk-male", "uk-female"; NULL: no such voice. name [size]. */
 const char *voice_prompt(const char *name, size_t size);
+/* Their names; ends with NULL. */
+const char *const *voice_names(void);
 /* All of them, as a sentence lists them. */
 #define VOICE_NAMES "us-male, us-female, uk-male or uk-female"
 

@@ -54,7 +54,10 @@ static void on_restart(void *context, const realtime_prompt *p) {
 }
 
 static void free_pieces(const realtime_entry *e) {
-    for (int i = 0; i < e->piece_count; i++) free(e->pieces[i].samples);
+    for (int i = 0; i < e->piece_count; i++) {
+        free(e->pieces[i].samples);
+        free(e->pieces[i].pixels);
+    }
 }
 
 static void on_append(void *context, const realtime_entry *e) {

@@ -102,7 +102,10 @@ static void put_entry(realtime_rig *r, const realtime_entry *entry, char *line, 
         (size_t)snprintf(line, cap, "#%d %s", number_of(r, entry->key), roles[entry->role]);
     for (int i = 0; i < entry->piece_count; i++) {
         const realtime_piece *p = &entry->pieces[i];
-        if (p->samples != NULL)
+        if (p->pixels != NULL)
+            used += (size_t)snprintf(line + used, cap - used, " %dx%d%s", p->width, p->height,
+                                     p->one_view ? " low" : "");
+        else if (p->samples != NULL)
             used += (size_t)snprintf(line + used, cap - used, " %zu", p->count);
         else
             used += (size_t)snprintf(line + used, cap - used, " \"%.*s\"",
@@ -111,6 +114,7 @@ static void put_entry(realtime_rig *r, const realtime_entry *entry, char *line, 
         for (size_t k = 0; k < p->count && p->samples != NULL; k++)
             assert_true(p->samples[k] > -8 && p->samples[k] < 8);
         free(p->samples);
+        free(p->pixels);
         if (used > cap - 100) return;
     }
 }

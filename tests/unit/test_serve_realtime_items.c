@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "serve/json_out.h"
 #include "tests/support/realtime_rig.h"
 
 static realtime_rig r;
@@ -82,6 +83,73 @@ static void what_a_full_context_keeps(void **state) {
     rig_send(&r, "{'type':'response.create'}");
     assert_non_null(strstr(rig_asked(&r), "restart interleaved; append #1"));
     rig_answer(&r, "Well.", 0.16);
+}
+
+/* An item with a picture and a question. */
+static void show(const char *type, const char *address, const char *more) {
+    rig_send(&r,
+             "{'type':'conversation.item.create','item':{'id':'shown','type':'message',"
+             "'role':'user','content':[{'type':'%s','image_url':'%s'%s},"
+             "{'type':'input_text','text':'What is it?'}]}}",
+             type, address, more);
+}
+
+static void pictures_are_shown(void **state) {
+    (void)state;
+    char address[4096] = "data:image/png;base64,";
+    FILE *f = fopen(TEST_DATA "/vl/images/grey-64x40.png", "rb");
+    assert_non_null(f);
+    unsigned char bytes[2048];
+    const size_t size = fread(bytes, 1, sizeof bytes, f), head = strlen(address);
+    (void)fclose(f);
+    json_out o;
+    json_out_begin(&o, address + head, sizeof address - head);
+    json_out_base64(&o, NULL, bytes, size);
+    /* The quotes of JSON are left out. */
+    memmove(address + head, address + head + 1, o.size - 2);
+    address[head + o.size - 2] = 0;
+    r.config.sees = true;
+    r.config.error_max = 1000;
+    rig_open(&r, NULL);
+    (void)rig_types(&r);
+    show("input_image", address, ",'detail':'low'");
+    assert_string_equal(rig_types(&r), "conversation.item.added conversation.item.done");
+    assert_string_equal(added("item.content.0.type"), "input_image");
+    assert_string_equal(added("item.content.0.detail"), "low");
+    assert_string_equal(added("item.content.0.image_url"), "");
+    assert_string_equal(rig_asked(&r),
+                        "restart interleaved; append #1 user 64x40 low \"What is it?\"");
+    /* It is there as it came, and for whoever asks about it. */
+    rig_send(&r, "{'type':'conversation.item.retrieve','item_id':'shown'}");
+    json *e = rig_last(&r, "conversation.item.retrieved");
+    const json *part = json_at(json_get(json_get(e, "item"), "content"), 0);
+    assert_string_equal(json_chars(json_get(part, "image_url"), NULL), address);
+    json_destroy(&e);
+    rig_send(&r, "{'type':'response.create','response':{'conversation':'none'}}");
+    assert_non_null(strstr(rig_asked(&r), "with #1 user 64x40 low \"What is it?\""));
+    rig_answer(&r, "A field.", 0.16);
+    rig_send(&r, "{'type':'conversation.item.delete','item_id':'shown'}");
+    static const char *const wrong[] = {"https://example.org/a.png", "file:///etc/passwd", "",
+                                        "data:image/png;base64,AAAA", "data:image/png;base64,A A"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        show("input_image", wrong[i], "");
+        assert_string_equal(rig_value(&r, "error", "error.code"), "invalid_value");
+        assert_string_equal(rig_value(&r, "error", "error.param"), "item.content[0].image_url");
+    }
+    show("input_image", address, ",'detail':'some'");
+    assert_string_equal(rig_value(&r, "error", "error.code"), "invalid_value");
+    show("input_image", address, "");
+    assert_string_equal(added("item.content.0.detail"), "auto");
+}
+
+static void a_model_that_does_not_see(void **state) {
+    (void)state;
+    rig_open(&r, NULL);
+    show("input_image", "data:image/png;base64,AAAA", "");
+    assert_string_equal(rig_value(&r, "error", "error.code"), "invalid_value");
+    assert_string_equal(rig_value(&r, "error", "error.param"), "item.content[0]");
+    assert_string_equal(rig_value(&r, "error", "error.type"), "invalid_request_error");
+    assert_int_equal(rig_count(&r, "conversation.item.added"), 0);
 }
 
 static void deleted_items_are_gone(void **state) {
@@ -329,6 +397,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_RIG(items_stand_where_they_are_put),
         WITH_RIG(what_a_full_context_keeps),
+        WITH_RIG(pictures_are_shown),
+        WITH_RIG(a_model_that_does_not_see),
         WITH_RIG(deleted_items_are_gone),
         WITH_RIG(wrong_items),
         WITH_RIG(sound_in_items),
