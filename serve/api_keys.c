@@ -26,7 +26,9 @@ typedef struct guesser {
 
 struct api_keys {
     char (*sums)[KEY_SUM_SIZE];
+    int numbers[KEY_CAP]; /* [count] */
     int count;
+    int number_last; /* ever given, also before */
     guesser guessers[ADDRESS_CAP];
     int guesser_count;
 };
@@ -61,7 +63,7 @@ static rnl_status add(api_keys *k, const char *key, size_t size, const char *whe
         return status_fail(error, RNL_ERR_DATA, "%s: there are more than %d keys", where, KEY_CAP);
     if (!sum_of(key, size, k->sums[k->count]))
         return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", where);
-    k->count++;
+    k->numbers[k->count++] = ++k->number_last;
     return RNL_OK;
 }
 
@@ -137,6 +139,15 @@ void api_keys_free(api_keys **k) {
     *k = NULL;
 }
 
+void api_keys_follow(api_keys *k, const api_keys *before) {
+    k->number_last = before->number_last;
+    for (int i = 0; i < k->count; i++) {
+        int at = 0;
+        while (at < before->count && !api_keys_equal(k->sums[i], before->sums[at])) at++;
+        k->numbers[i] = at < before->count ? before->numbers[at] : ++k->number_last;
+    }
+}
+
 int api_keys_count(const api_keys *k) {
     return k->count;
 }
@@ -177,8 +188,8 @@ key_verdict api_keys_check(api_keys *k, const char *presented, const char *addre
     if (is_limited(g, now_us)) return KEY_LIMITED;
     char sum[KEY_SUM_SIZE];
     bool summed = sum_of(presented, strlen(presented), sum);
-    for (int i = 0; i < k->count && summed; i++) /* all of them, whichever it is */
-        if (api_keys_equal(sum, k->sums[i])) *owner = i + 1;
+    for (int i = k->count - 1; i >= 0 && summed; i--) /* all of them, whichever it is */
+        if (api_keys_equal(sum, k->sums[i])) *owner = k->numbers[i];
     if (*owner > 0) {
         g->right_us = now_us;
         return KEY_RIGHT;

@@ -17,6 +17,9 @@ enum { KEY_SIZE_MIN = 16, KEY_SIZE_MAX = 256, KEY_CAP = 1024, KEY_SUM_SIZE = 64 
 RNL_MUST_USE rnl_status api_keys_load(const char *path, const char *one, api_keys **out,
                                       rnl_error *error);
 void api_keys_free(api_keys **k); /* NULL is fine; sets NULL */
+/* These come after those: a key that was there keeps its number, others get none that anybody had.
+ */
+void api_keys_follow(api_keys *k, const api_keys *before);
 int api_keys_count(const api_keys *k);
 
 typedef enum key_verdict {
@@ -25,7 +28,8 @@ typedef enum key_verdict {
     KEY_LIMITED /* too many wrong ones came from this address; it was not looked at */
 } key_verdict;
 
-/* presented: NULL where none is. *owner: its number, from 1; 0 where there are no keys. An address
+/* presented: NULL where none is. *owner: its number, from 1, which no other key gets as long as
+ * each set follows the one before; 0 where there are no keys. An address
  * is limited after LIMIT_WRONG_KEYS in a minute, unless a right one came from it within the
  * hour. */
 key_verdict api_keys_check(api_keys *k, const char *presented, const char *address, int64_t now_us,

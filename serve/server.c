@@ -360,6 +360,7 @@ static void reload_keys(server *s) {
     rnl_error e = {0};
     /* A file that is damaged now leaves the keys as they were. */
     if (api_keys_load(s->config.key_file, s->config.key, &fresh, &e) != RNL_OK) return;
+    api_keys_follow(fresh, s->keys);
     api_keys_free(&s->keys);
     s->keys = fresh;
 }

@@ -130,6 +130,37 @@ static void a_key_is_right_as_a_whole_only(void **state) {
 
 /* That the time does not depend on where sums differ follows from the loop, which has no way out:
  * here each place counts. */
+/* Whose number it is: 0, nobody's. */
+static int number_of(api_keys *k, const char *key) {
+    int owner;
+    (void)api_keys_check(k, key, "a", 0, &owner);
+    return owner;
+}
+
+static void keys_that_are_read_again_keep_their_numbers(void **state) {
+    (void)state;
+    static const char a[] = "aaaaaaaaaaaaaaaa", b[] = "bbbbbbbbbbbbbbbb", c[] = "cccccccccccccccc";
+    static const char *const texts[] = {"aaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbb\n",
+                                        "bbbbbbbbbbbbbbbb\ncccccccccccccccc\n",
+                                        "cccccccccccccccc\naaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbb\n"};
+    static const int numbers[][3] = {{1, 2, 0}, {0, 2, 3}, {4, 2, 3}}; /* a comes anew */
+    api_keys *k = NULL;
+    for (int i = 0; i < 3; i++) {
+        file f;
+        api_keys *fresh;
+        write_keys(&f, texts[i], 0600);
+        assert_int_equal(api_keys_load(f.path, NULL, &fresh, NULL), RNL_OK);
+        (void)unlink(f.path);
+        if (k != NULL) api_keys_follow(fresh, k);
+        api_keys_free(&k);
+        k = fresh;
+        assert_int_equal(number_of(k, a), numbers[i][0]);
+        assert_int_equal(number_of(k, b), numbers[i][1]);
+        assert_int_equal(number_of(k, c), numbers[i][2]);
+    }
+    api_keys_free(&k);
+}
+
 static void sums_differ_wherever_they_differ(void **state) {
     (void)state;
     char a[KEY_SUM_SIZE], b[KEY_SUM_SIZE];
@@ -361,6 +392,7 @@ int main(void) {
         cmocka_unit_test(only_what_passes_says_when_to_come_again),
         cmocka_unit_test(keys_are_read_and_refused),
         cmocka_unit_test(a_key_is_right_as_a_whole_only),
+        cmocka_unit_test(keys_that_are_read_again_keep_their_numbers),
         cmocka_unit_test(sums_differ_wherever_they_differ),
         cmocka_unit_test(who_guesses_waits),
         cmocka_unit_test(hosts_are_those_of_this_machine_or_listed),
