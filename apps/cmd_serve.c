@@ -118,6 +118,12 @@ static const option_row own[] = {
      .offset = OPTION_AT(serve.session_seconds),
      .min = 1,
      .max = 86400},
+    {.name = "resume-seconds",
+     .value = "S",
+     .help = "a realtime conversation whose connection broke off is kept so long (default 0)",
+     .kind = OPTION_INT,
+     .offset = OPTION_AT(serve.resume_seconds),
+     .max = 3600},
     {.name = "truncate-wait-ms",
      .value = "MS",
      .help = "wait for a client's word about what was heard (default 300)",
@@ -259,6 +265,7 @@ static int take_options(const options *o, server_config *c) {
     c->no_page = s->no_page;
     c->metrics_open = s->metrics_open;
     if (s->session_seconds > 0) c->realtime.session_seconds = s->session_seconds;
+    if (s->resume_seconds >= 0) c->realtime.resume_seconds = s->resume_seconds;
     if (s->truncate_wait_ms >= 0) c->realtime.truncate_wait_ms = s->truncate_wait_ms;
     c->realtime.beta = s->beta;
     c->realtime.half_duplex = s->half_duplex;

@@ -239,6 +239,7 @@ static options nothing_given(void) {
                                .drain_seconds = -1,
                                .slow_seconds = -1,
                                .session_seconds = -1,
+                               .resume_seconds = -1,
                                .truncate_wait_ms = -1,
                                .oversubscribe = -1}};
 }

@@ -19,7 +19,7 @@ typedef struct serve_options {
     const char *host, *alias, *key_file, *tls_cert, *tls_key;
     option_texts names, origins, proxies, wyoming_allow;
     int port, sessions, sessions_of_key, drain_seconds, slow_seconds; /* -1: not given */
-    int session_seconds, truncate_wait_ms;                            /* -1: not given */
+    int session_seconds, resume_seconds, truncate_wait_ms;            /* -1: not given */
     double oversubscribe;                                             /* -1: not given */
     size_t message_max, upload_max;                                   /* 0: not given */
     const char *log_format, *sandbox, *wyoming;

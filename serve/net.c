@@ -430,6 +430,9 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason, void
         return 0;
     case LWS_CALLBACK_RECEIVE:
         return on_message(wsi, in, size);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        if (peer_of(wsi) != NULL) peer_of(wsi)->left = true;
+        return 0;
     case LWS_CALLBACK_RAW_ADOPT:
         return on_raw_adopted(wsi);
     case LWS_CALLBACK_RAW_RX:
@@ -464,24 +467,11 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* Once a second: who takes nothing, or gives nothing, goes. */
 static void second_passed(lws_sorted_usec_list_t *timer) {
     net *n = lws_container_of(timer, net, second);
-    const int64_t now = clock_us(), idle_us = now - LIMIT_IDLE_SECONDS * INT64_C(1000000);
-    for (net_peer *p = n->peers; p != NULL; p = p->next) {
-        if (p->gone) continue;
-        net_peer_stay_awake(p, now);
-        if (net_peer_is_stuck(p, n->config.slow_seconds, now)) {
-            n->counts.slow += !p->closing;
-            send_queue_clear(&p->out);
-            if (p->websocket && !p->closing)
-                net_peer_close(p, 1008, "the client reads too slowly");
-            else
-                net_kill(p);
-        } else if (!p->gone && p->websocket && p->message_us < idle_us) {
-            net_peer_close(p, 1008, "nothing was said for too long");
-        }
-    }
+    const int64_t now = clock_us();
+    for (net_peer *p = n->peers; p != NULL; p = p->next)
+        n->counts.slow += net_peer_look(p, n->config.slow_seconds, now);
     if (n->config.handlers->tick != NULL) n->config.handlers->tick(n->config.server);
     lws_sul_schedule(n->context, 0, &n->second, second_passed, LWS_US_PER_SEC);
 }

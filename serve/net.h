@@ -94,6 +94,8 @@ void net_peer_hold(net_peer *p, bool hold);
 /* tick() at this time of clock_us, or as soon after it as can be; the last call counts. */
 void net_peer_wake_at(net_peer *p, int64_t at_us);
 const char *net_peer_address(const net_peer *p);
+/* In gone(): the connection broke off, neither side had closed it. */
+bool net_peer_is_lost(const net_peer *p);
 
 typedef struct net_peer_handlers {
     /* One whole text message of at most message_max bytes; of TCP some bytes. May close. */

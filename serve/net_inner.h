@@ -56,6 +56,7 @@ struct net_peer {
     void *state;
     bool opened;
     bool closing; /* behind what is queued */
+    bool left;    /* the client has closed it */
     int close_code;
     char close_reason[124];
     char *message; /* what has come of the message under way */
@@ -84,6 +85,8 @@ size_t net_refusal(net_exchange *x, const api_error *e, char text[NET_REFUSAL_CA
 rnl_status net_try_bind(const char *host, int port, rnl_error *error);
 
 /* net_peer.c */
+/* Once a second: who takes nothing, or gives nothing, goes. True: he was too slow. */
+bool net_peer_look(net_peer *p, int slow_seconds, int64_t now_us);
 /* Whether one more connection of this address may be taken beside these. */
 bool net_has_room_for(const net_peer *peers, const char *address);
 /* A piece of a WebSocket message, as it came: of a frame `left` bytes are still to come. */

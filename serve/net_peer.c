@@ -43,6 +43,10 @@ const char *net_peer_address(const net_peer *p) {
     return p->address;
 }
 
+bool net_peer_is_lost(const net_peer *p) {
+    return !p->closing && !p->left;
+}
+
 bool net_has_room_for(const net_peer *peers, const char *address) {
     int all = 0, his = 0;
     for (const net_peer *p = peers; p != NULL; p = p->next) {
@@ -126,4 +130,22 @@ bool net_peer_is_stuck(const net_peer *p, int slow_seconds, int64_t now_us) {
     const net_exchange *x = p->exchange;
     return x != NULL && x->body_got < x->body_size &&
            now_us - x->begun_us > LIMIT_BODY_SECONDS * INT64_C(1000000);
+}
+
+bool net_peer_look(net_peer *p, int slow_seconds, int64_t now_us) {
+    const int64_t idle_us = now_us - LIMIT_IDLE_SECONDS * INT64_C(1000000);
+    if (p->gone) return false;
+    net_peer_stay_awake(p, now_us);
+    if (net_peer_is_stuck(p, slow_seconds, now_us)) {
+        const bool slow = !p->closing;
+        send_queue_clear(&p->out);
+        if (p->websocket && slow)
+            net_peer_close(p, 1008, "the client reads too slowly");
+        else
+            net_kill(p);
+        return slow;
+    }
+    if (p->websocket && p->message_us < idle_us)
+        net_peer_close(p, 1008, "nothing was said for too long");
+    return false;
 }

@@ -97,10 +97,8 @@ void realtime_destroy(realtime **rt) {
     free(r);
 }
 
-void realtime_open(realtime *rt, int64_t now_us) {
-    assert(!rt->opened);
-    rt->opened = true;
-    rt->now_us = rt->begin_us = rt->event_us = rt->token_us = now_us;
+/* The first events of a connection. */
+static void tell_first(realtime *rt) {
     realtime_tell_session(rt, "session.created");
     if (!rt->beta || rt->config.transcribes_only) return;
     json_out *o = realtime_event(rt, "conversation.created");
@@ -109,6 +107,41 @@ void realtime_open(realtime *rt, int64_t now_us) {
     json_out_word(o, "object", "realtime.conversation");
     json_out_end(o);
     realtime_send(rt);
+}
+
+void realtime_open(realtime *rt, int64_t now_us) {
+    assert(!rt->opened);
+    rt->opened = true;
+    rt->now_us = rt->begin_us = rt->event_us = rt->token_us = now_us;
+    tell_first(rt);
+}
+
+void realtime_leave(realtime *rt, int64_t now_us) {
+    assert(rt->opened && !rt->away);
+    rt->now_us = now_us;
+    rt->away = true;
+    if (rt->over) return;
+    realtime_input_stop(rt);
+    realtime_interrupt(rt, "client_cancelled");
+    realtime_settle(rt);
+    for (int i = 1; i < REALTIME_RESPONSE_CAP; i++) {
+        realtime_response *r = &rt->responses[i];
+        if (r->key == 0) continue;
+        rt->ops.cancel(rt->ops.model, r->key);
+        realtime_response_end(rt, r, "cancelled", "client_cancelled", NULL);
+    }
+    rt->idle_us = INT64_MAX;
+}
+
+void realtime_resume(realtime *rt, int64_t now_us) {
+    assert(rt->away);
+    rt->now_us = rt->event_us = now_us;
+    rt->away = false;
+    tell_first(rt);
+    for (int i = 0; i < rt->item_count; i++) {
+        realtime_tell_added(rt, rt->items[i]);
+        realtime_tell_done(rt, rt->items[i]);
+    }
 }
 
 bool realtime_is_over(const realtime *rt) {

@@ -210,6 +210,11 @@ void realtime_message(realtime *rt, const char *text, size_t size, int64_t now_u
 bool realtime_is_busy(const realtime *rt);
 void realtime_news(realtime *rt, const realtime_news_item *news, int64_t now_us);
 void realtime_tick(realtime *rt, int64_t now_us);
+/* The client is gone without a word and may come back: what is under way ends, a turn that was not
+ * committed is forgotten, and nothing is sent. Until realtime_resume only news may come. */
+void realtime_leave(realtime *rt, int64_t now_us);
+/* He is back: session.created again, then all items. */
+void realtime_resume(realtime *rt, int64_t now_us);
 /* When the next tick is wanted; INT64_MAX: not before something else happens. */
 int64_t realtime_due_us(const realtime *rt);
 bool realtime_is_over(const realtime *rt);

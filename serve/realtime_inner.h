@@ -105,6 +105,7 @@ struct realtime {
     realtime_ops ops;
     int64_t now_us, begin_us;
     bool opened, over;
+    bool away; /* nobody is there to be told anything */
     bool beta;
     char id[REALTIME_ID_CAP], conversation_id[REALTIME_ID_CAP];
     realtime_settings settings;
@@ -195,6 +196,8 @@ void realtime_input_destroy(realtime *rt);
 RNL_MUST_USE bool realtime_input_set_format(realtime *rt);
 /* So does their turn detection; no turn is under way. */
 void realtime_input_set_detection(realtime *rt);
+/* What came last and was not looked at is dropped, and a turn under way forgotten. */
+void realtime_input_stop(realtime *rt);
 bool realtime_do_append(realtime *rt, const json *event, api_error *f);
 bool realtime_do_commit(realtime *rt, const json *event, api_error *f);
 bool realtime_do_clear(realtime *rt, const json *event, api_error *f);

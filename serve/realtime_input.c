@@ -220,6 +220,14 @@ void realtime_hear(realtime *rt) {
     realtime_feed(rt);
 }
 
+void realtime_input_stop(realtime *rt) {
+    free(rt->in.pending);
+    rt->in.pending = NULL;
+    rt->in.pending_at = rt->in.pending_count = 0;
+    rt->in.has_odd = false;
+    realtime_forget_turn(rt);
+}
+
 /* ---- Client events ---- */
 
 /* Without turn detection nothing goes that was not committed: what is too much is refused. */

@@ -6,6 +6,8 @@
 
 typedef struct realtime_options {
     int session_seconds;  /* [1, 86400], default 3600 */
+    int resume_seconds;   /* that a conversation is kept when its connection breaks off, [0, 3600],
+                           * default 0 */
     int truncate_wait_ms; /* for the client's word about what was heard, [0, 5000], default 300 */
     bool beta;            /* the older dialect when a client does not say; default false */
     bool half_duplex;     /* deaf while a reply may be playing; default false */

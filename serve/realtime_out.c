@@ -41,7 +41,7 @@ json_out *realtime_event(realtime *rt, const char *type) {
 
 void realtime_send(realtime *rt) {
     json_out_end(&rt->out);
-    if (rt->over || rt->unsent) return;
+    if (rt->over || rt->unsent || rt->away) return;
     if (!json_out_whole(&rt->out)) {
         realtime_close(rt, 1011, "memory is exhausted");
         return;

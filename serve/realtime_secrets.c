@@ -17,6 +17,7 @@ typedef struct kept {
 struct realtime_secrets {
     kept list[LIMIT_CLIENT_SECRETS];
     int count;
+    int64_t number_last;
 };
 
 realtime_secrets *realtime_secrets_create(void) {
@@ -76,6 +77,7 @@ bool realtime_secrets_make(realtime_secrets *s, const realtime_secret *what, int
         return false;
     }
     make_room(s, now);
+    made.what.number = ++s->number_last;
     s->list[s->count++] = made;
     return true;
 }

@@ -17,6 +17,7 @@ void realtime_secrets_destroy(realtime_secrets **s); /* NULL is fine; sets NULL 
 
 /* Of a secret; valid until the next call that makes one. */
 typedef struct realtime_secret {
+    int64_t number;      /* its own, from 1; set by realtime_secrets_make */
     int owner;           /* of the key that made it */
     int64_t expires;     /* s since 1970 */
     bool transcribes;    /* type of the session */

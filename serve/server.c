@@ -367,6 +367,7 @@ static void reload_keys(server *s) {
 
 static void begin_draining(server *s) {
     work_drain(s->work);
+    realtime_drop_kept(s, true);
     s->drain_until_us = clock_us() + s->config.drain_seconds * INT64_C(1000000);
 }
 
@@ -400,6 +401,7 @@ static void on_tick(void *context) {
         s->config.tick(s->config.context, &f);
     }
     if (s->wyoming != NULL) wyoming_service_tick(s->wyoming, clock_us());
+    realtime_drop_kept(s, s->drain_until_us != 0);
     look_at_end(s);
 }
 
@@ -534,6 +536,7 @@ void server_destroy(server **out) {
     *out = NULL;
     if (s->work != NULL) work_stop(s->work); /* it wakes the net no more */
     net_destroy(&s->net);                    /* calls end, and close their conversations */
+    realtime_drop_kept(s, true);
     wyoming_service_destroy(&s->wyoming);
     work_destroy(&s->work);
     api_keys_free(&s->keys);

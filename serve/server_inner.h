@@ -76,6 +76,8 @@ realtime_config realtime_config_of(const call *c, bool beta, bool transcribes_on
  * state; then opened. */
 bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e);
 void realtime_opened(net_peer *p, void *state);
+/* Ends conversations that are kept for a client who has not come back in time, or all of them. */
+void realtime_drop_kept(server *s, bool all);
 /* How many are in each metric_state. */
 void realtime_count_states(const server *s, int counts[METRIC_STATE_COUNT]);
 

@@ -44,6 +44,10 @@ typedef struct realtime_talk {
     int close_code; /* of ours; 0: the client went */
     const char *why;
     int64_t begun_us;
+    int owner;
+    int64_t secret;        /* number of the client secret that it came with; 0: none */
+    bool taken;            /* an upgrade is under way that leads to it */
+    int64_t kept_until_us; /* the connection broke off: so long it is kept; 0: it did not */
     uint64_t bytes_in, bytes_out;
     struct realtime_talk *next, *before; /* of the server's */
 } talk;
@@ -72,6 +76,10 @@ static void drop_letter(letters *l) {
     free(first);
 }
 
+static void drop_letters(letters *l) {
+    while (l->first != NULL) drop_letter(l);
+}
+
 /* ---- Between socket and machine ---- */
 
 /* why: a word for the log; "": it ends as it should. */
@@ -91,7 +99,7 @@ static bool send_now(talk *t, const char *text, size_t size) {
 
 static void on_send(void *context, const char *text, size_t size) {
     talk *t = context;
-    if (t->closed) return;
+    if (t->closed || t->peer == NULL) return;
     if (t->out.first == NULL && send_now(t, text, size)) return;
     if (!add_letter(&t->out, text, size)) close_peer(t, 1008, "events are not read", "slow_reader");
 }
@@ -209,18 +217,66 @@ static void leave(talk *t) {
 void realtime_count_states(const server *s, int counts[METRIC_STATE_COUNT]) {
     memset(counts, 0, METRIC_STATE_COUNT * sizeof *counts);
     for (const talk *t = s->talks; t != NULL; t = t->next)
-        counts[realtime_state(t->rt, clock_us())]++;
+        if (t->peer != NULL) counts[realtime_state(t->rt, clock_us())]++;
+}
+
+static void end(talk *t) {
+    leave(t);
+    realtime_model_close(&t->model);
+    realtime_destroy(&t->rt);
+    drop_letters(&t->out);
+    drop_letters(&t->in);
+    free(t);
+}
+
+/* ---- Connections that break off ---- */
+
+/* It waits for its client to come back, silent, and counts as a conversation. */
+static bool keep(talk *t) {
+    const int seconds = t->server->config.realtime.resume_seconds;
+    work_facts f;
+    work_get_facts(t->server->work, &f);
+    if (seconds == 0 || f.draining || realtime_is_over(t->rt) || !net_peer_is_lost(t->peer))
+        return false;
+    const int64_t now_us = clock_us();
+    realtime_leave(t->rt, now_us);
+    drop_letters(&t->out);
+    drop_letters(&t->in);
+    t->kept_until_us = now_us + seconds * INT64_C(1000000);
+    return true;
 }
 
 static void on_gone(void *state) {
     talk *t = state;
-    if (t->peer != NULL) write_log(t);
-    leave(t);
-    realtime_model_close(&t->model);
-    realtime_destroy(&t->rt);
-    while (t->out.first != NULL) drop_letter(&t->out);
-    while (t->in.first != NULL) drop_letter(&t->in);
-    free(t);
+    if (t->peer != NULL) {
+        t->why = net_peer_is_lost(t->peer) ? "lost" : t->why;
+        write_log(t);
+        if (!keep(t)) t->kept_until_us = 0;
+    }
+    t->peer = NULL; /* an upgrade that came to nothing leaves what was kept */
+    t->taken = false;
+    if (t->kept_until_us == 0) end(t);
+}
+
+void realtime_drop_kept(server *s, bool all) {
+    const int64_t now_us = clock_us();
+    for (talk *t = s->talks, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->kept_until_us == 0 || t->taken) continue;
+        realtime_tick(t->rt, now_us); /* it may have become too old */
+        if (all || now_us >= t->kept_until_us || realtime_is_over(t->rt)) end(t);
+    }
+}
+
+/* The conversation that a client of the same key comes back to; NULL: there is none. */
+static talk *find_kept(const call *c) {
+    const char *id = net_exchange_parameter(c->exchange, "session_id");
+    for (talk *t = c->server->talks; t != NULL && id != NULL; t = t->next) {
+        const bool his = t->owner == c->owner && (!c->has_secret || t->secret == c->secret.number);
+        if (t->kept_until_us > 0 && !t->taken && his && strcmp(realtime_id(t->rt), id) == 0)
+            return t;
+    }
+    return NULL;
 }
 
 /* ---- The upgrade ---- */
@@ -288,6 +344,24 @@ static bool fill(talk *t, const call *c, api_error *e) {
     return api_fail_library(e, &error, NULL, false);
 }
 
+/* NULL: refused. */
+static talk *begin_talk(const call *c, api_error *e) {
+    talk *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        (void)api_fail(e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+        return NULL;
+    }
+    t->server = c->server;
+    t->why = "";
+    t->begun_us = clock_us();
+    t->owner = c->owner;
+    t->secret = c->has_secret ? c->secret.number : 0;
+    join(c->server, t);
+    if (fill(t, c, e)) return t;
+    end(t);
+    return NULL;
+}
+
 bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e) {
     static const net_peer_handlers these = {
         .message = on_message, .writable = on_writable, .tick = on_tick, .gone = on_gone};
@@ -295,24 +369,33 @@ bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, 
     if (model != NULL && !server_has_model(c->server, model, e)) return false;
     if (net_exchange_parameter(c->exchange, "call_id") != NULL)
         return api_fail(e, API_INVALID_VALUE, "call_id", "there are no telephone calls here");
-    talk *t = calloc(1, sizeof *t);
-    if (t == NULL) return api_fail(e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
-    t->server = c->server;
-    t->why = "";
-    t->begun_us = clock_us();
-    join(c->server, t);
-    if (!fill(t, c, e)) {
-        on_gone(t);
-        return false;
-    }
+    talk *t = find_kept(c);
+    if (t == NULL) t = begin_talk(c, e);
+    if (t == NULL) return false;
+    t->taken = true;
     *handlers = &these;
     *state = t;
     return true;
 }
 
+static void come_back(talk *t) {
+    t->closed = false;
+    t->close_code = 0;
+    t->why = "";
+    t->begun_us = clock_us();
+    t->bytes_in = t->bytes_out = 0;
+    realtime_resume(t->rt, clock_us());
+}
+
 void realtime_opened(net_peer *p, void *state) {
     talk *t = state;
+    const bool again = t->kept_until_us > 0;
     t->peer = p;
-    realtime_open(t->rt, clock_us());
+    t->taken = false;
+    t->kept_until_us = 0;
+    if (again)
+        come_back(t);
+    else
+        realtime_open(t->rt, clock_us());
     pump(t);
 }

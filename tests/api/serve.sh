@@ -29,7 +29,7 @@ expect 0 "limits" "$runnel" serve --help-limits
 holds "limits" "JSON body"
 
 # ---- Clients
-start open --origin https://page.example --oversubscribe 100 --wyoming 0
+start open --origin https://page.example --oversubscribe 100 --wyoming 0 --resume-seconds 60
 check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
 check "REST" python3 "$source/tests/api/serve_rest.py" "$port" "$question"
 check "page and metrics" python3 "$source/tests/api/serve_page.py" "$port" open
@@ -37,11 +37,13 @@ wyoming=$(sed -n 's|^Wyoming at .* port ||p' open.out)
 expect 0 "the same words" "$runnel" say -q -o said.wav "The light is on. The door is shut."
 check "Wyoming" python3 "$source/tests/api/serve_wyoming.py" "$wyoming" "$question" said.wav
 check "realtime" python3 "$source/tests/api/serve_realtime.py" "$port" "$source"
+check "coming back" python3 "$source/tests/api/serve_resume.py" "$port" "$source" open
 first=$server
 refuse 7 "the address is taken" "cannot be bound" "$runnel" serve --port "$port"
 printf '# two of them\nalice 0123456789abcdef\nfedcba9876543210\n' > keys
-start keyed --api-key-file keys --log-format json
+start keyed --api-key-file keys --log-format json --oversubscribe 100 --resume-seconds 60
 check "with keys" python3 "$source/tests/api/serve_http.py" "$port" keys
+check "coming back with keys" python3 "$source/tests/api/serve_resume.py" "$port" "$source" keys
 check "page and metrics with keys" python3 "$source/tests/api/serve_page.py" "$port" keys
 echo "another-key-of-ours" > keys
 kill -HUP "$server"
@@ -64,6 +66,7 @@ assert len(lines) > 5, lines
 for line in lines:
     assert {"time", "what", "id", "path", "code", "ms", "address"} <= set(line), line
     assert line["id"].startswith(("req_", "sess_")) and line["time"].endswith("Z"), line
+assert any(line["what"] == "realtime" for line in lines)
 assert any(line["code"] == 401 for line in lines) and any(line["code"] == 200 for line in lines)
 assert "0123456789abcdef" not in open(sys.argv[1]).read()
 PYTHON

@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """A realtime client of `runnel serve`: serve_realtime.py PORT SOURCE. Ends with 1 when something is
-not what it should be. Needs nothing but Python: below is as much of a WebSocket as it takes."""
+not what it should be. Needs nothing but Python."""
 import array
 import base64
 import http.client
 import json
 import os
 import re
-import socket
-import struct
 import sys
 import wave
 
 PORT, SOURCE = int(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, f"{SOURCE}/tests/support")
+sys.dont_write_bytecode = True
+import websocket  # noqa: E402
 failed = []
 
 
@@ -22,81 +23,8 @@ def check(name, good, seen=""):
         print(f"FAILED: {name}: {seen}")
 
 
-class Socket:
-    """A WebSocket and the events that came over it."""
-
-    def __init__(self, path="/v1/realtime?model=minnow", headers=""):
-        self.socket = socket.create_connection(("127.0.0.1", PORT), 60)
-        self.socket.sendall((f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\n"
-                             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                             "Sec-WebSocket-Version: 13\r\n"
-                             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n"
-                             f"{headers}\r\n").encode())
-        self.rest = b""
-        while b"\r\n\r\n" not in self.rest:
-            more = self.socket.recv(65536)
-            if not more:
-                break
-            self.rest += more
-        self.head, _, self.rest = self.rest.partition(b"\r\n\r\n")
-        self.events, self.code = [], None
-
-    def take(self, size):
-        while len(self.rest) < size:
-            more = self.socket.recv(65536)
-            if not more:
-                raise EOFError
-            self.rest += more
-        taken, self.rest = self.rest[:size], self.rest[size:]
-        return taken
-
-    def frame(self, kind, data):
-        mask = os.urandom(4)
-        size = len(data)
-        head = bytes([0x80 | kind]) + (bytes([0x80 | size]) if size < 126 else
-                                       b"\xfe" + struct.pack(">H", size) if size < 65536 else
-                                       b"\xff" + struct.pack(">Q", size))
-        keys = mask * (size // 4 + 1)
-        masked = (int.from_bytes(data, "little") ^ int.from_bytes(keys[:size], "little")) \
-            .to_bytes(size, "little") if size else b""
-        self.socket.sendall(head + mask + masked)
-
-    def send(self, type_, **rest):
-        self.frame(1, json.dumps({"type": type_, **rest}).encode())
-
-    def next(self):
-        """The next event; None: the connection was closed, with self.code."""
-        while True:
-            try:
-                kind, size = self.take(2)
-                if size in (126, 127):
-                    size = int.from_bytes(self.take(2 if size == 126 else 8), "big")
-                data = self.take(size)
-            except (EOFError, OSError):
-                return None
-            if kind & 15 == 8:
-                self.code = int.from_bytes(data[:2], "big")
-                return None
-            if kind & 15 == 9:
-                self.frame(10, data)
-            elif kind & 15 == 1:
-                self.events.append(json.loads(data))
-                return self.events[-1]
-
-    def wait(self, type_):
-        while True:
-            e = self.next()
-            if e is None:
-                raise SystemExit(f"FAILED: closed with {self.code} before {type_}")
-            if e["type"] == "error":
-                check("no error", False, e)
-            if e["type"] == type_:
-                return e
-
-    def speak(self, pcm):
-        for at in range(0, len(pcm), 4800):
-            self.send("input_audio_buffer.append",
-                      audio=base64.b64encode(pcm[at:at + 4800]).decode())
+def Socket(*rest):
+    return websocket.Socket(PORT, *rest)
 
 
 def question(name):
@@ -155,6 +83,7 @@ def ends_by_sound(pieces):
     end = s.wait("input_audio_buffer.speech_stopped")["audio_end_ms"]
     done = s.wait("response.done")
     check("answered", done["response"]["status"] == "completed", done)
+    s.close()
     return end, answer(s)[1]
 
 
@@ -168,6 +97,7 @@ def main():
     # The same again in another conversation: the same bits.
     other = spoken_turn()
     check("the same sound", answer(other)[1] == sound)
+    other.close()
 
     # Who speaks into a reply stops it, and is answered.
     begin = len(s.events)
@@ -234,6 +164,7 @@ def main():
     check("only a transcript", heard["transcript"] == "Turn on the kitchen light.", heard)
     check("and no response", not [e for e in t.events if e["type"].startswith("response")])
     counted()
+    t.close()
 
 
 def counted():
@@ -241,7 +172,7 @@ def counted():
     c.request("GET", "/metrics")
     text = c.getresponse().read().decode()
     for wanted in (r"events_in_total [1-9]", r"events_out_total [1-9]",
-                   r"first_audio_seconds_count [1-9]", r"barge_in_stop_seconds_count 1\n",
+                   r"first_audio_seconds_count [1-9]", r"barge_in_stop_seconds_count [1-9]",
                    r"encoded_seconds_total [1-9]", r"sessions\{state=\"listening\"\} [1-9]"):
         check(wanted, re.search("^runnel_" + wanted, text, re.M), text)
 

@@ -7,6 +7,7 @@
  *     b       it begins      o   news about the reply before
  *     h H x   a transcript goes on, is complete, fails     p P    the clip sounds finished, or not
  *     n       the model takes nothing more of the clip     N      it does again
+ *     g       the connection breaks off, and the client comes back
  *
  * Events keep their order (tests/support/realtime_order.h), whatever comes. */
 #include <stdint.h>
@@ -183,6 +184,15 @@ static void sounds(talk *t, char letter) {
     t->voice_at += APPEND_COUNT;
 }
 
+static void come_back(talk *t) {
+    realtime_leave(t->rt, t->now_us);
+    tell(t, REALTIME_TEXT, t->reply, API_OK, RNL_FINISH_NONE); /* on its way */
+    realtime_tick(t->rt, t->now_us);
+    realtime_order_free(&t->order);
+    memset(&t->order, 0, sizeof t->order);
+    realtime_resume(t->rt, t->now_us);
+}
+
 static void happens(talk *t, char letter) {
     switch (letter) {
     case 'w':
@@ -232,6 +242,9 @@ static void happens(talk *t, char letter) {
     case 'N':
         t->deaf = letter == 'n';
         break;
+    case 'g':
+        come_back(t);
+        break;
     default:
         sounds(t, letter);
     }
@@ -266,6 +279,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     config.speculates = (data[0] & 2) != 0;
     config.half_duplex = (data[0] & 4) != 0;
     config.transcribes_only = (data[0] & 24) == 24;
+    config.sees = (data[0] & 32) != 0;
     realtime_ops ops = fake;
     ops.wire = ops.model = &t;
     config.error_max = 500; /* or few would get far */

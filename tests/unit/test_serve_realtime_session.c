@@ -314,6 +314,48 @@ static void a_session_ends(void **state) {
     assert_true(realtime_is_over(r.rt));
 }
 
+/* Gone in mid-answer, with half a turn said: what was heard counts, and all is told again. */
+static void a_client_that_comes_back(void **state) {
+    (void)state;
+    rig_open(&r, NULL);
+    char id[64];
+    (void)snprintf(id, sizeof id, "%s", realtime_id(r.rt));
+    rig_ask(&r, "light");
+    rig_silence(&r, 1);
+    rig_begun(&r);
+    rig_words(&r, "The light is on and the door is shut and all is well.");
+    rig_sound(&r, 4);
+    rig_send(&r, "{'type':'response.create','response':{'conversation':'none'}}");
+    const uint32_t beside = r.reply;
+    rig_wait(&r, 1.08);
+    (void)rig_types(&r);
+    (void)rig_asked(&r);
+    realtime_leave(r.rt, r.now_us);
+    assert_string_equal(rig_types(&r), "");
+    /* A second of the four was played. */
+    assert_string_equal(rig_asked(&r), "cancel #2; truncate #2 24000; cancel #3");
+    rig_sound(&r, 1); /* on its way */
+    rig_done(&r, RNL_FINISH_STOPPED);
+    realtime_tick(r.rt, r.now_us);
+    assert_true(beside != 0 && !realtime_is_talking(r.rt, r.now_us + 10000000));
+    realtime_order_free(&r.order);
+    memset(&r.order, 0, sizeof r.order);
+    realtime_resume(r.rt, r.now_us);
+    assert_string_equal(rig_types(&r), "session.created conversation.item.added "
+                                       "conversation.item.done conversation.item.added "
+                                       "conversation.item.done");
+    assert_string_equal(session("session.created", "id"), id);
+    assert_string_equal(rig_value(&r, "conversation.item.done", "item.status"), "incomplete");
+    assert_string_equal(rig_value(&r, "conversation.item.done", "item.content.0.transcript"),
+                        "The light is on");
+    rig_silence(&r, 1);
+    rig_ask(&r, "weather");
+    rig_silence(&r, 1);
+    assert_non_null(strstr(rig_types(&r), "input_audio_buffer.committed"));
+    assert_null(strstr(rig_asked(&r), "restart"));
+    rig_answer(&r, "Rain.", 0.4);
+}
+
 static void the_older_dialect(void **state) {
     (void)state;
     r.config.beta = true;
@@ -391,17 +433,10 @@ int main(void) {
 #define WITH_RIG(test)                                                                             \
     cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
-        WITH_RIG(defaults),
-        WITH_RIG(updates_merge),
-        WITH_RIG(everything_is_kept),
-        WITH_RIG(wrong_updates),
-        WITH_RIG(wrong_messages),
-        WITH_RIG(too_many_errors_close),
-        WITH_RIG(a_flood_closes),
-        WITH_RIG(a_session_ends),
-        WITH_RIG(the_older_dialect),
-        WITH_RIG(a_start_config),
-        WITH_RIG(a_model_without_a_voice),
+        WITH_RIG(defaults),          WITH_RIG(updates_merge),  WITH_RIG(everything_is_kept),
+        WITH_RIG(wrong_updates),     WITH_RIG(wrong_messages), WITH_RIG(too_many_errors_close),
+        WITH_RIG(a_flood_closes),    WITH_RIG(a_session_ends), WITH_RIG(a_client_that_comes_back),
+        WITH_RIG(the_older_dialect), WITH_RIG(a_start_config), WITH_RIG(a_model_without_a_voice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
