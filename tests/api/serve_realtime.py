@@ -5,7 +5,6 @@ import array
 import base64
 import http.client
 import json
-import os
 import re
 import sys
 import wave
