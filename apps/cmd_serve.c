@@ -25,6 +25,11 @@ static const option_row own[] = {
      .help = "the model's name for clients (default: its own)",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(serve.alias)},
+    {.name = "lora",
+     .value = "NAME=FILE[:SCALE]",
+     .help = "a model NAME more: this one with an adapter, PEFT folder or GGUF (repeatable)",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(serve.adapters)},
     {.name = "host",
      .value = "HOST",
      .help = "address to listen at, or unix:PATH (default 127.0.0.1)",
@@ -153,7 +158,7 @@ static const option_row own[] = {
      .kind = OPTION_SIZE,
      .offset = OPTION_AT(serve.upload_max)},
     {.name = "strict-model",
-     .help = "requests have to name the model that is here",
+     .help = "requests have to name a model that is here (with --lora they do)",
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(serve.strict_model)},
     {.name = "ffmpeg",
@@ -337,6 +342,7 @@ static void raise_descriptors(void) {
 /* What the server tells while it runs. */
 typedef struct running {
     const server_config *config;
+    const rnl_model *model;
     notify systemd;
     int64_t watchdog_us, fed_us; /* how often systemd wants to hear; when it did */
     bool sandbox, kill, quiet, stopping;
@@ -411,6 +417,13 @@ static void tick(void *context, const work_facts *facts) {
     notify_tell(&r->systemd, "WATCHDOG=1");
 }
 
+static void tell_adapters(const rnl_model *model) {
+    const int count = rnl_model_adapter_count(model);
+    for (int i = 0; i < count; i++)
+        printf("%s %s%s", i == 0 ? "models by adapters:" : "", rnl_model_adapter_name(model, i),
+               i + 1 < count ? "," : "\n");
+}
+
 static void tell_ready(void *context, server *s) {
     const running *r = context;
     const server_config *c = r->config;
@@ -427,6 +440,7 @@ static void tell_ready(void *context, server *s) {
         printf(" (this machine does not even speak one in real time)\n");
     else
         printf(" (%d can speak at once)\n", f.speaking_max);
+    tell_adapters(r->model);
     if (c->wyoming_port >= 0)
         printf("Wyoming at %s port %d\n", c->wyoming_host, server_wyoming_port(s));
     (void)fflush(stdout);
@@ -454,6 +468,7 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     rnl_error error = {0};
     server *s = NULL;
     r->config = c;
+    r->model = model;
     c->listening = enter_sandbox;
     c->tick = tick;
     c->context = r;

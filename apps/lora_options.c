@@ -7,6 +7,7 @@
 
 #include "apps/sources.h"
 #include "core/status.h"
+#include "engine/adapters.h"
 
 enum { SCALE_MAX = 1000 };
 
@@ -16,7 +17,13 @@ static const char *find_scale(const char *text) {
     return colon == NULL || access(text, F_OK) == 0 ? NULL : colon;
 }
 
-static bool parse(const char *text, lora_options *out, rnl_error *error) {
+static bool no_memory(rnl_error *error) {
+    (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    return false;
+}
+
+/* FILE[:SCALE] of a set. */
+static bool parse(const char *text, const char *set, lora_options *out, rnl_error *error) {
     const char *colon = find_scale(text);
     char *end = NULL;
     double scale = 1;
@@ -28,14 +35,30 @@ static bool parse(const char *text, lora_options *out, rnl_error *error) {
         return false;
     }
     char *path = colon != NULL ? strndup(text, (size_t)(colon - text)) : strdup(text);
-    if (path == NULL) {
-        (void)status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-        return false;
-    }
+    if (path == NULL) return no_memory(error);
     out->paths[out->count] = path;
     out->rows[out->count++] =
-        (rnl_adapter_config){.name = LORA_OPTIONS_SET, .path = path, .scale = (float)scale};
+        (rnl_adapter_config){.name = set, .path = path, .scale = (float)scale};
+    lora_options_note(path);
     return true;
+}
+
+/* NAME=FILE[:SCALE]. The name is part of addresses: /v1/models/NAME. */
+static bool parse_named(const char *text, lora_options *out, rnl_error *error) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789._-";
+    const size_t size = strspn(text, letters);
+    if (size == 0 || size >= ADAPTER_NAME_CAP || text[size] != '=') {
+        (void)status_fail(error, RNL_ERR_ARGUMENT,
+                          "--lora: '%s' begins with no name and '='; give NAME=FILE[:SCALE], where "
+                          "NAME has 1 to %d letters, digits, '.', '_' and '-'",
+                          text, ADAPTER_NAME_CAP - 1);
+        return false;
+    }
+    char *name = strndup(text, size);
+    if (name == NULL) return no_memory(error);
+    out->names[out->count] = name;
+    return parse(text + size + 1, name, out, error);
 }
 
 void lora_options_note(const char *path) {
@@ -53,15 +76,18 @@ void lora_options_note(const char *path) {
 
 bool lora_options_parse(const options *o, lora_options *out, rnl_error *error) {
     *out = (lora_options){0};
-    for (int i = 0; i < o->lora.count; i++) {
-        if (!parse(o->lora.at[i], out, error)) return false;
-        lora_options_note(out->rows[i].path);
-    }
+    for (int i = 0; i < o->lora.count; i++)
+        if (!parse(o->lora.at[i], LORA_OPTIONS_SET, out, error)) return false;
+    for (int i = 0; i < o->serve.adapters.count; i++)
+        if (!parse_named(o->serve.adapters.at[i], out, error)) return false;
     return true;
 }
 
 void lora_options_free(lora_options *l) {
-    for (int i = 0; i < l->count; i++) free(l->paths[i]);
+    for (int i = 0; i < RNL_ADAPTER_CAP; i++) {
+        free(l->paths[i]);
+        free(l->names[i]);
+    }
     *l = (lora_options){0};
 }
 

@@ -18,6 +18,7 @@ typedef struct option_texts {
 typedef struct serve_options {
     const char *host, *alias, *key_file, *tls_cert, *tls_key;
     option_texts names, origins, proxies, wyoming_allow;
+    option_texts adapters;                                            /* NAME=FILE[:SCALE] */
     int port, sessions, sessions_of_key, drain_seconds, slow_seconds; /* -1: not given */
     int session_seconds, resume_seconds, truncate_wait_ms;            /* -1: not given */
     double oversubscribe;                                             /* -1: not given */

@@ -106,6 +106,7 @@ conversation *conversation_open_transcript(work *w, const conversation_config *c
     if (c == NULL) return no_memory(error);
     c->is_recording = true;
     c->transcript = *transcript;
+    c->transcript.adapter = config->adapter;
     if (transcript->system != NULL) {
         c->transcript.system = strdup(transcript->system);
         if (c->transcript.system == NULL) {

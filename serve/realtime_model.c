@@ -213,6 +213,7 @@ static void note_failure(realtime_model *m, uint32_t key, bool transcript) {
 static conversation *open_alone(realtime_model *m, work_class class) {
     const conversation_config c = {.class = class,
                                    .seed = m->config.seed,
+                                   .adapter = m->config.adapter,
                                    .owner = m->config.owner,
                                    .drop_oldest_turns = true,
                                    .ready = m->config.ready,
@@ -512,6 +513,7 @@ realtime_model *realtime_model_open(const realtime_model_config *config, api_err
     m->config = *config;
     const conversation_config c = {.class = WORK_TALK,
                                    .seed = config->seed,
+                                   .adapter = config->adapter,
                                    .owner = config->owner,
                                    .drop_oldest_turns = true,
                                    .ready = config->ready,

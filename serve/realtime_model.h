@@ -16,7 +16,8 @@ typedef struct realtime_model realtime_model;
 
 typedef struct realtime_model_config {
     work *work;
-    int owner; /* number of the key */
+    int owner;           /* number of the key */
+    const char *adapter; /* as in conversation_config */
     uint64_t seed;
     void (*ready)(void *context); /* news wait, or may */
     void *context;

@@ -21,6 +21,7 @@ typedef struct realtime_secret {
     int owner;           /* of the key that made it */
     int64_t expires;     /* s since 1970 */
     bool transcribes;    /* type of the session */
+    const char *model;   /* that it opens sessions of; borrowed for ever. NULL: who asks chooses */
     const char *session; /* [size] the session object it begins with; NULL: the defaults */
     size_t size;
 } realtime_secret;

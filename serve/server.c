@@ -267,12 +267,6 @@ static void on_gone(void *context, net_exchange *x) {
     s->call_count--;
 }
 
-bool server_has_model(const server *s, const char *name, api_error *error) {
-    if (!s->config.strict_model || strcmp(name, s->config.name) == 0) return true;
-    return api_fail(error, API_MODEL_NOT_FOUND, "model",
-                    "there is no model '%.100s' here; GET /v1/models tells which is", name);
-}
-
 /* ---- What services use ---- */
 
 bool call_send(call *c, const char *type, json_out *out) {
@@ -418,6 +412,16 @@ static const net_handlers handlers = {.begin = on_begin,
 
 /* ---- Making and ending ---- */
 
+static rnl_status check_names(const server_config *c, const rnl_model *model, rnl_error *error) {
+    for (int i = 0; i < rnl_model_adapter_count(model); i++)
+        if (strcmp(rnl_model_adapter_name(model, i), c->name) == 0)
+            return status_fail(error, RNL_ERR_ARGUMENT,
+                               "--lora %s: the model itself is called so; choose another name, or "
+                               "another one for the model: --alias NAME",
+                               c->name);
+    return RNL_OK;
+}
+
 static rnl_status check(const server_config *c, const api_keys *k, rnl_error *error) {
     const bool local = c->rules.loopback;
     if (c->wyoming_port >= 0 && !origin_is_loopback(c->wyoming_host) && c->wyoming_range_count == 0)
@@ -452,6 +456,7 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
     c->rules.loopback = origin_is_loopback(c->host);
     rnl_status status = api_keys_load(c->key_file, c->key, &s->keys, error);
     if (status == RNL_OK) status = check(c, s->keys, error);
+    if (status == RNL_OK) status = check_names(c, model, error);
     if (status != RNL_OK) return status;
     const net_config n = {.host = c->host,
                           .port = c->port,

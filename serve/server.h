@@ -1,7 +1,8 @@
 /* The voice server: routes, rules and services on top of net.h and work.h.
  *
  *     net ──► rules: Host, Origin, key, body ──► a service ──► conversations of work ──► net
- */
+ *
+ * Each set of adapters that the model was opened with is a model of its own name for clients. */
 #ifndef SERVE_SERVER_H
 #define SERVE_SERVER_H
 
@@ -27,7 +28,8 @@ typedef struct server_config {
     origin_rules rules;
     cidr proxies[SERVER_RANGE_CAP]; /* whose X-Forwarded-* count */
     int proxy_count;
-    bool strict_model;                     /* another model than `name` is not found */
+    bool strict_model;                     /* other names than those of /v1/models are not found,
+                                            * which is so anyway with adapters */
     const char *wyoming_host;              /* default 127.0.0.1 */
     int wyoming_port;                      /* -1 (default): none */
     cidr wyoming_ranges[SERVER_RANGE_CAP]; /* who may come, besides this machine */

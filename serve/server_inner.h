@@ -71,7 +71,8 @@ extern const service service_health, service_metrics, service_models, service_tr
     service_speech, service_chat, service_page, service_secrets;
 
 /* What a realtime conversation of this server has to know. */
-realtime_config realtime_config_of(const call *c, bool beta, bool transcribes_only);
+realtime_config realtime_config_of(const server *s, const char *model, bool beta,
+                                   bool transcribes_only);
 /* Upgrades to /v1/realtime (service_realtime.c): false with an error, or the peer's handlers and
  * state; then opened. */
 bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e);
@@ -88,7 +89,14 @@ bool call_send(call *c, const char *type, json_out *out);
  * a stream of events, the error is one of them. */
 void call_fail(call *c, const api_error *error, bool events);
 
-/* Whether the request names a model that is here: any name is, unless strict_model. */
-bool server_has_model(const server *s, const char *name, api_error *error);
+/* A model as clients choose it: the one that is served, or it with a set of its adapters. */
+typedef struct served_model {
+    const char *name;    /* what it is called; both live as long as the server */
+    const char *adapter; /* NULL: none */
+} served_model;
+
+/* The one of that name, NULL: the model without an adapter. Without adapters, and unless
+ * strict_model, any name means the model; else others are MODEL_NOT_FOUND. */
+bool server_find_model(const server *s, const char *name, served_model *out, api_error *error);
 
 #endif

@@ -94,10 +94,14 @@ static void ready(void *context) {
 
 static bool ask(writing *w, api_error *e) {
     server *s = w->call->server;
-    const conversation_config config = {
-        .class = WORK_IDLE, .owner = w->call->owner, .ready = ready, .context = w};
+    served_model model;
+    if (!server_find_model(s, w->request.model, &model, e)) return false;
+    const conversation_config config = {.class = WORK_IDLE,
+                                        .adapter = model.adapter,
+                                        .owner = w->call->owner,
+                                        .ready = ready,
+                                        .context = w};
     const rnl_transcript_config transcript = transcription_config(&w->request, work_model(s->work));
-    if (!server_has_model(s, w->request.model, e)) return false;
     w->answer = transcription_answer_create(&w->request, work_model(s->work));
     if (w->answer == NULL) return api_fail(e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
     w->conversation = conversation_open_transcript(s->work, &config, &transcript, e);

@@ -61,9 +61,13 @@ static void ready(void *context) {
 
 static bool begin_speaking(speaking *s, speech_request *request, api_error *e) {
     server *o = s->call->server;
-    const conversation_config config = {
-        .class = WORK_REQUEST, .owner = s->call->owner, .ready = ready, .context = s};
-    if (!server_has_model(o, request->model, e)) return false;
+    served_model model;
+    if (!server_find_model(o, request->model, &model, e)) return false;
+    const conversation_config config = {.class = WORK_REQUEST,
+                                        .adapter = model.adapter,
+                                        .owner = s->call->owner,
+                                        .ready = ready,
+                                        .context = s};
     if (!rnl_model_can(work_model(o->work), RNL_MODE_SPEAK))
         return api_fail(e, API_MODEL_NOT_FOUND, "model", "this model does not speak");
     return speaker_open(&s->speaker, o->work, &config, request, e);

@@ -13,6 +13,7 @@
 typedef struct chatting {
     call *call;
     chat_request request;
+    served_model model;
     chat_answer *answer;
     conversation *conversation;
     char audio_id[CHAT_ID_CAP];
@@ -119,10 +120,9 @@ static bool recall(void *context, const char *id, const char **text, size_t *siz
 }
 
 static bool begin_answer(chatting *c, api_error *e) {
-    server *s = c->call->server;
     const int64_t now = (int64_t)time(NULL);
     chat_answer_config config = {.request = &c->request,
-                                 .model = s->config.name,
+                                 .model = c->model.name,
                                  .created = now,
                                  .expires = now + LIMIT_ANSWERS_SECONDS,
                                  .identify = identify};
@@ -143,10 +143,11 @@ static bool begin_chat(chatting *c, api_error *e) {
                                 .recall = recall,
                                 .context = c->call};
     if (!chat_request_read(c->call->body, c->call->body_size, &config, &c->request, e) ||
-        !server_has_model(s, c->request.model, e) || !begin_answer(c, e))
+        !server_find_model(s, c->request.model, &c->model, e) || !begin_answer(c, e))
         return false;
     const conversation_config asked = {.class = WORK_REQUEST,
                                        .seed = c->request.seed,
+                                       .adapter = c->model.adapter,
                                        .owner = c->call->owner,
                                        .ready = ready,
                                        .context = c};

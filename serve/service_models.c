@@ -4,7 +4,7 @@
 #include "serve/json_out.h"
 #include "serve/server_inner.h"
 
-enum { BODY_CAP = 8192 };
+enum { BODY_CAP = 32768 };
 
 static const char json_type[] = "application/json";
 
@@ -44,12 +44,47 @@ const service service_health = {.complete = answer_health};
 
 /* ---- Models ---- */
 
-static void write_model(json_out *o, const server *s) {
+/* The one that is called so. */
+static bool find(const server *s, const char *name, served_model *out) {
+    const rnl_model *model = work_model(s->work);
+    *out = (served_model){.name = s->config.name};
+    if (strcmp(name, out->name) == 0) return true;
+    for (int i = 0; i < rnl_model_adapter_count(model); i++) {
+        out->name = out->adapter = rnl_model_adapter_name(model, i);
+        if (strcmp(name, out->name) == 0) return true;
+    }
+    *out = (served_model){.name = s->config.name};
+    return false;
+}
+
+static bool refuse(const char *name, api_error *error) {
+    return api_fail(error, API_MODEL_NOT_FOUND, "model",
+                    "there is no model '%.100s' here; GET /v1/models tells which there are", name);
+}
+
+bool server_find_model(const server *s, const char *name, served_model *out, api_error *error) {
+    const bool any = !s->config.strict_model && rnl_model_adapter_count(work_model(s->work)) == 0;
+    return find(s, name != NULL ? name : s->config.name, out) || any || refuse(name, error);
+}
+
+static void write_model(json_out *o, const server *s, const char *name) {
     json_out_object(o, NULL);
-    json_out_word(o, "id", s->config.name);
+    json_out_word(o, "id", name);
     json_out_word(o, "object", "model");
     json_out_int(o, "created", s->created);
     json_out_word(o, "owned_by", "runnel");
+    json_out_end(o);
+}
+
+static void write_models(json_out *o, const server *s) {
+    const rnl_model *model = work_model(s->work);
+    json_out_object(o, NULL);
+    json_out_word(o, "object", "list");
+    json_out_array(o, "data");
+    write_model(o, s, s->config.name);
+    for (int i = 0; i < rnl_model_adapter_count(model); i++)
+        write_model(o, s, rnl_model_adapter_name(model, i));
+    json_out_end(o);
     json_out_end(o);
 }
 
@@ -57,23 +92,18 @@ static void answer_models(call *c) {
     char text[BODY_CAP];
     json_out o;
     json_out_begin(&o, text, sizeof text);
-    if (c->route->id == ROUTE_MODEL) {
+    if (c->route->id == ROUTE_MODELS) {
+        write_models(&o, c->server);
+    } else {
         api_error e;
+        served_model found;
         const char *id = route_rest(c->route, net_exchange_path(c->exchange));
-        if (strcmp(id, c->server->config.name) != 0) {
-            (void)api_fail(&e, API_MODEL_NOT_FOUND, "model",
-                           "there is no model '%.100s' here; GET /v1/models tells which is", id);
+        if (!find(c->server, id, &found)) {
+            (void)refuse(id, &e);
             net_answer_error(c->exchange, &e);
             return;
         }
-        write_model(&o, c->server);
-    } else {
-        json_out_object(&o, NULL);
-        json_out_word(&o, "object", "list");
-        json_out_array(&o, "data");
-        write_model(&o, c->server);
-        json_out_end(&o);
-        json_out_end(&o);
+        write_model(&o, c->server, found.name);
     }
     send_json(c, 200, &o);
 }

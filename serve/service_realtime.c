@@ -296,12 +296,12 @@ static double tokens_per_minute(const server *s) {
     return 60 * 18.75 * (f.speaking_max > 1 ? f.speaking_max : 1);
 }
 
-realtime_config realtime_config_of(const call *asked, bool beta, bool transcribes_only) {
-    const server *s = asked->server;
+realtime_config realtime_config_of(const server *s, const char *name, bool beta,
+                                   bool transcribes_only) {
     const rnl_model *model = work_model(s->work);
     const realtime_options *o = &s->config.realtime;
     realtime_config c = realtime_config_default();
-    c.model = s->config.name;
+    c.model = name;
     c.instructions[0] = rnl_model_system_prompt(model, RNL_MODE_INTERLEAVED);
     c.instructions[1] = rnl_model_system_prompt(model, RNL_MODE_TEXT);
     c.kernels = &model->kernels;
@@ -326,16 +326,20 @@ realtime_config realtime_config_of(const call *asked, bool beta, bool transcribe
     return c;
 }
 
-static bool fill(talk *t, const call *c, api_error *e) {
+static bool fill(talk *t, const call *c, const served_model *model, api_error *e) {
     server *s = c->server;
-    const realtime_model_config m = {
-        .work = s->work, .owner = c->owner, .ready = on_ready, .context = t};
+    const realtime_model_config m = {.work = s->work,
+                                     .owner = c->owner,
+                                     .adapter = model->adapter,
+                                     .ready = on_ready,
+                                     .context = t};
     t->model = realtime_model_open(&m, e);
     if (t->model == NULL) return false;
     const char *intent = net_exchange_parameter(c->exchange, "intent");
     const bool transcribes = c->has_secret ? c->secret.transcribes
                                            : intent != NULL && strcmp(intent, "transcription") == 0;
-    const realtime_config config = realtime_config_of(c, is_beta(s, c->exchange), transcribes);
+    const realtime_config config =
+        realtime_config_of(s, model->name, is_beta(s, c->exchange), transcribes);
     realtime_ops ops = {.wire = t, .send = on_send, .close = on_close};
     realtime_model_ops(t->model, &ops);
     rnl_error error;
@@ -345,7 +349,7 @@ static bool fill(talk *t, const call *c, api_error *e) {
 }
 
 /* NULL: refused. */
-static talk *begin_talk(const call *c, api_error *e) {
+static talk *begin_talk(const call *c, const served_model *model, api_error *e) {
     talk *t = calloc(1, sizeof *t);
     if (t == NULL) {
         (void)api_fail(e, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
@@ -357,7 +361,7 @@ static talk *begin_talk(const call *c, api_error *e) {
     t->owner = c->owner;
     t->secret = c->has_secret ? c->secret.number : 0;
     join(c->server, t);
-    if (fill(t, c, e)) return t;
+    if (fill(t, c, model, e)) return t;
     end(t);
     return NULL;
 }
@@ -365,12 +369,16 @@ static talk *begin_talk(const call *c, api_error *e) {
 bool realtime_accept(call *c, const net_peer_handlers **handlers, void **state, api_error *e) {
     static const net_peer_handlers these = {
         .message = on_message, .writable = on_writable, .tick = on_tick, .gone = on_gone};
-    const char *model = net_exchange_parameter(c->exchange, "model");
-    if (model != NULL && !server_has_model(c->server, model, e)) return false;
+    served_model model;
+    if (!server_find_model(c->server, net_exchange_parameter(c->exchange, "model"), &model, e))
+        return false;
+    /* A secret is for what it was made for. */
+    if (c->secret.model != NULL && !server_find_model(c->server, c->secret.model, &model, e))
+        return false;
     if (net_exchange_parameter(c->exchange, "call_id") != NULL)
         return api_fail(e, API_INVALID_VALUE, "call_id", "there are no telephone calls here");
     talk *t = find_kept(c);
-    if (t == NULL) t = begin_talk(c, e);
+    if (t == NULL) t = begin_talk(c, &model, e);
     if (t == NULL) return false;
     t->taken = true;
     *handlers = &these;

@@ -16,6 +16,8 @@ typedef struct wanted {
     json *body;
     const json *session; /* within body; NULL: the defaults */
     bool beta, transcribes;
+    served_model model;
+    bool names_model;
     int64_t seconds;
     realtime_settings settings;
 } wanted;
@@ -33,9 +35,19 @@ static bool read_lifetime(const json *body, int64_t *seconds, api_error *e) {
                        SECRET_SECONDS_MAX, seconds, e);
 }
 
+static realtime_config config_of(const call *c, const wanted *w) {
+    return realtime_config_of(c->server, w->model.name, w->beta, w->transcribes);
+}
+
+static bool read_model(const call *c, wanted *w, api_error *e) {
+    const char *name = json_chars(json_get(w->session, "model"), NULL);
+    w->names_model = name != NULL;
+    return server_find_model(c->server, name, &w->model, e);
+}
+
 /* Checks the session as the conversation will. */
 static bool read_session(const call *c, wanted *w, api_error *e) {
-    const realtime_config config = realtime_config_of(c, w->beta, w->transcribes);
+    const realtime_config config = config_of(c, w);
     const realtime_update u = {.config = &config, .beta = w->beta, .path = "session"};
     realtime_settings_default(&w->settings);
     w->settings.text_only = !config.gives_audio;
@@ -52,14 +64,14 @@ static bool read_body(const call *c, wanted *w, api_error *e) {
     w->session = json_is_null(session) ? NULL : session;
     if (!w->beta) w->transcribes = json_in_is(json_get(w->session, "type"), "transcription");
     *e = (api_error){0};
-    return read_lifetime(w->body, &w->seconds, e) && read_session(c, w, e);
+    return read_lifetime(w->body, &w->seconds, e) && read_model(c, w, e) && read_session(c, w, e);
 }
 
 static void answer(call *c, const wanted *w, const char *value, int64_t expires) {
     char id[ID_CAP];
     json_out o;
     id_make(id, "sess_");
-    const realtime_config config = realtime_config_of(c, w->beta, w->transcribes);
+    const realtime_config config = config_of(c, w);
     realtime_facts facts = {.id = id, .expires_unix = expires};
     json_out_begin_growing(&o, LIMIT_JSON_SIZE);
     if (w->beta) {
@@ -84,6 +96,7 @@ static bool make(call *c, wanted *w, api_error *e) {
     const realtime_secret what = {.owner = c->owner,
                                   .expires = now + w->seconds,
                                   .transcribes = w->transcribes,
+                                  .model = w->names_model ? w->model.name : NULL,
                                   .session = session,
                                   .size = session != NULL ? strlen(session) : 0};
     const bool made = (session != NULL || w->session == NULL) &&

@@ -27,6 +27,7 @@ static rnl_session_config session_config(const conversation *c) {
     s.image_views_max = rnl_image_views_max(c->work->model);
     s.seed = c->config.seed;
     s.drop_oldest_turns = c->config.drop_oldest_turns;
+    s.adapter = c->config.adapter;
     return s;
 }
 

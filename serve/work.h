@@ -68,6 +68,7 @@ typedef struct conversation_config {
     work_class class;
     uint64_t seed;          /* of the sampler */
     bool drop_oldest_turns; /* a full context drops the oldest turns instead of refusing */
+    const char *adapter;    /* the model's set of that name speaks; borrowed. NULL: none */
     int owner;              /* who asks (api_keys.h: the number of a key; 0: nobody); fairness */
     void (*ready)(void *context); /* events wait; called by work_dispatch. It may close this
                                    * conversation and open or close others */
@@ -77,8 +78,9 @@ typedef struct conversation_config {
 /* NULL with an error: SERVER_OVERLOADED, DRAINING, STARTING, RATE_LIMIT_EXCEEDED (the owner's). The
  * session itself is made by the engine thread; if that fails LOST comes. */
 conversation *conversation_open(work *w, const conversation_config *config, api_error *error);
-/* A recording, of which class is not looked at. config: rate is not looked at with FILE.
- * transcript->system is copied. SERVER_OVERLOADED also when too many wait. */
+/* A recording, of which class is not looked at. config: rate is not looked at with FILE, nor its
+ * adapter, which is the conversation's. transcript->system is copied. SERVER_OVERLOADED also when
+ * too many wait. */
 conversation *conversation_open_transcript(work *w, const conversation_config *config,
                                            const rnl_transcript_config *transcript,
                                            api_error *error);

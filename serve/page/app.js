@@ -187,7 +187,7 @@ class Conversation {
     const offered = await protocols();
     const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
     await new Promise((resolve, reject) => {
-      const ws = new WebSocket(`${scheme}://${location.host}/v1/realtime?model=default`, offered);
+      const ws = new WebSocket(`${scheme}://${location.host}/v1/realtime`, offered);
       ws.onopen = () => { this.ws = ws; };
       ws.onmessage = ({ data }) => {
         this.receive(JSON.parse(data));

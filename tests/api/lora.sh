@@ -96,27 +96,7 @@ refuse 3 "DoRA" "use_dora" "${loaded[@]}" --lora own
 refuse 3 "a rank is no file" "16: cannot be opened" "${loaded[@]}" --lora 16:32
 
 # ---- A model with sound: every command that opens one
-python3 - "$source/tests/data/tiny/config.json" <<'PY'
-import json, os, random, struct, sys
-c = json.load(open(sys.argv[1]))["lfm"]
-d, ff = c["hidden_size"], None
-random.seed(3)
-os.mkdir("voice")
-json.dump({"peft_type": "LORA", "r": 2, "lora_alpha": 8, "target_modules": ["out_proj"]},
-          open("voice/adapter_config.json", "w"))
-head, data = {}, b""
-for i, kind in enumerate(c["layer_types"]):
-    module = f"base_model.model.lfm.layers.{i}." + \
-        ("self_attn.out_proj" if kind == "full_attention" else "conv.out_proj")
-    for half, shape in (("A", [2, d]), ("B", [d, 2])):
-        values = [random.uniform(-.2, .2) for _ in range(2 * d)]
-        raw = struct.pack(f"<{2 * d}f", *values)
-        head[f"{module}.lora_{half}.weight"] = {
-            "dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-text = json.dumps(head).encode()
-open("voice/adapter_model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + data)
-PY
+python3 "$source/tests/support/make_adapter.py" "$source/tests/data/tiny/config.json" voice
 differs() { # differs NAME COMMAND...: stdout with the adapter is another one
     expect 0 "$1" "${@:2}"
     cp out without

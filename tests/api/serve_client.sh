@@ -22,4 +22,20 @@ fi
 kill -TERM "$server"
 ends "SIGTERM" 0
 
+# ---- Adapters, each a model of its own
+config=$source/tests/data/tiny/config.json
+python3 "$source/tests/support/make_adapter.py" "$config" voice 3
+python3 "$source/tests/support/make_adapter.py" "$config" other 4
+one=("$runnel" chat -m "$tiny" -q --mode text --max-tokens 20 "one two three")
+"${one[@]}" > none.txt
+"${one[@]}" --lora voice > voice.txt
+start adapters -m "$tiny" --alias tiny --lora voice=voice --lora other=other:1 --oversubscribe 100
+check "adapters" python3 "$source/tests/api/serve_adapters.py" "$port" tiny "$question" "$work"
+kill -TERM "$server"
+ends "SIGTERM" 0
+refuse 2 "an adapter without a name" "NAME=FILE" "$runnel" serve --port 0 -m "$tiny" --lora voice
+refuse 2 "a name that is taken" "--alias" "$runnel" serve --port 0 -m "$tiny" --alias tiny \
+    --lora tiny=voice
+refuse 2 "an adapter's scale" "scale" "$runnel" serve --port 0 -m "$tiny" --lora voice=voice:x
+
 summary
