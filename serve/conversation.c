@@ -235,8 +235,12 @@ bool conversation_next(conversation *c, event *e) {
     free(c->owned);
     c->owned = NULL;
     if (ring_read(c->events, &q, 1) != 1) return false;
-    *e = (event){
-        .kind = q.kind, .tag = q.tag, .seconds = q.seconds, .finish = q.finish, .usage = q.usage};
+    *e = (event){.kind = q.kind,
+                 .tag = q.tag,
+                 .seconds = q.seconds,
+                 .faults = q.faults,
+                 .finish = q.finish,
+                 .usage = q.usage};
     c->owned = q.owned;
     if (q.error != NULL) e->error = *q.error;
     switch (q.kind) {

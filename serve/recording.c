@@ -13,7 +13,7 @@ enum {
     EVENTS_KEPT = 4
 };
 
-static void end(conversation *c, const api_error *error) {
+static void end_with(conversation *c, const api_error *error, sound_faults *faults) {
     recording *r = &c->recording;
     if (r->ended) return;
     r->ended = true;
@@ -22,7 +22,9 @@ static void end(conversation *c, const api_error *error) {
                       .tag = r->tag,
                       .finish = error == NULL ? RNL_FINISH_END : RNL_FINISH_STOPPED,
                       .seconds = r->stats.sound,
-                      .usage = r->usage};
+                      .usage = r->usage,
+                      .owned = faults,
+                      .faults = faults};
     if (error != NULL && (e.owned = malloc(sizeof *error)) != NULL) {
         e.error = e.owned;
         *e.error = *error;
@@ -30,10 +32,35 @@ static void end(conversation *c, const api_error *error) {
     conversation_tell(c, &e);
 }
 
+static void end(conversation *c, const api_error *error) {
+    end_with(c, error, NULL);
+}
+
 static void fail(conversation *c, const rnl_error *e, bool heard) {
     api_error error;
     (void)api_fail_library(&error, e, heard ? "file" : NULL, heard);
     end(c, &error);
+}
+
+static void fail_memory(conversation *c) {
+    fail(c, &(rnl_error){.status = RNL_ERR_MEMORY, .text = "memory is exhausted"}, false);
+}
+
+/* It is written down to the end, and what is missing in it is told. */
+static void complete(conversation *c) {
+    const recording *r = &c->recording;
+    const sound_faults *found = r->reader != NULL ? sound_reader_faults(r->reader) : NULL;
+    if (found == NULL || (found->place_count == 0 && !found->out_of_phase)) {
+        end(c, NULL);
+        return;
+    }
+    sound_faults *copy = malloc(sizeof *copy);
+    if (copy == NULL) {
+        fail_memory(c);
+        return;
+    }
+    *copy = *found;
+    end_with(c, NULL, copy);
 }
 
 void recording_close(conversation *c) {
@@ -138,7 +165,7 @@ static bool tell_pieces(conversation *c, bool *moved) {
         const rnl_status status = rnl_transcript_pull(r->transcript, &piece);
         if (status == RNL_DONE) {
             rnl_transcript_get_stats(r->transcript, &r->stats);
-            end(c, NULL);
+            complete(c);
             return false;
         }
         if (status != RNL_OK) return true;
@@ -146,7 +173,7 @@ static bool tell_pieces(conversation *c, bool *moved) {
         r->usage.output_text += (int)piece.emitted_count;
         rnl_piece *copy = copy_piece(&piece);
         if (copy == NULL) {
-            fail(c, &(rnl_error){.status = RNL_ERR_MEMORY, .text = "memory is exhausted"}, false);
+            fail_memory(c);
             return false;
         }
         conversation_tell(c, &(queued_event){.kind = EVENT_PIECE, .tag = r->tag, .owned = copy});

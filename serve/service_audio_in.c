@@ -43,6 +43,15 @@ static bool take_bytes(call *c, const uint8_t *bytes, size_t size) {
     return false;
 }
 
+/* What is missing in the sound, for forms that have no place for it. */
+static void tell_faults(const writing *w, const sound_faults *faults) {
+    char text[TRANSCRIPTION_HEADER_CAP];
+    net_exchange *x = w->call->exchange;
+    if (w->request.stream) return; /* the last event tells */
+    if (transcription_damage(faults, text)) net_exchange_add_header(x, "x-runnel-damaged", text);
+    if (transcription_phase(faults, text)) net_exchange_add_header(x, "x-runnel-phase", text);
+}
+
 /* False: nothing more is to be done with the answer. */
 static bool take_event(writing *w, const event *e) {
     api_error error = e->error;
@@ -53,8 +62,8 @@ static bool take_event(writing *w, const event *e) {
         break;
     case EVENT_ENDED:
         w->ended = true;
-        if (error.code == API_OK && transcription_answer_end(w->answer, e->seconds, &e->usage))
-            return true;
+        if (error.code == API_OK) tell_faults(w, e->faults);
+        if (error.code == API_OK && transcription_answer_end(w->answer, e)) return true;
         if (error.code == API_OK)
             (void)api_fail(&error, API_SERVER_OVERLOADED, NULL, "the answer is too long");
         break;

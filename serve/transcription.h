@@ -9,6 +9,7 @@
 
 #include <runnel/runnel_transcript.h>
 
+#include "audio/file.h"
 #include "serve/json_out.h"
 #include "serve/multipart.h"
 #include "serve/work.h"
@@ -75,10 +76,18 @@ transcription_answer *transcription_answer_create(const transcription_request *r
                                                   const rnl_model *model);
 void transcription_answer_destroy(transcription_answer **a);          /* NULL is fine; sets NULL */
 const char *transcription_answer_type(const transcription_answer *a); /* Content-Type */
-/* The next piece of the transcript, and its end: s of sound, usage as far as it is known. False:
- * memory is exhausted, or the answer would be longer than 64 MiB. */
+/* The next piece of the transcript, and its end, as ENDED has it: s of sound, what is missing in it
+ * (NULL: nothing), usage as far as it is known. Objects and the last event of a stream tell of
+ * damage, and so do notes of WebVTT; of all that is no stream headers do. False: memory is
+ * exhausted, or the answer would be longer than 64 MiB. */
 bool transcription_answer_piece(transcription_answer *a, const rnl_piece *piece);
-bool transcription_answer_end(transcription_answer *a, double seconds, const work_usage *usage);
+bool transcription_answer_end(transcription_answer *a, const event *ended);
+/* The values of these headers: "1.250-3.500, 59.100-60.000", where a place whose length is not
+ * known has no end; and s of the first second of channels out of phase. False: there is nothing to
+ * tell. */
+enum { TRANSCRIPTION_HEADER_CAP = 32 * SOUND_PLACE_CAP };
+bool transcription_damage(const sound_faults *faults, char text[TRANSCRIPTION_HEADER_CAP]);
+bool transcription_phase(const sound_faults *faults, char text[TRANSCRIPTION_HEADER_CAP]);
 /* What can be sent now, whole events or, behind the end, the answer: out->text [out->size]. The
  * caller sends it and clears it. */
 json_out *transcription_answer_out(transcription_answer *a);

@@ -230,8 +230,46 @@ static void put_tokens(json_out *o, const char *key, int text, int audio) {
     json_out_end(o);
 }
 
-static void end_events(transcription_answer *a, const work_usage *u) {
+bool transcription_damage(const sound_faults *faults, char text[TRANSCRIPTION_HEADER_CAP]) {
+    size_t size = 0;
+    text[0] = '\0';
+    for (int i = 0; faults != NULL && i < faults->place_count; i++) {
+        const sound_place *p = &faults->places[i];
+        char end[24] = "";
+        if (p->to > p->from) (void)snprintf(end, sizeof end, "%.3f", p->to);
+        size += (size_t)snprintf(text + size, TRANSCRIPTION_HEADER_CAP - size, "%s%.3f-%s",
+                                 i > 0 ? ", " : "", p->from, end);
+        assert(size < TRANSCRIPTION_HEADER_CAP); /* a sound has hours, not years */
+    }
+    return size > 0;
+}
+
+bool transcription_phase(const sound_faults *faults, char text[TRANSCRIPTION_HEADER_CAP]) {
+    if (faults == NULL || !faults->out_of_phase) return false;
+    (void)snprintf(text, TRANSCRIPTION_HEADER_CAP, "%.3f", faults->out_of_phase_at);
+    return true;
+}
+
+/* As the files of `transcribe` have it. */
+static void put_faults(json_out *o, const sound_faults *faults) {
+    if (faults == NULL) return;
+    if (faults->place_count > 0) {
+        json_out_array(o, "damaged");
+        for (int i = 0; i < faults->place_count; i++) {
+            json_out_array(o, NULL);
+            json_out_number(o, NULL, rounded(faults->places[i].from, 1e3));
+            json_out_number(o, NULL, rounded(faults->places[i].to, 1e3));
+            json_out_end(o);
+        }
+        json_out_end(o);
+    }
+    if (faults->out_of_phase)
+        json_out_number(o, "out_of_phase", rounded(faults->out_of_phase_at, 1e3));
+}
+
+static void end_events(transcription_answer *a, const event *ended) {
     json_out *o = &a->out;
+    const work_usage *u = &ended->usage;
     /* Whoever does not count them: a position of the model is 80 ms of what it heard. */
     const int audio = u->input_audio > 0 ? u->input_audio : (int)ceil(12.5 * a->heard);
     const int input = u->input_text + audio;
@@ -241,6 +279,7 @@ static void end_events(transcription_answer *a, const work_usage *u) {
     json_out_word(o, "type", "transcript.text.done");
     json_out_text(o, "text", a->text.text, a->text.size);
     if (a->request.logprobs) put_raw(o, "logprobs", &a->logprobs);
+    put_faults(o, ended->faults);
     json_out_object(o, "usage");
     json_out_word(o, "type", "tokens");
     json_out_int(o, "input_tokens", input);
@@ -252,29 +291,32 @@ static void end_events(transcription_answer *a, const work_usage *u) {
     json_out_event_close(o);
 }
 
-static void end_object(transcription_answer *a, double seconds) {
+static void end_object(transcription_answer *a, const event *ended) {
     json_out *o = &a->out;
     json_out_object(o, NULL);
     if (a->request.format == TRANSCRIPTION_VERBOSE_JSON) {
         json_out_word(o, "task", "transcribe");
         json_out_word(o, "language", a->language);
-        json_out_number(o, "duration", rounded(seconds, 1e3));
+        json_out_number(o, "duration", rounded(ended->seconds, 1e3));
     }
     json_out_text(o, "text", a->text.text, a->text.size);
     if (a->request.format == TRANSCRIPTION_VERBOSE_JSON && a->request.segments)
         put_raw(o, "segments", &a->segments);
     if (a->request.words) put_raw(o, "words", &a->words);
     if (a->request.logprobs) put_raw(o, "logprobs", &a->logprobs);
+    put_faults(o, ended->faults);
     json_out_object(o, "usage");
     json_out_word(o, "type", "duration");
-    json_out_int(o, "seconds", (int64_t)ceil(seconds)); /* as the makers' server counts them */
+    json_out_int(o, "seconds",
+                 (int64_t)ceil(ended->seconds)); /* as the makers' server counts them */
     json_out_end(o);
     json_out_end(o);
 }
 
-static bool end_file(transcription_answer *a, double seconds) {
+static bool end_file(transcription_answer *a, const event *ended) {
     static const sound_faults none;
-    const bool done = format_end(&a->writer, seconds, &none);
+    const bool done =
+        format_end(&a->writer, ended->seconds, ended->faults != NULL ? ended->faults : &none);
     const bool closed = fclose(a->file) == 0;
     a->file = NULL;
     if (!done || !closed) return false;
@@ -282,19 +324,19 @@ static bool end_file(transcription_answer *a, double seconds) {
     return true;
 }
 
-bool transcription_answer_end(transcription_answer *a, double seconds, const work_usage *usage) {
+bool transcription_answer_end(transcription_answer *a, const event *ended) {
     json_out_end(&a->segments);
     json_out_end(&a->words);
     json_out_end(&a->logprobs);
     if (!is_well(a)) return false;
-    if (is_file(a)) return end_file(a, seconds) && is_well(a);
+    if (is_file(a)) return end_file(a, ended) && is_well(a);
     if (is_events(a)) {
-        end_events(a, usage);
+        end_events(a, ended);
     } else if (a->request.format == TRANSCRIPTION_TEXT) {
         json_out_raw(&a->out, NULL, a->text.text, a->text.size);
         json_out_raw(&a->out, NULL, "\n", 1);
     } else {
-        end_object(a, seconds);
+        end_object(a, ended);
     }
     return is_well(a);
 }

@@ -201,7 +201,8 @@ typedef struct event {
     const float *samples;
     size_t count;
     const rnl_piece *piece;
-    double seconds; /* ENDED of a transcript: of its sound */
+    double seconds;                    /* ENDED of a transcript: of its sound, */
+    const struct sound_faults *faults; /* and what is missing in it (audio/file.h); NULL: nothing */
     rnl_finish finish;
     work_usage usage;
     api_error error;

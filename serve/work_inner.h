@@ -40,11 +40,13 @@ typedef struct queued_event {
     event_kind kind;
     int64_t tag;
     size_t size, count;
-    void *owned; /* from malloc: CALL, CUT: text; PIECE: the piece and all it points to; errors */
+    void *owned; /* from malloc: CALL, CUT: text; PIECE: the piece and all it points to; faults;
+                  * errors */
     double seconds;
     rnl_finish finish;
     work_usage usage;
-    api_error *error; /* is `owned` too; NULL: none */
+    sound_faults *faults; /* is `owned`, as is */
+    api_error *error;     /* this; NULL: none */
 } queued_event;
 
 /* The reply under way. */

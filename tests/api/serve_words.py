@@ -6,6 +6,7 @@ Needs nothing but Python."""
 import base64
 import http.client
 import json
+import pathlib
 import socket
 import struct
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 import wave
 
+DATA = pathlib.Path(__file__).parents[1] / "data"
 PORT, QUESTION, FOLDER, TEXT = int(sys.argv[1]), open(sys.argv[2], "rb").read(), *sys.argv[3:5]
 failed = []
 
@@ -99,6 +101,12 @@ def transcriptions():
     check("stream", "".join(e["delta"] for e in told[:-1]) == heard == told[-1]["text"], told)
     quiet = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 64036, b"WAVEfmt ", 16, 1, 1, 16000, 32000, 2,
                         16, b"data", 64000) + bytes(64000)
+    hole = (DATA / "audio-cases/hole.mp3").read_bytes()
+    told = json.loads(transcribe(hole)[2])
+    check("a hole is told", told.get("damaged") == [[7.095, 7.491]] and told["text"], told)
+    answer = transcribe(hole, response_format="srt")
+    check("a hole is told of subtitles",
+          answer[1].get("x-runnel-damaged") == "7.095-7.491", answer[1])
     answer = transcribe(quiet)
     check("silence", answer[0] == 200 and json.loads(answer[2])["text"] == "", answer)
 

@@ -217,18 +217,21 @@ static rnl_piece piece_at(int index, const char *text) {
 }
 
 /* All bytes of an answer, as they come; free() it. */
-static char *answer_of(const rnl_model *model, const transcription_request *r, int count,
-                       const char *first, const char *second) {
+static char *answer_of_sound(const rnl_model *model, const transcription_request *r, int count,
+                             const char *first, const char *second, const sound_faults *faults) {
     transcription_answer *a = transcription_answer_create(r, model);
     assert_non_null(a);
     json_out *out = transcription_answer_out(a);
     char *all = calloc(1, 8192);
     assert_non_null(all);
     size_t size = 0;
-    const work_usage usage = {.input_text = 5, .input_audio = 25};
+    const event end = {.kind = EVENT_ENDED,
+                       .seconds = 2.1,
+                       .faults = faults,
+                       .usage = {.input_text = 5, .input_audio = 25}};
     for (int i = 0; i <= count; i++) {
         const rnl_piece p = piece_at(i == 1, i == 1 ? second : first);
-        assert_true(i == count ? transcription_answer_end(a, 2.1, &usage)
+        assert_true(i == count ? transcription_answer_end(a, &end)
                                : transcription_answer_piece(a, &p));
         if (r->stream || i == count) {
             assert_true(json_out_whole(out));
@@ -239,6 +242,11 @@ static char *answer_of(const rnl_model *model, const transcription_request *r, i
     }
     transcription_answer_destroy(&a);
     return all;
+}
+
+static char *answer_of(const rnl_model *model, const transcription_request *r, int count,
+                       const char *first, const char *second) {
+    return answer_of_sound(model, r, count, first, second, NULL);
 }
 
 static void assert_answer(void **state, const transcription_request *r, int count,
@@ -279,6 +287,52 @@ static void answers_have_their_forms(void **state) {
                   "\"usage\":{\"type\":\"tokens\",\"input_tokens\":30,\"output_tokens\":8,"
                   "\"total_tokens\":38,\"input_token_details\":{\"text_tokens\":5,"
                   "\"audio_tokens\":25}}}\n\n");
+}
+
+/* Nothing of a sound is lost in silence: objects, the end of a stream and notes of WebVTT tell of
+ * it, headers of everything else. */
+static void what_is_missing_is_told(void **state) {
+    const sound_faults faults = {
+        .place_count = 2,
+        .places = {{0.5, 0.75, false}, {2.1, 2.1, true}},
+        .out_of_phase = true,
+        .out_of_phase_at = 1.25,
+    };
+    static const struct {
+        transcription_request request;
+        const char *told;
+    } rows[] = {
+        {{.format = TRANSCRIPTION_JSON},
+         "\"damaged\":[[0.5,0.75],[2.1,2.1]],\"out_of_phase\":1.25,\"usage\""},
+        {{.format = TRANSCRIPTION_VERBOSE_JSON, .segments = true},
+         "\"damaged\":[[0.5,0.75],[2.1,2.1]],\"out_of_phase\":1.25,\"usage\""},
+        {{.format = TRANSCRIPTION_TEXT, .stream = true},
+         "\"damaged\":[[0.5,0.75],[2.1,2.1]],\"out_of_phase\":1.25,\"usage\""},
+        {{.format = TRANSCRIPTION_VTT},
+         "NOTE damaged from 00:00:00.500 to 00:00:00.750\n\n"
+         "NOTE the recording is cut off at 00:00:02.100\n"},
+        {{.format = TRANSCRIPTION_TEXT}, "Turn on it.\n"},
+        {{.format = TRANSCRIPTION_SRT}, "Turn on it.\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *answer = answer_of_sound(*state, &rows[i].request, 1, "Turn on it.", "Now.", &faults);
+        if (strstr(answer, rows[i].told) == NULL) fail_msg("'%s'", answer);
+        free(answer);
+    }
+    char text[TRANSCRIPTION_HEADER_CAP];
+    assert_true(transcription_damage(&faults, text));
+    assert_string_equal(text, "0.500-0.750, 2.100-");
+    assert_true(transcription_phase(&faults, text));
+    assert_string_equal(text, "1.250");
+    const sound_faults none = {0};
+    assert_false(transcription_damage(&none, text) || transcription_damage(NULL, text));
+    assert_false(transcription_phase(&none, text) || transcription_phase(NULL, text));
+    /* All places that can be told apart, late in a long sound, fit. */
+    sound_faults many = {.place_count = SOUND_PLACE_CAP};
+    for (int i = 0; i < SOUND_PLACE_CAP; i++)
+        many.places[i] = (sound_place){7100 + i, 7100.5 + i, false};
+    assert_true(transcription_damage(&many, text));
+    assert_non_null(strstr(text, ", 7163.000-7163.500"));
 }
 
 /* Wide characters need no space between two pieces. */
@@ -329,6 +383,7 @@ int main(void) {
         cmocka_unit_test(forms_are_taken_or_refused),
         cmocka_unit_test(a_temperature_draws),
         cmocka_unit_test(answers_have_their_forms),
+        cmocka_unit_test(what_is_missing_is_told),
         cmocka_unit_test(pieces_are_joined),
         cmocka_unit_test(tokens_are_told_with_their_bytes),
     };

@@ -56,8 +56,9 @@ typedef struct talk {
     rnl_finish finish;
     work_usage usage;
     api_error error;
-    int64_t tag;  /* of the last end */
-    int64_t only; /* the reply whose text and sound are kept; 0: all */
+    sound_faults faults; /* of the last end, as is */
+    int64_t tag;         /* this */
+    int64_t only;        /* the reply whose text and sound are kept; 0: all */
 } talk;
 
 static void take(void *context) {
@@ -86,6 +87,7 @@ static void take(void *context) {
             t->usage = e.usage;
             t->error = e.error;
             t->tag = e.tag;
+            if (e.faults != NULL) t->faults = *e.faults;
             break;
         case EVENT_PIECE:
             t->pieces++;
@@ -424,29 +426,44 @@ static void a_reply_is_cut_to_what_was_heard(void **state) {
     work_destroy(&w);
 }
 
+/* size 0: all of it. */
+static void ask_file(talk *t, const char *path, size_t size) {
+    static unsigned char bytes[1 << 20];
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    const size_t all = fread(bytes, 1, sizeof bytes, f);
+    (void)fclose(f);
+    command file = {.kind = COMMAND_FILE, .tag = 5, .size = size > 0 ? size : all};
+    file.bytes = malloc(file.size);
+    memcpy(file.bytes, bytes, file.size);
+    assert_true(conversation_ask(t->c, &file));
+}
+
+/* Whole, cut within its head, and with a hole in its midst, which is told. */
 static void a_file_is_written_down(void **state) {
     (void)state;
+    static const struct {
+        const char *path;
+        size_t size;
+        api_code code;
+        int place_count;
+    } rows[] = {{SOURCE_DIR "/samples/questions/light.wav", 0, API_OK, 0},
+                {SOURCE_DIR "/samples/questions/light.wav", 20, API_INVALID_AUDIO, 0},
+                {TEST_DATA "/audio-cases/hole.mp3", 0, API_OK, 1}};
     work *w = start(1);
-    talk t = {0};
-    api_error e;
-    const conversation_config c = {.ready = take, .context = &t};
-    const rnl_transcript_config transcript = rnl_transcript_config_default(model);
-    FILE *f = fopen(SOURCE_DIR "/samples/questions/light.wav", "rb");
-    static unsigned char bytes[1 << 20];
-    const size_t size = fread(bytes, 1, sizeof bytes, f);
-    (void)fclose(f);
-    for (int cut = 0; cut < 2; cut++) { /* whole, and damaged */
-        t = (talk){0};
+    for (int i = 0; i < 3; i++) {
+        talk t = {0};
+        api_error e;
+        const conversation_config c = {.ready = take, .context = &t};
+        const rnl_transcript_config transcript = rnl_transcript_config_default(model);
         t.c = conversation_open_transcript(w, &c, &transcript, &e);
         assert_non_null(t.c);
-        command file = {.kind = COMMAND_FILE, .tag = 5, .size = cut == 0 ? size : 20};
-        file.bytes = malloc(file.size);
-        memcpy(file.bytes, bytes, file.size);
-        assert_true(conversation_ask(t.c, &file));
+        ask_file(&t, rows[i].path, rows[i].size);
         wait_for(w, &t.ended, 1);
         assert_int_equal(t.tag, 5);
-        assert_int_equal(t.error.code, cut == 0 ? API_OK : API_INVALID_AUDIO);
-        assert_int_equal(t.size > 0, cut == 0);
+        assert_int_equal(t.error.code, rows[i].code);
+        assert_int_equal(t.size > 0, rows[i].code == API_OK);
+        assert_int_equal(t.faults.place_count, rows[i].place_count);
         close_talk(&t);
     }
     work_destroy(&w);
