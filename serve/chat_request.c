@@ -8,6 +8,7 @@
 
 #include "serve/chat_inner.h"
 #include "serve/speech.h"
+#include "serve/tool_list.h"
 #include "text/voices.h"
 
 enum { NAME_CAP = 129 };
@@ -246,35 +247,29 @@ static bool read_schema(chat_builder *b, const json *body, command *begin) {
     return begin->json != NULL || no_memory(b);
 }
 
-static bool named(const json *tool, const char *name, size_t size) {
-    size_t length;
-    const char *chars = json_chars(json_get(json_get(tool, "function"), "name"), &length);
-    return chars != NULL && length == size && memcmp(chars, name, size) == 0;
-}
-
-/* The list for the model: all tools, or the one that must be called. */
-static bool write_tools(chat_builder *b, const json *tools, const char *only, size_t only_size) {
+/* The list for the model. */
+static bool write_tools(chat_builder *b, const json *tools) {
     json_out o;
-    int count = 0;
     json_out_begin_growing(&o, RNL_CONSTRAINT_SIZE_MAX);
     json_out_array(&o, NULL);
     for (size_t i = 0; i < json_count(tools); i++) {
-        const json *tool = json_at(tools, i);
         const size_t before = o.size;
-        if (only != NULL && !named(tool, only, only_size)) continue;
-        json_in_copy(tool, &o, NULL);
-        count++;
-        if (o.size - before > LIMIT_TOOL_SIZE) {
-            json_out_free(&o);
-            return api_fail(b->error, API_INVALID_VALUE, "tools",
-                            "'tools[%zu]' has more than %d bytes; shorten it", i, LIMIT_TOOL_SIZE);
-        }
+        json_in_copy(json_at(tools, i), &o, NULL);
+        if (o.size - before <= LIMIT_TOOL_SIZE) continue;
+        json_out_free(&o);
+        return api_fail(b->error, API_INVALID_VALUE, "tools",
+                        "'tools[%zu]' has more than %d bytes; shorten it", i, LIMIT_TOOL_SIZE);
     }
     json_out_end(&o);
-    b->tools = count > 0 ? json_out_take(&o, &b->tools_size) : NULL;
+    b->tools = json_out_take(&o, &b->tools_size);
     json_out_free(&o);
-    if (b->tools != NULL) return true;
-    if (count > 0) return no_memory(b);
+    return b->tools != NULL || no_memory(b);
+}
+
+/* Only the one that must be called may be. */
+static bool choose_tool(const chat_builder *b, const char *name, size_t size, command *begin) {
+    begin->text = tool_list_only(b->tools, b->tools_size, name, size, &begin->text_size);
+    if (begin->text != NULL) return true;
     return api_fail(b->error, API_INVALID_VALUE, "tool_choice",
                     "'tool_choice' names a function that is not among the tools");
 }
@@ -321,7 +316,7 @@ static bool read_tools(chat_builder *b, const json *body, command *begin) {
     }
     begin->use_tools = true;
     begin->turn.call_required = required;
-    return write_tools(b, tools, only, size);
+    return write_tools(b, tools) && (only == NULL || choose_tool(b, only, size, begin));
 }
 
 /* ---- All of it ---- */

@@ -6,6 +6,7 @@
 
 #include "serve/json_out.h"
 #include "serve/limits.h"
+#include "serve/tool_list.h"
 
 void realtime_put(realtime_sink *s, const command *what) {
     if (!s->refused && s->take(s->context, what)) return;
@@ -107,14 +108,19 @@ void realtime_put_entry(realtime_sink *s, const realtime_entry *e) {
     }
 }
 
-command realtime_begin_command(const rnl_model *model, uint32_t tag, const realtime_wish *wish) {
-    command c = {.kind = COMMAND_BEGIN,
-                 .tag = tag,
-                 .spoken = wish->mode == RNL_MODE_INTERLEAVED,
-                 .use_tools = wish->choice != REALTIME_CHOICE_NONE,
-                 .turn = rnl_turn_config_default(model, wish->mode)};
-    if (wish->position_max > 0) c.turn.step_max = wish->position_max;
-    if (wish->temperature >= 0) c.turn.text.temperature = (float)wish->temperature;
-    c.turn.call_required = wish->choice >= REALTIME_CHOICE_REQUIRED;
-    return c;
+bool realtime_begin_command(const rnl_model *model, uint32_t tag, const realtime_wish *wish,
+                            const char *tools, command *out) {
+    const bool calls = tools != NULL && wish->choice != REALTIME_CHOICE_NONE;
+    *out = (command){.kind = COMMAND_BEGIN,
+                     .tag = tag,
+                     .spoken = wish->mode == RNL_MODE_INTERLEAVED,
+                     .use_tools = calls,
+                     .turn = rnl_turn_config_default(model, wish->mode)};
+    if (wish->position_max > 0) out->turn.step_max = wish->position_max;
+    if (wish->temperature >= 0) out->turn.text.temperature = (float)wish->temperature;
+    out->turn.call_required = calls && wish->choice >= REALTIME_CHOICE_REQUIRED;
+    if (!calls || wish->function == NULL) return true;
+    out->text = tool_list_only(tools, strlen(tools), wish->function, strlen(wish->function),
+                               &out->text_size);
+    return out->text != NULL;
 }

@@ -19,7 +19,9 @@ void realtime_put(realtime_sink *s, const command *what);
 void realtime_put_prompt(realtime_sink *s, const realtime_prompt *prompt);
 /* Gives the sound of its pieces away. */
 void realtime_put_entry(realtime_sink *s, const realtime_entry *entry);
-/* BEGIN, to be spoken where the mode is. */
-command realtime_begin_command(const rnl_model *model, uint32_t tag, const realtime_wish *wish);
+/* BEGIN, to be spoken where the mode is. tools: those of the prompt, NULL: none. False: memory is
+ * exhausted. */
+bool realtime_begin_command(const rnl_model *model, uint32_t tag, const realtime_wish *wish,
+                            const char *tools, command *out);
 
 #endif

@@ -39,7 +39,7 @@ struct realtime_model {
     size_t waiting_count, waiting_cap;
     bool begun;     /* something stands behind the system's text */
     uint32_t guess; /* reply made at a guess: news of talk wait; 0: none */
-    bool has_tools; /* the prompt has */
+    char *tools;    /* of the prompt; NULL: none */
 
     job jobs[JOB_CAP];
     clip clips[TRANSCRIPT_CAP];
@@ -121,13 +121,20 @@ static realtime_sink sink_alone(const realtime_model *m, conversation *talk) {
 
 /* ---- The conversation ---- */
 
+static void keep_tools(realtime_model *m, const char *tools) {
+    free(m->tools);
+    m->tools = tools != NULL ? strdup(tools) : NULL;
+    if (tools != NULL && m->tools == NULL)
+        m->lost = !api_fail(&m->why, API_ENGINE_FAILURE, NULL, "memory is exhausted");
+}
+
 static void on_restart(void *context, const realtime_prompt *prompt) {
     realtime_model *m = context;
     m->begun = false;
     realtime_sink s = sink_of(m);
     ask(m, &(command){.kind = COMMAND_RESET});
     realtime_put_prompt(&s, prompt);
-    m->has_tools = prompt->tools != NULL;
+    keep_tools(m, prompt->tools);
     m->begun = s.begun;
     m->guess = 0;
 }
@@ -151,10 +158,17 @@ static void on_clip_drop(void *context) {
     ask(context, &(command){.kind = COMMAND_CANCEL_CLIP});
 }
 
+/* False: memory is exhausted. */
+static bool begin_of(realtime_model *m, uint32_t key, const realtime_wish *wish, command *out) {
+    if (realtime_begin_command(model_of(m), key, wish, m->tools, out)) return true;
+    m->lost = !api_fail(&m->why, API_ENGINE_FAILURE, NULL, "memory is exhausted");
+    return false;
+}
+
 static void on_clip_guess(void *context, uint32_t key, const realtime_wish *wish) {
     realtime_model *m = context;
-    command c = realtime_begin_command(model_of(m), key, wish);
-    c.use_tools = c.use_tools && m->has_tools;
+    command c;
+    if (!begin_of(m, key, wish, &c)) return;
     c.guess = true;
     ask(m, &(command){.kind = COMMAND_MARK, .slot = GUESS_SLOT, .tag = key});
     ask(m, &(command){.kind = COMMAND_END_CLIP});
@@ -182,9 +196,8 @@ static void on_respond(void *context, uint32_t key, const realtime_wish *wish) {
     if (m->guess == key) {
         ask(m, &(command){.kind = COMMAND_CONFIRM, .tag = key});
     } else {
-        command c = realtime_begin_command(model_of(m), key, wish);
-        c.use_tools = c.use_tools && m->has_tools;
-        ask(m, &c);
+        command c;
+        if (begin_of(m, key, wish, &c)) ask(m, &c);
     }
     m->guess = 0;
 }
@@ -244,9 +257,9 @@ static void on_respond_alone(void *context, uint32_t key, const realtime_prompt 
     realtime_sink s = sink_alone(m, talk);
     realtime_put_prompt(&s, prompt);
     for (int i = 0; i < count; i++) realtime_put_entry(&s, &entries[i]);
-    command c = realtime_begin_command(model_of(m), key, wish);
+    command c;
+    s.refused = !realtime_begin_command(model_of(m), key, wish, prompt->tools, &c) || s.refused;
     c.spoken = false;
-    c.use_tools = c.use_tools && prompt->tools != NULL;
     realtime_put(&s, &c);
     *j = (job){key, talk};
     if (!s.refused) return;
@@ -286,8 +299,8 @@ static void begin_hearing(realtime_model *m) {
     const realtime_wish wish = {.mode = RNL_MODE_TRANSCRIBE, .temperature = -1};
     const command sound = {
         .kind = COMMAND_CLIP, .samples = c->samples, .count = c->count, .rate = RNL_RATE_IN};
-    command begin = realtime_begin_command(model_of(m), c->key, &wish);
-    begin.use_tools = false;
+    command begin;
+    s.refused = !realtime_begin_command(model_of(m), c->key, &wish, NULL, &begin);
     realtime_put_prompt(&s, &prompt);
     realtime_put(&s, &sound);
     realtime_put(&s, &begin);
@@ -535,6 +548,7 @@ void realtime_model_close(realtime_model **out) {
     for (int i = 0; i < m->clip_count; i++) free(m->clips[i].samples);
     free(m->waiting);
     free(m->said);
+    free(m->tools);
     free(m->call_name);
     free(m->call_arguments);
     free(m);

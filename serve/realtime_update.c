@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "serve/limits.h"
+#include "serve/tool_list.h"
 
 /* Where we are in the object, and what is wrong. */
 typedef struct reader {
@@ -320,6 +321,19 @@ static bool take_choice(const reader *r, realtime_settings *s, const json *objec
     return take_extra(r, s, object, "tool_choice", REALTIME_CHOICE_TEXT);
 }
 
+/* A function that has to be called is one of the tools, whichever came first. */
+static bool check_choice(const reader *r, const realtime_settings *s) {
+    const char *tools = s->extras[REALTIME_TOOLS];
+    size_t size;
+    if (s->choice != REALTIME_CHOICE_FUNCTION) return true;
+    char *only = tools != NULL
+                     ? tool_list_only(tools, strlen(tools), s->function, strlen(s->function), &size)
+                     : NULL;
+    free(only);
+    return only != NULL ||
+           invalid(r, "tool_choice", "the function that it names is not among the tools");
+}
+
 static bool take_limit(const reader *r, realtime_settings *s, const json *object, const char *key) {
     const json *v = member(object, key);
     if (v == NULL) return true;
@@ -413,7 +427,7 @@ static bool take_common(const reader *r, realtime_settings *s, const json *objec
     if (!take_text(r, object, "instructions", LIMIT_INSTRUCTIONS_SIZE,
                    &s->words[REALTIME_INSTRUCTIONS]) ||
         !take_modalities(r, s, object, u->beta ? "modalities" : "output_modalities", u) ||
-        !take_tools(r, s, object) || !take_choice(r, s, object, u) ||
+        !take_tools(r, s, object) || !take_choice(r, s, object, u) || !check_choice(r, s) ||
         !take_bool(r, object, "parallel_tool_calls", &parallel) ||
         !take_limit(r, s, object, limit) ||
         !take_number(r, object, "temperature", 0, 2, &s->temperature) ||

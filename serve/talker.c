@@ -39,10 +39,16 @@ bool talker_open(conversation *c, api_error *error) {
     return api_fail_library(error, &e, NULL, false);
 }
 
+/* What one reply alone was held to. */
+static void let_go(talker *t) {
+    rnl_constraint_destroy(&t->some);
+    rnl_constraint_destroy(&t->answer);
+}
+
 void talker_close(conversation *c) {
     rnl_session_destroy(&c->talker.session);
     rnl_constraint_destroy(&c->talker.tools);
-    rnl_constraint_destroy(&c->talker.answer);
+    let_go(&c->talker);
 }
 
 /* ---- A reply's end ---- */
@@ -66,7 +72,7 @@ static void end_reply(conversation *c, rnl_finish finish, const api_error *error
         *e.error = *error;
     }
     conversation_tell(c, &e);
-    rnl_constraint_destroy(&t->answer);
+    let_go(t);
 }
 
 static void discard(rnl_session *s) {
@@ -198,20 +204,29 @@ static rnl_status set_tools(conversation *c, const command *what, rnl_error *err
                                  error);
 }
 
+/* Makes what the reply is held to, unless it was made when the command was tried before. */
+static rnl_status take_hold(conversation *c, const command *what, rnl_turn_config *turn,
+                            rnl_error *error) {
+    talker *t = &c->talker;
+    rnl_model *model = c->work->model;
+    rnl_status status = RNL_OK;
+    if (what->use_tools && what->text != NULL && t->some == NULL)
+        status = rnl_tools_create(model, what->text, what->text_size, NULL, &t->some, error);
+    if (status == RNL_OK && what->json != NULL && t->answer == NULL)
+        status = rnl_schema_create(model, what->json, what->json_size, NULL, &t->answer, error);
+    turn->tools = !what->use_tools ? NULL : t->some != NULL ? t->some : t->tools;
+    turn->answer = t->answer;
+    return status;
+}
+
 static rnl_status begin(conversation *c, const command *what, int64_t now_us, rnl_error *error) {
     talker *t = &c->talker;
     rnl_turn_config turn = what->turn;
-    turn.tools = what->use_tools ? t->tools : NULL;
-    turn.answer = NULL;
-    rnl_status status = RNL_OK;
-    if (what->json != NULL && t->answer == NULL)
-        status =
-            rnl_schema_create(c->work->model, what->json, what->json_size, NULL, &t->answer, error);
-    turn.answer = t->answer;
+    rnl_status status = take_hold(c, what, &turn, error);
     if (status == RNL_OK) status = rnl_session_begin(t->session, &turn, error);
     if (status == RNL_AGAIN) return status;
     if (status < 0) {
-        rnl_constraint_destroy(&t->answer);
+        let_go(t);
         return status;
     }
     const int all = rnl_session_position_count(t->session);

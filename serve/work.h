@@ -102,7 +102,8 @@ typedef enum command_kind {
     COMMAND_CANCEL_CLIP, /* it is dropped */
     COMMAND_MARK,        /* slot: keeps the state (rnl_session_snapshot) */
     COMMAND_RETURN,      /* slot: brings it back */
-    COMMAND_BEGIN,       /* turn, spoken, guess, due_us, json: a schema of the answer or NULL */
+    COMMAND_BEGIN,       /* turn, spoken, guess, due_us, use_tools, text: NULL or a list of tools,
+                          * json: NULL or a schema of the answer */
     COMMAND_CONFIRM,     /* tag of a BEGIN with guess: it is none any more; due_us */
     COMMAND_CUT,         /* tag of a reply, sample_count: what was heard of it (rnl_session_rewind).
                           * CUT comes back, or REFUSED when something was added behind it */
@@ -127,7 +128,8 @@ typedef struct command {
     bool past;      /* MESSAGE: a question follows later */
     bool spoken;    /* BEGIN: its sound is played as it comes; of a WORK_TALK */
     bool guess;     /* BEGIN: the turn may go on, nobody waits for it yet */
-    bool use_tools; /* BEGIN: those of TOOLS may be called */
+    bool use_tools; /* BEGIN: those of TOOLS may be called, or, with a text, those of this list in
+                     * JSON, which are some of them */
     int slot;       /* MARK, RETURN: [0, CONVERSATION_SLOTS) */
     int width, height;   /* IMAGE */
     bool one_view;       /* IMAGE: however large, it is not cut into tiles */

@@ -71,7 +71,8 @@ typedef struct talk_mark {
 
 typedef struct talker {
     rnl_session *session;
-    rnl_constraint *tools, *answer;
+    rnl_constraint *tools;
+    rnl_constraint *some, *answer; /* of the reply under way: tools that it may call, its schema */
     talk_reply reply;
     int audio;            /* positions of clips and frames in the conversation */
     int last_begin_audio; /* of these, before the last reply */

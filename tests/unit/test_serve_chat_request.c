@@ -74,8 +74,8 @@ static void tell(const chat_request *r, char *text, size_t cap) {
             used += (size_t)snprintf(text + used, cap - used, "tools(%.*s):%.*s", size, c->text,
                                      json_size, c->json);
         else
-            used += (size_t)snprintf(text + used, cap - used, "begin%s%s%s%.*s",
-                                     c->use_tools ? " tools" : "",
+            used += (size_t)snprintf(text + used, cap - used, "begin%s%.*s%s%s%.*s",
+                                     c->use_tools ? " tools" : "", size, c->text,
                                      c->turn.call_required ? " required" : "",
                                      json_size > 0 ? " " : "", json_size, c->json);
         assert_true(used < cap);
@@ -157,7 +157,7 @@ static void conversations_become_commands(void **state) {
          "tools():[" TOOL "," OTHER "]|U:Q|begin tools required"},
         {"\"messages\":[{\"role\":\"system\",\"content\":\"A\"}," USER "],\"tools\":[" TOOL
          "," OTHER "],\"tool_choice\":" OTHER,
-         "tools(A):[" OTHER "]|U:Q|begin tools required"},
+         "tools(A):[" TOOL "," OTHER "]|U:Q|begin tools[" OTHER "] required"},
         {"\"messages\":[" USER "],\"tools\":[" TOOL "],\"tool_choice\":\"none\"", "U:Q|begin"},
         {"\"messages\":[" USER "],\"tools\":[]", "U:Q|begin"},
         {"\"messages\":[" USER "],\"response_format\":{\"type\":\"text\"}", "U:Q|begin"},

@@ -100,6 +100,29 @@ static void updates_merge(void **state) {
     assert_string_equal(error_code(), "");
 }
 
+/* Whichever comes first, and whichever goes. */
+static void a_named_function_is_one_of_the_tools(void **state) {
+    (void)state;
+    static const char *const refused[] = {
+        "{'tool_choice':{'type':'function','name':'f'}}",
+        "{'tools':[{'type':'function','name':'g'}],'tool_choice':{'type':'function','name':'f'}}"};
+    r.config.calls = true;
+    rig_open(&r, NULL);
+    for (int i = 0; i < 2; i++) {
+        rig_send(&r, "{'type':'session.update','session':%s}", refused[i]);
+        assert_string_equal(error_code(), "invalid_value");
+        assert_string_equal(rig_value(&r, "error", "error.param"), "session.tool_choice");
+    }
+    rig_send(&r, "{'type':'session.update','session':{'tool_choice':{'type':'function','name':"
+                 "'f'},'tools':[{'type':'function','name':'f'},{'type':'function','name':'g'}]}}");
+    assert_string_equal(rig_value(&r, "session.updated", "session.tool_choice.name"), "f");
+    rig_send(&r, "{'type':'session.update','session':{'tools':[]}}");
+    assert_string_equal(error_code(), "invalid_value");
+    rig_send(&r, "{'type':'response.create','response':{'tool_choice':{'type':'function','name':"
+                 "'h'}}}");
+    assert_string_equal(rig_value(&r, "error", "error.param"), "response.tool_choice");
+}
+
 static void everything_is_kept(void **state) {
     (void)state;
     r.config.calls = true;
@@ -433,7 +456,8 @@ int main(void) {
 #define WITH_RIG(test)                                                                             \
     cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
-        WITH_RIG(defaults),          WITH_RIG(updates_merge),  WITH_RIG(everything_is_kept),
+        WITH_RIG(defaults),          WITH_RIG(updates_merge),  WITH_RIG(a_named_function_is_one_of_the_tools),
+        WITH_RIG(everything_is_kept),
         WITH_RIG(wrong_updates),     WITH_RIG(wrong_messages), WITH_RIG(too_many_errors_close),
         WITH_RIG(a_flood_closes),    WITH_RIG(a_session_ends), WITH_RIG(a_client_that_comes_back),
         WITH_RIG(the_older_dialect), WITH_RIG(a_start_config), WITH_RIG(a_model_without_a_voice),

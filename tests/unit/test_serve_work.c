@@ -14,7 +14,9 @@
 
 #include "audio/file.h"
 #include "core/clock.h"
+#include "serve/realtime_commands.h"
 #include "serve/work.h"
+#include "tests/support/rig.h"
 
 #define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
 
@@ -72,6 +74,7 @@ static void take(void *context) {
             t->begun++;
             break;
         case EVENT_TEXT:
+        case EVENT_CALL:
             assert_true(t->size + e.size < sizeof t->text);
             memcpy(t->text + t->size, e.text, e.size);
             t->size += e.size;
@@ -104,8 +107,6 @@ static void take(void *context) {
             break;
         case EVENT_LOST:
             t->lost++;
-            break;
-        case EVENT_CALL:
             break;
         }
     }
@@ -469,6 +470,60 @@ static void a_file_is_written_down(void **state) {
     work_destroy(&w);
 }
 
+/* ---- Tools ---- */
+
+static const char tools[] =
+    "[{\"type\":\"function\",\"name\":\"now\",\"parameters\":{}},{\"type\":\"function\",\"name\":"
+    "\"add\",\"parameters\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"boolean\"}},"
+    "\"required\":[\"a\"]}}]";
+
+/* What a model of random weights calls when it has to: its calls, behind each other. */
+static void call_once(work *w, uint64_t seed, const char *function, talk *t) {
+    const realtime_wish wish = {.mode = RNL_MODE_TEXT,
+                                .position_max = 64,
+                                .temperature = 1.5,
+                                .choice = function != NULL ? REALTIME_CHOICE_FUNCTION
+                                                           : REALTIME_CHOICE_REQUIRED,
+                                .function = function};
+    command list = {.kind = COMMAND_TOOLS,
+                    .json = command_text(tools, sizeof tools - 1),
+                    .json_size = sizeof tools - 1};
+    command begin;
+    api_error e;
+    *t = (talk){0};
+    const conversation_config c = {.seed = seed, .ready = take, .context = t};
+    t->c = conversation_open(w, &c, &e);
+    assert_non_null(t->c);
+    assert_true(realtime_begin_command(model, 1, &wish, tools, &begin));
+    begin.turn.text.top_k = INT32_MAX;
+    assert_true(conversation_ask(t->c, &list));
+    assert_true(conversation_ask(t->c, &begin));
+    wait_for(w, &t->ended, 1);
+    assert_int_equal(t->error.code, API_OK);
+    close_talk(t);
+}
+
+static void only_what_may_be_called_is(void **state) {
+    (void)state;
+    static const char *const functions[] = {NULL, "now", "add"};
+    rnl_model *const minnow = model;
+    model = rig_model_fast("tiny");
+    work *w = start(1);
+    for (int i = 0; i < 3; i++)
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            talk t;
+            call_once(w, seed, functions[i], &t);
+            const bool now = strstr(t.text, "\"tool\":\"now\"") != NULL,
+                       add = strstr(t.text, "\"tool\":\"add\"") != NULL;
+            assert_true(now || add);
+            if (functions[i] != NULL) assert_int_equal(now, i == 1);
+            if (functions[i] != NULL) assert_int_equal(add, i == 2);
+        }
+    work_destroy(&w);
+    rnl_model_close(&model);
+    model = minnow;
+}
+
 /* Whatever is under way, closing it is enough. */
 static void conversations_are_closed_at_any_time(void **state) {
     (void)state;
@@ -515,6 +570,7 @@ int main(void) {
         cmocka_unit_test(a_guess_that_is_taken_back_leaves_nothing),
         cmocka_unit_test(a_reply_is_cut_to_what_was_heard),
         cmocka_unit_test(a_file_is_written_down),
+        cmocka_unit_test(only_what_may_be_called_is),
         cmocka_unit_test(conversations_are_closed_at_any_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
