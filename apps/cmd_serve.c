@@ -417,6 +417,11 @@ static void tick(void *context, const work_facts *facts) {
     notify_tell(&r->systemd, "WATCHDOG=1");
 }
 
+static void tell_trouble(void *context, const char *sentence) {
+    (void)context;
+    (void)complain(EXIT_OK, "not read again, what there was stays: %s", sentence);
+}
+
 static void tell_adapters(const rnl_model *model) {
     const int count = rnl_model_adapter_count(model);
     for (int i = 0; i < count; i++)
@@ -471,6 +476,7 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     r->model = model;
     c->listening = enter_sandbox;
     c->tick = tick;
+    c->trouble = tell_trouble;
     c->context = r;
     kept_times *kept = calloc(1, sizeof *kept);
     if (kept == NULL) return complain(EXIT_FAILED, "memory is exhausted");
@@ -532,9 +538,9 @@ const command command_serve = {
     .about =
         "Answers at http://127.0.0.1:8080/ until it is told to end (Ctrl-C, SIGTERM): what is "
         "under\n"
-        "way is finished then, a second time ends it at once. SIGHUP reads the keys again. One\n"
-        "line on stdout says when it is ready. Other machines may ask only with keys, and with\n"
-        "TLS or --plain.",
+        "way is finished then, a second time ends it at once. SIGHUP reads keys and certificate\n"
+        "again. One line on stdout says when it is ready. Other machines may ask only with keys,\n"
+        "and with TLS or --plain.",
     .options = {&options_cache, &list},
     .run = run,
     .endless = true,

@@ -506,11 +506,7 @@ static struct lws_vhost *listen_at(net *n, const char *name, const char *host, i
         info.ssl_private_key_filepath = n->config.tls_key;
     }
     struct lws_vhost *v = lws_create_vhost(n->context, &info);
-    if (v == NULL)
-        (void)status_fail(error, RNL_ERR_IO, "%s port %d cannot be served%s", host, port,
-                          !raw && n->config.tls_cert != NULL
-                              ? "; is --tls-cert a certificate with its chain, --tls-key its key?"
-                              : "");
+    if (v == NULL) (void)status_fail(error, RNL_ERR_IO, "%s port %d cannot be served", host, port);
     return v;
 }
 
@@ -574,6 +570,10 @@ void net_stop(net *n) {
 
 void net_wake(net *n) {
     lws_cancel_service(n->context);
+}
+
+void net_reload_certificate(net *n) {
+    (void)lws_tls_cert_updated(n->context, n->config.tls_cert, n->config.tls_key, NULL, 0, NULL, 0);
 }
 
 void net_destroy(net **out) {

@@ -154,6 +154,9 @@ void net_run(net *n);
 void net_stop(net *n);
 /* Any thread, also a handler of a signal: woken() comes in the loop thread. */
 void net_wake(net *n);
+/* New connections get what the files of TLS hold now, which certificate_check found good; those
+ * that are open go on. Loop thread. */
+void net_reload_certificate(net *n);
 /* Closes what is open; its gone() come. NULL is fine; sets NULL. */
 void net_destroy(net **n);
 

@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/status.h"
+#include "serve/certificate.h"
 #include "serve/limits.h"
 #include "serve/server_inner.h"
 
@@ -349,14 +350,23 @@ static bool on_adopt(void *context, int listener, const char *address, net_peer 
 
 /* ---- Time, and the end ---- */
 
-static void reload_keys(server *s) {
+/* A file that is damaged now leaves what there was, and is told. */
+static void reload(server *s) {
+    const server_config *c = &s->config;
     api_keys *fresh = NULL;
     rnl_error e = {0};
-    /* A file that is damaged now leaves the keys as they were. */
-    if (api_keys_load(s->config.key_file, s->config.key, &fresh, &e) != RNL_OK) return;
-    api_keys_follow(fresh, s->keys);
-    api_keys_free(&s->keys);
-    s->keys = fresh;
+    if (api_keys_load(c->key_file, c->key, &fresh, &e) == RNL_OK) {
+        api_keys_follow(fresh, s->keys);
+        api_keys_free(&s->keys);
+        s->keys = fresh;
+    } else if (c->trouble != NULL) {
+        c->trouble(c->context, e.text);
+    }
+    if (c->tls_cert == NULL) return;
+    if (certificate_check(c->tls_cert, c->tls_key, &e) == RNL_OK)
+        net_reload_certificate(s->net);
+    else if (c->trouble != NULL)
+        c->trouble(c->context, e.text);
 }
 
 static void begin_draining(server *s) {
@@ -367,7 +377,7 @@ static void begin_draining(server *s) {
 
 static void look_at_end(server *s) {
     const int asked = atomic_load(&s->ends_asked);
-    if (atomic_exchange(&s->reload_asked, false)) reload_keys(s);
+    if (atomic_exchange(&s->reload_asked, false)) reload(s);
     if (asked > 0 && s->drain_until_us == 0) begin_draining(s);
     if (s->drain_until_us == 0) return;
     const int busy = s->wyoming != NULL ? wyoming_service_busy(s->wyoming) : 0;
@@ -444,7 +454,7 @@ static rnl_status check(const server_config *c, const api_keys *k, rnl_error *er
                            "--host %s: say under which names it is asked: --name HOST", c->host);
     if ((c->tls_cert == NULL) != (c->tls_key == NULL))
         return status_fail(error, RNL_ERR_ARGUMENT, "--tls-cert and --tls-key belong together");
-    return RNL_OK;
+    return c->tls_cert == NULL ? RNL_OK : certificate_check(c->tls_cert, c->tls_key, error);
 }
 
 static void wake(void *owner) {

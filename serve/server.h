@@ -44,7 +44,10 @@ typedef struct server_config {
     rnl_status (*listening)(void *context, rnl_error *error);
     /* Once a second, in the loop thread; NULL (default): not needed. */
     void (*tick)(void *context, const work_facts *facts);
-    void *context;      /* of these three */
+    /* What was asked for could not be done, and all stays as it was: a sentence, in the loop
+     * thread; NULL (default): nobody listens. */
+    void (*trouble)(void *context, const char *sentence);
+    void *context;      /* of these four */
     int drain_seconds;  /* until what is under way is cut off; default 30 */
     int slow_seconds;   /* without a write to a reader; default LIMIT_SLOW_SECONDS */
     size_t message_max; /* bytes of a WebSocket message; default LIMIT_MESSAGE_SIZE */
@@ -57,7 +60,8 @@ server_config server_config_default(void);
 
 /* Binds, listens, and starts the engine; nothing is answered before server_run. The model must
  * outlive it. RNL_ERR_IO: the address cannot be bound; RNL_ERR_ARGUMENT: settings that would let
- * strangers in; keys, memory and the budget as api_keys_load and work_create say. */
+ * strangers in; keys, certificate, memory and the budget as api_keys_load, certificate_check and
+ * work_create say. */
 RNL_MUST_USE rnl_status server_create(const server_config *config, rnl_model *model, server **out,
                                       rnl_error *error);
 int server_port(const server *s);
@@ -70,7 +74,7 @@ void server_run(server *s);
 /* From a handler of a signal. The first time: nothing new is begun, what is under way ends, at most
  * drain_seconds. The second time: now. */
 void server_ask_end(server *s);
-/* From a handler of a signal: the keys are read again. */
+/* From a handler of a signal: keys and certificate are read again. */
 void server_ask_reload(server *s);
 void server_destroy(server **s); /* NULL is fine; sets NULL */
 

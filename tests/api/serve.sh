@@ -53,6 +53,16 @@ ends "SIGTERM" 0
 server=$first
 kill -INT "$server"
 ends "Ctrl-C" 0
+data=$source/tests/data/serve
+cp "$data/tls-first.pem" cert.pem
+cp "$data/tls-first.key" key.pem
+refuse 2 "no pair" "is not the key of" "$runnel" serve --port 0 --tls-cert cert.pem \
+    --tls-key "$data/tls-second.key"
+start tls --tls-cert cert.pem --tls-key key.pem
+check "certificates read again" python3 "$source/tests/api/serve_tls.py" "$port" "$server" "$work" \
+    "$data"
+kill -TERM "$server"
+ends "TLS" 0
 start draining --oversubscribe 100
 check "draining" python3 "$source/tests/api/serve_drain.py" "$port" "$server"
 ends "draining" 0
