@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
+
 enum { PATH_CAP = 4096, LINE_CAP = 1024, CAP_IPC_LOCK = 14, CAP_SYS_NICE = 23 };
 
 static FILE *open_below(const char *root, const char *path) {
@@ -32,14 +34,18 @@ static bool read_value(const char *root, const char *path, const char *key, char
     return found;
 }
 
-/* A number of the file that stands behind the key, times the unit; -1: none. "unlimited" and "max"
- * are as much as there can be. */
+/* A number of the file that stands behind the key, times the unit; -1: none. "unlimited" is as much
+ * as there can be. */
 static int64_t read_count(const char *root, const char *path, const char *key, int64_t unit) {
     char text[LINE_CAP], *end;
     if (!read_value(root, path, key, text, sizeof text)) return -1;
-    if (strncmp(text, "unlimited", 9) == 0 || strncmp(text, "max", 3) == 0) return INT64_MAX;
+    if (strncmp(text, "unlimited", 9) == 0) return INT64_MAX;
     const long long count = strtoll(text, &end, 10);
     return end == text || count < 0 || count > INT64_MAX / unit ? -1 : (int64_t)count * unit;
+}
+
+static int64_t bytes_of(size_t told) {
+    return told < INT64_MAX ? (int64_t)told : -1;
 }
 
 void machine_cpu(const char *root, char name[MACHINE_NAME_CAP]) {
@@ -64,16 +70,15 @@ void machine_cpu(const char *root, char name[MACHINE_NAME_CAP]) {
 }
 
 void machine_read(const char *root, machine *m) {
-    static const char limits[] = "/proc/self/limits", memory[] = "/proc/meminfo";
+    static const char limits[] = "/proc/self/limits";
     char text[LINE_CAP], *end;
     *m = (machine){.load = -1};
     machine_cpu(root, m->cpu);
     (void)read_value(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", m->governor,
                      sizeof m->governor);
-    m->memory_free = read_count(root, memory, "MemAvailable:", 1024);
-    m->swap_size = read_count(root, memory, "SwapTotal:", 1024);
-    m->memory_limit = read_count(root, "/sys/fs/cgroup/memory.max", "", 1);
-    if (m->memory_limit == INT64_MAX) m->memory_limit = -1;
+    m->memory_free = bytes_of(memory_of_machine(root));
+    m->memory_limit = bytes_of(memory_of_group(root));
+    m->swap_size = read_count(root, "/proc/meminfo", "SwapTotal:", 1024);
     if (read_value(root, "/proc/loadavg", "", text, sizeof text)) {
         m->load = strtod(text, &end);
         if (end == text || !(m->load >= 0)) m->load = -1;

@@ -8,26 +8,10 @@ import sys
 import threading
 import time
 
-PORT = int(sys.argv[1])
+from serving import PORT, ask, check, finish, refused
+
 HOST = f"Host: 127.0.0.1:{PORT}\r\n"
 KEY = "0123456789abcdef"
-failed = []
-
-
-def check(name, good, seen=""):
-    if not good:
-        failed.append(name)
-        print(f"FAILED: {name}: {seen}")
-
-
-def ask(method, path, body=None, headers=None, source=None):
-    """Status, headers, body."""
-    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20, source_address=source)
-    c.request(method, path, body, headers or {})
-    r = c.getresponse()
-    answer = r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
-    c.close()
-    return answer
 
 
 def send(*pieces, wait=15, pause=0):
@@ -43,20 +27,6 @@ def send(*pieces, wait=15, pause=0):
         return type(x).__name__.encode()
     finally:
         s.close()
-
-
-def error_of(answer):
-    e = json.loads(answer[2])["error"]
-    assert set(e) == {"message", "type", "param", "code"}, e
-    return answer[0], e["code"]
-
-
-def refused(name, status, code, answer):
-    try:
-        got = error_of(answer)
-    except (ValueError, KeyError, AssertionError) as x:
-        got = repr(x), answer
-    check(name, got == (status, code), got)
 
 
 def slow():
@@ -78,46 +48,47 @@ def slow():
 def health_and_models():
     for path, status in (("/health/live", "live"), ("/health/ready", "ready"),
                          ("/health", "ready")):
-        answer = ask("GET", path)
+        answer = ask(path)
         check(path, answer[0] == 200 and json.loads(answer[2]) == {"status": status}, answer)
         check(f"{path}: id", answer[1]["x-request-id"].startswith("req_"), answer)
-    answer = ask("HEAD", "/health")
+    answer = ask("/health", method="HEAD")
     check("HEAD", answer[0] == 200 and answer[2] == b"" and answer[1]["content-length"] != "0")
-    answer = ask("GET", "/v1/models")
+    answer = ask("/v1/models")
     models = json.loads(answer[2])
     check("models", models["object"] == "list" and len(models["data"]) == 1, models)
     name = models["data"][0]["id"]
-    check("model", json.loads(ask("GET", f"/v1/models/{name}")[2]) == models["data"][0])
-    refused("another model", 404, "model_not_found", ask("GET", "/v1/models/none"))
-    refused("unknown", 404, "unknown_url", ask("GET", "/v1/files"))
-    refused("instead", 404, "unknown_url", ask("POST", "/v1/responses", "{}"))
-    check("instead: says so", b"/v1/chat/completions" in ask("POST", "/v1/responses", "{}")[2])
-    answer = ask("DELETE", "/v1/models")
+    check("model", json.loads(ask(f"/v1/models/{name}")[2]) == models["data"][0])
+    refused("another model", 404, "model_not_found", ask("/v1/models/none"))
+    refused("unknown", 404, "unknown_url", ask("/v1/files"))
+    refused("instead", 404, "unknown_url", ask("/v1/responses", {}))
+    check("instead: says so", b"/v1/chat/completions" in ask("/v1/responses", {})[2])
+    answer = ask("/v1/models", method="DELETE")
     refused("method", 405, "method_not_allowed", answer)
     check("method: allowed", answer[1].get("allow") == "GET, HEAD", answer)
 
 
 def names():
     evil = {"Host": "evil.example"}
-    refused("Host", 403, "host_not_allowed", ask("GET", "/v1/models", headers=evil))
-    check("Host: health", ask("GET", "/health", headers=evil)[0] == 200)
-    check("Host: localhost", ask("GET", "/v1/models", headers={"Host": "LOCALHOST:9"})[0] == 200)
+    refused("Host", 403, "host_not_allowed", ask("/v1/models", headers=evil))
+    check("Host: health", ask("/health", headers=evil)[0] == 200)
+    check("Host: localhost", ask("/v1/models", headers={"Host": "LOCALHOST:9"})[0] == 200)
     check("Host: none", b" 403 " in send("GET /v1/models HTTP/1.0\r\n\r\n"))
     check("Host: two", b" 403 " in send(f"GET /v1/models HTTP/1.1\r\n{HOST}Host: evil\r\n\r\n"))
     for origin in ("http://evil.example", "null", f"https://127.0.0.1:{PORT}"):
         refused(f"Origin {origin}", 403, "origin_not_allowed",
-                ask("GET", "/v1/models", headers={"Origin": origin}))
-    answer = ask("GET", "/v1/models", headers={"Origin": f"http://127.0.0.1:{PORT}"})
+                ask("/v1/models", headers={"Origin": origin}))
+    answer = ask("/v1/models", headers={"Origin": f"http://127.0.0.1:{PORT}"})
     check("Origin: ours", answer[0] == 200 and "access-control-allow-origin" not in answer[1])
     page = {"Origin": "https://page.example"}
-    answer = ask("GET", "/v1/models", headers=page)
+    answer = ask("/v1/models", headers=page)
     check("Origin: listed", answer[1].get("access-control-allow-origin") == page["Origin"], answer)
-    answer = ask("OPTIONS", "/v1/chat/completions",
+    answer = ask("/v1/chat/completions", method="OPTIONS",
                  headers={**page, "Access-Control-Request-Method": "POST"})
     check("preflight", answer[0] == 204 and "x-stainless-os" in
           answer[1]["access-control-allow-headers"], answer)
     refused("preflight of a stranger", 403, "origin_not_allowed",
-            ask("OPTIONS", "/v1/chat/completions", headers={"Origin": "https://evil.example"}))
+            ask("/v1/chat/completions", method="OPTIONS",
+                headers={"Origin": "https://evil.example"}))
 
 
 def bodies():
@@ -164,7 +135,7 @@ def behind():
     for rest in (request, "GET /health HTTP/1.1\r\n", "x" * 70000):
         check("behind a body", send(request + rest) in (b"", b"ConnectionResetError"))
         begin = time.monotonic()
-        check("behind a body: the others", ask("GET", "/health")[0] == 200)
+        check("behind a body: the others", ask("/health")[0] == 200)
         check("behind a body: at once", time.monotonic() - begin < 2)
 
 
@@ -184,40 +155,40 @@ def crowd():
         except OSError:
             closed += 1
     check("80 connections", closed == 16, closed)
-    check("beside them", ask("GET", "/health")[0] == 200)
+    check("beside them", ask("/health")[0] == 200)
     for s in kept:
         s.close()
 
 
 def keys():
     bearer = {"Authorization": f"Bearer {KEY}"}
-    answer = ask("GET", "/v1/models")
+    answer = ask("/v1/models")
     refused("no key", 401, "invalid_api_key", answer)
     check("no key: how", answer[1].get("www-authenticate") == "Bearer", answer)
-    check("health needs none", ask("GET", "/health")[0] == 200)
-    check("a key", ask("GET", "/v1/models", headers=bearer)[0] == 200)
-    check("the other", ask("GET", "/v1/models", headers={"api-key": "fedcba9876543210"})[0] == 200)
+    check("health needs none", ask("/health")[0] == 200)
+    check("a key", ask("/v1/models", headers=bearer)[0] == 200)
+    check("the other", ask("/v1/models", headers={"api-key": "fedcba9876543210"})[0] == 200)
     wrong = {"Authorization": f"Bearer {KEY[:-1]}"}
-    refused("a prefix", 401, "invalid_api_key", ask("GET", "/v1/models", headers=wrong))
+    refused("a prefix", 401, "invalid_api_key", ask("/v1/models", headers=wrong))
     for _ in range(10):
-        answer = ask("GET", "/v1/models", headers=wrong, source=("127.0.0.2", 0))
+        answer = ask("/v1/models", headers=wrong, source=("127.0.0.2", 0))
         refused("wrong", 401, "invalid_api_key", answer)
-    answer = ask("GET", "/v1/models", headers=bearer, source=("127.0.0.2", 0))
+    answer = ask("/v1/models", headers=bearer, source=("127.0.0.2", 0))
     refused("guessed too often", 429, "rate_limit_exceeded", answer)
     check("guessed too often: until", int(answer[1]["retry-after"]) > 0, answer)
     for _ in range(20):  # an address that gave a right one is not shut out
-        ask("GET", "/v1/models", headers=wrong)
-    check("still here", ask("GET", "/v1/models", headers=bearer)[0] == 200)
+        ask("/v1/models", headers=wrong)
+    check("still here", ask("/v1/models", headers=bearer)[0] == 200)
 
 
 def reloaded():
     for _ in range(50):
-        if ask("GET", "/v1/models", headers={"api-key": "another-key-of-ours"})[0] == 200:
+        if ask("/v1/models", headers={"api-key": "another-key-of-ours"})[0] == 200:
             break
         time.sleep(0.1)
     else:
         check("the new key", False)
-    check("the old one", ask("GET", "/v1/models", headers={"api-key": KEY})[0] == 401)
+    check("the old one", ask("/v1/models", headers={"api-key": KEY})[0] == 401)
 
 
 if sys.argv[2] == "open":
@@ -233,4 +204,4 @@ elif sys.argv[2] == "keys":
     keys()
 else:
     reloaded()
-sys.exit(1 if failed else 0)
+finish()

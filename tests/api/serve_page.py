@@ -2,27 +2,14 @@
 """The page and the metrics of `runnel serve`: serve_page.py PORT open|keys. Ends with 1 when
 something is not as it should be. Needs nothing but Python."""
 import hashlib
-import http.client
 import pathlib
 import re
 import sys
 
-PORT, MODE = int(sys.argv[1]), sys.argv[2]
+from serving import ask, check, finish
+
+MODE = sys.argv[2]
 PAGE = pathlib.Path(__file__).parents[2] / "serve/page"
-failed = []
-
-
-def check(name, good, seen=""):
-    if not good:
-        failed.append(name)
-        print(f"FAILED: {name}: {seen}")
-
-
-def ask(path, method="GET", **headers):
-    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
-    c.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-    r = c.getresponse()
-    return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
 
 
 def page():
@@ -37,21 +24,21 @@ def page():
         check(f"etag of {path}", etag == f'"{hashlib.sha256(body).hexdigest()}"', etag)
         check(f"policy of {path}", "default-src 'none'" in headers["content-security-policy"]
               and headers["x-content-type-options"] == "nosniff", headers)
-        status, again, body = ask(path, If_None_Match=etag)
+        status, again, body = ask(path, headers={"If-None-Match": etag})
         check(f"{path} again", status == 304 and not body and again.get("etag") == etag, status)
-        status, head, body = ask(path, "HEAD")
+        status, head, body = ask(path, method="HEAD")
         check(f"HEAD {path}", status == 200 and not body and head["etag"] == etag, status)
     for path in ("/index.html", "/page.c", "/..%2fpage.c", "/page/app.js"):
         status = ask(path)[0]
         check(f"{path} is not there", status == 404, status)
-    check("no other Host", ask("/", Host="evil.example")[0] == 403)
+    check("no other Host", ask("/", headers={"Host": "evil.example"})[0] == 403)
 
 
 def metrics():
     key = {"Authorization": "Bearer 0123456789abcdef"} if MODE == "keys" else {}
     if MODE == "keys":
         check("metrics need a key", ask("/metrics")[0] == 401)
-    status, headers, body = ask("/metrics", **key)
+    status, headers, body = ask("/metrics", headers=key)
     check("metrics", status == 200
           and headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8", headers)
     text = body.decode()
@@ -71,4 +58,4 @@ def metrics():
 
 page()
 metrics()
-sys.exit(bool(failed))
+finish()

@@ -3,23 +3,14 @@
 not what it should be. Needs nothing but Python."""
 import array
 import base64
-import http.client
 import json
 import re
 import sys
 import wave
 
-PORT, SOURCE = int(sys.argv[1]), sys.argv[2]
-sys.path.insert(0, f"{SOURCE}/tests/support")
-sys.dont_write_bytecode = True
-import websocket  # noqa: E402
-failed = []
+from serving import PORT, ask, check, finish, websocket
 
-
-def check(name, good, seen=""):
-    if not good:
-        failed.append(name)
-        print(f"FAILED: {name}: {seen}")
+SOURCE = sys.argv[2]
 
 
 def Socket(*rest):
@@ -47,7 +38,7 @@ def answer(s, begin=0):
 
 
 def spoken_turn():
-    s = Socket()
+    s = websocket.Socket(PORT)
     first = s.next()
     check("session.created", first["type"] == "session.created" and
           first["session"]["model"] == "minnow", first)
@@ -135,7 +126,8 @@ def main():
     check("binary is refused", s.code == 1003, s.code)
 
     # The older dialect, by sub-protocol; what is not there; one message too large.
-    old = Socket("/v1/realtime", "Sec-WebSocket-Protocol: realtime, openai-beta.realtime-v1\r\n")
+    old = websocket.Socket(PORT, "/v1/realtime",
+                           "Sec-WebSocket-Protocol: realtime, openai-beta.realtime-v1\r\n")
     check("the sub-protocol", b"sec-websocket-protocol: realtime" in old.head.lower(), old.head)
     check("session.created of the older dialect", "modalities" in old.next()["session"])
     check("conversation.created", old.next()["type"] == "conversation.created")
@@ -143,20 +135,18 @@ def main():
     while old.next() is not None:
         pass
     check("too large", old.code in (1009, None), old.code)
-    bad = Socket()
+    bad = websocket.Socket(PORT)
     bad.next()
     bad.frame(1, b'{"type": "\xff"}')
     check("UTF-8", bad.next() is None and bad.code == 1007, bad.code)
-    check("no calls", b" 400 " in Socket("/v1/realtime?call_id=1").head)
+    check("no calls", b" 400 " in websocket.Socket(PORT, "/v1/realtime?call_id=1").head)
 
     # A secret is made for one purpose.
-    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
-    c.request("POST", "/v1/realtime/client_secrets", json.dumps(
-        {"session": {"type": "transcription"}}), {"Content-Type": "application/json"})
-    made = json.loads(c.getresponse().read())
+    made = json.loads(ask("/v1/realtime/client_secrets",
+                          {"session": {"type": "transcription"}}).body)
     check("a secret", made["value"].startswith("ek_") and
           made["session"]["object"] == "realtime.transcription_session", made)
-    t = Socket("/v1/realtime", f"Authorization: Bearer {made['value']}\r\n")
+    t = websocket.Socket(PORT, "/v1/realtime", f"Authorization: Bearer {made['value']}\r\n")
     check("its session", t.next()["session"]["type"] == "transcription")
     t.speak(question("light"))
     heard = t.wait("conversation.item.input_audio_transcription.completed")
@@ -167,9 +157,7 @@ def main():
 
 
 def counted():
-    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
-    c.request("GET", "/metrics")
-    text = c.getresponse().read().decode()
+    text = ask("/metrics").body.decode()
     for wanted in (r"events_in_total [1-9]", r"events_out_total [1-9]",
                    r"first_audio_seconds_count [1-9]", r"barge_in_stop_seconds_count [1-9]",
                    r"encoded_seconds_total [1-9]", r"sessions\{state=\"listening\"\} [1-9]"):
@@ -177,4 +165,4 @@ def counted():
 
 
 main()
-sys.exit(len(failed) > 0)
+finish()

@@ -4,50 +4,23 @@ QUESTION.wav FOLDER TEXT. FOLDER has long.wav, TEXT as `runnel say` speaks it, h
 `transcribe` makes of the question, and said.txt, what `chat` answers. Ends with 1 when they differ.
 Needs nothing but Python."""
 import base64
-import http.client
 import json
 import pathlib
 import socket
 import struct
 import sys
 import threading
-import time
 import wave
 
+from serving import PORT, ask, check, events, finish, form, refused
+
 DATA = pathlib.Path(__file__).parents[1] / "data"
-PORT, QUESTION, FOLDER, TEXT = int(sys.argv[1]), open(sys.argv[2], "rb").read(), *sys.argv[3:5]
-failed = []
-
-
-def check(name, good, seen=""):
-    if not good:
-        failed.append(name)
-        print(f"FAILED: {name}: {str(seen)[:500]}")
-
-
-def ask(path, body, content_type="application/json"):
-    """Status, headers, body."""
-    c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
-    if not isinstance(body, bytes):
-        body = json.dumps(body).encode()
-    c.request("POST", path, body, {"Content-Type": content_type})
-    r = c.getresponse()
-    answer = r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
-    c.close()
-    return answer
-
-
-def form(file=QUESTION, **fields):
-    """A multipart body and its type; the file stands first, as some clients have it."""
-    parts = [('file"; filename="a.wav', file)] if file is not None else []
-    parts += [(k, v.encode()) for k, v in fields.items()]
-    body = b"".join(b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
-                    % (k.encode(), v) for k, v in parts)
-    return body + b"--b--\r\n", "multipart/form-data; boundary=b"
+QUESTION, FOLDER, TEXT = open(sys.argv[2], "rb").read(), *sys.argv[3:5]
 
 
 def transcribe(file=QUESTION, **fields):
-    return ask("/v1/audio/transcriptions", *form(file, **{"model": "m", **fields}))
+    return ask("/v1/audio/transcriptions",
+               *form(file, {"model": "m", **fields}.items(), first=True))
 
 
 def speak(text, **more):
@@ -60,24 +33,6 @@ def chat(messages, **more):
 
 def user(content):
     return [{"role": "user", "content": content}]
-
-
-def events(answer):
-    """The objects of a stream of events; [DONE] as it is."""
-    check("a stream's type", answer[1]["content-type"] == "text/event-stream", answer)
-    lines = answer[2].decode().split("\n\n")
-    check("a stream's end", lines[-1] == "", lines[-1])
-    return [x[6:] if x == "data: [DONE]" else json.loads(x[6:]) for x in lines[:-1]]
-
-
-def refused(name, status, code, answer):
-    try:
-        e = json.loads(answer[2])["error"]
-        got = answer[0], e["code"]
-        assert set(e) == {"message", "type", "param", "code"} and e["message"]
-    except (ValueError, KeyError, AssertionError) as x:
-        got = repr(x), answer
-    check(name, got == (status, code), got)
 
 
 def pcm_of(path):
@@ -196,7 +151,7 @@ def refusals():
 def leavers():
     """Clients that close in the midst of an answer, or of their body, leave nothing behind."""
     body = json.dumps({"model": "m", "input": TEXT * 20, "response_format": "pcm"}).encode()
-    upload, kind = form()
+    upload, kind = form(QUESTION, [], first=True)
     heads = [("/v1/audio/speech", "application/json", body, len(body)),
              ("/v1/audio/transcriptions", kind, upload[:20000], len(upload))]
     for path, content_type, part, size in heads * 4:
@@ -228,4 +183,4 @@ spoken_chats()
 refusals()
 leavers()
 at_once()
-sys.exit(len(failed) > 0)
+finish()

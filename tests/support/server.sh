@@ -1,6 +1,7 @@
 # Sourced by tests of `runnel serve`, behind tests/api/common.sh: servers on free ports, ended with
 # the test.
 servers=()
+export PYTHONDONTWRITEBYTECODE=1 # clients have a module beside them
 trap 'kill -9 "${servers[@]}" 2> /dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 # What is not allowed ends the server; a sanitizer does such things when it ends itself.
 sandbox=(--sandbox kill)

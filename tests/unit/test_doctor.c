@@ -29,7 +29,7 @@ static const char *const folders[] = {"proc",
                                       "sys/devices/system/cpu",
                                       "sys/devices/system/cpu/cpu0",
                                       "sys/devices/system/cpu/cpu0/cpufreq"};
-enum { FOLDER_COUNT = sizeof folders / sizeof *folders, FILE_COUNT = 7 };
+enum { FOLDER_COUNT = sizeof folders / sizeof *folders, FILE_COUNT = 8 };
 static const char *const files[FILE_COUNT] = {
     "proc/cpuinfo",
     "proc/meminfo",
@@ -37,7 +37,8 @@ static const char *const files[FILE_COUNT] = {
     "proc/self/limits",
     "proc/self/status",
     "sys/fs/cgroup/memory.max",
-    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"};
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+    "proc/self/cgroup"};
 
 /* Reads the machine of these files, in the order above; NULL: it has none such. */
 static machine machine_of(const folder *root, const char *const texts[FILE_COUNT]) {
@@ -72,7 +73,8 @@ static const char *const good[FILE_COUNT] = {
     "Max realtime priority     95                   95                   \n",
     "Name:\trunnel\nCapEff:\t0000000000000000\n",
     "max\n",
-    "performance\n"};
+    "performance\n",
+    "0::/\n"};
 
 static const char *const bad[FILE_COUNT] = {
     "model name\t: Made Up 386\n",
@@ -82,7 +84,8 @@ static const char *const bad[FILE_COUNT] = {
     "Max realtime priority     0                    0                    \n",
     "CapEff:\t0000000000000000\n",
     "268435456\n",
-    "powersave\n"};
+    "powersave\n",
+    "0::/\n"};
 
 static const finding *find(const findings *f, const char *check) {
     for (int i = 0; i < f->count; i++)
@@ -155,7 +158,8 @@ static void a_machine_that_tells_nothing(void **state) {
                                                      "Max locked memory",
                                                      "CapEff:\tzzz",
                                                      "-1",
-                                                     ""};
+                                                     "",
+                                                     "0::"};
     for (int i = 0; i < 2; i++) {
         const machine m = machine_of(*state, i == 0 ? nothing : nonsense);
         findings f = {0};
