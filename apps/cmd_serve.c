@@ -175,6 +175,16 @@ static const option_row own[] = {
      .help = "addresses that may use it, besides this machine's (repeatable)",
      .kind = OPTION_TEXTS,
      .offset = OPTION_AT(serve.wyoming_allow)},
+    {.name = "audiosocket",
+     .value = "PORT",
+     .help = "telephone calls of Asterisk at [HOST:]PORT (default: not)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(serve.audiosocket)},
+    {.name = "audiosocket-allow",
+     .value = "CIDR",
+     .help = "addresses that may send calls, besides this machine's (repeatable)",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(serve.audiosocket_allow)},
     {.name = "no-page",
      .help = "no page at /",
      .kind = OPTION_FLAG,
@@ -220,19 +230,39 @@ static int take_ranges(const char *option, const option_texts *texts, cidr *rang
 }
 
 /* "[HOST:]PORT", where HOST may be "[::1]". The host is put into room, which c then borrows. */
-static int take_wyoming(const char *text, server_config *c, char *room, size_t cap) {
+static int take_port(const char *option, const char *text, server_port_config *c, char *room,
+                     size_t cap) {
     if (text == NULL) return EXIT_OK;
     const char *colon = strrchr(text, ':'), *port = colon != NULL ? colon + 1 : text;
     char *end;
     const long number = strtol(port, &end, 10);
     if (*port < '0' || *port > '9' || *end != '\0' || number > 65535)
-        return complain(EXIT_USAGE, "--wyoming: '%s' is no [HOST:]PORT", text);
-    c->wyoming_port = (int)number;
+        return complain(EXIT_USAGE, "%s: '%s' is no [HOST:]PORT", option, text);
+    c->port = (int)number;
     if (colon == NULL) return EXIT_OK;
     const bool bracket = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     (void)snprintf(room, cap, "%.*s", (int)(colon - text) - 2 * bracket, text + bracket);
-    c->wyoming_host = room;
+    c->host = room;
     return EXIT_OK;
+}
+
+/* Texts that the server's settings borrow. */
+typedef struct port_hosts {
+    char wyoming[256], audiosocket[256];
+} port_hosts;
+
+static int take_ports(const serve_options *s, server_config *c, port_hosts *p) {
+    int code = take_port("--wyoming", s->wyoming, &c->wyoming, p->wyoming, sizeof p->wyoming);
+    if (code == EXIT_OK)
+        code = take_port("--audiosocket", s->audiosocket, &c->audiosocket, p->audiosocket,
+                         sizeof p->audiosocket);
+    if (code == EXIT_OK)
+        code = take_ranges("--wyoming-allow", &s->wyoming_allow, c->wyoming.ranges,
+                           &c->wyoming.range_count);
+    if (code == EXIT_OK)
+        code = take_ranges("--audiosocket-allow", &s->audiosocket_allow, c->audiosocket.ranges,
+                           &c->audiosocket.range_count);
+    return code;
 }
 
 static int take_sizes(const options *o, server_config *c) {
@@ -279,10 +309,7 @@ static int take_options(const options *o, server_config *c) {
                               .name_count = s->names.count,
                               .origins = s->origins.at,
                               .origin_count = s->origins.count};
-    int code = take_ranges("--trusted-proxy", &s->proxies, c->proxies, &c->proxy_count);
-    if (code == EXIT_OK)
-        code = take_ranges("--wyoming-allow", &s->wyoming_allow, c->wyoming_ranges,
-                           &c->wyoming_range_count);
+    const int code = take_ranges("--trusted-proxy", &s->proxies, c->proxies, &c->proxy_count);
     return code == EXIT_OK ? take_sizes(o, c) : code;
 }
 
@@ -446,8 +473,10 @@ static void tell_ready(void *context, server *s) {
     else
         printf(" (%d can speak at once)\n", f.speaking_max);
     tell_adapters(r->model);
-    if (c->wyoming_port >= 0)
-        printf("Wyoming at %s port %d\n", c->wyoming_host, server_wyoming_port(s));
+    if (c->wyoming.port >= 0)
+        printf("Wyoming at %s port %d\n", c->wyoming.host, server_wyoming_port(s));
+    if (c->audiosocket.port >= 0)
+        printf("AudioSocket at %s port %d\n", c->audiosocket.host, server_audiosocket_port(s));
     (void)fflush(stdout);
     notify_tell(&r->systemd, "READY=1");
     if (f.measured_seconds > 0.5 && !r->quiet)
@@ -506,13 +535,14 @@ static int serve(running *r, server_config *c, rnl_model *model) {
 static int run(const options *o) {
     server_config c;
     running r = {.systemd = {.fd = -1}, .quiet = o->quiet};
-    char name[256], host[256];
+    port_hosts hosts = {0};
+    char name[256];
     if (o->serve.help_limits) return help_limits();
     if (o->argument_count > 0)
         return complain(EXIT_USAGE, "serve: '%s' is no option; serve takes no arguments",
                         o->arguments[0]);
     int code = take_options(o, &c);
-    if (code == EXIT_OK) code = take_wyoming(o->serve.wyoming, &c, host, sizeof host);
+    if (code == EXIT_OK) code = take_ports(&o->serve, &c, &hosts);
     if (code == EXIT_OK) code = take_log(o, &c);
     if (code == EXIT_OK) code = take_sandbox(o, &r);
     if (code != EXIT_OK) return code;

@@ -17,13 +17,13 @@ typedef struct option_texts {
 /* Of `runnel serve`. */
 typedef struct serve_options {
     const char *host, *alias, *key_file, *tls_cert, *tls_key;
-    option_texts names, origins, proxies, wyoming_allow;
+    option_texts names, origins, proxies, wyoming_allow, audiosocket_allow;
     option_texts adapters;                                            /* NAME=FILE[:SCALE] */
     int port, sessions, sessions_of_key, drain_seconds, slow_seconds; /* -1: not given */
     int session_seconds, resume_seconds, truncate_wait_ms;            /* -1: not given */
     double oversubscribe;                                             /* -1: not given */
     size_t message_max, upload_max;                                   /* 0: not given */
-    const char *log_format, *sandbox, *wyoming;
+    const char *log_format, *sandbox, *wyoming, *audiosocket;
     bool plain, strict_model, ffmpeg, help_limits, no_page, metrics_open;
     bool beta, half_duplex, no_speculation; /* realtime */
 } serve_options;

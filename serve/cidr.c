@@ -41,3 +41,14 @@ bool cidr_has(const cidr *range, const char *address) {
     const int left = range->bits % 8;
     return left == 0 || ((range->bytes[whole] ^ bytes[whole]) >> (8 - left)) == 0;
 }
+
+bool cidr_allows(const cidr *ranges, int count, const char *address) {
+    static const char *const own[] = {"127.0.0.0/8", "::1"};
+    for (int i = 0; i < 2; i++) {
+        cidr range;
+        if (cidr_parse(own[i], &range) && cidr_has(&range, address)) return true;
+    }
+    for (int i = 0; i < count; i++)
+        if (cidr_has(&ranges[i], address)) return true;
+    return false;
+}

@@ -14,4 +14,7 @@ bool cidr_parse(const char *text, cidr *out);
 /* address: numeric; anything else is in no range. */
 bool cidr_has(const cidr *range, const char *address);
 
+/* Who may come: this machine's own addresses, and those of the ranges. */
+bool cidr_allows(const cidr *ranges, int count, const char *address);
+
 #endif

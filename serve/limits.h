@@ -60,7 +60,8 @@
     X(WYOMING_IDLE_SECONDS, 60, "s", "without an event of Wyoming")                                \
     X(WYOMING_CONNECTIONS, 32, "", "connections of Wyoming")                                       \
     X(WYOMING_CONVERSATIONS, 16, "", "conversations of Wyoming kept")                              \
-    X(WYOMING_KEPT_SECONDS, 300, "s", "that one is kept")
+    X(WYOMING_KEPT_SECONDS, 300, "s", "that one is kept")                                          \
+    X(CALL_IDLE_SECONDS, 10, "s", "without a byte of a telephone call")
 
 enum {
 #define LIMIT_ENUM(name, value, unit, text) LIMIT_##name = (value),

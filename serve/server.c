@@ -13,11 +13,13 @@
 #include "serve/limits.h"
 #include "serve/server_inner.h"
 
+enum { PORT_WYOMING, PORT_AUDIOSOCKET }; /* of net.h, beside HTTP's */
+
 server_config server_config_default(void) {
     return (server_config){.host = "127.0.0.1",
                            .port = 8080,
-                           .wyoming_host = "127.0.0.1",
-                           .wyoming_port = -1,
+                           .wyoming = {.host = "127.0.0.1", .port = -1},
+                           .audiosocket = {.host = "127.0.0.1", .port = -1},
                            .drain_seconds = 30,
                            .slow_seconds = LIMIT_SLOW_SECONDS,
                            .message_max = LIMIT_MESSAGE_SIZE,
@@ -344,8 +346,9 @@ static void on_opened(void *context, net_peer *p, void *state) {
 static bool on_adopt(void *context, int listener, const char *address, net_peer *p,
                      const net_peer_handlers **handlers, void **state) {
     server *s = context;
-    const bool taken = listener == 0 && s->wyoming != NULL && s->drain_until_us == 0;
-    return taken && wyoming_service_adopt(s->wyoming, address, p, handlers, state);
+    if (s->drain_until_us != 0) return false;
+    if (listener == PORT_AUDIOSOCKET) return audiosocket_adopt(s, address, p, handlers, state);
+    return s->wyoming != NULL && wyoming_service_adopt(s->wyoming, address, p, handlers, state);
 }
 
 /* ---- Time, and the end ---- */
@@ -422,41 +425,6 @@ static const net_handlers handlers = {.begin = on_begin,
 
 /* ---- Making and ending ---- */
 
-static rnl_status check_names(const server_config *c, const rnl_model *model, rnl_error *error) {
-    for (int i = 0; i < rnl_model_adapter_count(model); i++)
-        if (strcmp(rnl_model_adapter_name(model, i), c->name) == 0)
-            return status_fail(error, RNL_ERR_ARGUMENT,
-                               "--lora %s: the model itself is called so; choose another name, or "
-                               "another one for the model: --alias NAME",
-                               c->name);
-    return RNL_OK;
-}
-
-static rnl_status check(const server_config *c, const api_keys *k, rnl_error *error) {
-    const bool local = c->rules.loopback;
-    if (c->wyoming_port >= 0 && !origin_is_loopback(c->wyoming_host) && c->wyoming_range_count == 0)
-        return status_fail(error, RNL_ERR_ARGUMENT,
-                           "--wyoming %s: its protocol has no keys; say which addresses may come: "
-                           "--wyoming-allow CIDR",
-                           c->wyoming_host);
-    if (!local && api_keys_count(k) == 0)
-        return status_fail(error, RNL_ERR_ARGUMENT,
-                           "--host %s: others than this machine could ask, so keys are needed: "
-                           "--api-key-file FILE",
-                           c->host);
-    if (!local && c->tls_cert == NULL && !c->plain)
-        return status_fail(error, RNL_ERR_ARGUMENT,
-                           "--host %s: keys and sound would go over the network in the clear; give "
-                           "--tls-cert and --tls-key, or --plain where something else guards them",
-                           c->host);
-    if (!local && c->rules.name_count == 0)
-        return status_fail(error, RNL_ERR_ARGUMENT,
-                           "--host %s: say under which names it is asked: --name HOST", c->host);
-    if ((c->tls_cert == NULL) != (c->tls_key == NULL))
-        return status_fail(error, RNL_ERR_ARGUMENT, "--tls-cert and --tls-key belong together");
-    return c->tls_cert == NULL ? RNL_OK : certificate_check(c->tls_cert, c->tls_key, error);
-}
-
 static void wake(void *owner) {
     net_wake(((server *)owner)->net);
 }
@@ -465,8 +433,7 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
     server_config *c = &s->config;
     c->rules.loopback = origin_is_loopback(c->host);
     rnl_status status = api_keys_load(c->key_file, c->key, &s->keys, error);
-    if (status == RNL_OK) status = check(c, s->keys, error);
-    if (status == RNL_OK) status = check_names(c, model, error);
+    if (status == RNL_OK) status = server_check(c, s->keys, model, error);
     if (status != RNL_OK) return status;
     const net_config n = {.host = c->host,
                           .port = c->port,
@@ -474,7 +441,8 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
                           .tls_key = c->tls_key,
                           .message_max = c->message_max,
                           .slow_seconds = c->slow_seconds,
-                          .raw = {{c->wyoming_host, c->wyoming_port}, {NULL, -1}},
+                          .raw = {[PORT_WYOMING] = {c->wyoming.host, c->wyoming.port},
+                                  [PORT_AUDIOSOCKET] = {c->audiosocket.host, c->audiosocket.port}},
                           .handlers = &handlers,
                           .server = s};
     const book_config b = {.model = model,
@@ -494,12 +462,12 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
     c->work.owner = s;
     s->created = (int64_t)time(NULL);
     status = work_create(model, &c->work, &s->work, error);
-    if (status != RNL_OK || c->wyoming_port < 0) return status;
+    if (status != RNL_OK || c->wyoming.port < 0) return status;
     const wyoming_service_config w = {.work = s->work,
                                       .book = s->book,
                                       .name = c->name,
-                                      .allowed = c->wyoming_ranges,
-                                      .allowed_count = c->wyoming_range_count};
+                                      .allowed = c->wyoming.ranges,
+                                      .allowed_count = c->wyoming.range_count};
     status = wyoming_service_create(&w, &s->wyoming);
     return status == RNL_OK ? status : status_fail(error, status, "memory is exhausted");
 }
@@ -519,7 +487,11 @@ int server_port(const server *s) {
 }
 
 int server_wyoming_port(const server *s) {
-    return net_raw_port(s->net, 0);
+    return net_raw_port(s->net, PORT_WYOMING);
+}
+
+int server_audiosocket_port(const server *s) {
+    return net_raw_port(s->net, PORT_AUDIOSOCKET);
 }
 
 void server_get_facts(const server *s, work_facts *facts) {

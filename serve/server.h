@@ -17,6 +17,14 @@ typedef struct server server;
 
 enum { SERVER_RANGE_CAP = 16 };
 
+/* A port beside HTTP, whose protocol knows no keys. */
+typedef struct server_port_config {
+    const char *host;              /* default 127.0.0.1 */
+    int port;                      /* -1 (default): none */
+    cidr ranges[SERVER_RANGE_CAP]; /* who may come, besides this machine */
+    int range_count;
+} server_port_config;
+
 /* Texts are borrowed for the server's life. */
 typedef struct server_config {
     const char *name;               /* of the model, as clients see it */
@@ -28,12 +36,9 @@ typedef struct server_config {
     origin_rules rules;
     cidr proxies[SERVER_RANGE_CAP]; /* whose X-Forwarded-* count */
     int proxy_count;
-    bool strict_model;                     /* other names than those of /v1/models are not found,
+    bool strict_model; /* other names than those of /v1/models are not found,
                                             * which is so anyway with adapters */
-    const char *wyoming_host;              /* default 127.0.0.1 */
-    int wyoming_port;                      /* -1 (default): none */
-    cidr wyoming_ranges[SERVER_RANGE_CAP]; /* who may come, besides this machine */
-    int wyoming_range_count;
+    server_port_config wyoming, audiosocket;
     bool no_page;      /* GET / is not there */
     bool metrics_open; /* /metrics needs no key */
     log_form log_form; /* of the lines below; default LOG_TEXT */
@@ -66,6 +71,7 @@ RNL_MUST_USE rnl_status server_create(const server_config *config, rnl_model *mo
                                       rnl_error *error);
 int server_port(const server *s);
 int server_wyoming_port(const server *s); /* -1: none */
+int server_audiosocket_port(const server *s);
 void server_get_facts(const server *s, work_facts *facts);
 /* Called once, in the loop thread, when the first conversation could be opened. */
 void server_when_ready(server *s, void (*ready)(void *context, server *s), void *context);

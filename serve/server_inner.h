@@ -58,12 +58,17 @@ struct server {
     atomic_int ends_asked;
     atomic_bool reload_asked;
     int64_t drain_until_us; /* 0: not draining */
-    int call_count;         /* under way */
+    int call_count;         /* under way, */
+    int phone_count;        /* of these telephone calls */
     size_t body_size;       /* of all bodies that are gathered */
     void (*ready)(void *context, server *s);
     void *ready_context;
     bool told_ready;
 };
+
+/* Whether the server may start with these: RNL_ERR_ARGUMENT; of TLS RNL_ERR_DATA. */
+rnl_status server_check(const server_config *c, const api_keys *keys, const rnl_model *model,
+                        rnl_error *error);
 
 /* The services of the routes; NULL: not there (yet). */
 const service *service_of(route_id id);
@@ -81,6 +86,10 @@ void realtime_opened(net_peer *p, void *state);
 void realtime_drop_kept(server *s, bool all);
 /* How many are in each metric_state. */
 void realtime_count_states(const server *s, int counts[METRIC_STATE_COUNT]);
+
+/* A telephone call, as adopt of net_handlers (service_audiosocket.c). */
+bool audiosocket_adopt(server *s, const char *address, net_peer *p,
+                       const net_peer_handlers **handlers, void **state);
 
 /* What is said in pieces: begins the answer unless it is begun, sends what the writer holds and
  * clears it. False: there is no room; writable() comes. */

@@ -16,6 +16,7 @@ static void answer_metrics(call *c) {
                     wyoming_service_count(s->wyoming));
     int states[METRIC_STATE_COUNT];
     realtime_count_states(s, states);
+    metrics_set(book_metrics(s->book), METRIC_CONNECTIONS, METRIC_AUDIOSOCKET, s->phone_count);
     char *page = book_page(s->book, &facts, &counts, states, &size);
     if (page != NULL) {
         net_answer(c->exchange, 200, METRICS_CONTENT_TYPE, page, size);

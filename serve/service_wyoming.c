@@ -369,18 +369,11 @@ static void on_gone(void *state) {
 static const net_peer_handlers peer_handlers = {
     .message = on_bytes, .writable = on_writable, .tick = on_tick, .gone = on_gone};
 
-static bool is_allowed(const wyoming_service *s, const char *address) {
-    cidr own[2];
-    if (cidr_parse("127.0.0.0/8", &own[0]) && cidr_has(&own[0], address)) return true;
-    if (cidr_parse("::1", &own[1]) && cidr_has(&own[1], address)) return true;
-    for (int i = 0; i < s->config.allowed_count; i++)
-        if (cidr_has(&s->config.allowed[i], address)) return true;
-    return false;
-}
-
 bool wyoming_service_adopt(wyoming_service *s, const char *address, net_peer *p,
                            const net_peer_handlers **handlers, void **state) {
-    if (!is_allowed(s, address) || s->count >= LIMIT_WYOMING_CONNECTIONS) return false;
+    if (!cidr_allows(s->config.allowed, s->config.allowed_count, address) ||
+        s->count >= LIMIT_WYOMING_CONNECTIONS)
+        return false;
     caller *c = calloc(1, sizeof *c);
     if (c == NULL) return false;
     const wyoming_host host = {.context = c,

@@ -24,18 +24,24 @@ refuse 2 "a form of log" "--log-format" "$runnel" serve --log-format xml --port 
 refuse 2 "a kind of sandbox" "--sandbox" "$runnel" serve --sandbox some --port 0
 refuse 2 "Wyoming for strangers" "--wyoming-allow" "$runnel" serve --port 0 --wyoming 0.0.0.0:0
 refuse 2 "a port of Wyoming" "HOST:" "$runnel" serve --port 0 --wyoming here
+refuse 2 "telephones for strangers" "--audiosocket-allow" "$runnel" serve --port 0 \
+    --audiosocket 0.0.0.0:0
+refuse 2 "a port for telephones" "--audiosocket: 'there:x'" "$runnel" serve --port 0 \
+    --audiosocket there:x
 refuse 2 "no keys there" "nowhere" "$runnel" serve --api-key-file nowhere --port 0
 expect 0 "limits" "$runnel" serve --help-limits
 holds "limits" "JSON body"
 
 # ---- Clients
-start open --origin https://page.example --oversubscribe 100 --wyoming 0 --resume-seconds 60
+start open --origin https://page.example --oversubscribe 100 --wyoming 0 --resume-seconds 60 --audiosocket 0
 check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
 check "REST" python3 "$source/tests/api/serve_rest.py" "$port" "$question"
 check "page and metrics" python3 "$source/tests/api/serve_page.py" "$port" open
 wyoming=$(sed -n 's|^Wyoming at .* port ||p' open.out)
 expect 0 "the same words" "$runnel" say -q -o said.wav "The light is on. The door is shut."
 check "Wyoming" python3 "$source/tests/api/serve_wyoming.py" "$wyoming" "$question" said.wav
+phones=$(sed -n 's|^AudioSocket at .* port ||p' open.out)
+check "telephone" python3 "$source/tests/api/serve_audiosocket.py" "$port" "$phones" "$question"
 check "realtime" python3 "$source/tests/api/serve_realtime.py" "$port" "$source"
 check "coming back" python3 "$source/tests/api/serve_resume.py" "$port" "$source" open
 first=$server

@@ -261,6 +261,11 @@ void rig_open(realtime_rig *r, const char *start) {
     realtime_open(r->rt, r->now_us);
 }
 
+void rig_model_ops(realtime_rig *r, realtime_ops *ops) {
+    *ops = fake_model;
+    ops->model = r;
+}
+
 int realtime_rig_begin(void **state) {
     rig_init(*state);
     return 0;

@@ -50,6 +50,8 @@ typedef struct realtime_rig {
 void rig_init(realtime_rig *r);
 /* Creates and opens; start: a session object or NULL. */
 void rig_open(realtime_rig *r, const char *start);
+/* The fake model alone, for who has a machine of his own: all but send, close and wire. */
+void rig_model_ops(realtime_rig *r, realtime_ops *ops);
 /* Checks that the order holds to the end, unless the machine was closed by itself. */
 void rig_close(realtime_rig *r);
 
