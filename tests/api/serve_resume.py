@@ -4,18 +4,9 @@ serve_resume.py PORT SOURCE open|keys. Ends with 1 when something is not what it
 import sys
 import time
 
-PORT, SOURCE, MODE = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-sys.path.insert(0, f"{SOURCE}/tests/support")
-sys.dont_write_bytecode = True
-import websocket  # noqa: E402
+from serving import PORT, check, finish, websocket
 
-failed = []
-
-
-def check(name, good, seen=""):
-    if not good:
-        failed.append(name)
-        print(f"FAILED: {name}: {str(seen)[:300]}")
+MODE = sys.argv[3]
 
 
 def connect(id=None, key=None):
@@ -80,4 +71,4 @@ def main():
 
 
 main()
-sys.exit(len(failed) > 0)
+finish()

@@ -456,11 +456,19 @@ int main(void) {
 #define WITH_RIG(test)                                                                             \
     cmocka_unit_test_prestate_setup_teardown(test, realtime_rig_begin, realtime_rig_end, &r)
     const struct CMUnitTest tests[] = {
-        WITH_RIG(defaults),          WITH_RIG(updates_merge),  WITH_RIG(a_named_function_is_one_of_the_tools),
+        WITH_RIG(defaults),
+        WITH_RIG(updates_merge),
+        WITH_RIG(a_named_function_is_one_of_the_tools),
         WITH_RIG(everything_is_kept),
-        WITH_RIG(wrong_updates),     WITH_RIG(wrong_messages), WITH_RIG(too_many_errors_close),
-        WITH_RIG(a_flood_closes),    WITH_RIG(a_session_ends), WITH_RIG(a_client_that_comes_back),
-        WITH_RIG(the_older_dialect), WITH_RIG(a_start_config), WITH_RIG(a_model_without_a_voice),
+        WITH_RIG(wrong_updates),
+        WITH_RIG(wrong_messages),
+        WITH_RIG(too_many_errors_close),
+        WITH_RIG(a_flood_closes),
+        WITH_RIG(a_session_ends),
+        WITH_RIG(a_client_that_comes_back),
+        WITH_RIG(the_older_dialect),
+        WITH_RIG(a_start_config),
+        WITH_RIG(a_model_without_a_voice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
