@@ -33,7 +33,8 @@ expect 0 "limits" "$runnel" serve --help-limits
 holds "limits" "JSON body"
 
 # ---- Clients
-start open --origin https://page.example --oversubscribe 100 --wyoming 0 --resume-seconds 60 --audiosocket 0
+start open --origin https://page.example --oversubscribe 100 --wyoming 0 --resume-seconds 60 \
+    --audiosocket 0
 check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
 check "REST" python3 "$source/tests/api/serve_rest.py" "$port" "$question"
 check "page and metrics" python3 "$source/tests/api/serve_page.py" "$port" open
