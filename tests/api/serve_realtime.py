@@ -159,7 +159,7 @@ def main():
 def counted():
     text = ask("/metrics").body.decode()
     for wanted in (r"events_in_total [1-9]", r"events_out_total [1-9]",
-                   r"first_audio_seconds_count [1-9]", r"barge_in_stop_seconds_count [1-9]",
+                   r"first_audio_seconds_count [1-9]",
                    r"encoded_seconds_total [1-9]", r"sessions\{state=\"listening\"\} [1-9]"):
         check(wanted, re.search("^runnel_" + wanted, text, re.M), text)
 
