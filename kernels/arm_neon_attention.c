@@ -98,6 +98,23 @@ ATTENTION_CACHE(f32, KERNELS_CACHE_F32)
 ATTENTION_CACHE(f16, KERNELS_CACHE_F16)
 ATTENTION_CACHE(q8_0, KERNELS_CACHE_Q8_0)
 
+static void scan(float *state, float decay, const float *q, const float *k, const float *v,
+                 float *y, int64_t n, int64_t width) {
+    for (int64_t i = 0; i < n; i++, state += width) {
+        int64_t j = 0;
+        for (; j + 4 <= width; j += 4) {
+            const float32x4_t kept = vmulq_n_f32(vld1q_f32(state + j), decay);
+            const float32x4_t now = vfmaq_n_f32(kept, vld1q_f32(v + j), k[i]);
+            vst1q_f32(state + j, now);
+            vst1q_f32(y + j, vfmaq_n_f32(vld1q_f32(y + j), now, q[i]));
+        }
+        for (; j < width; j++) {
+            state[j] = fmaf(k[i], v[j], decay * state[j]);
+            y[j] = fmaf(q[i], state[j], y[j]);
+        }
+    }
+}
+
 static void store_f16(void *out, const float *x, int64_t count) {
     uint16_t *halves = out;
     int64_t i = 0;
@@ -109,6 +126,7 @@ static void store_f16(void *out, const float *x, int64_t count) {
 void kernels_fill_neon_attention(kernels *k) {
     ATTENTION_FILL(k);
     k->store[KERNELS_CACHE_F16] = store_f16;
+    k->scan = scan;
 }
 
 #endif

@@ -173,6 +173,13 @@ typedef struct kernels {
     float (*dot)(const float *a, const float *b, int64_t count);
     /* y[i] += s * x[i] */
     void (*axpy)(float *y, float s, const float *x, int64_t count);
+    /* A step of a scan (learn.md 6.3) over a state [n, width]:
+     *     state[i, j] = decay * state[i, j] + k[i] * v[j]
+     *     y[j] += q[i] * state[i, j], i ascending
+     * The product by decay is rounded first; the others are multiply-adds. The bits of a column do
+     * not depend on its neighbours. */
+    void (*scan)(float *state, float decay, const float *q, const float *k, const float *v,
+                 float *y, int64_t n, int64_t width);
     /* y[i] = x[i] * g[i] / sqrt(mean(x^2) + eps); squares summed in double. y may be x. */
     void (*rms_norm)(float *y, const float *x, const float *g, float eps, int64_t count);
     /* y[i] = (x[i] - mean) / sqrt(var + eps) * g[i] + b[i]; sums in double. y may be x. */

@@ -132,6 +132,15 @@ static void axpy(float *y, float s, const float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++) y[i] += s * x[i];
 }
 
+static void scan(float *state, float decay, const float *q, const float *k, const float *v,
+                 float *y, int64_t n, int64_t width) {
+    for (int64_t i = 0; i < n; i++, state += width)
+        for (int64_t j = 0; j < width; j++) {
+            state[j] = decay * state[j] + k[i] * v[j];
+            y[j] += q[i] * state[j];
+        }
+}
+
 static void rms_norm(float *y, const float *x, const float *g, float eps, int64_t count) {
     double sum = 0;
     for (int64_t i = 0; i < count; i++) sum += (double)x[i] * x[i];
@@ -200,6 +209,7 @@ const kernels kernels_scalar = {
     .store = {store_f32, store_f16},
     .dot = dot,
     .axpy = axpy,
+    .scan = scan,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .silu = silu,

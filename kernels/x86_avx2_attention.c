@@ -119,6 +119,41 @@ ATTENTION_CACHE(f32, KERNELS_CACHE_F32)
 ATTENTION_CACHE(f16, KERNELS_CACHE_F16)
 ATTENTION_CACHE(q8_0, KERNELS_CACHE_Q8_0)
 
+/* Columns j .. j + 8 * parts - 1 of a state, whose sums stay in registers. */
+INLINE void scan_columns(int parts, float *state, float decay, const float *q, const float *k,
+                         const float *v, float *y, int64_t n, int64_t width) {
+    const __m256 keep = _mm256_set1_ps(decay);
+    __m256 sums[4], values[4];
+    UNROLL for (int p = 0; p < parts; p++) {
+        sums[p] = _mm256_loadu_ps(y + 8 * p);
+        values[p] = _mm256_loadu_ps(v + 8 * p);
+    }
+    for (int64_t i = 0; i < n; i++, state += width) {
+        const __m256 key = _mm256_broadcast_ss(k + i), query = _mm256_broadcast_ss(q + i);
+        UNROLL for (int p = 0; p < parts; p++) {
+            const __m256 kept = _mm256_mul_ps(keep, _mm256_loadu_ps(state + 8 * p));
+            const __m256 now = _mm256_fmadd_ps(key, values[p], kept);
+            _mm256_storeu_ps(state + 8 * p, now);
+            sums[p] = _mm256_fmadd_ps(query, now, sums[p]);
+        }
+    }
+    UNROLL for (int p = 0; p < parts; p++) _mm256_storeu_ps(y + 8 * p, sums[p]);
+}
+
+static void scan(float *state, float decay, const float *q, const float *k, const float *v,
+                 float *y, int64_t n, int64_t width) {
+    int64_t j = 0;
+    for (; j + 32 <= width; j += 32)
+        scan_columns(4, state + j, decay, q, k, v + j, y + j, n, width);
+    for (; j + 8 <= width; j += 8) scan_columns(1, state + j, decay, q, k, v + j, y + j, n, width);
+    for (int64_t i = 0; i < n && j < width; i++)
+        for (int64_t c = j; c < width; c++) {
+            float *at = state + i * width + c;
+            *at = fmaf(k[i], v[c], decay * *at);
+            y[c] = fmaf(q[i], *at, y[c]);
+        }
+}
+
 static void store_f16(void *out, const float *x, int64_t count) {
     uint16_t *halves = out;
     int64_t i = 0;
@@ -131,6 +166,7 @@ static void store_f16(void *out, const float *x, int64_t count) {
 void kernels_fill_avx2_attention(kernels *k) {
     ATTENTION_FILL(k);
     k->store[KERNELS_CACHE_F16] = store_f16;
+    k->scan = scan;
 }
 
 #endif

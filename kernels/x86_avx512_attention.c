@@ -155,8 +155,40 @@ ATTENTION_CACHE(f32, KERNELS_CACHE_F32)
 ATTENTION_CACHE(f16, KERNELS_CACHE_F16)
 ATTENTION_CACHE(q8_0, KERNELS_CACHE_Q8_0)
 
+/* Columns j .. j + 16 * parts - 1 of a state, as in x86_avx2_attention.c; mask: of a register. */
+INLINE void scan_columns(int parts, float *state, float decay, const float *q, const float *k,
+                         const float *v, float *y, int64_t n, int64_t width, __mmask16 mask) {
+    const __m512 keep = _mm512_set1_ps(decay);
+    __m512 sums[PARTS], values[PARTS];
+    UNROLL for (int p = 0; p < parts; p++) {
+        sums[p] = _mm512_maskz_loadu_ps(mask, y + 16 * p);
+        values[p] = _mm512_maskz_loadu_ps(mask, v + 16 * p);
+    }
+    for (int64_t i = 0; i < n; i++, state += width) {
+        const __m512 key = _mm512_set1_ps(k[i]), query = _mm512_set1_ps(q[i]);
+        UNROLL for (int p = 0; p < parts; p++) {
+            const __m512 kept = _mm512_mul_ps(keep, _mm512_maskz_loadu_ps(mask, state + 16 * p));
+            const __m512 now = _mm512_fmadd_ps(key, values[p], kept);
+            _mm512_mask_storeu_ps(state + 16 * p, mask, now);
+            sums[p] = _mm512_fmadd_ps(query, now, sums[p]);
+        }
+    }
+    UNROLL for (int p = 0; p < parts; p++) _mm512_mask_storeu_ps(y + 16 * p, mask, sums[p]);
+}
+
+static void scan(float *state, float decay, const float *q, const float *k, const float *v,
+                 float *y, int64_t n, int64_t width) {
+    int64_t j = 0;
+    for (; j + 16 * PARTS <= width; j += 16 * PARTS)
+        scan_columns(PARTS, state + j, decay, q, k, v + j, y + j, n, width, 0xffff);
+    for (; j < width; j += 16)
+        scan_columns(1, state + j, decay, q, k, v + j, y + j, n, width,
+                     (__mmask16)lanes(width - j, 16));
+}
+
 void kernels_fill_avx512_attention(kernels *k) {
     ATTENTION_FILL(k);
+    k->scan = scan;
 }
 
 #endif

@@ -37,8 +37,8 @@ static void every_level_is_complete(void **state) {
     assert_string_equal(levels[0].name, "scalar");
     FOR_LEVELS(k) {
         assert_true(k->dequantise && k->gemm && k->gemm_t && k->silu_mul_back && k->dot &&
-                    k->axpy && k->rms_norm && k->layer_norm && k->silu && k->silu_mul && k->gelu &&
-                    k->softmax);
+                    k->axpy && k->scan && k->rms_norm && k->layer_norm && k->silu && k->silu_mul &&
+                    k->gelu && k->softmax);
         for (size_t i = 0; i < sizeof direct / sizeof direct[0]; i++)
             assert_true(k->gemv[direct[i]] != NULL);
     }
@@ -374,6 +374,43 @@ static void check_softmax_and_axpy(const kernels *k, int64_t n, const guarded g[
     assert_product("dot", x, start, n, k->dot(x, start, n));
 }
 
+/* A state of n columns and three rows, in two steps. */
+static void check_scan(const kernels *k, int64_t n, const guarded g[3], float *y) {
+    enum { ROWS = 3 };
+    const float q[ROWS] = {0.7f, -1.3f, 0.4f}, keys[ROWS] = {-0.2f, 0.9f, 1.1f};
+    const size_t count = (size_t)n;
+    const float *v = place(&g[1], count, count + 3);
+    float *state = place(&g[0], ROWS * count, count + 4);
+    double *exact = malloc(ROWS * count * sizeof *exact);
+    for (size_t i = 0; i < ROWS * count; i++) exact[i] = (double)state[i];
+    for (int step = 0; step < 2; step++) {
+        cover(y, count + 2 * GUARD);
+        memset(y + GUARD, 0, count * sizeof *y);
+        k->scan(state, 0.9f, q, keys, v, y + GUARD, ROWS, n);
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0, size = 0;
+            for (int i = 0; i < ROWS; i++) {
+                double *at = exact + i * n + j;
+                size += fabs((double)q[i]) * (fabs(*at) + fabs((double)(keys[i] * v[j])));
+                *at = (double)0.9f * *at + (double)keys[i] * (double)v[j];
+                sum += (double)q[i] * *at;
+                assert_near(k->name, "state", n, j, (double)state[i * n + j], *at, size * 0x1p-20);
+            }
+            assert_near(k->name, "scan", n, j, (double)y[GUARD + j], sum, size * 0x1p-20);
+        }
+        assert_covered(y, GUARD);
+        assert_covered(y + GUARD + n, GUARD);
+    }
+    /* A column alone has the bits that it has beside the others. */
+    float alone[ROWS], one = 0, *again = place(&g[0], ROWS * count, count + 4);
+    for (int i = 0; i < ROWS; i++) alone[i] = again[(i + 1) * n - 1];
+    memset(y + GUARD, 0, count * sizeof *y);
+    k->scan(again, 0.9f, q, keys, v, y + GUARD, ROWS, n);
+    k->scan(alone, 0.9f, q, keys, v + n - 1, &one, ROWS, 1);
+    assert_memory_equal(&one, &y[GUARD + n - 1], sizeof one);
+    free(exact);
+}
+
 static void vectors_of_any_size_are_right(void **state) {
     (void)state;
     guarded g[3] = {guarded_make(4099 * 4), guarded_make(4099 * 4), guarded_make(4099 * 4)};
@@ -383,6 +420,7 @@ static void vectors_of_any_size_are_right(void **state) {
         check_silu(k, size_at(i), g, y);
         check_gelu(k, size_at(i), g, y);
         check_softmax_and_axpy(k, size_at(i), g, y);
+        if (3 * size_at(i) <= 4099) check_scan(k, size_at(i), g, y);
     }
     FOR_LEVELS(k) { /* no element: nothing is touched */
         assert_true(k->dot(NULL, NULL, 0) == 0);

@@ -208,6 +208,15 @@ CALL(axpy) {
     k->axpy(out, 0.5f, r->x, c->cols);
 }
 
+/* The state is written where y stands behind it: the copy is timed too. */
+CALL(scan) {
+    const size_t cells = (size_t)(c->rows * c->cols);
+    float *state = out, *y = state + cells;
+    memcpy(state, r->x, cells * sizeof *state);
+    memset(y, 0, (size_t)c->cols * sizeof *y);
+    k->scan(state, 0.875f, r->x + cells, r->x + cells + c->rows, r->gains, y, c->rows, c->cols);
+}
+
 CALL(rms_norm) {
     k->rms_norm(out, r->x, r->gains, 1e-5f, c->cols);
 }
@@ -362,6 +371,19 @@ static void add_attention(list *l, int type) {
                          NAMED(store)});
 }
 
+static void add_scan(list *l) {
+    enum { STATE = 64 };
+    add(l, (kernel_case){.type = "F32",
+                         .rows = STATE,
+                         .cols = KERNEL_WIDTH,
+                         .count = STATE + 2, /* rows of inputs: the state, queries, keys */
+                         .work = 4.0 * STATE * KERNEL_WIDTH,
+                         .out_size = (STATE + 1) * KERNEL_WIDTH * sizeof(float),
+                         .entry = offsetof(kernels, scan),
+                         .tolerance = 1e-5,
+                         NAMED(scan)});
+}
+
 static void add_vectors(list *l) {
     const size_t n = (size_t)l->cols, floats = n * sizeof(float);
     const size_t scales = n / PACKED_BLOCK * sizeof(float);
@@ -409,6 +431,7 @@ int kernel_cases(kernel_case out[KERNEL_CASES_CAP], int64_t cols) {
     add_gemm(&l);
     add_gemm_t(&l);
     for (int t = 0; t < KERNELS_CACHE_COUNT; t++) add_attention(&l, t);
+    add_scan(&l);
     add_vectors(&l);
     return l.count;
 }
