@@ -10,6 +10,8 @@
 #include "engine/model.h"
 #include "engine/model_part.h"
 #include "stack/kind.h"
+#include "stack/stack_json.h"
+#include "stack/stack_lists.h"
 
 typedef struct part {
     const char *name;
@@ -49,8 +51,7 @@ static void print_kinds(const stack_config *c) {
     printf(")");
 }
 
-/* The first layer with a part of that kind, for the rest: every file of today has them alike. NULL:
- * there is none. */
+/* The first layer with a part of that kind, for what all have alike. NULL: there is none. */
 static const stack_layer_config *layer_of(const stack_config *c, const stack_kind *kind) {
     for (int i = 0; i < c->layer_count; i++)
         if (c->layers[i].kinds[kind->place] == kind) return &c->layers[i];
@@ -70,19 +71,64 @@ static void print_experts(const stack_weights *w) {
            l->expert_used, read / (1 << 20), all / (1 << 20));
 }
 
+/* ", BEFORE3 to 7AFTER" of a number of the layers that have one (of 0 is none). */
+static void print_span(const stack_config *c, int (*of)(const stack_layer_config *l),
+                       const char *before, const char *after) {
+    int least = 0, most = 0;
+    for (int i = 0; i < c->layer_count; i++) {
+        const int value = of(&c->layers[i]);
+        if (value == 0) continue;
+        if (least == 0 || value < least) least = value;
+        if (value > most) most = value;
+    }
+    if (most == 0) return;
+    printf(", %s%d", before, least);
+    if (most > least) printf(" to %d", most);
+    printf("%s", after);
+}
+
+static int taps_of(const stack_layer_config *l) {
+    return l->kinds[STACK_OPERATOR] == &stack_convolution ? l->taps : 0;
+}
+static int window_of(const stack_layer_config *l) {
+    return l->kinds[STACK_OPERATOR] == &stack_attention ? l->window : 0;
+}
+static int linear_heads_of(const stack_layer_config *l) {
+    return l->kinds[STACK_OPERATOR] == &stack_linear_attention ? l->head_count : 0;
+}
+static int state_of(const stack_layer_config *l) {
+    return l->kinds[STACK_OPERATOR] == &stack_state_space ? l->state_width : 0;
+}
+static int ff_of(const stack_layer_config *l) {
+    return l->kinds[STACK_FEED_FORWARD] == &stack_dense ? (int)l->ff_width : 0;
+}
+
+/* Layers that take a part of one above. */
+static void print_shared(const stack_config *c) {
+    int ff = 0, kv = 0;
+    for (int i = 0; i < c->layer_count; i++) {
+        ff += c->layers[i].ff_above > 0;
+        kv += c->layers[i].kv_above > 0;
+    }
+    if (ff > 0) printf(", %d with the feed-forward weights of another", ff);
+    if (kv > 0) printf(", %d with the keys of another", kv);
+}
+
 static void print_stack(const char *name, const stack_weights *w) {
     const stack_config *c = &w->config;
     const stack_layer_config *attention = layer_of(c, &stack_attention);
-    const stack_layer_config *convolution = layer_of(c, &stack_convolution);
+    const int dense = stack_layers_of(c, &stack_dense);
     printf("%-12s ", name);
     print_kinds(c);
     printf(", width %d", c->width);
     if (attention != NULL) printf(", %d heads of %d", attention->head_count, attention->head_width);
-    const int dense = stack_layers_of(c, &stack_dense);
-    if (dense > 0) printf(", feed-forward %lld", (long long)stack_ff_width_max(c, &stack_dense));
+    print_span(c, ff_of, "feed-forward ", "");
     if (dense > 0 && dense < c->layer_count) printf(" in %d layers", dense);
-    if (convolution != NULL) printf(", %d taps", convolution->taps);
-    if (attention != NULL && attention->window > 0) printf(", window %d", attention->window);
+    print_span(c, taps_of, "", " taps");
+    print_span(c, window_of, "window ", "");
+    print_span(c, linear_heads_of, "", " heads of linear attention");
+    print_span(c, state_of, "state ", "");
+    print_shared(c);
     printf("\n");
 }
 
@@ -295,6 +341,11 @@ static int json_all(const options *o, const rnl_model *m) {
     set_size(object, "context", (size_t)info.context_trained);
     set_size(object, "bytes", info.weight_size);
     set_experts(object, &m->backbone.stack.config);
+    if (stack_lists_needed(&m->backbone.stack.config)) {
+        json_draft *stack = json_new_object();
+        stack_json_write(stack, &m->backbone.stack.config);
+        json_set(object, "stack", stack);
+    }
     json_set(object, "parts", parts_of(m));
     if (m->adapters != NULL) json_set(object, "adapters", adapters_of(m));
     set_size(session, "context", (size_t)config.context_cap);

@@ -80,13 +80,16 @@ void config_write_defaults(const model_config *c, gguf_writer *w);
  * `runnel convert --set`. False when key or value is not one. */
 bool config_set_default(model_config *c, const char *key, const char *value);
 
-/* The LFM2 keys of backbone.md 5.2 under "<prefix>lfm2.", or those of family.md 1.5 under
- * "<prefix>lfm2moe."; RNL_ERR_FORMAT names the key. RNL_ERR_UNSUPPORTED: other experts. */
+/* The LFM2 keys of backbone.md 5.2 under "<prefix>lfm2.", those of family.md 1.5 under
+ * "<prefix>lfm2moe.", or the lists of learn.md 6.10 under "<prefix>runnel."; RNL_ERR_FORMAT names
+ * the key. RNL_ERR_UNSUPPORTED: other experts. */
 RNL_MUST_USE rnl_status config_read_lfm2(stack_config *c, const gguf *g, const char *prefix,
                                          rnl_error *error);
 /* The context that a main file claims. */
 int config_read_context(const gguf *g);
-/* "lfm2", or "lfm2moe" of a stack with experts: general.architecture, and before its keys. */
+/* "lfm2", "lfm2moe" of a stack with experts, "runnel" of one that needs lists
+ * (stack/stack_lists.h), which no other program reads: general.architecture, and before its
+ * keys. */
 const char *config_architecture(const stack_config *c);
 /* A layer's feed-forward part becomes experts; those fields are taken from `from`. */
 void config_set_experts(stack_layer_config *layer, const stack_layer_config *from);

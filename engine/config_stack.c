@@ -1,13 +1,15 @@
-/* The keys of a stack of layers in GGUF files, read and written: those of "lfm2" (backbone.md 5.2)
- * and of "lfm2moe" (family.md 1.5). */
+/* The keys of a stack of layers in GGUF files, read and written: those of "lfm2" (backbone.md 5.2),
+ * of "lfm2moe" (family.md 1.5), and of "runnel", which no other program knows: the lists of layers
+ * that differ (stack/stack_lists.h). */
 #include <stdio.h>
 #include <string.h>
 
 #include "core/status.h"
 #include "engine/config.h"
 #include "stack/kind.h"
+#include "stack/stack_lists.h"
 
-/* Where the keys of a stack stand: "lfm2." or "lfm2moe." behind a prefix. */
+/* Where the keys of a stack stand: "lfm2.", "lfm2moe." or "runnel." behind a prefix. */
 typedef struct key_source {
     const gguf *g;
     const char *prefix, *architecture;
@@ -118,6 +120,63 @@ static void read_experts(key_source *s, stack_config *c) {
         config_set_experts(&c->layers[i], &all);
 }
 
+/* ---- Lists ---- */
+
+static void fail_list(key_source *s, const char *name, int layer) {
+    char key[KEY_CAP];
+    stack_key(s, name, key);
+    if (s->status == RNL_OK)
+        s->status = status_fail(s->error, RNL_ERR_FORMAT,
+                                "%s: key %s is not an array with an entry for each layer that fits "
+                                "it (layer %d); the file is damaged",
+                                gguf_path(s->g), key, layer);
+}
+
+typedef struct type_reader {
+    key_source *s;
+    stack_config *c;
+    const stack_layer_config *all;
+    stack_type *types;
+} type_reader;
+
+static bool take_type(void *context, size_t index, const char *text, size_t size) {
+    const type_reader *r = context;
+    if (index >= (size_t)r->c->layer_count) return false;
+    r->types[index] = stack_type_find(text, size);
+    if (r->types[index] == STACK_TYPE_COUNT) return false;
+    stack_type_set(r->c, (int)index, r->types[index], r->all);
+    return true;
+}
+
+static void read_list(key_source *s, stack_config *c, const stack_type *types,
+                      const stack_list *list) {
+    char key[KEY_CAP];
+    size_t count = 0;
+    int64_t value;
+    stack_key(s, list->name, key);
+    const bool is_there = gguf_array_count(s->g, key, &count);
+    if (!is_there && list->has_default) return;
+    for (int i = 0; i < c->layer_count && s->status == RNL_OK; i++)
+        if (stack_list_concerns(list, types[i]) &&
+            (count != (size_t)c->layer_count || !gguf_array_int(s->g, key, (size_t)i, &value) ||
+             value < list->min || value > list->max || !list->set(c, i, (int)value)))
+            fail_list(s, list->name, i);
+}
+
+static void read_lists(key_source *s, stack_config *c, const stack_layer_config *all) {
+    stack_type types[STACK_LAYER_CAP];
+    type_reader r = {.s = s, .c = c, .all = all, .types = types};
+    char key[KEY_CAP];
+    size_t count = 0;
+    stack_key(s, STACK_LISTS_TYPES, key);
+    if (!gguf_array_count(s->g, key, &count) || count != (size_t)c->layer_count ||
+        !gguf_each_string(s->g, key, take_type, &r)) {
+        fail_list(s, STACK_LISTS_TYPES, 0);
+        return;
+    }
+    for (int i = 0; i < STACK_LIST_COUNT; i++) read_list(s, c, types, &stack_lists[i]);
+}
+
 void config_set_experts(stack_layer_config *layer, const stack_layer_config *from) {
     layer->kinds[STACK_FEED_FORWARD] = &stack_experts;
     layer->ff_width = from->ff_width;
@@ -128,23 +187,35 @@ void config_set_experts(stack_layer_config *layer, const stack_layer_config *fro
 }
 
 const char *config_architecture(const stack_config *c) {
+    if (stack_lists_needed(c)) return "runnel";
     return stack_layers_of(c, &stack_experts) > 0 ? "lfm2moe" : "lfm2";
+}
+
+/* The one whose keys are there; LFM2's when none are. */
+static const char *architecture_of(const gguf *g, const char *prefix) {
+    static const char *const others[] = {"runnel", "lfm2moe"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        const key_source s = {.g = g, .prefix = prefix, .architecture = others[i]};
+        char key[KEY_CAP];
+        stack_key(&s, "block_count", key);
+        if (gguf_has(g, key)) return others[i];
+    }
+    return "lfm2";
 }
 
 rnl_status config_read_lfm2(stack_config *c, const gguf *g, const char *prefix, rnl_error *error) {
     stack_layer_config all = {.kinds = {NULL, &stack_dense}, .rotary = {.base = 1e6}};
-    key_source s = {.g = g, .prefix = prefix, .architecture = "lfm2moe", .error = error};
+    key_source s = {
+        .g = g, .prefix = prefix, .architecture = architecture_of(g, prefix), .error = error};
+    const bool lists = strcmp(s.architecture, "runnel") == 0;
     char key[KEY_CAP];
     int64_t number;
     double real;
-    stack_key(&s, "block_count", key);
-    const bool experts = gguf_has(g, key);
-    if (!experts) s.architecture = "lfm2";
     memset(c, 0, sizeof *c);
     need_int(&s, "block_count", 1, STACK_LAYER_CAP, &c->layer_count);
     need_int(&s, "embedding_length", 1, 1 << 20, &c->width);
     need_int(&s, "attention.head_count", 1, 4096, &all.head_count);
-    need_int(&s, "shortconv.l_cache", 1, 64, &all.taps);
+    if (!lists) need_int(&s, "shortconv.l_cache", 1, 64, &all.taps);
     if (s.status != RNL_OK) return s.status;
     stack_key(&s, "attention.key_length", key);
     all.head_width = gguf_int(g, key, 2, 4096, &number) ? (int)number : c->width / all.head_count;
@@ -156,15 +227,20 @@ rnl_status config_read_lfm2(stack_config *c, const gguf *g, const char *prefix, 
     stack_key(&s, "rope.freq_base", key);
     if (gguf_float(g, key, &real)) all.rotary.base = real;
     stack_config_fill(c, &all);
-    read_pattern(&s, c);
-    if (experts) read_experts(&s, c);
+    if (lists)
+        read_lists(&s, c, &all);
+    else
+        read_pattern(&s, c);
+    if (strcmp(s.architecture, "lfm2moe") == 0) read_experts(&s, c);
     return s.status == RNL_OK ? stack_check(c, gguf_path(g), error) : s.status;
 }
 
 int config_read_context(const gguf *g) {
     int64_t number;
-    if (gguf_int(g, "lfm2.context_length", 1, INT32_MAX, &number)) return (int)number;
-    if (gguf_int(g, "lfm2moe.context_length", 1, INT32_MAX, &number)) return (int)number;
+    static const char *const keys[] = {"lfm2.context_length", "lfm2moe.context_length",
+                                       "runnel.context_length"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (gguf_int(g, keys[i], 1, INT32_MAX, &number)) return (int)number;
     return 128000;
 }
 
@@ -204,32 +280,57 @@ static void put_experts(const key_target *t, const stack_config *c) {
     if (l->expert_scale != 1.0f) put_float(t, "expert_weights_scale", l->expert_scale);
 }
 
+/* The lists, with 0 for layers that one does not concern. */
+static void put_lists(const key_target *t, const stack_config *c) {
+    const char *names[STACK_LAYER_CAP];
+    size_t sizes[STACK_LAYER_CAP];
+    int32_t values[STACK_LAYER_CAP];
+    char key[KEY_CAP];
+    for (int i = 0; i < c->layer_count; i++) {
+        names[i] = stack_type_names[stack_type_of(&c->layers[i])];
+        sizes[i] = strlen(names[i]);
+    }
+    gguf_put_string_array(t->w, target_key(t, STACK_LISTS_TYPES, key), names, sizes,
+                          (size_t)c->layer_count);
+    for (int n = 0; n < STACK_LIST_COUNT; n++) {
+        const stack_list *list = &stack_lists[n];
+        for (int i = 0; i < c->layer_count; i++) values[i] = stack_list_entry(list, c, i);
+        gguf_put_i32_array(t->w, target_key(t, list->name, key), values, (size_t)c->layer_count);
+    }
+}
+
+static void put_pattern(const key_target *t, const stack_config *c) {
+    int32_t heads[STACK_LAYER_CAP];
+    char key[KEY_CAP];
+    for (int i = 0; i < c->layer_count; i++)
+        heads[i] =
+            c->layers[i].kinds[STACK_OPERATOR] == &stack_attention ? c->layers[i].kv_head_count : 0;
+    gguf_put_i32_array(t->w, target_key(t, "attention.head_count_kv", key), heads,
+                       (size_t)c->layer_count);
+}
+
 /* The one number for all layers, as every reader of these files has it; the others are those of
  * layers that they do not concern. */
 void config_write_lfm2(const stack_config *c, gguf_writer *w, const char *prefix, int64_t ff_width,
                        int64_t vocab_count, int context) {
     const key_target t = {.w = w, .prefix = prefix, .architecture = config_architecture(c)};
-    const stack_layer_config *all = &c->layers[0];
-    int32_t heads[STACK_LAYER_CAP];
-    for (int i = 0; i < c->layer_count; i++)
-        heads[i] =
-            c->layers[i].kinds[STACK_OPERATOR] == &stack_attention ? c->layers[i].kv_head_count : 0;
+    const bool lists = stack_lists_needed(c);
+    const stack_layer_config *all = stack_attention_layer(c);
     put_int(&t, "block_count", c->layer_count);
     put_int(&t, "context_length", context);
     put_int(&t, "embedding_length", c->width);
-    put_int(&t, "feed_forward_length", ff_width);
+    if (!lists) put_int(&t, "feed_forward_length", ff_width);
     put_int(&t, "attention.head_count", all->head_count);
-    char key[KEY_CAP];
-    gguf_put_i32_array(w, target_key(&t, "attention.head_count_kv", key), heads,
-                       (size_t)c->layer_count);
+    if (!lists) put_pattern(&t, c);
     if (all->head_width * all->head_count != c->width) {
         put_int(&t, "attention.key_length", all->head_width);
         put_int(&t, "attention.value_length", all->head_width);
     }
     put_float(&t, "attention.layer_norm_rms_epsilon", c->eps);
     put_float(&t, "rope.freq_base", (float)all->rotary.base);
-    put_int(&t, "shortconv.l_cache", all->taps);
-    if (all->window > 0) put_int(&t, "attention.sliding_window", all->window);
+    if (!lists) put_int(&t, "shortconv.l_cache", stack_taps(c));
+    if (!lists && all->window > 0) put_int(&t, "attention.sliding_window", all->window);
     if (vocab_count > 0) put_int(&t, "vocab_size", vocab_count);
+    if (lists) put_lists(&t, c);
     if (stack_layers_of(c, &stack_experts) > 0) put_experts(&t, c);
 }

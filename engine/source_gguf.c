@@ -376,9 +376,11 @@ rnl_status source_open_gguf(source *s, const char *path, const rnl_model_config 
     rnl_status status = open_part(s, path, &g, error);
     if (status != RNL_OK) return status;
     const bool bundle = gguf_has(g, "runnel.bundle");
-    const bool lfm2 =
-        key_is(g, "general.architecture", "lfm2") || key_is(g, "general.architecture", "lfm2moe");
-    if (!bundle && (!lfm2 || is_detokenizer(g))) return refuse_others(g, path, error);
+    static const char *const known[] = {"lfm2", "lfm2moe", "runnel"};
+    bool runs = false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        runs = runs || key_is(g, "general.architecture", known[i]);
+    if (!bundle && (!runs || is_detokenizer(g))) return refuse_others(g, path, error);
     s->kind = bundle ? "bundle" : "GGUF set";
     status = read_main(s, g, error);
     if (status == RNL_OK)

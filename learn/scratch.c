@@ -1,5 +1,6 @@
 /* Matrices begin as N(0, 1 / sqrt inputs), those that write to the residual divided by sqrt(2
- * layers), the embedding as N(0, 1 / sqrt width), taps as N(0, 1 / sqrt taps); norms are 1. */
+ * layers), the embedding as N(0, 1 / sqrt width), taps as N(0, 1 / sqrt taps); norms are 1. State
+ * spaces: learn.md 6.5. */
 #include "learn/scratch.h"
 
 #include <math.h>
@@ -7,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/json.h"
 #include "core/random.h"
 #include "core/status.h"
 #include "engine/convert.h"
 #include "stack/kind.h"
+#include "stack/stack_json.h"
 #include "tokenizer/bpe_file.h"
 
-enum { PATH_CAP = 4096, NAME_CAP = 128, CONFIG_CAP = 4 << 20 };
+enum { PATH_CAP = 4096, NAME_CAP = 128 };
 
 typedef struct scratch {
     rnl_model model; /* as far as convert_model looks at it */
@@ -28,14 +29,14 @@ static double normal(random_state *r) {
     return sqrt(-2 * log(u)) * cos(angle);
 }
 
-/* A tensor of rows x cols; deviation 0: ones. */
-static void add(scratch *s, const char *name, int64_t rows, int64_t cols, double deviation) {
-    if (s->status != RNL_OK) return;
+/* A tensor of rows x cols; deviation 0: ones. The values, owned by the set; NULL on failure. */
+static float *add(scratch *s, const char *name, int64_t rows, int64_t cols, double deviation) {
+    if (s->status != RNL_OK) return NULL;
     const size_t count = (size_t)rows * (size_t)cols;
     float *values = malloc(count * sizeof *values);
     if (values == NULL || weights_own(s->model.source.w, values, free) != RNL_OK) {
         s->status = status_fail(s->error, RNL_ERR_MEMORY, "memory for the weights is exhausted");
-        return;
+        return NULL;
     }
     for (size_t i = 0; i < count; i++)
         values[i] = deviation == 0 ? 1 : (float)(deviation * normal(&s->random));
@@ -46,6 +47,7 @@ static void add(scratch *s, const char *name, int64_t rows, int64_t cols, double
                       .shape = {rows, cols, 1, 1},
                       .size = count * sizeof *values};
     s->status = weights_add(s->model.source.w, &t, "random weights", s->error);
+    return values;
 }
 
 static bool ends(const char *name, const char *ending) {
@@ -53,16 +55,36 @@ static bool ends(const char *name, const char *ending) {
     return size >= tail && strcmp(name + size - tail, ending) == 0;
 }
 
-static void add_layer_tensor(scratch *s, const stack_weights *w, int layer, const stack_tensor *t) {
+/* Paces from 1 to 16, evenly over the heads, as logarithms. */
+static void fill_paces(float *values, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        values[i] = (float)log(count > 1 ? 1 + 15.0 * (double)i / (double)(count - 1) : 1);
+}
+
+/* What softplus makes steps of between 0.001 and 0.1, evenly in their logarithms. */
+static void fill_steps(scratch *s, float *values, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        const double step = 1e-3 * pow(100, random_unit(&s->random));
+        values[i] = (float)(step + log(-expm1(-step)));
+    }
+}
+
+static void add_layer_tensor(scratch *s, const stack_weights *w, int layer, stack_place place,
+                             const stack_tensor *t) {
     char name[NAME_CAP];
     if (t->form == STACK_MATRIX_IF || t->form == STACK_VECTOR_IF) return;
+    if (!stack_has_tensor(&w->config.layers[layer], place, t)) return;
     (void)snprintf(name, sizeof name, "blk.%d.%s", layer, t->name);
     const int64_t rows = t->rows(w, layer), cols = t->cols(w, layer);
     const bool writes = ends(name, "attn_output.weight") || ends(name, "out_proj.weight") ||
-                        ends(name, "ffn_down.weight");
-    double deviation = ends(name, "norm.weight") ? 0 : 1 / sqrt((double)cols);
+                        ends(name, "ssm_out.weight") || ends(name, "ffn_down.weight");
+    const bool paces = ends(name, "ssm_a_log"), steps = ends(name, "ssm_dt.bias");
+    const bool ones = ends(name, "norm.weight") || ends(name, "ssm_d") || paces || steps;
+    double deviation = ones ? 0 : 1 / sqrt((double)cols);
     if (writes) deviation /= sqrt(2.0 * w->config.layer_count);
-    add(s, name, rows, cols, deviation);
+    float *values = add(s, name, rows, cols, deviation);
+    if (values != NULL && paces) fill_paces(values, rows);
+    if (values != NULL && steps) fill_steps(s, values, rows);
 }
 
 static void add_tensors(scratch *s, bool tied) {
@@ -70,55 +92,31 @@ static void add_tensors(scratch *s, bool tied) {
     const stack_weights *w = &s->model.backbone.stack;
     const int width = c->backbone.width;
     char name[NAME_CAP];
-    add(s, "token_embd.weight", c->vocab_count, width, 1 / sqrt(width));
-    if (!tied) add(s, "output.weight", c->vocab_count, width, 1 / sqrt(width));
+    (void)add(s, "token_embd.weight", c->vocab_count, width, 1 / sqrt(width));
+    if (!tied) (void)add(s, "output.weight", c->vocab_count, width, 1 / sqrt(width));
     for (int i = 0; i < c->backbone.layer_count; i++) {
         (void)snprintf(name, sizeof name, "blk.%d.attn_norm.weight", i);
-        add(s, name, width, 1, 0);
+        (void)add(s, name, width, 1, 0);
         (void)snprintf(name, sizeof name, "blk.%d.ffn_norm.weight", i);
-        add(s, name, width, 1, 0);
+        (void)add(s, name, width, 1, 0);
         for (int p = 0; p < STACK_PLACE_COUNT; p++) {
             const stack_kind *kind = c->backbone.layers[i].kinds[p];
             for (int t = 0; t < kind->tensor_count; t++)
-                add_layer_tensor(s, w, i, &kind->tensors[t]);
+                add_layer_tensor(s, w, i, (stack_place)p, &kind->tensors[t]);
         }
     }
-    add(s, "token_embd_norm.weight", width, 1, 0);
+    (void)add(s, "token_embd_norm.weight", width, 1, 0);
 }
 
-/* What a reader of files takes from the tensors: the width of the feed-forward parts, by the
- * config's own rule, and whether the head is the embedding. */
+/* What a reader of files takes from the tensors: the width of the feed-forward parts, and whether
+ * the head is the embedding. */
 static rnl_status read_shape(scratch *s, const char *directory, bool *tied) {
     char path[PATH_CAP];
-    json *root = NULL;
-    stack_config *c = &s->model.source.config.backbone;
+    stack_json_model model = {0};
     (void)snprintf(path, sizeof path, "%s/config.json", directory);
-    rnl_status status = json_read(path, CONFIG_CAP, &root, s->error);
-    if (status != RNL_OK) return status;
-    int64_t ff = 0, multiple = 256;
-    double factor = 1;
-    bool adjusts = true;
-    *tied = true;
-    if (!json_int(json_get(root, "intermediate_size"), 1, 1 << 20, &ff) &&
-        !json_int(json_get(root, "block_ff_dim"), 1, 1 << 20, &ff))
-        status = status_fail(s->error, RNL_ERR_FORMAT,
-                             "%s: intermediate_size is missing, or no whole number from 1 to 2^20",
-                             path);
-    (void)json_bool(json_get(root, "block_auto_adjust_ff_dim"), &adjusts);
-    (void)json_int(json_get(root, "block_multiple_of"), 1, 1 << 16, &multiple);
-    (void)json_number(json_get(root, "block_ffn_dim_multiplier"), &factor);
-    if (!json_bool(json_get(root, "tie_word_embeddings"), tied))
-        (void)json_bool(json_get(root, "tie_embedding"), tied);
-    json_destroy(&root);
-    if (adjusts) { /* backbone.md 1.5 */
-        ff = (int64_t)(factor * (double)(2 * ff / 3));
-        ff = (ff + multiple - 1) / multiple * multiple;
-    }
-    if (status == RNL_OK && (ff < 1 || ff > 1 << 20))
-        status = status_fail(s->error, RNL_ERR_FORMAT,
-                             "%s: intermediate_size comes to %lld, outside 1 to 2^20", path,
-                             (long long)ff);
-    for (int i = 0; i < c->layer_count; i++) c->layers[i].ff_width = ff;
+    const rnl_status status =
+        stack_json_load(path, &s->model.source.config.backbone, &model, s->error);
+    *tied = model.tied;
     return status;
 }
 

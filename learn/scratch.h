@@ -1,4 +1,4 @@
-/* A model that has learnt nothing yet: the shape of a config.json (Hugging Face, `lfm2`), a
+/* A model that has learnt nothing yet: the shape of a config.json (`lfm2` or `runnel_stack`), a
  * vocabulary, random weights. learn.md 4.4. */
 #ifndef LEARN_SCRATCH_H
 #define LEARN_SCRATCH_H

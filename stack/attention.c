@@ -11,7 +11,9 @@
  * same bits.
  *
  * Kept: keys [kv_head, rows], normed and turned, then values alike. Of a state with an end they are
- * appended; of one without, a window's ring is fixed bytes. */
+ * appended, a window's too: a rewind goes back to any position. Of one without an end a window's
+ * ring is fixed bytes. A layer that shares keeps nothing and reads what the layer above it keeps,
+ * which has stored the rows of the pass by then. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -56,6 +58,39 @@ static const stack_tensor tensors[] = {
 };
 #undef AT
 
+static bool has(const stack_layer_config *l, const stack_tensor *t) {
+    static const size_t of_keys[] = {
+        offsetof(stack_attention_weights, k), offsetof(stack_attention_weights, v),
+        offsetof(stack_attention_weights, k_norm), offsetof(stack_attention_weights, k_bias),
+        offsetof(stack_attention_weights, v_bias)};
+    if (l->kv_above == 0) return true;
+    for (size_t i = 0; i < sizeof of_keys / sizeof *of_keys; i++)
+        if (t->at == of_keys[i]) return false;
+    return true;
+}
+
+static bool same_keys(const stack_layer_config *a, const stack_layer_config *b) {
+    return a->kv_head_count == b->kv_head_count && a->head_width == b->head_width &&
+           a->window == b->window && a->mask == b->mask && a->rotary.base == b->rotary.base &&
+           a->rotary.pair_count == b->rotary.pair_count && a->rotary.adjacent == b->rotary.adjacent;
+}
+
+static rnl_status check_shared(const stack_config *c, int layer, const char *file,
+                               rnl_error *error) {
+    const stack_layer_config *l = &c->layers[layer];
+    const int from = layer - l->kv_above;
+    const stack_layer_config *o = from >= 0 && from < layer ? &c->layers[from] : NULL;
+    if (o != NULL && o->kinds[STACK_OPERATOR] == &stack_attention && o->kv_above == 0 &&
+        same_keys(l, o))
+        return RNL_OK;
+    return status_fail(
+        error, RNL_ERR_FORMAT,
+        "%s: layer %d shares the keys of layer %d, which is no attention layer above "
+        "it with keys of its own, as many key/value heads and the same window; name "
+        "one that is (share_kv)",
+        file, layer, from);
+}
+
 static rnl_status check(const stack_config *c, int layer, const char *file, rnl_error *error) {
     const stack_layer_config *l = &c->layers[layer];
     const range ranges[] = {
@@ -81,7 +116,7 @@ static rnl_status check(const stack_config *c, int layer, const char *file, rnl_
                            "%s: layer %d has %d key/value heads for %d query heads; the file is "
                            "damaged",
                            file, layer, kv, l->head_count);
-    return RNL_OK;
+    return l->kv_above == 0 ? RNL_OK : check_shared(c, layer, file, error);
 }
 
 /* ---- What is kept ---- */
@@ -104,18 +139,20 @@ static size_t half_size(const stack_state *s, int layer) {
 }
 
 static size_t fixed_size(const stack_state *s, int layer) {
-    if (s->position_cap > 0) return 0;
+    if (s->position_cap > 0 || config_of(s->w, layer)->kv_above > 0) return 0;
     assert(config_of(s->w, layer)->window > 0);
     return 2 * half_size(s, layer);
 }
 
 static size_t appended_size(const stack_state *s, int layer) {
+    if (config_of(s->w, layer)->kv_above > 0) return 0;
     return s->position_cap > 0 ? 2 * half_size(s, layer) : 0;
 }
 
 static unsigned char *keys_of(const stack_state *s, int layer) {
-    return s->position_cap > 0 ? stack_appended(s, layer, STACK_OPERATOR)
-                               : stack_fixed(s, layer, STACK_OPERATOR);
+    const int owner = layer - config_of(s->w, layer)->kv_above;
+    return s->position_cap > 0 ? stack_appended(s, owner, STACK_OPERATOR)
+                               : stack_fixed(s, owner, STACK_OPERATOR);
 }
 
 /* ---- Scratch ---- */
@@ -376,13 +413,14 @@ static void forward(const stack_pass *p, int layer, float *x) {
     const linear_task tasks[] = {{&own->q, own->q_bias, job.s.q, all},
                                  {&own->k, own->k_bias, job.s.k, kv},
                                  {&own->v, own->v_bias, job.s.v, kv}};
-    linear_all(p->c, tasks, 3, p->work->normed, (size_t)w->config.width, p->row_count);
+    linear_all(p->c, tasks, l->kv_above > 0 ? 1 : 3, p->work->normed, (size_t)w->config.width,
+               p->row_count);
     for (int t = 0; t < p->row_count; t++)
         for (int head = 0; head < l->head_count; head++)
             turn_head(w, l, p->c->k,
                       job.s.q + (size_t)t * all + (size_t)head * (size_t)l->head_width, own->q_norm,
                       rotary_of(p, layer, t));
-    store_keys(&job, own);
+    if (l->kv_above == 0) store_keys(&job, own);
     attend(&job);
     if (own->gate.row_count > 0) gate_heads(&job, own);
     stack_put(p, part, &own->out, own->out_bias, job.s.mixed, all, x);
@@ -403,6 +441,7 @@ const stack_kind stack_attention = {.name = "attention",
                                     .weights_size = sizeof(stack_attention_weights),
                                     .tensors = tensors,
                                     .tensor_count = sizeof tensors / sizeof *tensors,
+                                    .has = has,
                                     .check = check,
                                     .fixed_size = fixed_size,
                                     .appended_size = appended_size,

@@ -1,4 +1,6 @@
-/* The gated feed-forward part: down(silu(gate x) * up x), backbone.md 1.5. */
+/* The gated feed-forward part: down(silu(gate x) * up x), backbone.md 1.5. A layer may use the
+ * matrices of one above (learn.md 6.2), behind a norm of its own. */
+#include "core/status.h"
 #include "stack/kind.h"
 
 static int64_t ff_width(const stack_weights *w, int layer) {
@@ -16,9 +18,36 @@ static const stack_tensor tensors[] = {
 };
 #undef AT
 
+static bool has(const stack_layer_config *l, const stack_tensor *t) {
+    (void)t;
+    return l->ff_above == 0;
+}
+
+static rnl_status check(const stack_config *c, int layer, const char *file, rnl_error *error) {
+    const stack_layer_config *l = &c->layers[layer];
+    if (l->ff_above == 0) return RNL_OK;
+    const int from = layer - l->ff_above;
+    const stack_layer_config *o = from >= 0 && from < layer ? &c->layers[from] : NULL;
+    if (o != NULL && o->kinds[STACK_FEED_FORWARD] == &stack_dense && o->ff_above == 0 &&
+        o->ff_width == l->ff_width)
+        return RNL_OK;
+    return status_fail(
+        error, RNL_ERR_FORMAT,
+        "%s: layer %d shares the feed-forward weights of layer %d, which is no layer "
+        "above it with such weights of its own and of the same width; name one that "
+        "is (share_ffn)",
+        file, layer, from);
+}
+
 static void prepare(loader *l, stack_weights *w, int layer) {
+    stack_layer_config *own = &w->config.layers[layer];
+    stack_dense_weights *to = stack_part_at(w, layer, STACK_FEED_FORWARD)->weights;
     (void)l;
-    w->config.layers[layer].ff_width = ff_width(w, layer);
+    if (own->ff_above > 0) {
+        const stack_part *from = stack_part_at(w, layer - own->ff_above, STACK_FEED_FORWARD);
+        *to = *(const stack_dense_weights *)from->weights;
+    }
+    own->ff_width = to->gate.row_count;
 }
 
 typedef struct scratch {
@@ -50,6 +79,8 @@ const stack_kind stack_dense = {.name = "dense",
                                 .weights_size = sizeof(stack_dense_weights),
                                 .tensors = tensors,
                                 .tensor_count = sizeof tensors / sizeof *tensors,
+                                .has = has,
+                                .check = check,
                                 .prepare = prepare,
                                 .layout = layout,
                                 .forward = forward};

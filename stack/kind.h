@@ -48,6 +48,8 @@ struct stack_kind {
     size_t weights_size;
     const stack_tensor *tensors;
     int tensor_count;
+    /* Whether the layer has the tensor itself, and not through a layer above. NULL: all of them. */
+    bool (*has)(const stack_layer_config *l, const stack_tensor *t);
     /* RNL_ERR_FORMAT with a sentence when a field of the layer is out of range. NULL: none is. */
     rnl_status (*check)(const stack_config *c, int layer, const char *file, rnl_error *error);
     /* When all tensors are there. NULL: nothing to do. Sticky in l. */
@@ -87,6 +89,12 @@ static inline arena stack_scratch(const stack_work *k) {
     return (arena){.base = k->scratch, .size_cap = k->scratch_size};
 }
 
+/* Whether a layer's part has a tensor of its kind itself. */
+static inline bool stack_has_tensor(const stack_layer_config *l, stack_place place,
+                                    const stack_tensor *t) {
+    return l->kinds[place]->has == NULL || l->kinds[place]->has(l, t);
+}
+
 int64_t stack_width(const stack_weights *w,
                     int layer); /* a dimension of tensors, as is stack_one */
 int64_t stack_one(const stack_weights *w, int layer);
@@ -104,15 +112,21 @@ void stack_add(const stack_pass *p, const stack_part *part, float *added, float 
  * row (a decoding step) never is. */
 void stack_share(const stack_pass *p, int64_t item_count, pool_fn fn, void *job);
 
+/* Heads of all states of the pass, one after the other, which do not touch each other: fn sees
+ * [0, piece_count * head_count). By all threads where the rows are enough for them. */
+void stack_share_heads(const stack_pass *p, int head_count, pool_fn fn, void *job);
+
 /* The cost of all matrices of the part, read once and multiplied by once. */
 void stack_cost_matrices(const stack_weights *w, int layer, stack_place place, stack_cost *sum);
 
 /* ---- The rows ---- */
 
-extern const stack_kind stack_convolution; /* convolution.c */
-extern const stack_kind stack_attention;   /* attention.c */
-extern const stack_kind stack_dense;       /* dense.c */
-extern const stack_kind stack_experts;     /* experts.c */
+extern const stack_kind stack_convolution;      /* convolution.c */
+extern const stack_kind stack_attention;        /* attention.c */
+extern const stack_kind stack_linear_attention; /* linear_attention.c */
+extern const stack_kind stack_state_space;      /* state_space.c */
+extern const stack_kind stack_dense;            /* dense.c */
+extern const stack_kind stack_experts;          /* experts.c */
 
 /* Which tensor of which layer "blk.N.NAME" is; NULL: none that its kinds have. */
 const stack_tensor *stack_find_tensor(const stack_config *c, const char *name, int *layer);
@@ -138,6 +152,24 @@ typedef struct stack_attention_weights {
     const float *k_bias, *v_bias; /* [kv_head_count * head_width] */
     const float *out_bias;        /* [width] */
 } stack_attention_weights;
+
+typedef struct stack_linear_attention_weights {
+    matrix q, k, v;    /* [width, width] */
+    matrix out;        /* [width, width] */
+    const float *norm; /* [head_width] of what each head gives */
+} stack_linear_attention_weights;
+
+/* inner = head_count * head_width, state = state_width. */
+typedef struct stack_state_space_weights {
+    matrix in;            /* [2 * inner + 2 * state + head_count, width]: z, x B C, delta */
+    matrix out;           /* [width, inner] */
+    const float *stored;  /* [inner + 2 * state, taps] as in the file */
+    const float *taps;    /* [taps, inner + 2 * state], oldest tap first */
+    const float *dt_bias; /* [head_count], as the next two */
+    const float *a_log;   /* logarithms of the paces at which heads forget */
+    const float *d;       /* what of x passes by */
+    const float *norm;    /* [inner] */
+} stack_state_space_weights;
 
 typedef struct stack_dense_weights {
     matrix gate, up; /* [ff, width] */

@@ -144,6 +144,15 @@ void stack_share(const stack_pass *p, int64_t item_count, pool_fn fn, void *job)
         fn(job, 0, item_count, 0);
 }
 
+void stack_share_heads(const stack_pass *p, int head_count, pool_fn fn, void *job) {
+    enum { SHARED_COUNT = 8 };
+    const int64_t heads = (int64_t)p->piece_count * head_count;
+    if (p->row_count >= SHARED_COUNT)
+        pool_run(p->c->pool, heads, 1, fn, job);
+    else
+        fn(job, 0, heads, 0);
+}
+
 typedef struct norm_job {
     const kernels *k;
     int64_t width;

@@ -40,20 +40,34 @@ typedef struct stack_rotary {
     bool adjacent;  /* pairs (2i, 2i + 1); else (i, i + head_width / 2) */
 } stack_rotary;
 
+/* What a linear attention makes of queries and keys (learn.md 6.4). */
+typedef enum stack_linear {
+    STACK_LINEAR_SUM,  /* both through 1 + elu; outputs divided by the sum of the weights */
+    STACK_LINEAR_DECAY /* as they are; each head forgets at a pace of its own */
+} stack_linear;
+
 /* Kinds take what concerns them and leave the rest alone. */
 typedef struct stack_layer_config {
     const stack_kind *kinds[STACK_PLACE_COUNT];
-    int head_count;    /* attention, as all below */
+    /* Attention, as all down to rotary; linear attention and state spaces have heads, too, the
+     * former as many as fill the width. */
+    int head_count;
     int kv_head_count; /* divides head_count */
-    int head_width;    /* even */
-    int window;        /* keys a query may see, itself included; 0 = all before it */
+    int head_width;    /* of attention even */
+    /* Keys and values are those of the layer that lies so many above, which is of the same heads,
+     * window and rotary and has its own; 0: its own. */
+    int kv_above;
+    int window; /* keys a query may see, itself included; 0 = all before it */
     stack_mask mask;
     stack_rotary rotary;
-    int taps;         /* convolution, >= 1 */
-    int64_t ff_width; /* dense; 0: as wide as the file has it. Experts: of each, >= 1 */
-    int expert_count; /* experts, as all below */
-    int expert_used;  /* of them for each position */
-    bool expert_norm; /* their gains are divided by their sum */
+    int taps;            /* convolution and state space, >= 1 */
+    stack_linear linear; /* linear attention */
+    int state_width;     /* state space: numbers that B and C have for each position */
+    int64_t ff_width;    /* dense; 0: as wide as the file has it. Experts: of each, >= 1 */
+    int ff_above;        /* dense: as kv_above, for its three matrices */
+    int expert_count;    /* experts, as all below */
+    int expert_used;     /* of them for each position */
+    bool expert_norm;    /* their gains are divided by their sum */
     float expert_scale;
 } stack_layer_config;
 

@@ -145,7 +145,8 @@ static void load_tensor(loader *l, stack_weights *w, int layer, stack_part *part
 static void load_part(loader *l, stack_weights *w, int layer, stack_place place) {
     stack_part *part = &w->layers[layer].parts[place];
     for (int i = 0; i < part->kind->tensor_count && l->status == RNL_OK; i++)
-        load_tensor(l, w, layer, part, &part->kind->tensors[i]);
+        if (stack_has_tensor(&w->config.layers[layer], place, &part->kind->tensors[i]))
+            load_tensor(l, w, layer, part, &part->kind->tensors[i]);
     if (l->status == RNL_OK && part->kind->prepare != NULL) part->kind->prepare(l, w, layer);
 }
 
@@ -196,7 +197,9 @@ const stack_tensor *stack_find_tensor(const stack_config *c, const char *name, i
     for (int place = 0; place < STACK_PLACE_COUNT; place++) {
         const stack_kind *kind = c->layers[*layer].kinds[place];
         for (int i = 0; i < kind->tensor_count; i++)
-            if (strcmp(kind->tensors[i].name, name + at) == 0) return &kind->tensors[i];
+            if (strcmp(kind->tensors[i].name, name + at) == 0 &&
+                stack_has_tensor(&c->layers[*layer], (stack_place)place, &kind->tensors[i]))
+                return &kind->tensors[i];
     }
     return NULL;
 }

@@ -95,6 +95,8 @@ for file in tests/data/serve/requests/*-chat-*.txt; do # body behind the byte of
     { printf '\000'; sed '1,/^$/d' "$file"; } > "$work/serve_chat/$(basename "$file")"
 done
 head -c 300 LICENSE > "$work/serve_json/a"
+cp tests/data/stack/all/config.json "$work/stack/a"
+cp tests/data/dense/taps5/config.json "$work/stack/b"
 # Events of a client, and letters for what else happens (fuzz_serve_realtime.c).
 printf '\002qvvvvvvvvvqqqqq\nbtstssssswwwwwwww\nvvvvvvvvvvvqqqqqqbtste' > "$work/serve_realtime/a"
 item='{"type":"conversation.item.create","item":{"id":"a","type":"message","role":"user","content":'

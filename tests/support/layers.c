@@ -52,6 +52,7 @@ static void add_layer(layers *r, int i, bool optional) {
         const stack_kind *kind = r->config.layers[i].kinds[place];
         for (int n = 0; n < kind->tensor_count; n++) {
             const stack_tensor *t = &kind->tensors[n];
+            if (!stack_has_tensor(&r->config.layers[i], (stack_place)place, t)) continue;
             if (!optional && (t->form == STACK_MATRIX_IF || t->form == STACK_VECTOR_IF)) continue;
             (void)snprintf(name, sizeof name, "blk.%d.%s", i, t->name);
             add(r, name, t->form == STACK_MATRICES ? r->config.layers[i].expert_count : 0,

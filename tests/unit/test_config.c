@@ -11,6 +11,7 @@
 
 #include "engine/config.h"
 #include "stack/kind.h"
+#include "stack/stack_json.h"
 
 static model_config *fresh(codec_kind codec, int audio_run, const char *name) {
     static model_config c;
@@ -262,6 +263,33 @@ static void written_stacks_read_back(void **state) {
     assert_memory_equal(&out, &in, sizeof out);
 }
 
+/* Lists, as config.json has them; and a lie in each. */
+static void written_lists_read_back(void **state) {
+    (void)state;
+    static stack_config in, out, bad[8];
+    stack_json_model model;
+    rnl_error error = {0};
+    if (stack_json_load(TEST_DATA "/stack/all/config.json", &in, &model, &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    assert_true(model.tied && model.vocab_count == 96);
+    assert_string_equal(config_architecture(&in), "runnel");
+    if (through_a_file(&in, &out, &error) != RNL_OK) fail_msg("%s", error.text);
+    assert_memory_equal(&out, &in, sizeof out);
+    for (int i = 0; i < 8; i++) bad[i] = in;
+    bad[0].layers[0].taps = 65;
+    bad[1].layers[1].kv_head_count = 3;
+    bad[2].layers[2].window = (1 << 20) + 1;
+    bad[3].layers[3].head_count = 5; /* does not divide the width */
+    bad[4].layers[4].state_width = 0;
+    bad[5].layers[7].ff_width = 0;
+    bad[6].layers[6].ff_above = 2; /* which has none of its own */
+    bad[7].layers[9].kv_above = 1; /* of other heads */
+    for (int i = 0; i < 8; i++) {
+        if (through_a_file(&bad[i], &out, &error) != RNL_ERR_FORMAT) fail_msg("lie %d taken", i);
+        if (strstr(error.text, path) == NULL) fail_msg("lie %d: '%s'", i, error.text);
+    }
+}
+
 /* The same with experts in the last two. */
 static void make_experts(stack_config *c) {
     const stack_layer_config all = {.ff_width = 48,
@@ -358,7 +386,7 @@ static void each_lie_of_a_stack_is_refused(void **state) {
     for (int i = 0; i < 8; i++) make_stack(&bad[i]);
     bad[0].layer_count = 0;
     bad[1].width = 1 << 21;
-    bad[2].layers[0].head_count = 0;
+    for (int i = 0; i < 3; i++) bad[2].layers[i].head_count = 0;
     bad[3].layers[1].kv_head_count = 3; /* does not divide 4 */
     bad[4].layers[1].kv_head_count = -2;
     bad[5].layers[1].kv_head_count = 5;
@@ -419,6 +447,7 @@ int main(void) {
         cmocka_unit_test(written_defaults_read_back),
         cmocka_unit_test(wild_defaults_are_left_out),
         cmocka_unit_test(written_stacks_read_back),
+        cmocka_unit_test(written_lists_read_back),
         cmocka_unit_test(written_experts_read_back),
         cmocka_unit_test(each_lie_of_experts_is_refused),
         cmocka_unit_test(each_lie_of_a_stack_is_refused),

@@ -40,6 +40,8 @@ static void names_become_canonical(void **state) {
         {HF_MAIN, "lfm.layers.12.conv.in_proj.bias", "blk.12.shortconv.in_proj.bias"},
         {HF_MAIN, "model.layers.0.self_attn.q_layernorm.weight", "blk.0.attn_q_norm.weight"},
         {HF_MAIN, "lfm.layers.3.feed_forward.w2.weight", "blk.3.ffn_down.weight"},
+        {HF_MAIN, "model.layers.3.self_attn.norm.weight", "blk.3.attn_sub_norm.weight"},
+        {HF_MAIN, "model.layers.3.ssm.A_log", "blk.3.ssm_a_log"},
         {HF_MAIN, "model.layers.3.feed_forward.gate.weight", "blk.3.ffn_gate_inp.weight"},
         {HF_MAIN, "model.layers.3.feed_forward.expert_bias", "blk.3.exp_probs_b.bias"},
         {HF_MAIN, "model.layers.3.feed_forward.experts.7.w1.weight", "experts.3.7.w1.weight"},

@@ -102,6 +102,45 @@ static void a_pass_of_experts_reads_what_it_chooses(void **state) {
     layers_close(&r);
 }
 
+/* Linear attention of both kinds, state spaces, taps of a layer's own. */
+static void scans_keep_the_laws(void **state) {
+    (void)state;
+    stack_layer_config config[] = {layers_config(&stack_linear_attention, 0),
+                                   layers_config(&stack_state_space, 0),
+                                   layers_config(&stack_linear_attention, 0), layer_of('c', 0)};
+    config[0].linear = STACK_LINEAR_SUM;
+    config[1].state_width = 6;
+    config[1].taps = 4;
+    config[2].linear = STACK_LINEAR_DECAY;
+    config[2].head_count = 2;
+    config[2].head_width = LAYERS_WIDTH / 2;
+    config[3].taps = 7;
+    for (int optional = 0; optional < 2; optional++) {
+        layers_open(&r, config, 4, POSITIONS, optional == 1);
+        check_laws();
+    }
+}
+
+/* Feed-forward weights and keys of a layer above, also across layers that have their own. */
+static void shared_parts_keep_the_laws(void **state) {
+    (void)state;
+    stack_layer_config config[] = {layer_of('2', 0), layer_of('c', 0), layer_of('2', 0),
+                                   layer_of('2', 0)};
+    config[1].ff_above = 1;
+    config[2].kv_above = 2;
+    config[2].ff_above = 2;
+    config[3].kv_above = 3;
+    layers_open(&r, config, 4, POSITIONS, true);
+    const stack_cost cost = stack_cost_of(&r.w, r.w.cache, 10, 1);
+    const double own = (double)kernels_cache_row_size(r.w.cache, LAYERS_HEAD_WIDTH);
+    assert_true(cost.kept_size == 3 * 2.0 * 10 * 2 * own); /* read once by each layer */
+    int layer;
+    assert_null(stack_find_tensor(&r.config, "blk.2.attn_k.weight", &layer));
+    assert_null(stack_find_tensor(&r.config, "blk.2.ffn_up.weight", &layer));
+    assert_non_null(stack_find_tensor(&r.config, "blk.3.ffn_up.weight", &layer));
+    check_laws();
+}
+
 /* Position t of the output depends on input s: by changing s and looking. */
 static bool depends_on(int t, int s, int count) {
     layers_fill(in, POSITIONS, 9);
@@ -305,6 +344,8 @@ int main(void) {
         cmocka_unit_test(kinds_keep_the_laws),
         cmocka_unit_test(layers_that_differ_keep_the_laws),
         cmocka_unit_test(experts_keep_the_laws),
+        cmocka_unit_test(scans_keep_the_laws),
+        cmocka_unit_test(shared_parts_keep_the_laws),
         cmocka_unit_test(a_pass_of_experts_reads_what_it_chooses),
         cmocka_unit_test(a_position_sees_what_it_may_see),
         cmocka_unit_test(a_window_is_the_layers_own),

@@ -1,6 +1,7 @@
 /* A kind of layer that nobody else knows: a decaying sum. It goes through the laws of the stack,
  * and as a layer of a whole model through snapshots, rewinds and turns of a session, with no line
- * for it outside this file. Experts go the same way, in the place of dense parts. */
+ * for it outside this file. Experts go the same way, in the place of dense parts, and linear
+ * attention and state spaces in the place of convolutions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -174,6 +175,65 @@ static int setup_decay(void **state) {
     return 0;
 }
 
+static stack_linear_attention_weights linear_weights;
+static stack_state_space_weights space_weights;
+
+/* Numbers of the pool behind the others, as a matrix. */
+static matrix cut(size_t *used, int64_t rows, int64_t cols) {
+    const matrix m = {.data = (const unsigned char *)(numbers + *used),
+                      .type = QUANT_F32,
+                      .row_count = rows,
+                      .col_count = cols,
+                      .row_size = (size_t)cols * sizeof(float)};
+    *used += (size_t)(rows * cols);
+    return m;
+}
+
+static const float *cut_vector(size_t *used, int64_t count) {
+    return (const float *)(const void *)cut(used, 1, count).data;
+}
+
+/* Its convolutions become linear attention of both kinds and state spaces in turn. */
+static int setup_scans(void **state) {
+    (void)state;
+    enum { HEADS = 4, STATE = 8, TAPS = 4 };
+    model = rig_model("tiny");
+    stack_weights *w = &model->backbone.stack;
+    const int64_t width = w->config.width, mixed = width + 2 * STATE;
+    size_t used = 0;
+    make_numbers((size_t)(10 * width * width + 1000 * width));
+    linear_weights.q = cut(&used, width, width);
+    linear_weights.k = cut(&used, width, width);
+    linear_weights.v = cut(&used, width, width);
+    linear_weights.out = cut(&used, width, width);
+    linear_weights.norm = cut_vector(&used, width / HEADS);
+    space_weights.in = cut(&used, width + mixed + HEADS, width);
+    space_weights.out = cut(&used, width, width);
+    space_weights.taps = cut_vector(&used, TAPS * mixed);
+    space_weights.dt_bias = cut_vector(&used, HEADS);
+    space_weights.a_log = cut_vector(&used, HEADS);
+    space_weights.d = cut_vector(&used, HEADS);
+    space_weights.norm = cut_vector(&used, width);
+    int turn = 0;
+    for (int i = 0; i < w->config.layer_count; i++) {
+        stack_layer_config *l = &w->config.layers[i];
+        stack_part *part = &w->layers[i].parts[STACK_OPERATOR];
+        if (l->kinds[STACK_OPERATOR] != &stack_convolution) continue;
+        const bool scans = turn % 3 != 2;
+        l->linear = turn % 3 == 0 ? STACK_LINEAR_SUM : STACK_LINEAR_DECAY;
+        l->head_count = HEADS;
+        l->head_width = (int)width / HEADS;
+        l->state_width = STATE;
+        l->taps = TAPS;
+        l->kinds[STACK_OPERATOR] = scans ? &stack_linear_attention : &stack_state_space;
+        part->kind = l->kinds[STACK_OPERATOR];
+        part->weights = scans ? (void *)&linear_weights : (void *)&space_weights;
+        turn++;
+    }
+    assert_true(turn >= 3);
+    return 0;
+}
+
 static int teardown(void **state) {
     (void)state;
     free(numbers);
@@ -303,5 +363,6 @@ int main(void) {
         cmocka_unit_test(a_rewound_session_is_one_that_stopped_there),
     };
     return cmocka_run_group_tests_name("a kind of one's own", tests, setup_decay, teardown) +
-           cmocka_run_group_tests_name("experts", in_a_session, setup_experts, teardown);
+           cmocka_run_group_tests_name("experts", in_a_session, setup_experts, teardown) +
+           cmocka_run_group_tests_name("scans", in_a_session, setup_scans, teardown);
 }
