@@ -411,7 +411,8 @@ static const option_row rows[] = {
      .changes_result = true},
     {.name = "from-scratch",
      .value = "CONFIG",
-     .help = "a model of this shape, of random weights: a config.json; --tokenizer as well",
+     .help = "a model of this shape, of random weights: a config.json (lfm2 or runnel_stack); "
+             "--tokenizer as well",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(from_scratch),
      .changes_result = true},

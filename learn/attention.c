@@ -48,8 +48,10 @@ typedef struct attend_job {
     learn_attention_work *k;
     const learn_rows *rows;
     const float *wide, *dmixed;
+    const float *raw_keys; /* k, then v, of row 0; key_cols to the next */
     float *mixed, *dwide;
-    size_t h, group, all, kv, wide_cols;
+    size_t h, group, all, kv, wide_cols, key_cols;
+    size_t own_kv; /* KV heads that wide has */
 } attend_job;
 
 static attend_job job_of(const compute *c, const learn_attention *v, learn_attention_work *k,
@@ -61,7 +63,10 @@ static attend_job job_of(const compute *c, const learn_attention *v, learn_atten
     j.group = group_of(l);
     j.all = (size_t)l->head_count * j.h;
     j.kv = (size_t)l->kv_head_count * j.h;
-    j.wide_cols = j.all + 2 * j.kv;
+    j.own_kv = v->keys == NULL ? (size_t)l->kv_head_count : 0;
+    j.wide_cols = j.all + (v->keys == NULL ? 2 * j.kv : 0);
+    j.key_cols = v->keys == NULL ? j.wide_cols : 2 * j.kv;
+    j.raw_keys = v->keys == NULL ? wide + j.all : v->keys;
     return j;
 }
 
@@ -111,7 +116,8 @@ static void turn_part(void *context, int64_t begin, int64_t end, int thread_inde
     for (size_t t = (size_t)begin; t < (size_t)end; t++) {
         const int run = run_of(j->rows, (int)t);
         const float *rotary = j->v->rotary + (t - (size_t)j->rows->begin[run]) * j->h;
-        const float *q = j->wide + t * j->wide_cols, *k = q + j->all, *v = k + j->kv;
+        const float *q = j->wide + t * j->wide_cols, *k = j->raw_keys + t * j->key_cols;
+        const float *v = k + j->kv;
         for (size_t at = 0; at < j->all; at += j->h)
             turn_head(j, q + at, &j->v->q_norm, rotary, j->k->q + t * j->all + at);
         for (size_t head = 0; head < (size_t)j->l->kv_head_count; head++) {
@@ -286,9 +292,19 @@ static float unturn_head(const attend_job *j, const float *raw, const learn_vect
     return learn_rms_row_back(raw, norm->v, j->v->eps, (int)j->h, d, out);
 }
 
+/* What layers that share the keys gave, or give. */
+static void lend(const attend_job *j) {
+    const size_t cells = j->kv * (size_t)j->rows->count;
+    float *dkeys = j->v->dlent, *dvalues = dkeys + j->kv * (size_t)j->k->row_cap;
+    const bool shares = j->v->keys != NULL;
+    j->c->k->axpy(shares ? dkeys : j->k->dkeys, 1, shares ? j->k->dkeys : dkeys, (int64_t)cells);
+    j->c->k->axpy(shares ? dvalues : j->k->dvalues, 1, shares ? j->k->dvalues : dvalues,
+                  (int64_t)cells);
+}
+
 static void unturn_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const attend_job *j = context;
-    const size_t heads = (size_t)j->l->head_count, kv = (size_t)j->l->kv_head_count;
+    const size_t heads = (size_t)j->l->head_count, kv = j->own_kv;
     (void)thread_index;
     for (size_t t = (size_t)begin; t < (size_t)end; t++) {
         const int run = run_of(j->rows, (int)t);
@@ -310,7 +326,7 @@ static void unturn_part(void *context, int64_t begin, int64_t end, int thread_in
 /* Gradients of the norms' gains: columns [begin, end) of every head of every row. */
 static void gains_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const attend_job *j = context;
-    const size_t heads = (size_t)j->l->head_count, kv = (size_t)j->l->kv_head_count;
+    const size_t heads = (size_t)j->l->head_count, kv = j->own_kv;
     (void)thread_index;
     for (size_t t = 0; t < (size_t)j->rows->count; t++) {
         const float *raw = j->wide + t * j->wide_cols, *ratios = j->k->ratios + t * (heads + kv);
@@ -333,6 +349,7 @@ void learn_attend_back(const compute *c, const learn_attention *v, learn_attenti
     j.dwide = dwide;
     pool_run(c->pool, rows->count, 4, turn_part, &j);
     pool_run(c->pool, (int64_t)rows->run_count * v->config->kv_head_count, 1, heads_back_part, &j);
+    if (v->dlent != NULL) lend(&j);
     pool_run(c->pool, rows->count, 4, unturn_part, &j);
     if (v->q_norm.dv != NULL) pool_run(c->pool, (int64_t)j.h, 8, gains_part, &j);
 }

@@ -1,6 +1,6 @@
 /* Grouped-query attention with gradients (backbone.md 1.4), between its matrices:
  *
- *     wide [rows, (heads + 2 kv) h]: q, k, v -> norm of each head of q and k, rotation
+ *     wide [rows, (heads + 2 kv) h]: q, k, v, or q alone -> norm of each head of q and k, rotation
  *          -> softmax(q k / sqrt h) over what a position may see -> mixed [rows, heads h]
  *
  * No square of positions is kept: backward makes the probabilities of a few queries at a time
@@ -17,6 +17,10 @@ typedef struct learn_attention {
     learn_vector q_norm, k_norm; /* [h] each; v NULL: neither norm nor rotation (tests) */
     float eps;
     const float *rotary; /* [position, h] cosines, then sines, of each position */
+    /* Of a layer above, whose k and v these are; NULL: those of wide, which else has q alone. */
+    const float *keys; /* [rows, 2, kv h] */
+    float *dlent;      /* [2, kv, row_cap, h] gradients by keys as they are scored, and by values:
+                         * where it shares it adds to them, where it lends they are added to it */
 } learn_attention;
 
 /* Scratch, for all layers of a stack. */

@@ -50,18 +50,46 @@ static size_t in_at(const learn_layer *l, int i) {
     return at;
 }
 
+/* For the layers below that share them. */
+static void lend_keys(const layer_pass *p) {
+    const learn_layer *l = p->l;
+    const size_t kv = 2 * (size_t)l->config->kv_head_count * (size_t)l->config->head_width;
+    for (size_t t = 0; t < (size_t)p->rows->count; t++)
+        memcpy(p->k->lent + t * kv, p->k->wide + t * (size_t)l->wide_cols + (size_t)l->mixed_cols,
+               kv * sizeof(float));
+}
+
+/* From wide to what goes into `out`, which is what is kept or stands in the scratch. */
+static const float *operate(const layer_pass *p) {
+    learn_stack *s = p->s;
+    const learn_layer *l = p->l;
+    switch (l->operator) {
+    case LEARN_ATTENTION:
+        if (l->lends_keys) lend_keys(p);
+        learn_attend(p->c, &l->attention, &s->attention, p->rows, p->k->wide, p->k->mixed);
+        return p->k->mixed;
+    case LEARN_CONVOLUTION:
+        learn_convolve(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, s->mixed,
+                       s->products, s->turned);
+        break;
+    case LEARN_LINEAR_ATTENTION:
+        learn_linear_attend(p->c, &l->linear, &s->linear, p->rows, p->k->wide, p->k->mixed,
+                            s->mixed);
+        break;
+    case LEARN_STATE_SPACE:
+        learn_space_run(p->c, &l->space, &s->space, p->rows, p->k->wide, p->k->mixed, s->mixed);
+        break;
+    }
+    return s->mixed;
+}
+
 static void operator_forward(const layer_pass *p) {
     const learn_layer *l = p->l;
     const size_t width = (size_t)width_of(p->s), wide = (size_t)l->wide_cols;
-    float *mixed = l->is_attention ? p->k->mixed : p->s->mixed;
     norm(p, p->k->x, &l->norm);
     for (int i = 0; i < l->in_count; i++)
         forward(p, &l->in[i], p->s->normed, width, p->k->wide + in_at(l, i), wide, false);
-    if (l->is_attention)
-        learn_attend(p->c, &l->attention, &p->s->attention, p->rows, p->k->wide, mixed);
-    else
-        learn_convolve(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, mixed,
-                       p->s->products, p->s->turned);
+    const float *mixed = operate(p);
     memcpy(p->k->middle, p->k->x, (size_t)p->rows->count * width * sizeof(float));
     forward(p, &l->out, mixed, (size_t)l->mixed_cols, p->k->middle, width, true);
 }
@@ -130,24 +158,58 @@ static void ffn_back(const layer_pass *p, float *dx) {
     norm_back(p, p->k->middle, &p->l->ffn_norm, dx);
 }
 
+/* What operate() gave, of what is kept. */
+static const float *operate_again(const layer_pass *p) {
+    learn_stack *s = p->s;
+    const learn_layer *l = p->l;
+    switch (l->operator) {
+    case LEARN_ATTENTION:
+        return p->k->mixed;
+    case LEARN_CONVOLUTION:
+        learn_convolve_gate(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, s->mixed);
+        break;
+    case LEARN_LINEAR_ATTENTION:
+        learn_linear_norm(p->c, &l->linear, p->rows, p->k->mixed, s->mixed);
+        break;
+    case LEARN_STATE_SPACE:
+        learn_space_gate(p->c, &l->space, &s->space, p->rows, p->k->wide, p->k->mixed, s->mixed);
+        break;
+    }
+    return s->mixed;
+}
+
+/* dwide from dmixed. */
+static void operate_back(const layer_pass *p) {
+    learn_stack *s = p->s;
+    const learn_layer *l = p->l;
+    const float *wide = p->k->wide, *kept = p->k->mixed;
+    switch (l->operator) {
+    case LEARN_ATTENTION:
+        learn_attend_back(p->c, &l->attention, &s->attention, p->rows, wide, s->dmixed, s->dwide);
+        break;
+    case LEARN_CONVOLUTION:
+        learn_convolve_back(p->c, &l->convolution, p->rows, wide, kept, s->dmixed, s->dwide,
+                            s->products, s->turned);
+        break;
+    case LEARN_LINEAR_ATTENTION:
+        learn_linear_attend_back(p->c, &l->linear, &s->linear, p->rows, wide, kept, s->dmixed,
+                                 s->dwide);
+        break;
+    case LEARN_STATE_SPACE:
+        learn_space_back(p->c, &l->space, &s->space, p->rows, wide, kept, s->dmixed, s->dwide);
+        break;
+    }
+}
+
 static void operator_back(const layer_pass *p, float *dx) {
     learn_stack *s = p->s;
     const learn_layer *l = p->l;
     const size_t width = (size_t)width_of(s), wide = (size_t)l->wide_cols;
     const size_t cols = (size_t)l->mixed_cols;
-    const float *mixed = p->k->mixed;
-    if (!l->is_attention) {
-        learn_convolve_gate(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, s->mixed);
-        mixed = s->mixed;
-    }
+    const float *mixed = operate_again(p);
     clear(p, s->dmixed, cols);
     back(p, &l->out, mixed, cols, dx, width, s->dmixed, cols);
-    if (l->is_attention)
-        learn_attend_back(p->c, &l->attention, &s->attention, p->rows, p->k->wide, s->dmixed,
-                          s->dwide);
-    else
-        learn_convolve_back(p->c, &l->convolution, p->rows, p->k->wide, p->k->mixed, s->dmixed,
-                            s->dwide, s->products, s->turned);
+    operate_back(p);
     norm(p, p->k->x, &l->norm);
     clear(p, s->dnormed, width);
     for (int i = 0; i < l->in_count; i++)
@@ -155,9 +217,21 @@ static void operator_back(const layer_pass *p, float *dx) {
     norm_back(p, p->k->x, &l->norm, dx);
 }
 
+/* Nothing has been given to keys that are lent. */
+static void clear_lent(const learn_stack *s) {
+    for (int i = 0; i < s->w->config.layer_count; i++) {
+        const stack_layer_config *l = s->layers[i].config;
+        if (s->layers[i].lends_keys)
+            memset(s->kept[i].dlent, 0,
+                   2 * (size_t)s->row_cap * (size_t)(l->kv_head_count * l->head_width) *
+                       sizeof(float));
+    }
+}
+
 void learn_stack_back(learn_stack *s, const compute *c, const learn_rows *rows, float *dx) {
     const int count = s->w->config.layer_count;
     if (s->tap != NULL) s->tap(s->tap_context, count, dx, rows->count);
+    clear_lent(s);
     for (int i = count - 1; i >= 0; i--) {
         const layer_pass p = {.s = s, .c = c, .rows = rows, .l = &s->layers[i], .k = &s->kept[i]};
         if (!s->keeps_all) {

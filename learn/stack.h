@@ -1,7 +1,8 @@
 /* A stack of layers with gradients: the forward of stack/stack.h for whole runs, with what backward
  * needs, and backward.
  *
- *     kept for each layer     x | wide (B C X, or q k v) | mixed (z, or o) | x' | gate, up
+ *     kept for each layer     x | wide (B C X, q k v, or z r delta) | mixed (z, o, or y) | x'
+ *                             | gate, up
  *
  * "Keep all" holds that for every layer. Otherwise every layer keeps x alone, and the rest, in one
  * place for all, is made again before a layer's backward: the same code, the same bits.
@@ -13,19 +14,31 @@
 
 #include "learn/attention.h"
 #include "learn/convolution.h"
+#include "learn/linear_attention.h"
+#include "learn/state_space.h"
 
 /* How the tensors of a stack are called. */
 typedef enum learn_names { LEARN_NAMES_BACKBONE, LEARN_NAMES_DEPTH } learn_names;
 
+typedef enum learn_operator {
+    LEARN_CONVOLUTION,
+    LEARN_ATTENTION,
+    LEARN_LINEAR_ATTENTION,
+    LEARN_STATE_SPACE
+} learn_operator;
+
 typedef struct learn_layer {
     const stack_layer_config *config;
-    bool is_attention;
+    learn_operator operator;
+    bool lends_keys; /* to a layer below */
     learn_vector norm, ffn_norm;
     learn_linear in[3]; /* [in_count] one behind the other in wide: in; q, k, v; qkv */
     int in_count;
     learn_linear out, gate, up, down;
     learn_convolution convolution;
     learn_attention attention;
+    learn_linear_attention linear;
+    learn_state_space space;
     int wide_cols, mixed_cols, ff_cols;
 } learn_layer;
 
@@ -35,6 +48,8 @@ typedef struct learn_kept {
     float *middle;       /* [row_cap, width] x' */
     float *gate, *up;    /* [row_cap, ff_cols] */
     float *low[7];       /* [row_cap, rank] of in, out, gate, up, down */
+    float *lent, *dlent; /* [row_cap, 2, kv heads] keys and values for the layers below that share
+                          * them, and [2, kv, row_cap, h] what these give; NULL: none shares */
 } learn_kept;
 
 typedef struct learn_stack {
@@ -52,6 +67,8 @@ typedef struct learn_stack {
     float *hidden, *dhidden;
     float *dnormed, *dmixed, *dwide, *ratios, *dlow;
     learn_attention_work attention;
+    learn_linear_work linear;
+    learn_space_work space;
 
     /* Or NULL: sees the gradient by what enters a layer, last layer first; layer_count: by what
      * leaves the last. */

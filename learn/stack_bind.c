@@ -11,9 +11,11 @@ rnl_status learn_stack_check(const stack_weights *w, const char *file, rnl_error
     for (int i = 0; i < w->config.layer_count && what == NULL; i++) {
         const stack_part *part = &w->layers[i].parts[STACK_OPERATOR];
         const bool attends = part->kind == &stack_attention;
+        const bool scans =
+            part->kind == &stack_linear_attention || part->kind == &stack_state_space;
         if (w->layers[i].parts[STACK_FEED_FORWARD].kind != &stack_dense)
             what = "experts";
-        else if (!attends && part->kind != &stack_convolution)
+        else if (!attends && !scans && part->kind != &stack_convolution)
             what = part->kind->name;
         else if (attends && w->config.layers[i].mask != STACK_CAUSAL)
             what = "layers without mask";
@@ -32,6 +34,8 @@ typedef struct layer_names {
     const char *norm, *ffn_norm;
     const char *in, *taps, *convolution_out;
     const char *q, *k, *v, *attention_out, *q_norm, *k_norm;
+    const char *head_norm; /* of linear attention */
+    const char *space_in, *space_out, *space_taps, *space_norm, *steps, *paces, *passes;
     const char *gate, *up, *down;
 } layer_names;
 
@@ -49,6 +53,14 @@ static const layer_names names_of[] = {
             .attention_out = "blk.%d.attn_output",
             .q_norm = "blk.%d.attn_q_norm",
             .k_norm = "blk.%d.attn_k_norm",
+            .head_norm = "blk.%d.attn_sub_norm",
+            .space_in = "blk.%d.ssm_in",
+            .space_out = "blk.%d.ssm_out",
+            .space_taps = "blk.%d.ssm_conv1d",
+            .space_norm = "blk.%d.ssm_norm",
+            .steps = "blk.%d.ssm_dt",
+            .paces = "blk.%d.ssm_a_log",
+            .passes = "blk.%d.ssm_d",
             .gate = "blk.%d.ffn_gate",
             .up = "blk.%d.ffn_up",
             .down = "blk.%d.ffn_down",
@@ -106,11 +118,15 @@ static void bind_convolution(const layer_binder *b, learn_stack *s, learn_layer 
 static void bind_attention(const layer_binder *b, learn_stack *s, learn_layer *l,
                            const stack_attention_weights *own) {
     const int h = l->config->head_width;
-    l->is_attention = true;
+    l->operator= LEARN_ATTENTION;
     l->attention = (learn_attention){.config = l->config, .eps = s->w->config.eps};
     l->mixed_cols = l->config->head_count * h;
-    l->wide_cols = l->mixed_cols + 2 * l->config->kv_head_count * h;
-    if (b->names->k == NULL) { /* one matrix: q begins where it does */
+    l->wide_cols = l->mixed_cols;
+    if (l->config->kv_above == 0) l->wide_cols += 2 * l->config->kv_head_count * h;
+    if (l->config->kv_above > 0) {
+        bind(b, &l->in[0], &own->q, own->q_bias, LEARN_Q_PROJ, b->names->q);
+        l->in_count = 1;
+    } else if (b->names->k == NULL) { /* one matrix: q begins where it does */
         matrix qkv = own->q;
         qkv.row_count = l->wide_cols;
         bind(b, &l->in[0], &qkv, NULL, LEARN_QKV_PROJ, b->names->q);
@@ -122,27 +138,93 @@ static void bind_attention(const layer_binder *b, learn_stack *s, learn_layer *l
         l->in_count = 3;
     }
     bind_vector(b, &l->attention.q_norm, own->q_norm, h, b->names->q_norm, ".weight");
-    bind_vector(b, &l->attention.k_norm, own->k_norm, h, b->names->k_norm, ".weight");
+    if (l->config->kv_above == 0)
+        bind_vector(b, &l->attention.k_norm, own->k_norm, h, b->names->k_norm, ".weight");
+    else if (s->layers != NULL)
+        l->attention.k_norm = s->layers[b->layer - l->config->kv_above].attention.k_norm;
     bind(b, &l->out, &own->out, own->out_bias, LEARN_OUT_PROJ, b->names->attention_out);
+}
+
+static void bind_linear_attention(const layer_binder *b, learn_stack *s, learn_layer *l,
+                                  const stack_linear_attention_weights *own) {
+    l->operator= LEARN_LINEAR_ATTENTION;
+    l->linear = (learn_linear_attention){.config = l->config, .eps = s->w->config.eps};
+    bind(b, &l->in[0], &own->q, NULL, LEARN_Q_PROJ, b->names->q);
+    bind(b, &l->in[1], &own->k, NULL, LEARN_K_PROJ, b->names->k);
+    bind(b, &l->in[2], &own->v, NULL, LEARN_V_PROJ, b->names->v);
+    l->in_count = 3;
+    bind_vector(b, &l->linear.norm, own->norm, l->config->head_width, b->names->head_norm,
+                ".weight");
+    bind(b, &l->out, &own->out, NULL, LEARN_OUT_PROJ, b->names->attention_out);
+    l->mixed_cols = s->w->config.width;
+    l->wide_cols = 3 * l->mixed_cols;
+}
+
+static void bind_state_space(const layer_binder *b, learn_stack *s, learn_layer *l,
+                             const stack_state_space_weights *own) {
+    const int64_t heads = l->config->head_count, mixed = learn_space_mixed(l->config);
+    learn_state_space *v = &l->space;
+    l->operator= LEARN_STATE_SPACE;
+    *v = (learn_state_space){.config = l->config, .eps = s->w->config.eps};
+    bind(b, &l->in[0], &own->in, NULL, LEARN_IN_PROJ, b->names->space_in);
+    l->in_count = 1;
+    bind_vector(b, &v->taps, own->stored, mixed * l->config->taps, b->names->space_taps, ".weight");
+    bind_vector(b, &v->dt_bias, own->dt_bias, heads, b->names->steps, ".bias");
+    bind_vector(b, &v->a_log, own->a_log, heads, b->names->paces, "");
+    bind_vector(b, &v->d, own->d, heads, b->names->passes, "");
+    bind_vector(b, &v->norm, own->norm, learn_space_inner(l->config), b->names->space_norm,
+                ".weight");
+    bind(b, &l->out, &own->out, NULL, LEARN_OUT_PROJ, b->names->space_out);
+    l->mixed_cols = learn_space_inner(l->config);
+    l->wide_cols = learn_space_wide(l->config);
+}
+
+/* Its own, or those of the layer above that it shares, which are there when all is placed. */
+static void bind_dense(const layer_binder *b, learn_stack *s, learn_layer *l,
+                       const stack_dense_weights *own) {
+    l->ff_cols = (int)own->gate.row_count;
+    if (l->config->ff_above == 0) {
+        bind(b, &l->gate, &own->gate, NULL, LEARN_W1, b->names->gate);
+        bind(b, &l->up, &own->up, NULL, LEARN_W3, b->names->up);
+        bind(b, &l->down, &own->down, NULL, LEARN_W2, b->names->down);
+    } else if (s->layers != NULL) {
+        const learn_layer *from = &s->layers[b->layer - l->config->ff_above];
+        l->gate = from->gate;
+        l->up = from->up;
+        l->down = from->down;
+    }
+}
+
+static void bind_operator(const layer_binder *b, learn_stack *s, learn_layer *l,
+                          const stack_part *part) {
+    if (part->kind == &stack_attention)
+        bind_attention(b, s, l, part->weights);
+    else if (part->kind == &stack_linear_attention)
+        bind_linear_attention(b, s, l, part->weights);
+    else if (part->kind == &stack_state_space)
+        bind_state_space(b, s, l, part->weights);
+    else
+        bind_convolution(b, s, l, part->weights);
+}
+
+static bool lends_keys(const stack_weights *w, int layer) {
+    for (int i = layer + 1; i < w->config.layer_count; i++) {
+        const int above = w->config.layers[i].kv_above;
+        if (above > 0 && i - above == layer) return true;
+    }
+    return false;
 }
 
 static void bind_layer(learn_stack *s, layer_binder *b, int i) {
     const stack_part *parts = s->w->layers[i].parts;
-    const stack_dense_weights *dense = parts[STACK_FEED_FORWARD].weights;
     const int width = s->w->config.width;
-    learn_layer l = {.config = &s->w->config.layers[i]};
+    learn_layer l = {.config = &s->w->config.layers[i], .lends_keys = lends_keys(s->w, i)};
     b->layer = i;
     bind_vector(b, &l.norm, parts[STACK_OPERATOR].norm, width, b->names->norm, ".weight");
-    if (parts[STACK_OPERATOR].kind == &stack_attention)
-        bind_attention(b, s, &l, parts[STACK_OPERATOR].weights);
-    else
-        bind_convolution(b, s, &l, parts[STACK_OPERATOR].weights);
+    bind_operator(b, s, &l, &parts[STACK_OPERATOR]);
     bind_vector(b, &l.ffn_norm, parts[STACK_FEED_FORWARD].norm, width, b->names->ffn_norm,
                 ".weight");
-    bind(b, &l.gate, &dense->gate, NULL, LEARN_W1, b->names->gate);
-    bind(b, &l.up, &dense->up, NULL, LEARN_W3, b->names->up);
-    bind(b, &l.down, &dense->down, NULL, LEARN_W2, b->names->down);
-    l.ff_cols = (int)dense->gate.row_count;
+    bind_dense(b, s, &l, parts[STACK_FEED_FORWARD].weights);
     if (s->rotary != NULL)
         l.attention.rotary = s->rotary + (size_t)s->w->layers[i].rotary * (size_t)s->position_cap *
                                              (size_t)s->rotary_width;
@@ -156,31 +238,52 @@ typedef struct widths {
     size_t wide, mixed, ff, taps;
     stack_layer_config attention; /* most heads, most KV heads, the widest head */
     int group;                    /* most heads that share a KV head */
+    stack_layer_config linear;    /* most heads, the widest head; none: 0 */
+    learn_space_most space;       /* likewise */
 } widths;
 
 static void widen(int *most, int value) {
     if (value > *most) *most = value;
 }
+static void widen_size(size_t *most, size_t value) {
+    if (value > *most) *most = value;
+}
+
+static void widen_by_attention(widths *m, const stack_layer_config *l) {
+    const size_t h = (size_t)l->head_width;
+    const size_t heads = (size_t)l->head_count * h, kv = (size_t)l->kv_head_count * h;
+    widen_size(&m->mixed, heads);
+    widen_size(&m->wide, heads + 2 * kv);
+    widen(&m->attention.head_count, l->head_count);
+    widen(&m->attention.kv_head_count, l->kv_head_count);
+    widen(&m->attention.head_width, l->head_width);
+    widen(&m->group, l->head_count / l->kv_head_count);
+}
+
+static void widen_by_operator(widths *m, const stack_layer_config *l, size_t width) {
+    const stack_kind *kind = l->kinds[STACK_OPERATOR];
+    if (kind == &stack_attention) {
+        widen_by_attention(m, l);
+    } else if (kind == &stack_state_space) {
+        learn_space_widen(&m->space, l);
+        widen_size(&m->mixed, (size_t)learn_space_inner(l));
+        widen_size(&m->wide, (size_t)learn_space_wide(l));
+    } else {
+        widen_size(&m->mixed, width);
+        widen_size(&m->wide, 3 * width);
+        if (kind == &stack_convolution) widen_size(&m->taps, (size_t)l->taps);
+        if (kind != &stack_linear_attention) return;
+        widen(&m->linear.head_count, l->head_count);
+        widen(&m->linear.head_width, l->head_width);
+    }
+}
 
 static widths widths_of(const stack_weights *w) {
     widths m = {.attention = {.head_count = 0}};
     for (int i = 0; i < w->config.layer_count; i++) {
-        const stack_layer_config *l = &w->config.layers[i];
-        const bool attends = l->kinds[STACK_OPERATOR] == &stack_attention;
         const stack_dense_weights *dense = w->layers[i].parts[STACK_FEED_FORWARD].weights;
-        const size_t heads = attends ? (size_t)l->head_count * (size_t)l->head_width : 0;
-        const size_t kv = attends ? (size_t)l->kv_head_count * (size_t)l->head_width : 0;
-        const size_t mixed = attends ? heads : (size_t)w->config.width;
-        const size_t wide = attends ? heads + 2 * kv : 3 * (size_t)w->config.width;
-        if (wide > m.wide) m.wide = wide;
-        if (mixed > m.mixed) m.mixed = mixed;
-        if ((size_t)dense->gate.row_count > m.ff) m.ff = (size_t)dense->gate.row_count;
-        if (!attends && (size_t)l->taps > m.taps) m.taps = (size_t)l->taps;
-        if (!attends) continue;
-        widen(&m.attention.head_count, l->head_count);
-        widen(&m.attention.kv_head_count, l->kv_head_count);
-        widen(&m.attention.head_width, l->head_width);
-        widen(&m.group, l->head_count / l->kv_head_count);
+        widen_by_operator(&m, &w->config.layers[i], (size_t)w->config.width);
+        widen_size(&m.ff, (size_t)dense->gate.row_count);
     }
     return m;
 }
@@ -195,6 +298,13 @@ static void layout_kept(const learn_stack *s, learn_kept *k, const widths *m, ar
     for (int i = 0; i < 7; i++) k->low[i] = arena_take(a, rows * (size_t)s->rank, sizeof(float));
 }
 
+static void layout_lent(const learn_stack *s, learn_kept *k, const stack_layer_config *l,
+                        arena *a) {
+    const size_t kv = 2 * (size_t)l->kv_head_count * (size_t)l->head_width;
+    k->lent = arena_take(a, (size_t)s->row_cap * kv, sizeof(float));
+    k->dlent = arena_take(a, (size_t)s->row_cap * kv, sizeof(float));
+}
+
 static void layout_all_kept(learn_stack *s, const widths *m, arena *a) {
     const int count = s->w->config.layer_count;
     const size_t cells = (size_t)s->row_cap * (size_t)s->w->config.width;
@@ -205,6 +315,7 @@ static void layout_all_kept(learn_stack *s, const widths *m, arena *a) {
         learn_kept own = shared;
         own.x = arena_take(a, cells, sizeof(float));
         if (s->keeps_all && i < count) layout_kept(s, &own, m, a);
+        if (i < count && lends_keys(s->w, i)) layout_lent(s, &own, &s->w->config.layers[i], a);
         if (s->kept != NULL) s->kept[i] = own;
     }
 }
@@ -225,6 +336,22 @@ static void layout_scratch(learn_stack *s, const widths *m, int thread_count, ar
     if (m->attention.head_count > 0)
         learn_attention_layout(&s->attention, &m->attention, m->group, s->row_cap, s->position_cap,
                                thread_count, a);
+    if (m->linear.head_count > 0)
+        learn_linear_layout(&s->linear, &m->linear, s->w->config.width, s->row_cap, s->position_cap,
+                            thread_count, a);
+    if (m->space.head_count > 0)
+        learn_space_layout(&s->space, &m->space, s->row_cap, s->position_cap, thread_count, a);
+}
+
+/* Who shares keys knows where they are lent. */
+static void bind_lent(learn_stack *s) {
+    for (int i = 0; i < s->w->config.layer_count; i++) {
+        learn_layer *l = &s->layers[i];
+        const int from = i - l->config->kv_above;
+        if (l->config->kv_above == 0 && !l->lends_keys) continue;
+        l->attention.dlent = s->kept[from].dlent;
+        if (from < i) l->attention.keys = s->kept[from].lent;
+    }
 }
 
 void learn_stack_bind(learn_stack *s, learn_binder *b, const stack_weights *w, learn_names names,
@@ -245,6 +372,7 @@ void learn_stack_bind(learn_stack *s, learn_binder *b, const stack_weights *w, l
     for (int i = 0; i < w->config.layer_count; i++) bind_layer(s, &each, i);
     layout_all_kept(s, &m, b->a);
     layout_scratch(s, &m, thread_count, b->a);
+    if (s->layers != NULL && s->kept != NULL) bind_lent(s);
 }
 
 /* Angles as stack/stack.c has them; a head narrower than the widest begins at its own stride. */

@@ -91,6 +91,27 @@ expect 0 "the same again" "${new[@]}" -t 2 -o again
 check "start.gguf" cmp new/start.gguf again/start.gguf
 check "model.gguf" cmp new/model.gguf again/model.gguf
 INPUT=said expect 0 "it answers" "$runnel" chat -m new/model.gguf --max-tokens 4 -q
+# ---- From nothing, with every operator and everything that layers can share
+mkdir many
+cp "$model/tokenizer.json" many
+python3 - "$source/tests/data/stack/all/config.json" <<'PY'
+import json, sys
+c = json.load(open(sys.argv[1]))
+c["vocab_size"] = 1216
+json.dump(c, open("many/config.json", "w"))
+PY
+expect 0 "layers that differ" "$runnel" train --from-scratch many --length 64 --batch 2 \
+    --data chats.jsonl --steps 30 -q -o differ
+check "they learn" python3 - <<'PY'
+import json
+loss = [r["loss"] for r in map(json.loads, open("differ/log.jsonl")) if "loss" in r]
+assert 6 < loss[0] < 9 and loss[-1] < 0.8 * loss[0], loss
+PY
+INPUT=said expect 0 "they answer" "$runnel" chat -m differ/model.gguf --max-tokens 4 -q
+expect 0 "they are told" "$runnel" info differ/model.gguf
+check "by kind" grep -q "2 convolution, 5 attention, 2 linear attention, 1 state space" out
+check "by number" grep -q "3 to 7 taps, window 6, 2 to 4 heads of linear attention, state 8" out
+
 refuse 2 "a model and none" "no model yet" "${new[@]}" -m "$model" -o x
 
 # ---- Refusals

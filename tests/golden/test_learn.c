@@ -13,9 +13,13 @@
 
 #include "core/safetensors.h"
 #include "learn/attention.h"
+#include "learn/linear_attention.h"
+#include "learn/scan.h"
+#include "learn/state_space.h"
 #include "tests/support/golden.h"
 #include "tests/support/learn_rig.h"
 #include "tests/support/npy.h"
+#include "tests/support/operators.h"
 #include "tests/support/pooled.h"
 #include "tests/support/rig.h"
 
@@ -266,48 +270,18 @@ static void gradients_of_an_audio_model_are_the_reference(void **state) {
 
 /* ---- Operators alone ---- */
 
-static const float *array(const safetensors *s, const char *name, int64_t shape[TENSOR_RANK_CAP]) {
-    for (size_t i = 0; i < safetensors_tensor_count(s); i++) {
-        const tensor *t = safetensors_tensor(s, i);
-        if (strcmp(t->name, name) != 0) continue;
-        memcpy(shape, t->shape, sizeof t->shape);
-        return (const float *)(const void *)t->data;
-    }
-    fail_msg("no %s", name);
-    return NULL;
-}
-
-static safetensors *open_op(const char *name) {
-    char path[1024];
-    safetensors *s = NULL;
-    rnl_error error = {0};
-    (void)snprintf(path, sizeof path, "%s/learn/ops/%s.safetensors", TEST_DATA, name);
-    if (safetensors_open(path, &s, &error) != RNL_OK) fail_msg("%s", error.text);
-    return s;
-}
-
-static void check_op(const safetensors *want, const char *name, const float *got, size_t count) {
-    int64_t shape[TENSOR_RANK_CAP];
-    const float *values = array(want, name, shape);
-    json_t *root = json_load_file(TEST_DATA "/learn/ops/swa.json", 0, NULL);
-    const json_t *entry = json_object_get(json_object_get(root, "tensors"), name);
-    golden_compare(name, values, got, count, number(entry, "tolerance"),
-                   number(entry, "tolerance_rms"));
-    json_decref(root);
-}
-
 static void a_window_slides_forward_and_back(void **state) {
     (void)state;
-    safetensors *in = open_op("swa-in"), *want = open_op("swa");
+    operator_golden o = operator_open("swa");
     int64_t q_shape[TENSOR_RANK_CAP], k_shape[TENSOR_RANK_CAP];
-    const float *q = array(in, "x", q_shape), *k = array(in, "w.k", k_shape);
-    const float *v = array(in, "w.v", k_shape), *dy = array(in, "dy", q_shape);
+    const float *q = operator_in(&o, "x", q_shape), *k = operator_in(&o, "w.k", k_shape);
+    const float *v = operator_in(&o, "w.v", k_shape), *dy = operator_in(&o, "dy", q_shape);
     const size_t count = (size_t)q_shape[0], h = (size_t)q_shape[2];
     const size_t all = (size_t)q_shape[1] * h, kv = (size_t)k_shape[1] * h, cols = all + 2 * kv;
     const stack_layer_config l = {.head_count = (int)q_shape[1],
                                   .kv_head_count = (int)k_shape[1],
                                   .head_width = (int)h,
-                                  .window = 9};
+                                  .window = operator_note(&o, "window")};
     const int begin[] = {0, (int)count};
     const learn_rows rows = {.count = (int)count, .run_count = 1, .begin = begin};
     float *wide = calloc(count * cols, sizeof *wide), *dwide = calloc(count * cols, sizeof *wide);
@@ -327,20 +301,220 @@ static void a_window_slides_forward_and_back(void **state) {
     learn_attention_layout(&work, &l, group, (int)count, (int)count, 2, &placed);
     const learn_attention own = {.config = &l, .rotary = wide};
     learn_attend(&p.c, &own, &work, &rows, wide, y);
-    check_op(want, "y", y, count * all);
+    operator_check(&o, "y", y, count * all);
     learn_attend_back(&p.c, &own, &work, &rows, wide, dy, dwide);
     for (size_t t = 0; t < count; t++) memcpy(part + t * all, dwide + t * cols, all * sizeof *q);
-    check_op(want, "dx", part, count * all);
+    operator_check(&o, "dx", part, count * all);
     for (size_t t = 0; t < count; t++)
         memcpy(part + t * kv, dwide + t * cols + all, kv * sizeof *q);
-    check_op(want, "d.k", part, count * kv);
+    operator_check(&o, "d.k", part, count * kv);
     for (size_t t = 0; t < count; t++)
         memcpy(part + t * kv, dwide + t * cols + all + kv, kv * sizeof *q);
-    check_op(want, "d.v", part, count * kv);
+    operator_check(&o, "d.v", part, count * kv);
     free(wide), free(dwide), free(y), free(part), free(placed.base);
     pooled_drop(&p);
-    safetensors_close(&in);
-    safetensors_close(&want);
+    operator_close(&o);
+}
+
+/* The bare scan, from a state, with a gradient by the last one. */
+static void a_scan_goes_back(void **state) {
+    (void)state;
+    operator_golden o = operator_open("scan");
+    int64_t q_shape[TENSOR_RANK_CAP], v_shape[TENSOR_RANK_CAP];
+    const float *q = operator_in(&o, "x", q_shape), *v = operator_in(&o, "w.v", v_shape);
+    const float *log = operator_in(&o, "w.l", NULL), *dy = operator_in(&o, "dy", NULL);
+    const size_t rows = (size_t)q_shape[0], n = (size_t)q_shape[1], width = (size_t)v_shape[1];
+    float *dq = malloc(rows * n * sizeof *dq), *dk = malloc(rows * n * sizeof *dk);
+    float *dv = malloc(rows * width * sizeof *dv), *dl = malloc(rows * sizeof *dl);
+    float *dstart = malloc(n * width * sizeof *dstart);
+    double *l = malloc(rows * sizeof *l);
+    for (size_t t = 0; t < rows; t++) l[t] = (double)log[t];
+    float *scratch = malloc(learn_scan_scratch((int)n, (int)width, (int)rows) * sizeof *scratch);
+    const learn_scan s = {.n = (int)n,
+                          .width = (int)width,
+                          .q = q,
+                          .k = operator_in(&o, "w.k", NULL),
+                          .v = v,
+                          .dy = dy,
+                          .l = l,
+                          .start = operator_in(&o, "w.S0", NULL),
+                          .dend = dy + rows * width,
+                          .dq = dq,
+                          .dk = dk,
+                          .dv = dv,
+                          .dl = dl,
+                          .dstart = dstart};
+    learn_scan_back(&kernels_scalar, &s, (int)rows, scratch);
+    operator_check(&o, "dx", dq, rows * n);
+    operator_check(&o, "d.k", dk, rows * n);
+    operator_check(&o, "d.v", dv, rows * width);
+    operator_check(&o, "d.l", dl, rows);
+    operator_check(&o, "d.S0", dstart, n * width);
+    free(dq), free(dk), free(dv), free(dl), free(dstart), free(l), free(scratch);
+    operator_close(&o);
+}
+
+/* An operator with its matrices: x -> in -> operate -> out -> y, and back. */
+typedef struct operator_run {
+    operator_golden o;
+    pooled p;
+    int count, width, wide, mixed; /* columns */
+    float *wides, *kept, *out, *y, *dmixed, *dwide, *dx;
+    void *memory;
+} operator_run;
+
+static operator_run open_run(const char *name, int wide) {
+    operator_run r = {.o = operator_open(name), .wide = wide};
+    int64_t shape[TENSOR_RANK_CAP];
+    (void)operator_in(&r.o, "x", shape);
+    r.p = pooled_make(&kernels_scalar, 2, 128, false);
+    r.count = (int)shape[0];
+    r.width = r.mixed = (int)shape[1];
+    const size_t cells = (size_t)r.count * (size_t)r.width, wides = (size_t)(r.count * wide);
+    r.wides = calloc(wides, sizeof(float)), r.dwide = calloc(wides, sizeof(float));
+    r.kept = calloc(cells, sizeof(float)), r.out = calloc(cells, sizeof(float));
+    r.y = calloc(cells, sizeof(float)), r.dmixed = calloc(cells, sizeof(float));
+    r.dx = calloc(cells, sizeof(float));
+    return r;
+}
+
+static void close_run(operator_run *r) {
+    free(r->wides), free(r->dwide), free(r->kept), free(r->out), free(r->y), free(r->dmixed);
+    free(r->dx), free(r->memory);
+    pooled_drop(&r->p);
+    operator_close(&r->o);
+}
+
+static learn_linear linear_of(const operator_run *r, const char *name) {
+    char full[64];
+    int64_t shape[TENSOR_RANK_CAP];
+    (void)snprintf(full, sizeof full, "w.%s", name);
+    const float *data = operator_in(&r->o, full, shape);
+    return (learn_linear){.w = {.data = (const unsigned char *)data,
+                                .type = QUANT_F32,
+                                .row_count = shape[0],
+                                .col_count = shape[1],
+                                .row_size = (size_t)shape[1] * sizeof(float)},
+                          .dw = calloc((size_t)(shape[0] * shape[1]), sizeof(float))};
+}
+
+static learn_vector vector_of(const operator_run *r, const char *name) {
+    char full[64];
+    int64_t shape[TENSOR_RANK_CAP];
+    (void)snprintf(full, sizeof full, "w.%s", name);
+    const float *data = operator_in(&r->o, full, shape);
+    size_t count = 1;
+    for (int i = 0; i < TENSOR_RANK_CAP && shape[i] > 0; i++) count *= (size_t)shape[i];
+    return (learn_vector){.v = data, .dv = calloc(count, sizeof(float))};
+}
+
+static void check_vector(const operator_run *r, const char *name, learn_vector v, size_t count) {
+    char full[64];
+    (void)snprintf(full, sizeof full, "d.%s", name);
+    operator_check(&r->o, full, v.dv, count);
+    free(v.dv);
+}
+
+static void check_linear(const operator_run *r, const char *name, learn_linear l) {
+    char full[64];
+    (void)snprintf(full, sizeof full, "d.%s", name);
+    operator_check(&r->o, full, l.dw, (size_t)(l.w.row_count * l.w.col_count));
+    free(l.dw);
+}
+
+static learn_x rows_of(const float *x, int stride) {
+    return (learn_x){x, (size_t)stride};
+}
+
+static void linear_attention(const char *name, stack_linear kind) {
+    static const char *const ins[] = {"q_proj.weight", "k_proj.weight", "v_proj.weight"};
+    operator_run r = open_run(name, 72);
+    const int d = r.width, begin[] = {0, r.count};
+    const learn_rows rows = {.count = r.count, .run_count = 1, .begin = begin};
+    const stack_layer_config l = {.head_count = operator_note(&r.o, "heads"),
+                                  .head_width = d / operator_note(&r.o, "heads"),
+                                  .linear = kind};
+    learn_linear in[3], out;
+    for (int i = 0; i < 3; i++) in[i] = linear_of(&r, ins[i]);
+    out = linear_of(&r, "out_proj.weight");
+    const learn_linear_attention v = {
+        .config = &l, .norm = vector_of(&r, "norm.weight"), .eps = 1e-5f};
+    learn_linear_work work;
+    arena a = {0};
+    learn_linear_layout(&work, &l, d, r.count, r.count, 2, &a);
+    r.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
+    a = (arena){.base = r.memory, .size_cap = a.size_used};
+    learn_linear_layout(&work, &l, d, r.count, r.count, 2, &a);
+    const learn_x x = rows_of(operator_in(&r.o, "x", NULL), d);
+    const learn_x dy = rows_of(operator_in(&r.o, "dy", NULL), d);
+    for (int i = 0; i < 3; i++)
+        learn_forward(&r.p.c, &in[i], x, r.wides + i * d, (size_t)r.wide, NULL, r.count);
+    learn_linear_attend(&r.p.c, &v, &work, &rows, r.wides, r.kept, r.out);
+    learn_forward(&r.p.c, &out, rows_of(r.out, d), r.y, (size_t)d, NULL, r.count);
+    operator_check(&r.o, "y", r.y, (size_t)(r.count * d));
+    learn_back(&r.p.c, &out, rows_of(r.out, d), NULL, dy, r.dmixed, (size_t)d, NULL, r.count);
+    learn_linear_attend_back(&r.p.c, &v, &work, &rows, r.wides, r.kept, r.dmixed, r.dwide);
+    for (int i = 0; i < 3; i++)
+        learn_back(&r.p.c, &in[i], x, NULL, rows_of(r.dwide + i * d, r.wide), r.dx, (size_t)d, NULL,
+                   r.count);
+    operator_check(&r.o, "dx", r.dx, (size_t)(r.count * d));
+    for (int i = 0; i < 3; i++) check_linear(&r, ins[i], in[i]);
+    check_linear(&r, "out_proj.weight", out);
+    check_vector(&r, "norm.weight", v.norm, (size_t)l.head_width);
+    close_run(&r);
+}
+
+static void linear_attention_goes_back(void **state) {
+    (void)state;
+    linear_attention("linattn-sum", STACK_LINEAR_SUM);
+    linear_attention("linattn-decay", STACK_LINEAR_DECAY);
+}
+
+static void a_state_space_goes_back(void **state) {
+    (void)state;
+    operator_run r = open_run("ssd", 67);
+    const int d = r.width, begin[] = {0, r.count}, heads = operator_note(&r.o, "heads");
+    const learn_rows rows = {.count = r.count, .run_count = 1, .begin = begin};
+    const stack_layer_config l = {.head_count = heads,
+                                  .head_width = operator_note(&r.o, "inner") / heads,
+                                  .state_width = operator_note(&r.o, "state"),
+                                  .taps = operator_note(&r.o, "taps")};
+    learn_linear in = linear_of(&r, "in_proj.weight");
+    learn_linear out = linear_of(&r, "out_proj.weight");
+    const learn_state_space v = {.config = &l,
+                                 .taps = vector_of(&r, "conv.weight"),
+                                 .dt_bias = vector_of(&r, "dt_bias"),
+                                 .a_log = vector_of(&r, "A_log"),
+                                 .d = vector_of(&r, "D"),
+                                 .norm = vector_of(&r, "norm.weight"),
+                                 .eps = 1e-5f};
+    learn_space_most most = {0};
+    learn_space_work work;
+    arena a = {0};
+    learn_space_widen(&most, &l);
+    learn_space_layout(&work, &most, r.count, r.count, 2, &a);
+    r.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
+    a = (arena){.base = r.memory, .size_cap = a.size_used};
+    learn_space_layout(&work, &most, r.count, r.count, 2, &a);
+    assert_int_equal(learn_space_wide(&l), r.wide);
+    const learn_x x = rows_of(operator_in(&r.o, "x", NULL), d);
+    const learn_x dy = rows_of(operator_in(&r.o, "dy", NULL), d);
+    learn_forward(&r.p.c, &in, x, r.wides, (size_t)r.wide, NULL, r.count);
+    learn_space_run(&r.p.c, &v, &work, &rows, r.wides, r.kept, r.out);
+    learn_forward(&r.p.c, &out, rows_of(r.out, d), r.y, (size_t)d, NULL, r.count);
+    operator_check(&r.o, "y", r.y, (size_t)(r.count * d));
+    learn_back(&r.p.c, &out, rows_of(r.out, d), NULL, dy, r.dmixed, (size_t)d, NULL, r.count);
+    learn_space_back(&r.p.c, &v, &work, &rows, r.wides, r.kept, r.dmixed, r.dwide);
+    learn_back(&r.p.c, &in, x, NULL, rows_of(r.dwide, r.wide), r.dx, (size_t)d, NULL, r.count);
+    operator_check(&r.o, "dx", r.dx, (size_t)(r.count * d));
+    check_linear(&r, "in_proj.weight", in);
+    check_linear(&r, "out_proj.weight", out);
+    check_vector(&r, "conv.weight", v.taps, (size_t)(learn_space_mixed(&l) * l.taps));
+    check_vector(&r, "dt_bias", v.dt_bias, (size_t)heads);
+    check_vector(&r, "A_log", v.a_log, (size_t)heads);
+    check_vector(&r, "D", v.d, (size_t)heads);
+    check_vector(&r, "norm.weight", v.norm, (size_t)learn_space_inner(&l));
+    close_run(&r);
 }
 
 int main(void) {
@@ -352,6 +526,9 @@ int main(void) {
         cmocka_unit_test(twenty_steps_of_an_adapter_follow_the_reference),
         cmocka_unit_test(gradients_of_an_audio_model_are_the_reference),
         cmocka_unit_test(a_window_slides_forward_and_back),
+        cmocka_unit_test(a_scan_goes_back),
+        cmocka_unit_test(linear_attention_goes_back),
+        cmocka_unit_test(a_state_space_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,7 +169,8 @@ static void check_differences(const rnl_model *m, const learn_config *config, co
 
 static void gradients_are_those_of_the_loss(void **state) {
     (void)state;
-    static const char *const models[] = {"quality/base", "dense/untied", "dense/taps5", "tiny"};
+    static const char *const models[] = {"quality/base", "dense/untied", "dense/taps5", "tiny",
+                                         "stack/all"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         rnl_model *m = rig_model(models[i]);
         const learn_config all = learn_rig_config();
@@ -235,6 +236,10 @@ static void neither_threads_nor_recomputation_change_a_bit(void **state) {
     m = rig_model("gguf/tiny-Q4_0.gguf");
     check_same(m, all_adapters(m));
     rnl_model_close(&m);
+    m = rig_model("stack/all");
+    check_same(m, learn_rig_config());
+    check_same(m, all_adapters(m));
+    rnl_model_close(&m);
     m = rig_model_scalar("quality/base", true); /* whose memory TSan sees */
     check_same(m, learn_rig_config());
     rnl_model_close(&m);
@@ -264,8 +269,8 @@ static double engine_nll(rnl_model *m, const int32_t *ids, int count) {
 
 static void forward_is_the_engines_bit_for_bit(void **state) {
     (void)state;
-    static const char *const models[] = {"quality/base", "dense/untied", "dense/taps5", "tiny",
-                                         "gguf/tiny-Q4_0.gguf"};
+    static const char *const models[] = {"quality/base", "dense/untied",        "dense/taps5",
+                                         "tiny",         "gguf/tiny-Q4_0.gguf", "stack/all"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         rnl_model *m = rig_model(models[i]);
         learn_config config = all_adapters(m);
