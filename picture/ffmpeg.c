@@ -82,7 +82,9 @@ rnl_status pixmap_make(const char *const *input, int in, int64_t pixel_max, chil
         count++;
     }
     memcpy(arguments + BEFORE + count, behind, sizeof behind);
-    return child_run(arguments, in, 3 * (size_t)pixel_max + HEADER_CAP, made, error);
+    const child_limits limits = {.size_max = 3 * (size_t)pixel_max + HEADER_CAP,
+                                 .seconds_max = FFMPEG_SECONDS_MAX};
+    return child_run(arguments, in, &limits, made, error);
 }
 
 static rnl_status run(const picture_source *s, int in, child_result *made, rnl_error *error) {

@@ -3,7 +3,7 @@
 #ifndef PICTURE_FORMAT_H
 #define PICTURE_FORMAT_H
 
-#include "picture/child.h"
+#include "core/child.h"
 #include "picture/content.h"
 #include "picture/picture.h"
 
@@ -34,7 +34,7 @@ RNL_MUST_USE rnl_status ffmpeg_decode(const picture_source *s, picture *out, int
 
 /* Has ffmpeg make a pixmap of one picture; input: at most PIXMAP_INPUT_CAP arguments from the first
  * option of the input to those behind its name, NULL behind the last. See child_run. */
-enum { PIXMAP_INPUT_CAP = 10 };
+enum { PIXMAP_INPUT_CAP = 10, FFMPEG_SECONDS_MAX = 120 };
 RNL_MUST_USE rnl_status pixmap_make(const char *const *input, int in, int64_t pixel_max,
                                     child_result *made, rnl_error *error);
 /* A portable pixmap of ffmpeg's: "P6", width, height, 255, then bytes. The size it has in all; 0:

@@ -64,8 +64,9 @@ rnl_status video_find(const char *path, double rate, int count_max, video_plan *
                                      "-i",
                                      address,
                                      NULL};
+    const child_limits limits = {.size_max = TEXT_SIZE_MAX, .seconds_max = FFMPEG_SECONDS_MAX};
     child_result made;
-    rnl_status status = child_run(arguments, -1, TEXT_SIZE_MAX, &made, error);
+    rnl_status status = child_run(arguments, -1, &limits, &made, error);
     free(address);
     if (status != RNL_OK) return status;
     status = check(path, &made, error);

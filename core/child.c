@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* pipe2: another thread's child must not inherit this one's pipe */
-#include "picture/child.h"
+#include "core/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,18 +25,19 @@ static bool grow(child_result *out, size_t *cap) {
     return true;
 }
 
-/* All that comes until the end, the limit, or the time. 0 or an errno. */
-static int drain(int fd, size_t size_max, child_result *out) {
+/* All that comes until the end or a limit. 0 or an errno. */
+static int drain(int fd, const child_limits *limits, child_result *out) {
     size_t cap = 0;
-    const double deadline = clock_seconds() + CHILD_SECONDS_MAX;
+    const double deadline = clock_seconds() + limits->seconds_max;
     for (;;) {
         if (out->size == cap && !grow(out, &cap)) return ENOMEM;
         const double left = deadline - clock_seconds();
         struct pollfd wait = {.fd = fd, .events = POLLIN};
-        const int ready = left > 0 ? poll(&wait, 1, (int)(1000 * left)) : 0;
-        if (ready < 0 && errno == EINTR) continue;
-        out->overran = ready == 0 || out->size > size_max;
+        const int ready = left > 0 ? poll(&wait, 1, left < 1 ? (int)(1000 * left) : 1000) : 0;
+        out->overran =
+            left <= 0 || out->size > limits->size_max || (limits->stop != NULL && limits->stop());
         if (out->overran) return 0;
+        if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
         const ssize_t got = read(fd, out->data + out->size, cap - out->size);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return errno;
@@ -61,7 +62,7 @@ static void read_reason(FILE *reports, char reason[CHILD_REASON_CAP]) {
     }
 }
 
-static int run(const char *const *arguments, int in, size_t size_max, FILE *reports,
+static int run(const char *const *arguments, int in, const child_limits *limits, FILE *reports,
                child_result *out) {
     int ends[2];
     pid_t child = 0;
@@ -69,8 +70,9 @@ static int run(const char *const *arguments, int in, size_t size_max, FILE *repo
     int fault = process_start(&child, arguments, in, ends[1], fileno(reports));
     (void)close(ends[1]);
     if (fault == 0) {
-        fault = drain(ends[0], size_max, out);
-        if (fault != 0 || out->overran) (void)kill(child, SIGKILL); /* it writes no file */
+        fault = drain(ends[0], limits, out);
+        if (fault != 0 || out->overran)
+            (void)kill(-child, SIGKILL); /* its group; it writes no file */
         out->well = ended_well(child) && !out->overran;
         read_reason(reports, out->reason);
     }
@@ -78,13 +80,13 @@ static int run(const char *const *arguments, int in, size_t size_max, FILE *repo
     return fault;
 }
 
-rnl_status child_run(const char *const *arguments, int in, size_t size_max, child_result *out,
-                     rnl_error *error) {
+rnl_status child_run(const char *const *arguments, int in, const child_limits *limits,
+                     child_result *out, rnl_error *error) {
     *out = (child_result){0};
     FILE *reports = tmpfile(); /* a pipe could fill up while we wait at the other one */
     int fault = reports == NULL ? errno : 0;
     if (reports != NULL) (void)fcntl(fileno(reports), F_SETFD, FD_CLOEXEC);
-    if (fault == 0) fault = run(arguments, in, size_max, reports, out);
+    if (fault == 0) fault = run(arguments, in, limits, reports, out);
     if (reports != NULL) (void)fclose(reports);
     out->missing = fault == ENOENT;
     if (fault == 0 || out->missing) return RNL_OK;
