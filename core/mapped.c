@@ -62,6 +62,14 @@ rnl_status mapped_memory(size_t size, bool huge_pages, mapped *out) {
     return RNL_OK;
 }
 
+rnl_status mapped_lasting(size_t size, mapped *out) {
+    *out = (mapped){0};
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return RNL_ERR_MEMORY;
+    *out = (mapped){.data = data, .size = size};
+    return RNL_OK;
+}
+
 void mapped_forget(const void *data, size_t size) {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
     const uintptr_t begin = (at + page - 1) / page * page, end = (at + size) / page * page;

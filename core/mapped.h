@@ -23,6 +23,9 @@ void mapped_close(mapped *m); /* twice is fine */
 /* Memory of our own for large arrays, zero; huge_pages: in such where the system offers them. To be
  * closed like a file. RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status mapped_memory(size_t size, bool huge_pages, mapped *out);
+/* The same in small pages that mapped_forget takes from this process and not from the memory: what
+ * was written is there again when they are touched, as it is in a file. */
+RNL_MUST_USE rnl_status mapped_lasting(size_t size, mapped *out);
 /* Gives the whole pages of a part of a mapped file back to the system; they are read again when
  * touched. */
 void mapped_forget(const void *data, size_t size);

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* sched_getaffinity, CPU_ISSET */
+#define _GNU_SOURCE /* sched_getaffinity, sched_setaffinity, CPU_ISSET */
 #include "core/threads.h"
 
 #include <runnel/runnel.h>
@@ -32,18 +32,40 @@ static int first_of(const char *list, const cpu_set_t *mask) {
     return -1;
 }
 
-static int core_count(const char *root) {
+int threads_processors(int *cpus, int cpu_cap) {
+    cpu_set_t mask;
+    int count = 0;
+    if (sched_getaffinity(0, sizeof mask, &mask) != 0) return 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < cpu_cap; cpu++)
+        if (CPU_ISSET((size_t)cpu, &mask)) cpus[count++] = cpu;
+    return count;
+}
+
+int threads_cores(const char *root, int *cpus, int cpu_cap) {
     cpu_set_t mask;
     char path[PATH_CAP], list[LINE_CAP];
-    if (sched_getaffinity(0, sizeof mask, &mask) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
     int count = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (sched_getaffinity(0, sizeof mask, &mask) != 0) return 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE && count < cpu_cap; cpu++) {
         if (!CPU_ISSET((size_t)cpu, &mask)) continue;
         (void)snprintf(path, sizeof path,
                        "%s/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", root, cpu);
-        if (!read_line(path, list) || first_of(list, &mask) == cpu) count++;
+        if (!read_line(path, list) || first_of(list, &mask) == cpu) cpus[count++] = cpu;
     }
     return count;
+}
+
+bool threads_bind(const int *cpus, int cpu_count) {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    for (int i = 0; i < cpu_count; i++) CPU_SET((size_t)cpus[i], &mask);
+    return sched_setaffinity(0, sizeof mask, &mask) == 0;
+}
+
+static int core_count(const char *root) {
+    int cpus[CPU_SETSIZE];
+    const int count = threads_cores(root, cpus, CPU_SETSIZE);
+    return count > 0 ? count : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 /* Whole processors of "quota period", rounded up; 0: no limit. */

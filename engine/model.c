@@ -13,10 +13,6 @@ rnl_model_config rnl_model_config_default(void) {
     return (rnl_model_config){.thread_count = rnl_thread_count_default()};
 }
 
-const char *rnl_version(void) {
-    return RNL_VERSION;
-}
-
 static void load_stages(rnl_model *m, loader *l) {
     const model_config *c = &m->source.config;
     backbone_load(l, &c->backbone, c->codebook_count, &m->backbone);

@@ -72,10 +72,24 @@ static void what_is_no_file_is_refused(void **state) {
     refuse(path, RNL_ERR_IO, "opened");
 }
 
+static void lasting_memory_survives_being_forgotten(void **state) {
+    (void)state;
+    const size_t size = (1 << 16) + 100;
+    mapped m;
+    assert_int_equal(mapped_lasting(size, &m), RNL_OK);
+    unsigned char *data = (unsigned char *)m.data;
+    for (size_t i = 0; i < size; i++) assert_int_equal(data[i], 0);
+    memset(data, 7, size);
+    mapped_forget(data, size);
+    for (size_t i = 0; i < size; i++) assert_int_equal(data[i], 7);
+    mapped_close(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_bytes_of_the_file_are_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, setup, teardown),
+        cmocka_unit_test(lasting_memory_survives_being_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,12 +91,30 @@ static void version_1_is_read_too(void **state) {
     assert_int_equal(threads_default(root), processor_count);
 }
 
+static void a_thread_is_bound_and_freed(void **state) {
+    (void)state;
+    int all[CPU_SETSIZE], cores[CPU_SETSIZE], now[2];
+    assert_int_equal(threads_processors(all, CPU_SETSIZE), processor_count);
+    assert_int_equal(threads_processors(now, 1), 1);
+    assert_int_equal(now[0], all[0]);
+    assert_int_equal(threads_cores("/nowhere", cores, CPU_SETSIZE), processor_count);
+    assert_memory_equal(cores, all, (size_t)processor_count * sizeof *all);
+    assert_true(threads_bind(&all[processor_count - 1], 1));
+    assert_int_equal(threads_processors(now, 2), 1);
+    assert_int_equal(now[0], all[processor_count - 1]);
+    assert_true(threads_bind(all, processor_count));
+    assert_int_equal(threads_processors(cores, CPU_SETSIZE), processor_count);
+    assert_false(threads_bind(all, 0)); /* nowhere to run */
+    assert_int_equal(threads_processors(cores, CPU_SETSIZE), processor_count);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_readable_means_every_processor),
         cmocka_unit_test(a_core_counts_once),
         cmocka_unit_test(the_quota_of_any_group_above_counts),
         cmocka_unit_test(version_1_is_read_too),
+        cmocka_unit_test(a_thread_is_bound_and_freed),
     };
     return cmocka_run_group_tests(tests, make_root, drop_root);
 }
