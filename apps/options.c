@@ -233,6 +233,7 @@ static options nothing_given(void) {
                      .rate = -1,
                      .hold = -1,
                      .memory_max = SIZE_MAX,
+                     .measure = {.rounds = -1, .again = -1, .timeout = -1},
                      .serve = {.port = -1,
                                .sessions = -1,
                                .sessions_of_key = -1,

@@ -28,8 +28,16 @@ typedef struct serve_options {
     bool beta, half_duplex, no_speculation; /* realtime */
 } serve_options;
 
+/* Of `runnel measure`. */
+typedef struct measure_options {
+    const char *reference, *device, *push, *program, *folder;
+    int rounds, again, timeout; /* -1: not given */
+    bool table, no_times;
+} measure_options;
+
 typedef struct options {
     serve_options serve;
+    measure_options measure;
     const char *model, *mmproj, *vocoder, *tokenizer;
     const char *cpu;                        /* kernel level */
     const char *kv;                         /* type of the KV cache */

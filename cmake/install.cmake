@@ -16,6 +16,10 @@ install(DIRECTORY include/runnel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONE
 
 if(TARGET runnel_cli)
   install(TARGETS runnel_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
+  if(TARGET runnel_measure_alone)
+    install(TARGETS runnel_measure_alone RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
+      COMPONENT program)
+  endif()
   install(FILES docs/runnel.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
   install(FILES samples/runnel-kiosk.service DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples
     COMPONENT program)

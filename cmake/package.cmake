@@ -23,6 +23,13 @@ file(WRITE ${changelog} "runnel (${PROJECT_VERSION}-${release}) unstable; urgenc
 
  -- ${RUNNEL_MAINTAINER}  Mon, 30 Nov 2026 00:00:00 +0000
 ")
+# runnel-measure is static on purpose: it is copied to machines that have no library of ours.
+if(TARGET runnel_measure_alone)
+  set(overrides ${PROJECT_BINARY_DIR}/package/overrides)
+  file(WRITE ${overrides} "runnel: statically-linked-binary [usr/bin/runnel-measure]\n")
+  install(FILES ${overrides} DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides RENAME runnel
+    COMPONENT program EXCLUDE_FROM_ALL)
+endif()
 # What dpkg-shlibdeps and ldconfig want to know of the library.
 set(shlibs ${PROJECT_BINARY_DIR}/package/shlibs)
 set(triggers ${PROJECT_BINARY_DIR}/package/triggers)

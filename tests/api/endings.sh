@@ -58,6 +58,8 @@ stop "say waiting for text" 130 INT "$runnel" say - -o out.d/a.wav
 stop "bench" 130 INT "$runnel" bench --repeat 1000
 yes "Turn on the kitchen light." | head -c 3000000 > long.txt
 stop "perplexity" 130 INT "$runnel" perplexity -f long.txt --save-logits out.d/logits
+stop "measure" 130 INT "$runnel" measure --rounds 25 "$source/tests/data/measure/plain.json" \
+    --reference "$source/tests/data/measure/plain.json"
 stop "dump" 130 INT "$runnel" dump logits $slow $long "$question" -o out.d/x.npy
 
 # Converting is quick: the signals come as soon as the first file is begun. All four are removed.
