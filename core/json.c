@@ -251,14 +251,21 @@ static int put(const char *text, size_t size, void *context) {
     return 0;
 }
 
-char *json_text(const json_draft *root) {
+static char *text_of(const json_draft *root, int digits) {
     if (root == NULL || root->failed) return NULL;
     line l = {0};
-    /* 15 digits: as many as a double always keeps, so that 0.1 is not 0.10000000000000001. */
-    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits);
     if (json_dump_callback(root->value, put, &l, flags) == 0 && !l.failed) return l.text;
     free(l.text);
     return NULL;
+}
+
+char *json_text(const json_draft *root) {
+    return text_of(root, 15); /* so that 0.1 is not 0.10000000000000001 */
+}
+
+char *json_text_exact(const json_draft *root) {
+    return text_of(root, 17);
 }
 
 void json_drop(json_draft **root) {

@@ -48,8 +48,11 @@ json_draft *json_new_bool(bool value);
 json_draft *json_new_parsed(const char *text, size_t size); /* an object or array; else NULL */
 void json_set(json_draft *object, const char *key, json_draft *child);
 void json_append(json_draft *array, json_draft *child);
-/* One line of text, allocated: free() it. Key order as set. */
+/* One line of text, allocated: free() it. Key order as set. Numbers have the 15 digits that a
+ * double always keeps. */
 char *json_text(const json_draft *root);
+/* The same with as many digits as bring back the very same double. */
+char *json_text_exact(const json_draft *root);
 void json_drop(json_draft **root); /* NULL is fine; sets NULL */
 
 #endif

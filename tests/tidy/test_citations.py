@@ -9,7 +9,7 @@ import sys
 
 root = pathlib.Path(sys.argv[1])
 folders = ("kernels", "core", "vad", "tokenizer", "chat", "vision", "picture", "backbone",
-           "detokenizer", "engine", "apps", "tests", "tools")
+           "detokenizer", "engine", "search", "apps", "tests", "tools")
 parts = "audio|backbone|family|learn"
 number = r"\d+(?:\.\d+)?"
 citation = re.compile(rf"\b({parts})\.md ({number}(?:(?:, | and | to ){number})*)")
