@@ -4,12 +4,12 @@
 #include <stddef.h>
 
 static const command *const commands[] = {
-    &command_reply,    &command_transcribe, &command_say,     &command_chat,
-    &command_info,     &command_convert,    &command_bench,   &command_dump,
-    &command_tokenize, &command_devices,    &command_talk,    &command_trace,
-    &command_eval,     &command_perplexity, &command_train,   &command_pull,
-    &command_models,   &command_doctor,     &command_measure, &command_completions,
-    &command_man,
+    &command_reply,       &command_transcribe, &command_say,    &command_chat,
+    &command_info,        &command_convert,    &command_bench,  &command_dump,
+    &command_tokenize,    &command_devices,    &command_talk,   &command_trace,
+    &command_eval,        &command_perplexity, &command_train,  &command_search,
+    &command_pull,        &command_models,     &command_doctor, &command_measure,
+    &command_completions, &command_man,
 #ifdef RUNNEL_SERVE
     &command_serve,
 #endif

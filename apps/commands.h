@@ -7,7 +7,8 @@
 extern const command command_reply, command_transcribe, command_say, command_chat, command_info,
     command_convert, command_bench, command_dump, command_tokenize, command_devices, command_talk,
     command_trace, command_eval, command_perplexity, command_train, command_pull, command_models,
-    command_doctor, command_measure, command_completions, command_man, command_serve;
+    command_search, command_doctor, command_measure, command_completions, command_man,
+    command_serve;
 
 /* Command `index` in the order of the help, counted from 0; NULL behind the last. */
 const command *command_at(int index);

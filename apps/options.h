@@ -35,9 +35,20 @@ typedef struct measure_options {
     bool table, no_times;
 } measure_options;
 
+/* Of `runnel search`. */
+typedef struct search_options {
+    const char *space, *device, *objectives, *report;
+    int evaluations, generations, population, tournament; /* -1: not given */
+    double mutation, decode_ms_max, recall_min;           /* -1: not given */
+    size_t memory_max;                                    /* 0: not given */
+    uint64_t seed;                                        /* UINT64_MAX: not given */
+    bool random;
+} search_options;
+
 typedef struct options {
     serve_options serve;
     measure_options measure;
+    search_options search;
     const char *model, *mmproj, *vocoder, *tokenizer;
     const char *cpu;                        /* kernel level */
     const char *kv;                         /* type of the KV cache */
