@@ -139,7 +139,7 @@ static rnl_status fill(scratch *s, const char *directory, const char *tokens) {
     if (status == RNL_OK) status = check(s, directory);
     if (status == RNL_OK) status = read_shape(s, directory, &tied);
     if (status == RNL_OK) status = stack_check(&from->config.backbone, directory, s->error);
-    if (status == RNL_OK)
+    if (status == RNL_OK && tokens != NULL)
         status = bpe_from_json(tokens, from->config.vocab_count, &from->text, NULL, s->error);
     if (status == RNL_OK) status = source_chat_of_hf(from, directory, s->error);
     if (status != RNL_OK) return status;

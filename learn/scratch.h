@@ -5,9 +5,9 @@
 
 #include <runnel/runnel.h>
 
-/* Writes a bundle. directory: has config.json; tokens: a tokenizer.json. The same seed gives
- * the same bytes. RNL_ERR_UNSUPPORTED: a shape that does not learn; RNL_ERR_FORMAT, RNL_ERR_IO,
- * RNL_ERR_MEMORY. */
+/* Writes a bundle. directory: has config.json; tokens: a tokenizer.json; NULL: the model knows ids
+ * alone. The same seed gives the same bytes. RNL_ERR_UNSUPPORTED: a shape that does not learn;
+ * RNL_ERR_FORMAT, RNL_ERR_IO, RNL_ERR_MEMORY. */
 RNL_MUST_USE rnl_status learn_scratch_write(const char *directory, const char *tokens,
                                             uint64_t seed, int thread_count, const char *path,
                                             rnl_error *error);
