@@ -8,6 +8,7 @@
  *   one input, a direct kernel:  stored rows -> gemv; of 16 bits up to DIRECT_INPUTS, one by one
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
+ *   many inputs, with room:      panels -> KERNELS_MANY_ROWS turned rows -> all inputs
  *
  * Sums first land in a small scratch on the stack; bias and residual join them there. */
 #include "core/linear.h"
@@ -25,6 +26,8 @@ enum {
     /* Inputs per block: bounds the scratch, and is enough to pay for reading the weights and making
      * panels of them once more. Wide inputs may leave the second-level cache: that costs less. */
     BLOCK_LEN = 128,
+    MANY_INPUTS = 64, /* pay for turning rows */
+    MANY_LEN = 120,   /* inputs whose sums wait on the stack: whole tiles of the kernels */
     /* Panel rows are an odd number of cache lines apart: rows of a power-of-two length would all
      * fall into the same sets of the first-level cache. */
     PANEL_ALIGN = 16
@@ -43,10 +46,13 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     if (c->block_size == 0) c->block_size = LINEAR_BLOCK_SIZE;
     c->panel_cols = cols;
     c->panel = arena_take(a, (size_t)thread_count * KERNELS_ROWS, size);
+    c->turned = NULL;
+    if (c->many && c->k->multiply_turned != NULL)
+        c->turned = arena_take(a, (size_t)thread_count * KERNELS_MANY_ROWS, size);
     linear_lora_layout(c, a);
     if (c->exact) return;
     linear_packed_layout(c, thread_count, col_cap, a);
-    linear_bf16_layout(c, col_cap, a);
+    linear_bf16_layout(c, thread_count, col_cap, a);
 }
 
 bool compute_rounds(const compute *c) {
@@ -96,6 +102,51 @@ static void fetch_rows(const matrix *w, int64_t begin, int64_t end, kernels_fetc
                               w->data + (size_t)end * w->row_size, to);
 }
 
+/* Rows [row, row + count) as floats, up to KERNELS_ROWS: where they lie, or in own. */
+static const float *panel_of(const compute *c, const matrix *w, int64_t row, int64_t count,
+                             float *own, size_t *stride) {
+    if (is_plain(w)) {
+        *stride = w->row_size / sizeof *own;
+        return (const float *)(const void *)(w->data + (size_t)row * w->row_size);
+    }
+    *stride = c->panel_cols;
+    for (int64_t i = 0; i < count; i++) matrix_row(c, w, row + i, own + (size_t)i * c->panel_cols);
+    return own;
+}
+
+static void turn_rows(const compute *c, const matrix *w, int64_t row, int64_t count, float *own,
+                      float *turned) {
+    for (int64_t i = 0; i < count; i += KERNELS_ROWS) {
+        const int64_t some = count - i < KERNELS_ROWS ? count - i : KERNELS_ROWS;
+        size_t stride;
+        const float *panel = panel_of(c, w, row + i, some, own, &stride);
+        c->k->turn(turned, i, panel, stride, some, w->col_count);
+    }
+}
+
+static void many_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const job *j = context;
+    const product *p = j->p;
+    const compute *c = p->c;
+    const matrix *w = j->task->w;
+    float *own = c->panel + (size_t)thread_index * KERNELS_ROWS * c->panel_cols;
+    float *turned = c->turned + (size_t)thread_index * KERNELS_MANY_ROWS * c->panel_cols;
+    float sums[MANY_LEN * KERNELS_MANY_ROWS];
+    for (int64_t r = begin; r < end; r += KERNELS_MANY_ROWS) {
+        const int64_t rows = end - r < KERNELS_MANY_ROWS ? end - r : KERNELS_MANY_ROWS;
+        turn_rows(c, w, r, rows, own, turned);
+        for (int64_t t = 0; t < p->count; t += MANY_LEN) {
+            const int64_t inputs = p->count - t < MANY_LEN ? p->count - t : MANY_LEN;
+            c->k->multiply_turned(sums, turned, p->x + (size_t)t * p->x_stride, p->x_stride, inputs,
+                                  w->col_count);
+            for (int64_t i = 0; i < inputs; i++)
+                for (int64_t n = 0; n < rows; n += KERNELS_ROWS)
+                    store(j, t + i, sums + i * KERNELS_MANY_ROWS + n, r + n,
+                          rows - n < KERNELS_ROWS ? rows - n : KERNELS_ROWS);
+        }
+    }
+}
+
 static void panel_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const job *j = context;
     const product *p = j->p;
@@ -107,15 +158,8 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
         const int64_t inputs = p->count - t < BLOCK_LEN ? p->count - t : BLOCK_LEN;
         for (int64_t r = begin; r < end; r += KERNELS_ROWS) {
             const int64_t rows = end - r < KERNELS_ROWS ? end - r : KERNELS_ROWS;
-            const float *panel = own;
-            size_t panel_stride = c->panel_cols;
-            if (is_plain(w)) {
-                panel = (const float *)(const void *)(w->data + (size_t)r * w->row_size);
-                panel_stride = w->row_size / sizeof *panel;
-            } else {
-                for (int64_t i = 0; i < rows; i++)
-                    matrix_row(c, w, r + i, own + (size_t)i * c->panel_cols);
-            }
+            size_t panel_stride;
+            const float *panel = panel_of(c, w, r, rows, own, &panel_stride);
             if (w->data != NULL && r + rows < end)
                 fetch_rows(w, r + rows, r + 2 * rows < end ? r + 2 * rows : end, c->fetch);
             c->k->gemm(sums, KERNELS_ROWS, panel, panel_stride, rows,
@@ -142,7 +186,10 @@ static void multiply_exact(const product *p, const linear_task *task) {
         pool_run(c->pool, w->row_count, GRAIN, direct_part, &j);
         return;
     }
-    pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
+    if (c->turned != NULL && p->count >= MANY_INPUTS)
+        pool_run(c->pool, w->row_count, KERNELS_MANY_ROWS, many_part, &j);
+    else
+        pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
 }
 
 static void gate(const product *p) {

@@ -40,10 +40,15 @@ typedef struct linear_span {
 /* What a stage needs to compute: lent to every call, owned by the session. */
 typedef struct compute {
     pool *pool;
-    const kernels *k;    /* set before compute_layout for the scratch of bf16 */
-    bool exact;          /* float32 inputs for every matrix; set before compute_layout */
-    bool bf16;           /* products by multiply_tiles and multiply_bf16 where the level has them.
+    const kernels *k; /* set before compute_layout for the scratch of bf16 */
+    bool exact;       /* float32 inputs for every matrix; set before compute_layout */
+    bool bf16;        /* products by multiply_tiles and multiply_bf16 where the level has them.
                         * Their bits are others: whoever sets it says for which calls of a stage */
+    bool
+        many; /* room for products with many inputs, where the level has them: faster, with the same
+                * bits. Set before compute_layout */
+    bool bf16_any;       /* with bf16: stored types that have no such kernel as well, by panels of
+                    * floats. Set before compute_layout */
     kernels_fetch fetch; /* where what is multiplied next is asked for ahead */
     size_t block_size;   /* bytes of rounded inputs multiplied at a time: with what else a thread
                         * touches they should stay in its second-level cache. Set before
@@ -56,6 +61,7 @@ typedef struct compute {
     float *lowered;    /* [LINEAR_TASK_CAP, rows of a block, rank_cap] down x, scratch */
     float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
     size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
+    float *turned;     /* [thread_count, KERNELS_MANY_ROWS, panel_cols]; NULL without many */
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
@@ -64,6 +70,7 @@ typedef struct compute {
     int32_t *offsets;
     float *scales, *wide_scales;
     uint16_t *rounded; /* inputs of multiply_bf16; NULL where there is none */
+    float *bf16_panel; /* [thread_count, KERNELS_BF16_ROWS, panel_cols]; NULL without bf16_any */
 } compute;
 
 enum { LINEAR_BLOCK_SIZE = 256 * 1024 };

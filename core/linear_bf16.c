@@ -3,7 +3,8 @@
  *
  *     x [count, cols] -> bf16 [count, stride] -> sums [count, 32] -> y
  *
- * An output is made whole by one kernel call, alone or in a batch with the same bits. */
+ * An output is made whole by one kernel call, alone or in a batch with the same bits. Rows of a
+ * type without such a kernel are made floats first, where that is wanted. */
 #include "core/checked.h"
 #include "core/linear_inner.h"
 
@@ -20,7 +21,7 @@ static size_t stride_of(size_t cols) {
     return cols / BLOCK % 2 == 0 ? cols + BLOCK : cols;
 }
 
-void linear_bf16_layout(compute *c, int64_t col_cap, arena *a) {
+void linear_bf16_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     size_t cols, size;
     if (c->k == NULL || c->k->multiply_bf16[QUANT_F32] == NULL) return;
     if (!checked_align((size_t)col_cap, BLOCK, &cols) || !checked_add(cols, BLOCK, &cols) ||
@@ -29,11 +30,14 @@ void linear_bf16_layout(compute *c, int64_t col_cap, arena *a) {
         return;
     }
     c->rounded = arena_take(a, size, sizeof *c->rounded);
+    c->bf16_panel = NULL;
+    if (c->bf16_any)
+        c->bf16_panel = arena_take(a, (size_t)thread_count * ROWS * c->panel_cols, sizeof(float));
 }
 
 bool linear_takes_bf16(const compute *c, const matrix *w) {
     return c->bf16 && c->rounded != NULL && w->data != NULL && w->col_count % BLOCK == 0 &&
-           c->k->multiply_bf16[w->type] != NULL;
+           (c->k->multiply_bf16[w->type] != NULL || c->bf16_any);
 }
 
 typedef struct block_job {
@@ -52,6 +56,20 @@ static void round_part(void *context, int64_t begin, int64_t end, int thread_ind
                             c->rounded + (size_t)t * stride_of((size_t)cols));
 }
 
+/* Rows [row, row + count) as a kernel takes them: as they are stored, or as floats. */
+static const unsigned char *rows_of(const compute *c, const matrix *w, int64_t row, int64_t count,
+                                    int thread_index, quant_type *type, size_t *row_size) {
+    *type = w->type;
+    *row_size = w->row_size;
+    if (c->k->multiply_bf16[w->type] != NULL) return w->data + (size_t)row * w->row_size;
+    float *panel = c->bf16_panel + (size_t)thread_index * ROWS * c->panel_cols;
+    for (int64_t i = 0; i < count; i++)
+        matrix_row(c, w, row + i, panel + (size_t)i * c->panel_cols);
+    *type = QUANT_F32;
+    *row_size = c->panel_cols * sizeof *panel;
+    return (const unsigned char *)panel;
+}
+
 static void rows_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const block_job *j = context;
     const compute *c = j->p->c;
@@ -61,9 +79,12 @@ static void rows_part(void *context, int64_t begin, int64_t end, int thread_inde
     float sums[BLOCK_LEN * ROWS];
     for (int64_t r = begin; r < end; r += ROWS) {
         const int64_t rows = end - r < ROWS ? end - r : ROWS;
-        c->k->multiply_bf16[w->type](sums, w->data + (size_t)r * w->row_size, w->row_size, rows,
-                                     c->rounded, stride_of((size_t)w->col_count), j->count,
-                                     w->col_count, c->fetch, scratch);
+        quant_type type;
+        size_t row_size;
+        const unsigned char *from = rows_of(c, w, r, rows, thread_index, &type, &row_size);
+        c->k->multiply_bf16[type](sums, from, row_size, rows, c->rounded,
+                                  stride_of((size_t)w->col_count), j->count, w->col_count, c->fetch,
+                                  scratch);
         for (int64_t t = 0; t < j->count; t++)
             for (int64_t i = 0; i < rows; i += PACKED_ROWS)
                 product_store(task->y + (size_t)(j->first + t) * task->y_stride + r + i,

@@ -102,7 +102,7 @@ bool linear_is_adapted(const product *p);
 void linear_lora(const product *p);
 
 /* Scratch for float weights in BF16. */
-void linear_bf16_layout(compute *c, int64_t col_cap, arena *a);
+void linear_bf16_layout(compute *c, int thread_count, int64_t col_cap, arena *a);
 /* Whether this matrix is multiplied by linear_bf16. */
 bool linear_takes_bf16(const compute *c, const matrix *w);
 /* Every task's matrix is one of those, and has the same col_count. Gates are left raw. */

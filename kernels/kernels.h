@@ -20,6 +20,7 @@
 enum {
     KERNELS_LANES = 8,
     KERNELS_ROWS = 8,       /* rows of a panel that gemm takes at once */
+    KERNELS_MANY_ROWS = 32, /* rows that multiply_turned takes at once */
     KERNELS_BF16_ROWS = 32, /* rows that multiply_bf16 takes at once */
     KERNELS_BF16_COLS = 32, /* its rows are whole blocks of so many columns */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
@@ -92,6 +93,17 @@ typedef struct kernels {
     void (*gemm)(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count);
 
+    /* The same with many inputs, with gemm's bits, in two steps; NULL where a level gains nothing.
+     * First rows of a panel are turned, up to KERNELS_ROWS at a time, from `row`, a multiple of
+     * them, on. turned: KERNELS_MANY_ROWS times col_count floats, rounded up to whole
+     * KERNELS_LANES columns, aligned to 64. */
+    void (*turn)(float *turned, int64_t row, const float *w, size_t w_stride, int64_t row_count,
+                 int64_t col_count);
+    /* y[t * KERNELS_MANY_ROWS + r] of all rows, when all have been turned: what stands for others
+     * means nothing. */
+    void (*multiply_turned)(float *y, const float *turned, const float *x, size_t x_stride,
+                            int64_t x_count, int64_t col_count);
+
     /* The product by the transpose, which gradients need:
      * y[t * y_stride + c] += sum_r x[t * x_stride + r * x_step] * w[r * w_stride + c]
      * r < row_count, t < x_count, c < col_count; w are float32 rows. Another law than gemm's: each
@@ -154,6 +166,18 @@ typedef struct kernels {
                                           int64_t row_count, const uint16_t *x, size_t x_stride,
                                           int64_t x_count, int64_t col_count, kernels_fetch fetch,
                                           unsigned char *scratch);
+
+    /* gemm_t with w and x rounded to BF16 (subnormal numbers to 0) and their products summed in
+     * float32; with tiny as for multiply_tiles
+     *
+     *     |y - sum| <= (2^-7 + 2^-16 + (rows / 2 + 2) 2^-23) (|y before| + sum_r |x w|) + tiny
+     *
+     * x_stride or x_step is 1. An output's bits depend neither on what stands beside it nor on
+     * where the rows of w are cut into calls, at multiples of KERNELS_BF16_COLS. NULL in levels
+     * without BF16. */
+    void (*gemm_t_bf16)(float *y, size_t y_stride, const float *w, size_t w_stride,
+                        int64_t row_count, const float *x, size_t x_stride, size_t x_step,
+                        int64_t x_count, int64_t col_count);
 
     /* Attention of q_count query heads that share a key/value head, over rows of a cache:
      *     scores[g * stride + j] = sum_i q[g * width + i] * keys[j * width + i], as dot() sums

@@ -24,11 +24,14 @@ void kernels_fill_avx512_packed(kernels *k);
 void kernels_fill_avx512_attention(kernels *k);
 void kernels_fill_avx512_functions(kernels *k);
 void kernels_fill_avx512_back(kernels *k);
-/* Needs KERNELS_CPU_BF16, over avx512. */
+void kernels_fill_avx512_many(kernels *k);
+/* Need KERNELS_CPU_BF16, over avx512. */
 void kernels_fill_avx512_bf16(kernels *k);
+void kernels_fill_avx512_bf16_back(kernels *k);
 /* Need KERNELS_CPU_AMX, over avx512. */
 void kernels_fill_amx_packed(kernels *k);
 void kernels_fill_amx_bf16(kernels *k);
+void kernels_fill_amx_bf16_back(kernels *k);
 
 /* What CPUID and XCR0 say, and what follows from it; apart from asking, for tests. */
 typedef struct kernels_cpu_words {

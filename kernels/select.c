@@ -58,11 +58,16 @@ void kernels_select(kernels *k, unsigned features) {
         kernels_fill_avx512_attention(k);
         kernels_fill_avx512_functions(k);
         kernels_fill_avx512_back(k);
+        kernels_fill_avx512_many(k);
     }
-    if (has(features, NEEDS_BF16)) kernels_fill_avx512_bf16(k);
+    if (has(features, NEEDS_BF16)) {
+        kernels_fill_avx512_bf16(k);
+        kernels_fill_avx512_bf16_back(k);
+    }
     if (has(features, NEEDS_AMX)) {
         kernels_fill_amx_packed(k);
         kernels_fill_amx_bf16(k);
+        kernels_fill_amx_bf16_back(k);
     }
 #endif
 #if defined(__aarch64__)

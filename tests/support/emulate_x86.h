@@ -25,9 +25,12 @@
 #define kernels_fill_avx512_attention emulated_fill_avx512_attention
 #define kernels_fill_avx512_functions emulated_fill_avx512_functions
 #define kernels_fill_avx512_back emulated_fill_avx512_back
+#define kernels_fill_avx512_many emulated_fill_avx512_many
 #define kernels_fill_avx512_bf16 emulated_fill_avx512_bf16
+#define kernels_fill_avx512_bf16_back emulated_fill_avx512_bf16_back
 #define kernels_fill_amx_packed emulated_fill_amx_packed
 #define kernels_fill_amx_bf16 emulated_fill_amx_bf16
+#define kernels_fill_amx_bf16_back emulated_fill_amx_bf16_back
 
 /* ---- AVX-VNNI: the 256-bit forms under their other names ---- */
 

@@ -140,6 +140,17 @@ CALL(gemm_t) {
               r->x, (size_t)c->rows, 1, c->count, c->cols);
 }
 
+CALL(gemm_t_bf16) {
+    if (k->gemm_t_bf16 == NULL) {
+        call_gemm_t(c, k, r, out);
+        return;
+    }
+    float *y = out;
+    memcpy(y, r->x + c->cols, (size_t)(c->count * c->cols) * sizeof *y);
+    k->gemm_t_bf16(y, (size_t)c->cols, (const float *)(const void *)r->weights, (size_t)c->cols,
+                   c->rows, r->x, (size_t)c->rows, 1, c->count, c->cols);
+}
+
 CALL(multiply) {
     k->multiply[c->type_id](out, r->weights, &r->input, c->count, r->scratch);
 }
@@ -314,18 +325,24 @@ static void add_gemm(list *l) {
 
 static void add_gemm_t(list *l) {
     static const int counts[] = {1, 6, 31};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        add(l, (kernel_case){.type = "F32",
-                             .type_id = QUANT_F32,
-                             .weights = KERNEL_WEIGHTS_ROWS,
-                             .rows = KERNELS_BF16_ROWS,
-                             .cols = 256,
-                             .count = counts[i],
-                             .work = 2.0 * KERNELS_BF16_ROWS * 256 * counts[i],
-                             .out_size = (size_t)counts[i] * 256 * sizeof(float),
-                             .entry = offsetof(kernels, gemm_t),
-                             .tolerance = 1e-5,
-                             NAMED(gemm_t)});
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        kernel_case c = {.type = "F32",
+                         .type_id = QUANT_F32,
+                         .weights = KERNEL_WEIGHTS_ROWS,
+                         .rows = KERNELS_BF16_ROWS,
+                         .cols = 256,
+                         .count = counts[i],
+                         .work = 2.0 * KERNELS_BF16_ROWS * 256 * counts[i],
+                         .out_size = (size_t)counts[i] * 256 * sizeof(float),
+                         .entry = offsetof(kernels, gemm_t),
+                         .tolerance = 1e-5,
+                         NAMED(gemm_t)};
+        add(l, c);
+        c.kernel = "gemm_t_bf16", c.call = call_gemm_t_bf16;
+        c.entry = offsetof(kernels, gemm_t_bf16), c.instead = offsetof(kernels, gemm_t);
+        c.tolerance = 0x1p-6;
+        add(l, c);
+    }
 }
 
 /* Levels without BF16 dequantise and take gemm: what the callers do there. */

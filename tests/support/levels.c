@@ -27,12 +27,15 @@ static int find_all(kernels out[LEVELS_CAP]) {
     emulated_fill_avx512_attention(wide);
     emulated_fill_avx512_functions(wide);
     emulated_fill_avx512_back(wide);
+    emulated_fill_avx512_many(wide);
     *bf16 = *amx = *wide;
     wide->name = "avx512 (emulated)";
     emulated_fill_avx512_bf16(bf16);
+    emulated_fill_avx512_bf16_back(bf16);
     bf16->name = "avx512_bf16 (emulated)";
     emulated_fill_amx_packed(amx);
     emulated_fill_amx_bf16(amx);
+    emulated_fill_amx_bf16_back(amx);
     amx->name = "amx (emulated)";
 #endif
     return count;

@@ -24,9 +24,12 @@ void emulated_fill_avx512_packed(kernels *k);
 void emulated_fill_avx512_attention(kernels *k);
 void emulated_fill_avx512_functions(kernels *k);
 void emulated_fill_avx512_back(kernels *k);
+void emulated_fill_avx512_many(kernels *k);
 void emulated_fill_avx512_bf16(kernels *k);
+void emulated_fill_avx512_bf16_back(kernels *k);
 void emulated_fill_amx_packed(kernels *k);
 void emulated_fill_amx_bf16(kernels *k);
+void emulated_fill_amx_bf16_back(kernels *k);
 #endif
 
 #endif

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16) {
-    pooled p = {.c = {.k = k, .bf16 = bf16}};
+static pooled make(compute c, int threads, int64_t col_cap) {
+    pooled p = {.c = c};
     arena a = {0};
     compute_layout(&p.c, threads, col_cap, &a);
     p.memory = aligned_alloc(ARENA_ALIGN, a.size_used);
@@ -17,6 +17,14 @@ pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16) {
     compute_layout(&p.c, threads, col_cap, &b);
     assert_int_equal(pool_create(threads, &p.c.pool), RNL_OK);
     return p;
+}
+
+pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16) {
+    return make((compute){.k = k, .bf16 = bf16}, threads, col_cap);
+}
+
+pooled pooled_make_any(const kernels *k, int threads, int64_t col_cap) {
+    return make((compute){.k = k, .bf16 = true, .bf16_any = true}, threads, col_cap);
 }
 
 void pooled_drop(pooled *p) {

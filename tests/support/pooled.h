@@ -10,6 +10,8 @@ typedef struct pooled {
 } pooled;
 /* k outlives it; col_cap: the widest matrix. */
 pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16);
+/* With BF16 for any stored type. */
+pooled pooled_make_any(const kernels *k, int threads, int64_t col_cap);
 void pooled_drop(pooled *p);
 
 #endif

@@ -145,12 +145,49 @@ static void errors_are_those_of_rounded_inputs(void **state) {
     free(rounded);
 }
 
+/* Stored types without a kernel in BF16 are multiplied as floats of the same values, where that is
+ * wanted; and as before where it is not. */
+static void any_stored_type_is_taken_where_that_is_wanted(void **state) {
+    (void)state;
+    values v = draw(QUANT_F16, COLS);
+    const quant_info *info = quant_describe(QUANT_Q4_0);
+    const size_t row_size = COLS / info->block_len * info->block_size;
+    unsigned char *rows = take(row_size * ROWS);
+    float *floats = take(sizeof(float) * ROWS * COLS);
+    uint64_t seed = 4;
+    for (int i = 0; i < ROWS * COLS; i++) floats[i] = random_float(&seed);
+    for (int r = 0; r < ROWS; r++) {
+        assert_true(quant_quantise(QUANT_Q4_0, floats + r * COLS, rows + r * row_size, COLS));
+        quant_dequantise(QUANT_Q4_0, rows + r * row_size, floats + r * COLS, COLS);
+    }
+    matrix w = v.w, plain = v.w;
+    w.data = rows, w.type = QUANT_Q4_0, w.row_size = row_size;
+    plain.data = (const unsigned char *)floats, plain.type = QUANT_F32;
+    plain.row_size = COLS * sizeof *floats;
+    FOR_LEVELS(k)
+    for (int threads = 1; threads <= 3; threads++) {
+        pooled f = pooled_make_any(k, threads, COLS), without = pooled_make(k, 1, COLS, true);
+        linear(&f.c, &plain, v.bias, v.x, COLS, v.want, ROWS, COUNT);
+        linear(&f.c, &w, v.bias, v.x, COLS, v.got, ROWS, COUNT);
+        assert_memory_equal(v.got, v.want, sizeof(float) * SIZE);
+        linear(&without.c, &w, v.bias, v.x, COLS, v.got, ROWS, COUNT);
+        without.c.bf16 = false;
+        linear(&without.c, &w, v.bias, v.x, COLS, v.plain, ROWS, COUNT);
+        assert_memory_equal(v.got, v.plain, sizeof(float) * SIZE);
+        assert_memory_not_equal(v.got, v.want, sizeof(float) * SIZE);
+        pooled_drop(&f), pooled_drop(&without);
+    }
+    free(rows), free(floats);
+    drop_values(&v);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_threads_and_any_cut_give_the_same_bits),
         cmocka_unit_test(rows_that_are_no_blocks_stay_float32),
         cmocka_unit_test(gates_are_two_products),
         cmocka_unit_test(errors_are_those_of_rounded_inputs),
+        cmocka_unit_test(any_stored_type_is_taken_where_that_is_wanted),
     };
     return cmocka_run_group_tests(tests, find_bf16_levels, NULL);
 }
