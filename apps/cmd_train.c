@@ -23,6 +23,7 @@
 #include "core/clock.h"
 #include "learn/checkpoint.h"
 #include "learn/result.h"
+#include "text/voices.h"
 
 enum { PATH_CAP = 4096, USE_CAP = 3 * PATH_CAP, LOOKS = 20 /* at what is held out, in a run */ };
 
@@ -115,7 +116,8 @@ static int read_data(training *x) {
     x->setup.reading.cache = o->cache;
     x->setup.reading.goes_on = goes_on;
     x->setup.reading.context = x;
-    x->setup.reading.media = (learn_media){.sound = hear, .codes = take_codes, .context = x};
+    x->setup.reading.media =
+        (learn_media){.sound = hear, .codes = take_codes, .voice = voice_prompt, .context = x};
     if (learn_reader_create(x->model, &x->setup.reading, &x->reader, &error) != RNL_OK)
         return failed(&error);
     int code = EXIT_OK;
@@ -428,6 +430,14 @@ static const option_row rows[] = {
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(audio_targets),
      .changes_result = true},
+    {.name = "dropout",
+     .value = "P",
+     .help = "leave out this share of what adapters see while they learn (default 0)",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(dropout),
+     .min = 0,
+     .max = 0.9,
+     .changes_result = true},
     {.name = "rslora",
      .help = "scale by ALPHA / sqrt(R)",
      .kind = OPTION_FLAG,
@@ -492,6 +502,12 @@ static const option_row rows[] = {
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(no_newline_loss),
      .changes_result = true},
+    {.name = "task",
+     .value = "NAME",
+     .help = "asr or tts: what lines of a sound and its text teach, see above",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(task),
+     .changes_result = true},
     {.name = "validation",
      .value = "FILE",
      .help = "what is only looked at: how well it is foreseen",
@@ -522,6 +538,11 @@ static const option_row rows[] = {
      .help = "keeps what sounds became, for other runs",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(cache),
+     .changes_result = true},
+    {.name = "bf16",
+     .help = "matrix products in BF16, where the processor has them: faster, not as exact",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(bf16),
      .changes_result = true},
     {.name = "recompute",
      .help = "less memory: layers are computed twice",
@@ -555,6 +576,10 @@ const command command_train = {
         "and\n"
         "{\"type\": \"interleaved\", \"text\", \"codes\"}, codes being a .npy file [codebooks, "
         "frames].\n"
+        "Short lines of sound: {\"audio\", \"text\"} with --task asr; {\"text\", \"codes\" or "
+        "\"audio\",\n"
+        "\"voice\"} with --task tts; {\"question_audio\", \"answer_text\", \"answer_codes\" or\n"
+        "\"answer_audio\"}.\n"
         "FOLDER gets adapter_config.json, adapter_model.safetensors and adapter.gguf, or with\n"
         "--full model.gguf; log.jsonl and checkpoint/. Targets: q_proj k_proj v_proj out_proj "
         "in_proj w1 w2 w3, and of\n"

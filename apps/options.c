@@ -232,6 +232,7 @@ static options nothing_given(void) {
                      .keep = -1,
                      .rate = -1,
                      .hold = -1,
+                     .dropout = -1,
                      .memory_max = SIZE_MAX,
                      .measure = {.rounds = -1, .again = -1, .timeout = -1},
                      .search = {.evaluations = -1,

@@ -105,8 +105,8 @@ typedef struct options {
     option_texts taught; /* train, as all below: R[:ALPHA], once */
     const char *targets, *audio_targets, *learn, *validation, *from_scratch, *cache;
     int length, batch, epochs, steps, warmup, keep; /* -1: not given */
-    double rate, hold;                              /* -1: not given */
-    bool full, rslora, no_newline_loss, best, recompute, force;
+    double rate, hold, dropout;                     /* -1: not given */
+    bool full, bf16, rslora, no_newline_loss, best, recompute, force;
     bool no_split;
     bool calibrate; /* bench */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;

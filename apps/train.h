@@ -13,6 +13,7 @@ typedef struct train_setup {
     int keep;    /* checkpoints that stay */
     double hold; /* share of the data that is held out; 0: none */
     bool rslora;
+    kernels bf16; /* network.bf16 points here, or nowhere */
 } train_setup;
 
 /* EXIT_OK, or the code of a complaint. */

@@ -88,6 +88,9 @@ static int setup_choice(const options *o, const rnl_model *m, train_setup *s) {
                         "--lora: '%s' is not R or R:ALPHA, such as 16 or 16:32 (R 1-%d)", adapter,
                         RANK_MAX);
     *c = (learn_choice){.full = o->full, .rank = rank, .moments = true};
+    c->dropout = o->dropout > 0 ? o->dropout : 0;
+    if (o->full && c->dropout > 0)
+        return complain(EXIT_USAGE, "train: --full has no adapters for --dropout");
     c->scale = (float)(o->rslora ? alpha / sqrt(rank) : alpha / rank);
     s->rslora = o->rslora;
     if (o->full) return EXIT_OK;
@@ -121,6 +124,17 @@ static void setup_plan(const options *o, const rnl_model *m, train_setup *s) {
                              .floor = 0.1};
 }
 
+/* Without such kernels all stays float32, which is said. */
+static void setup_bf16(const options *o, train_setup *s) {
+    if (!o->bf16) return;
+    if (learn_bf16_kernels(o->cpu, &s->bf16))
+        s->network.bf16 = &s->bf16;
+    else
+        (void)complain(EXIT_OK, "warning: --bf16: %s; products stay float32",
+                       o->cpu != NULL ? "the level of --cpu has no BF16"
+                                      : "this processor has no BF16");
+}
+
 int train_setup_of(const options *o, const rnl_model *m, train_setup *out) {
     const int threads = o->threads > 0 ? o->threads : threads_default("");
     *out = (train_setup){.keep = o->keep > 0 ? o->keep : KEEP,
@@ -128,8 +142,13 @@ int train_setup_of(const options *o, const rnl_model *m, train_setup *out) {
     int code = setup_choice(o, m, out);
     if (code != EXIT_OK) return code;
     setup_plan(o, m, out);
+    setup_bf16(o, out);
     if (o->learn != NULL && strcmp(o->learn, "all") != 0 && strcmp(o->learn, "last") != 0)
         return complain(EXIT_USAGE, "--learn: '%s' is neither all nor last", o->learn);
+    const bool hears = o->task != NULL && strcmp(o->task, "asr") == 0;
+    const bool speaks = o->task != NULL && strcmp(o->task, "tts") == 0;
+    if (o->task != NULL && !hears && !speaks)
+        return complain(EXIT_USAGE, "--task: '%s' is neither asr nor tts", o->task);
     out->network.row_cap = out->plan.length;
     out->network.run_cap = out->plan.length;
     out->network.keeps_all = true;
@@ -138,6 +157,9 @@ int train_setup_of(const options *o, const rnl_model *m, train_setup *out) {
     out->reading = (learn_reading){.length_max = out->plan.length,
                                    .skips_newline = o->no_newline_loss,
                                    .last_only = o->learn != NULL && strcmp(o->learn, "last") == 0,
+                                   .task = hears    ? LEARN_TASK_ASR
+                                           : speaks ? LEARN_TASK_TTS
+                                                    : LEARN_TASK_NONE,
                                    .seconds_max = CLIP_SECONDS,
                                    .thread_count = threads};
     return EXIT_OK;

@@ -34,7 +34,8 @@ typedef enum lora_class { LORA_TEXT, LORA_AUDIO, LORA_VISION } lora_class;
 typedef struct lora {
     lora_tensor *tensors; /* [count] */
     size_t count;
-    bool rslora; /* scales are alpha / sqrt(rank), else alpha / rank */
+    bool rslora;    /* scales are alpha / sqrt(rank), else alpha / rank */
+    double dropout; /* that it was taught with, for PEFT: of no effect in use */
     lora_class names;
     char base[LORA_BASE_CAP]; /* the model it was taught on, as its file says; may be "" */
     char architecture[32];    /* of a GGUF file, "lfm2"; "": not said */

@@ -151,7 +151,7 @@ static char *config_text(const lora *l) {
     json_set(c, "inference_mode", json_new_bool(true));
     json_set(c, "init_lora_weights", json_new_bool(true));
     json_set(c, "lora_alpha", number(alpha));
-    json_set(c, "lora_dropout", json_new_number(0));
+    json_set(c, "lora_dropout", json_new_number(l->dropout));
     json_set(c, "peft_type", json_new_string("LORA", 4));
     json_set(c, "peft_version", json_new_string("0.21.2", 6));
     json_set(c, "r", number(rank));

@@ -157,9 +157,11 @@ static json_draft *plan_of(const learn_trainer *t) {
     set_int(o, "length", t->plan.length);
     set_int(o, "batch", t->plan.batch);
     set_hash(o, "seed", t->plan.seed);
+    json_set(o, "bf16", json_new_bool(t->n->config.bf16 != NULL));
     json_set(o, "full", json_new_bool(c->full));
     set_int(o, "rank", c->full ? 0 : c->rank);
     set_number(o, "scale", c->full ? 1 : (double)c->scale);
+    set_number(o, "dropout", c->full ? 0 : c->dropout);
     set_int(o, "modules", c->full ? 0 : (int64_t)c->modules[LEARN_BACKBONE]);
     set_int(o, "audio_modules", c->full ? 0 : (int64_t)c->modules[LEARN_AUDIO]);
     return o;
@@ -304,9 +306,10 @@ static bool same_plan(const learn_trainer *t, const json *root, const char **dif
         free(text);
         return false;
     }
-    static const char *const keys[] = {
-        "rate",  "beta1",  "beta2", "eps",   "decay", "clip", "warmup",  "steps",        "floor",
-        "batch", "length", "rank",  "scale", "seed",  "full", "modules", "audio_modules"};
+    static const char *const keys[] = {"rate",   "beta1",   "beta2",         "eps",    "decay",
+                                       "clip",   "warmup",  "steps",         "floor",  "batch",
+                                       "length", "rank",    "scale",         "seed",   "full",
+                                       "bf16",   "modules", "audio_modules", "dropout"};
     bool same = true;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && same; i++) {
         const json *a = json_get(mine, keys[i]), *b = json_get(json_get(root, "plan"), keys[i]);

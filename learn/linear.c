@@ -19,6 +19,18 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
+/* compute.bf16: in BF16, where the level has that. */
+static void multiply_t(const compute *c, float *y, size_t y_stride, const float *w, size_t w_stride,
+                       int64_t row_count, const float *x, size_t x_stride, size_t x_step,
+                       int64_t x_count, int64_t col_count) {
+    const kernels *k = c->k;
+    if (c->bf16 && k->gemm_t_bf16 != NULL)
+        k->gemm_t_bf16(y, y_stride, w, w_stride, row_count, x, x_stride, x_step, x_count,
+                       col_count);
+    else
+        k->gemm_t(y, y_stride, w, w_stride, row_count, x, x_stride, x_step, x_count, col_count);
+}
+
 /* ---- dx += W^T dy ---- */
 
 typedef struct transposed {
@@ -63,8 +75,8 @@ static void transposed_part(void *context, int64_t begin, int64_t end, int threa
             const int64_t rows = least(PANEL_ROWS, w->row_count - row);
             size_t stride;
             const float *from = panel_of(j, row, rows, col, cols, panel, &stride);
-            j->c->k->gemm_t(dx, j->dx_stride, from, stride, rows, dy + row, j->dy.stride, 1,
-                            positions, cols);
+            multiply_t(j->c, dx, j->dx_stride, from, stride, rows, dy + row, j->dy.stride, 1,
+                       positions, cols);
         }
     }
 }
@@ -109,9 +121,9 @@ static void outer_part(void *context, int64_t begin, int64_t end, int thread_ind
             for (int64_t p = 0; p < positions; p++)
                 memcpy(factors + p * OUTER_ROWS, j->dy.x + (size_t)(t + p) * j->dy.stride + row,
                        (size_t)rows * sizeof *factors);
-            j->c->k->gemm_t(j->dw + row * j->cols + col, (size_t)j->cols,
-                            j->x.x + (size_t)t * j->x.stride + col, j->x.stride, positions, factors,
-                            1, OUTER_ROWS, rows, cols);
+            multiply_t(j->c, j->dw + row * j->cols + col, (size_t)j->cols,
+                       j->x.x + (size_t)t * j->x.stride + col, j->x.stride, positions, factors, 1,
+                       OUTER_ROWS, rows, cols);
         }
     }
 }
@@ -150,9 +162,19 @@ void learn_column_sums(const compute *c, float *sums, int64_t cols, learn_x x, i
 
 /* ---- A matrix with what goes with it ---- */
 
+/* What A gets: x, or in runs that learn with dropout what is left of it. */
+static learn_x seen(const compute *c, const learn_linear *l, learn_x x, int count) {
+    const learn_dropout *d = l->dropout;
+    if (!d->active) return x;
+    const int64_t cols = l->down.col_count;
+    learn_drop(d, c, l->number, x.x, x.stride, d->inputs, cols, count);
+    return (learn_x){d->inputs, (size_t)cols};
+}
+
 void learn_forward_low(const compute *c, const learn_linear *l, learn_x x, float *low, int count) {
     const size_t rank = (size_t)l->down.row_count;
     if (rank == 0) return;
+    x = seen(c, l, x, count);
     linear(c, &l->down, NULL, x.x, x.stride, low, rank, count);
     for (size_t i = 0; i < (size_t)count * rank; i++) low[i] *= l->scale;
 }
@@ -187,8 +209,17 @@ static void adapter_back(const compute *c, const learn_linear *l, learn_x x, con
     learn_product_t(c, &l->up, dy, dlow, rank, count);
     for (size_t i = 0; i < (size_t)count * rank; i++) dlow[i] *= l->scale;
     const learn_x d = {dlow, rank};
-    learn_outer(c, l->ddown, (int64_t)rank, l->down.col_count, d, x, count);
-    if (dx != NULL) learn_product_t(c, &l->down, d, dx, dx_stride, count);
+    const int64_t cols = l->down.col_count;
+    learn_outer(c, l->ddown, (int64_t)rank, cols, d, seen(c, l, x, count), count);
+    if (dx == NULL) return;
+    if (!l->dropout->active) {
+        learn_product_t(c, &l->down, d, dx, dx_stride, count);
+        return;
+    }
+    float *own = l->dropout->inputs;
+    memset(own, 0, (size_t)count * (size_t)cols * sizeof *own);
+    learn_product_t(c, &l->down, d, own, (size_t)cols, count);
+    learn_drop_back(l->dropout, c, l->number, own, cols, dx, dx_stride, count);
 }
 
 void learn_back(const compute *c, const learn_linear *l, learn_x x, const float *low, learn_x dy,

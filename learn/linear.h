@@ -1,5 +1,5 @@
 /* Products with gradients, over the pool. Forward they are core/linear's, with the bits of the
- * engine's exact way; backward:
+ * engine's exact way (compute.exact), or in BF16 (compute.bf16); backward:
  *
  *     dx += W^T dy                       W as it is stored: panels of 32 rows x 256 columns, as
  *                                        floats, meet all positions of an item

@@ -195,6 +195,7 @@ learn_result learn_network_run(learn_network *n, const learn_batch *b, bool want
     const float eps = n->model->backbone.stack.config.eps;
     const size_t cells = (size_t)count * (size_t)width;
     assert(count >= 1 && count <= n->config.row_cap && b->rows.run_count <= n->config.run_cap);
+    n->dropout.active = wants_gradients && n->dropout.share > 0;
     embed(n, b);
     learn_stack_forward(&n->stack, &n->compute, &b->rows);
     const learn_x x = {n->stack.kept[n->stack.w->config.layer_count].x, (size_t)width};

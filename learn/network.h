@@ -6,7 +6,8 @@
  *          -> logits of labelled rows, nll    | depthformer, nll of codes
  *
  * Weights that do not learn are used as they are stored, by the exact way of core/linear: the loss
- * of a text is that of `perplexity --exact`, bit for bit. The same bits for any number of threads.
+ * of a text is that of `perplexity --exact`, bit for bit; but not with learn_config.bf16. The same
+ * bits for any number of threads.
  * All memory is taken when the network is made. One thread at a time per network; the model
  * outlives it. */
 #ifndef LEARN_NETWORK_H
@@ -22,7 +23,14 @@ typedef struct learn_config {
     bool keeps_all; /* every layer keeps what backward needs; else it is made again */
     int thread_count;
     uint64_t seed; /* of the adapters' first values */
+    /* Products of matrices in BF16 by these kernels: inputs are rounded, sums are float32 (learn.md
+     * 4.6). Borrowed; NULL: float32 by the model's kernels. */
+    const kernels *bf16;
 } learn_config;
+
+/* The best kernels with BF16 of this machine, not above the level named (NULL: any). False: there
+ * are none. AMX is asked of the system, for the whole process. */
+bool learn_bf16_kernels(const char *level, kernels *out);
 
 /* What a row of a micro batch is, where it is no text. */
 enum { LEARN_ROW_HEARD = -1, LEARN_ROW_FRAME = -2 };
@@ -71,6 +79,7 @@ typedef struct learn_network {
     double *share; /* [codebooks] of a frame's loss, summing to 1 */
 
     compute compute;
+    learn_dropout dropout; /* key: whoever runs it sets one for each micro batch */
     learn_loss_work loss;
     float *dx;               /* [row_cap, width] */
     float *hidden, *dhidden; /* [row_cap, width] behind the final norm */

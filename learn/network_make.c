@@ -22,6 +22,14 @@ static rnl_status check(const rnl_model *m, rnl_error *error) {
     return learn_depth_check(&m->depth, m->path, error);
 }
 
+bool learn_bf16_kernels(const char *level, kernels *out) {
+    unsigned features = kernels_cpu_features();
+    if (level != NULL && !kernels_level(level, features, &features)) return false;
+    if ((features & KERNELS_CPU_ROUNDS) == 0) return false;
+    kernels_select(out, kernels_allowed(features));
+    return out->gemm_t_bf16 != NULL;
+}
+
 static void layout_adapter(learn_network *n, learn_binder *b) {
     const adapter_weights *w = &n->model->adapter;
     const size_t rows = (size_t)n->config.row_cap, width = (size_t)w->up.col_count;
@@ -54,11 +62,21 @@ static void layout_audio(learn_network *n, learn_binder *b) {
     n->codes = arena_take(b->a, (size_t)n->config.row_cap * books, sizeof *n->codes);
 }
 
+static void layout_dropout(learn_network *n, arena *a) {
+    const int books = n->model->backbone.codebook_count, frames = LEARN_DEPTH_FRAMES * books;
+    const int rows = n->config.row_cap > frames ? n->config.row_cap : frames;
+    n->dropout.share = n->config.choice.full ? 0 : n->config.choice.dropout;
+    n->dropout.inputs = NULL;
+    if (n->dropout.share > 0)
+        n->dropout.inputs = arena_take(a, (size_t)rows * (size_t)n->model->col_max, sizeof(float));
+}
+
 static void layout(learn_network *n, arena *a) {
     const backbone_weights *w = &n->model->backbone;
     const size_t rows = (size_t)n->config.row_cap, width = (size_t)backbone_width(w);
-    learn_binder b = {.t = &n->tensors, .w = n->model->source.w, .a = a};
+    learn_binder b = {.t = &n->tensors, .w = n->model->source.w, .dropout = &n->dropout, .a = a};
     learn_bind_begin(&b);
+    layout_dropout(n, a);
     learn_bind_table(&b, &n->embedding, &w->text_embedding, "token_embd.weight");
     n->tied = w->head.data == w->text_embedding.data;
     n->head = n->embedding;
@@ -109,8 +127,11 @@ static learn_network *begin(const rnl_model *m, const learn_config *config) {
     n->tensors.choice = config->choice;
     n->has_audio = m->source.config.codebook_count > 0;
     n->has_adapter = m->source.config.has_encoder;
-    n->compute = (compute){.k = &m->kernels,
-                           .exact = true,
+    n->compute = (compute){.k = config->bf16 != NULL ? config->bf16 : &m->kernels,
+                           .exact = config->bf16 == NULL,
+                           .many = true,
+                           .bf16 = config->bf16 != NULL,
+                           .bf16_any = config->bf16 != NULL,
                            .fetch = (kernels_fetch)m->tuning.prefetch,
                            .block_size = (size_t)m->tuning.block_kib * 1024};
     return n;

@@ -39,6 +39,7 @@ rnl_status learn_adapter_write(const learn_network *n, const char *folder, const
     const model_config *c = &n->model->source.config;
     char path[4096];
     lora l = {.rslora = rslora,
+              .dropout = n->config.choice.dropout,
               .names = c->codebook_count > 0 ? LORA_AUDIO
                        : c->has_tower        ? LORA_VISION
                                              : LORA_TEXT};

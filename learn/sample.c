@@ -12,6 +12,7 @@
 #include "core/utf8.h"
 #include "engine/session.h"
 #include "learn/heard_cache.h"
+#include "learn/short_form.h"
 #include "learn/spoken.h"
 
 enum { CONTEXT_MIN = 64, IDS_CAP = 1 << 24 };
@@ -317,8 +318,7 @@ static codes find_codes(draft *d, const json *part) {
     else
         fail(d, RNL_ERR_UNSUPPORTED,
              "what is to be spoken comes as \"codes\", a .npy file of %d rows of codes: the codec "
-             "of "
-             "this model has no encoder that would make them from sound",
+             "of this model has no encoder that would make them from sound",
              books);
     return (codes){0};
 }
@@ -546,6 +546,33 @@ static void cut(draft *d, int length, bool *is_cut) {
     d->s.frame_count = frames;
 }
 
+static void put_line(draft *d, const json *root) {
+    const chat_ids *ids = &d->r->model->ids;
+    if (!json_is_null(json_get(root, "messages")))
+        put_messages(d, root);
+    else if (!json_is_null(json_get(root, "prompt")))
+        put_plain(d, root, "prompt", "completion", ids->message_end);
+    else if (!json_is_null(json_get(root, "text")))
+        put_plain(d, root, NULL, "text", ids->text_stop);
+    else
+        fail(d, RNL_ERR_DATA,
+             "the line has none of \"messages\", \"prompt\" with \"completion\", \"text\"");
+}
+
+/* The conversation that a short form stands for. */
+static void put_short_form(draft *d, const json *line) {
+    const char *fault = NULL;
+    json *root = NULL;
+    char *text = learn_short_form(line, &d->r->how, d->r->model, &fault);
+    if (fault != NULL) fail(d, RNL_ERR_DATA, "%s", fault);
+    if (fault == NULL && text == NULL) no_memory(d);
+    if (text != NULL) d->status = json_parse(text, strlen(text), d->place, &root, d->error);
+    if (text != NULL) d->s.hash = hash_bytes(HASH_START, text, strlen(text)); /* of the task, too */
+    if (d->status == RNL_OK) put_line(d, root);
+    json_destroy(&root);
+    free(text);
+}
+
 rnl_status learn_reader_line(learn_reader *r, const char *place, const char *folder,
                              const char *text, size_t size, learn_sample *out, bool *is_cut,
                              rnl_error *error) {
@@ -554,22 +581,17 @@ rnl_status learn_reader_line(learn_reader *r, const char *place, const char *fol
     *out = (learn_sample){0};
     rnl_status status = json_parse(text, size, place, &root, error);
     if (status != RNL_OK) return status;
-    if (!json_is_null(json_get(root, "messages")))
-        put_messages(&d, root);
-    else if (!json_is_null(json_get(root, "prompt")))
-        put_plain(&d, root, "prompt", "completion", r->model->ids.message_end);
-    else if (!json_is_null(json_get(root, "text")))
-        put_plain(&d, root, NULL, "text", r->model->ids.text_stop);
+    d.s.hash = hash_bytes(HASH_START, text, size);
+    if (learn_is_short_form(root))
+        put_short_form(&d, root);
     else
-        fail(&d, RNL_ERR_DATA,
-             "the line has none of \"messages\", \"prompt\" with \"completion\", \"text\"");
+        put_line(&d, root);
     json_destroy(&root);
     if (d.status != RNL_OK) {
         learn_sample_free(&d.s);
         return d.status;
     }
     cut(&d, r->how.length_max, is_cut);
-    d.s.hash = hash_bytes(HASH_START, text, size);
     *out = d.s;
     return RNL_OK;
 }

@@ -4,6 +4,7 @@
  *     {"messages": [{"role", "content"}, ...]}   content: text, or a list of parts (below)
  *     {"prompt", "completion"}                   as plain text; the completion is learnt
  *     {"text"}                                   all of it is learnt
+ *     {"audio", "text"} and others               short forms of sound (learn/short_form.h)
  *
  * Laid out piece by piece as a session does it (engine/session_history.c), so that the ids are
  * those that will be there when the model is used. Learnt are the contents of assistants and what
@@ -45,12 +46,18 @@ typedef struct learn_media {
     rnl_status (*codes)(void *context, const char *path, int32_t **codes, int *codebook_count,
                         int *frame_count, rnl_error *error);
     void *context;
+    /* The system prompt that asks for a voice by its name [size]; NULL: no such voice. */
+    const char *(*voice)(const char *name, size_t size);
 } learn_media;
+
+/* What short lines of sound and text are for (learn/short_form.h). */
+typedef enum learn_task { LEARN_TASK_NONE, LEARN_TASK_ASR, LEARN_TASK_TTS } learn_task;
 
 typedef struct learn_reading {
     int length_max;     /* positions of a sample; longer ones are cut at their end */
     bool skips_newline; /* the newline behind an answer's end is not learnt */
     bool last_only;     /* of each conversation only the last answer is learnt */
+    learn_task task;
     double seconds_max; /* of a sound that is heard */
     int thread_count;   /* for the encoder */
     const char

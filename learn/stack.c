@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "learn/gate.h"
 #include "learn/norms.h"
 
 static int width_of(const learn_stack *s) {
@@ -95,7 +96,8 @@ static void operator_forward(const layer_pass *p) {
 }
 
 static void hide(const layer_pass *p) {
-    p->c->k->silu_mul(p->s->hidden, p->k->gate, p->k->up, (int64_t)p->rows->count * p->l->ff_cols);
+    learn_gate(p->c, p->s->hidden, p->k->gate, p->k->up,
+               (size_t)p->rows->count * (size_t)p->l->ff_cols);
 }
 
 /* y NULL: what comes out is not wanted again. */
@@ -150,8 +152,7 @@ static void ffn_back(const layer_pass *p, float *dx) {
                           low_of(p->k, p->l, &p->l->down), p->rows->count);
     clear(p, s->dhidden, ff);
     back(p, &p->l->down, s->hidden, ff, dx, width, s->dhidden, ff);
-    p->c->k->silu_mul_back(p->k->gate, p->k->up, s->dhidden,
-                           (int64_t)p->rows->count * p->l->ff_cols);
+    learn_gate_back(p->c, p->k->gate, p->k->up, s->dhidden, (size_t)p->rows->count * ff);
     clear(p, s->dnormed, width);
     back(p, &p->l->gate, s->normed, width, p->k->gate, ff, s->dnormed, width);
     back(p, &p->l->up, s->normed, width, p->k->up, ff, s->dnormed, width);

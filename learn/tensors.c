@@ -109,6 +109,8 @@ void learn_bind_linear(learn_binder *b, learn_linear *l, const matrix *w, const 
     l->ddown = down.grad;
     l->dup = up.grad;
     l->scale = choice->scale;
+    l->dropout = b->dropout;
+    l->number = (uint64_t)b->t->count;
 }
 
 /* ---- Values ---- */

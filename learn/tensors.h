@@ -16,6 +16,7 @@
 #include "core/arena.h"
 #include "core/linear.h"
 #include "core/weights.h"
+#include "learn/dropout.h"
 
 enum { LEARN_NAME_CAP = 128 };
 
@@ -44,6 +45,7 @@ typedef struct learn_choice {
     bool full;                          /* everything but the encoder; else adapters alone */
     int rank;                           /* of adapters, >= 1 */
     float scale;                        /* what B A is multiplied by */
+    double dropout;                     /* share of A's inputs that is left out, [0, 1) */
     unsigned modules[LEARN_AREA_COUNT]; /* bits 1 << learn_module that get an adapter */
     bool moments;                       /* room for AdamW */
 } learn_choice;
@@ -78,6 +80,8 @@ typedef struct learn_linear {
     matrix down, up;    /* adapter: [rank, cols] and [rows, rank]; without rows: none */
     float *ddown, *dup; /* their gradients */
     float scale;
+    const learn_dropout *dropout; /* of an adapter's inputs */
+    uint64_t number;              /* for dropout */
 } learn_linear;
 
 typedef struct learn_vector {
@@ -88,7 +92,8 @@ typedef struct learn_vector {
 /* One run of binding: measuring when a->base is NULL. Sticky errors in t->failed, a->overflowed. */
 typedef struct learn_binder {
     learn_tensors *t;
-    const weights *w; /* where shapes of tensors are found by name */
+    const weights *w;             /* where shapes of tensors are found by name */
+    const learn_dropout *dropout; /* for adapters */
     arena *a;
 } learn_binder;
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash_table.h"
 #include "core/range.h"
 #include "core/status.h"
 
@@ -112,6 +113,12 @@ static int count_labels(const learn_dataset *d, const learn_epoch *e, int begin,
     return labels;
 }
 
+/* Of a row of a step, for dropout: the same however the run was cut. */
+static uint64_t key_of(const learn_trainer *t, int row) {
+    const uint64_t parts[] = {t->plan.seed, (uint64_t)t->step, (uint64_t)row};
+    return hash_bytes(HASH_START, parts, sizeof parts);
+}
+
 /* The step's gradients; RNL_ERR_MEMORY. */
 static rnl_status learn_rows_of_step(learn_trainer *t, int end, learn_report *r, rnl_error *error) {
     double sum = 0;
@@ -121,6 +128,7 @@ static rnl_status learn_rows_of_step(learn_trainer *t, int end, learn_report *r,
         if (!gather(t, t->data, &t->epoch, row)) return no_memory(error);
         learn_batch *b = &t->gathered.b;
         b->text_weight = b->frame_weight = 1.0 / r->label_count;
+        t->n->dropout.key = key_of(t, row);
         const learn_result result = learn_network_run(t->n, b, true);
         sum += result.text_nll + result.frame_loss;
     }

@@ -64,6 +64,21 @@ check "no adapter of half a run" [ ! -e cut/adapter.gguf ]
 expect 0 "gone on" "${long[@]}" -q --resume -o cut
 same "a stopped run is the whole run" whole cut
 
+# ---- In BF16, where the processor has it
+expect 0 "a level without" "${learn[@]}" --data chats.jsonl --steps 2 --cpu scalar --bf16 -o scalar
+check "says so" grep -q "warning: --bf16: the level of --cpu has no BF16" err
+expect 0 "and the same" "${learn[@]}" --data chats.jsonl --steps 2 --cpu scalar -q -o plain
+check "stays float32" cmp scalar/adapter.gguf plain/adapter.gguf
+if grep -q avx512_bf16 /proc/cpuinfo; then
+    near=("${learn[@]}" --data chats.jsonl --hold 20 --best --steps 10 --bf16 -q)
+    expect 0 "in BF16" "${near[@]}" -o near
+    expect 0 "threads" "${near[@]}" -t 3 -o near3
+    same "threads change no byte of it" near near3
+    check "other bytes" [ "$(cmp near/adapter.gguf one/adapter.gguf | wc -l)" -eq 1 ]
+    refuse 2 "gone on in float32" '"bf16"' "${learn[@]}" --data chats.jsonl --hold 20 --best \
+        --steps 10 -q --resume -o near
+fi
+
 # ---- All weights
 expect 0 "all weights" "$runnel" train -m "$source/samples/minnow/minnow.gguf" --full --length 64 \
     --batch 2 --lr 3e-4 --data chats.jsonl --steps 2 -q -o full

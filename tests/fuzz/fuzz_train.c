@@ -1,5 +1,6 @@
-/* Any bytes as lines to learn from, of a model that hears and speaks: each is a sample whose parts
- * fit together, or is refused with a sentence. Files of sound and of codes are made up. */
+/* Any bytes as lines to learn from, of a model that hears and speaks, behind a byte that says what
+ * short lines of sound are for: each is a sample whose parts fit together, or is refused with a
+ * sentence. Files of sound and of codes are made up. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,24 +47,28 @@ static void check(const learn_sample *s, const rnl_model *m) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static rnl_model *model;
-    static learn_reader *reader;
+    static learn_reader *readers[3]; /* by learn_task */
     rnl_error error = {0};
-    if (reader == NULL) {
+    if (size == 0) return 0;
+    const int task = *data++ % 3;
+    size--;
+    if (readers[task] == NULL) {
         rnl_model_config config = rnl_model_config_default();
         config.exact = true;
         config.thread_count = 1;
         const learn_reading how = {.length_max = LENGTH,
                                    .seconds_max = 2,
                                    .thread_count = 1,
+                                   .task = (learn_task)task,
                                    .media = {.sound = hear, .codes = take_codes}};
-        if (rnl_model_open(TEST_DATA "/tiny", &config, &model, &error) != RNL_OK ||
-            learn_reader_create(model, &how, &reader, &error) != RNL_OK)
+        if (model == NULL && rnl_model_open(TEST_DATA "/tiny", &config, &model, &error) != RNL_OK)
             abort();
+        if (learn_reader_create(model, &how, &readers[task], &error) != RNL_OK) abort();
     }
     learn_sample s;
     bool is_cut = false;
-    const rnl_status status =
-        learn_reader_line(reader, "x, line 1", "", (const char *)data, size, &s, &is_cut, &error);
+    const rnl_status status = learn_reader_line(readers[task], "x, line 1", "", (const char *)data,
+                                                size, &s, &is_cut, &error);
     if (status != RNL_OK) {
         if (error.text[0] == '\0') abort();
         return 0;

@@ -1,5 +1,6 @@
 /* What holds of learning whatever the model: gradients are those of the loss (finite differences),
- * neither threads nor recomputation change a bit, forward is the engine's. */
+ * and near them in BF16; neither threads nor recomputation change a bit; forward is the engine's,
+ * also with what was learnt. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,10 @@
 #include <cmocka.h>
 
 #include "core/random.h"
+#include "learn/result.h"
+#include "tests/support/folder.h"
 #include "tests/support/learn_rig.h"
+#include "tests/support/levels.h"
 #include "tests/support/prompt.h"
 #include "tests/support/rig.h"
 
@@ -91,8 +95,9 @@ static void shake(const learn_network *n, uint64_t seed) {
 
 /* ---- Finite differences ---- */
 
+/* Only a run that learns leaves something out. */
 static double loss_of(learn_network *n, const learn_batch *b) {
-    const learn_result r = learn_network_run(n, b, false);
+    const learn_result r = learn_network_run(n, b, n->dropout.share > 0);
     return b->text_weight * r.text_nll + b->frame_weight * r.frame_loss;
 }
 
@@ -129,6 +134,10 @@ static void check_direction(learn_network *n, const learn_batch *b, float *const
     static const double steps[] = {1e-2, 2e-3, 3e-4};
     double size, best = INFINITY, found = 0;
     uint64_t seed = 77;
+    if (n->dropout.share > 0) {
+        learn_tensors_clear(&n->tensors);
+        (void)loss_of(n, b);
+    }
     double want = along(n, begin, end, seed, &size);
     while (fabs(want) < 0.3 * size && seed < 100) want = along(n, begin, end, ++seed, &size);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
@@ -187,6 +196,53 @@ static void adapters_of_frozen_quantised_weights_learn(void **state) {
     rnl_model_close(&m);
 }
 
+/* ---- Dropout ---- */
+
+static void gradients_with_dropout_are_those_of_the_loss(void **state) {
+    (void)state;
+    static const char *const models[] = {"dense/taps5", "tiny"};
+    for (int i = 0; i < 2; i++) {
+        rnl_model *m = rig_model(models[i]);
+        learn_config config = all_adapters(m);
+        config.choice.dropout = 0.3;
+        config.keeps_all = i == 0;
+        check_differences(m, &config, "with dropout");
+        rnl_model_close(&m);
+    }
+}
+
+/* Of 4,000 inputs: how many are left, and the mean, which stays; another key, matrix or row leaves
+ * out others, and back goes what came. */
+static void dropout_keeps_the_mean(void **state) {
+    (void)state;
+    enum { ROWS = 20, COLS = 203 };
+    learn_dropout d = {.share = 0.25, .active = true, .key = 5};
+    pool *p = NULL;
+    assert_int_equal(pool_create(2, &p), RNL_OK);
+    const compute c = {.pool = p};
+    float x[ROWS * COLS], y[4][ROWS * COLS], back[ROWS * COLS] = {0};
+    double sum = 0;
+    for (int i = 0; i < ROWS * COLS; i++) x[i] = 3;
+    for (int i = 0; i < 4; i++) {
+        d.key = i == 1 ? 6 : 5;
+        learn_drop(&d, &c, i == 2 ? 8 : 7, x, COLS, y[i], COLS, ROWS);
+    }
+    learn_drop_back(&d, &c, 7, x, COLS, back, COLS, ROWS);
+    assert_memory_equal(back, y[0], sizeof back);
+    assert_memory_equal(y[3], y[0], sizeof *y);
+    int same[4] = {0};
+    for (int i = 0; i < ROWS * COLS; i++) {
+        assert_true(y[0][i] == 0 || y[0][i] == 4);
+        sum += (double)y[0][i];
+        for (int k = 1; k < 3; k++) same[k] += y[k][i] == y[0][i];
+        same[3] += i >= COLS && y[0][i] == y[0][i - COLS];
+    }
+    assert_true(fabs(sum / (ROWS * COLS) - 3) < 0.1);
+    for (int k = 1; k < 4; k++) /* two independent draws are the same in 62.5 % */
+        assert_true(abs(same[k] - 5 * ROWS * COLS / 8) < 4 * ROWS * COLS / 50);
+    pool_destroy(&p);
+}
+
 /* ---- The same bits ---- */
 
 /* All gradients of a model with this configuration, behind each other; free() it. */
@@ -234,7 +290,10 @@ static void neither_threads_nor_recomputation_change_a_bit(void **state) {
     check_same(m, learn_rig_config());
     rnl_model_close(&m);
     m = rig_model("gguf/tiny-Q4_0.gguf");
-    check_same(m, all_adapters(m));
+    learn_config config = all_adapters(m);
+    check_same(m, config);
+    config.choice.dropout = 0.2;
+    check_same(m, config);
     rnl_model_close(&m);
     m = rig_model("stack/all");
     check_same(m, learn_rig_config());
@@ -245,12 +304,92 @@ static void neither_threads_nor_recomputation_change_a_bit(void **state) {
     rnl_model_close(&m);
 }
 
+/* ---- BF16 ---- */
+
+/* How far the gradients of each tensor are apart, by the rms of its own: the mean of all tensors,
+ * and the most. */
+static double distance(const learn_network *a, const learn_network *b, double *most) {
+    double sum = 0;
+    *most = 0;
+    for (int i = 0; i < a->tensors.count; i++) {
+        const float *x = a->tensors.all[i].grad, *y = b->tensors.all[i].grad;
+        double off = 0, all = 1e-30;
+        for (size_t k = 0; k < a->tensors.all[i].count; k++) {
+            off += pow((double)x[k] - (double)y[k], 2);
+            all += pow((double)x[k], 2);
+        }
+        sum += sqrt(off / all);
+        if (!(sqrt(off / all) <= *most)) *most = sqrt(off / all);
+    }
+    return sum / a->tensors.count;
+}
+
+static void round_values(const learn_network *n) {
+    for (int i = 0; i < n->tensors.count; i++) {
+        const learn_tensor *t = &n->tensors.all[i];
+        for (size_t k = 0; k < t->count; k++) {
+            uint16_t bf16;
+            assert_true(quant_quantise(QUANT_BF16, &t->value[k], &bf16, 1));
+            quant_dequantise(QUANT_BF16, &bf16, &t->value[k], 1);
+        }
+    }
+}
+
+/* BF16 in products does to gradients what BF16 in the values alone does, or little more: how much
+ * that is depends on the model. */
+static void check_near(const rnl_model *m, double bar) {
+    made_batch *made = make_batch(m, some_lengths, SOME_COUNT, 6);
+    learn_config config = learn_rig_config();
+    learn_network *plain = learn_rig_network(m, &config), *other = learn_rig_network(m, &config);
+    config.bf16 = &levels[0];
+    learn_network *near = learn_rig_network(m, &config);
+    round_values(other);
+    const learn_result a = learn_network_run(plain, &made->b.b, true);
+    const learn_result b = learn_network_run(near, &made->b.b, true);
+    (void)learn_network_run(other, &made->b.b, true);
+    assert_true(fabs(a.text_nll - b.text_nll) < 1e-2 * a.text_nll && a.text_nll != b.text_nll);
+    assert_true(fabs(a.frame_loss - b.frame_loss) <= 1e-2 * a.frame_loss);
+    double most, rounded_most;
+    const double mean = distance(plain, near, &most);
+    const double rounded = distance(plain, other, &rounded_most);
+    printf("in BF16 (%s): %.2f %%, at most %.2f %%; by values in BF16 %.2f and %.2f %%\n",
+           levels[0].name, 100 * mean, 100 * most, 100 * rounded, 100 * rounded_most);
+    assert_true(mean < bar && mean < 2 * rounded);
+    drop_batch(made);
+    learn_network_destroy(&plain);
+    learn_network_destroy(&other);
+    learn_network_destroy(&near);
+}
+
+static void gradients_in_bf16_are_near(void **state) {
+    (void)state;
+    if (level_count == 0) skip();
+    rnl_model *m = rig_model("quality/base");
+    check_near(m, 0.03);
+    rnl_model_close(&m);
+    m = rig_model("tiny");
+    check_near(m, 0.1);
+    rnl_model_close(&m);
+    m = rig_model("gguf/tiny-Q4_0.gguf");
+    learn_config config = all_adapters(m);
+    config.bf16 = &levels[0];
+    check_same(m, config);
+    rnl_model_close(&m);
+}
+
 /* ---- Forward ---- */
 
-/* The sum of -ln p of a text by the engine: 32 rows of logits at a time or all, which is one. */
-static double engine_nll(rnl_model *m, const int32_t *ids, int count) {
+/* The sum of -ln p of a text by the engine, with an adapter or NULL: 32 rows of logits at a time or
+ * all, which is one. */
+static double engine_nll(rnl_model *m, const char *adapter, const int32_t *ids, int count) {
     const int vocab = backbone_vocab_count(&m->backbone);
-    rnl_session *s = rig_session(m, 2);
+    rnl_session_config session = rnl_session_config_default();
+    rnl_session *s = NULL;
+    rnl_error error = {0};
+    session.context_cap = 512;
+    session.thread_count = 2;
+    session.adapter = adapter;
+    if (rnl_session_create(m, &session, &s, &error) != RNL_OK) fail_msg("%s", error.text);
     float *logits = malloc((size_t)count * (size_t)vocab * sizeof *logits);
     prompt_run(s, ids, count, s->config.step_positions, logits);
     double nll = 0;
@@ -285,9 +424,49 @@ static void forward_is_the_engines_bit_for_bit(void **state) {
         for (int t = 0; t < 150; t++) ids[t] = below(&r, backbone_vocab_count(&m->backbone));
         learn_rig_fill(&b, ids, ids, NULL, 1, 150);
         const double got = learn_network_run(n, &b.b, false).text_nll;
-        const double want = engine_nll(m, ids, 150);
+        const double want = engine_nll(m, NULL, ids, 150);
         if (got != want) fail_msg("%s: %.17g instead of %.17g", models[i], got, want);
         learn_network_destroy(&n);
+        rnl_model_close(&m);
+    }
+}
+
+/* What was learnt with is what is used: an adapter written, opened by the engine and chosen by a
+ * session foresees as it did here, bit for bit. */
+static void an_adapter_is_used_as_it_was_learnt(void **state) {
+    const folder *f = *state;
+    static const char *const models[] = {"dense/untied", "tiny", "gguf/tiny-Q4_0.gguf"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        rnl_model *m = rig_model(models[i]);
+        rnl_error error = {0};
+        learn_config config = all_adapters(m);
+        config.thread_count = 2;
+        config.choice.scale = 2;
+        learn_network *n = learn_rig_network(m, &config);
+        shake(n, 9);
+        learn_rig_batch b;
+        int32_t ids[150];
+        random_state r;
+        random_seed(&r, i);
+        for (int t = 0; t < 150; t++) ids[t] = below(&r, backbone_vocab_count(&m->backbone));
+        learn_rig_fill(&b, ids, ids, NULL, 1, 150);
+        const double got = learn_network_run(n, &b.b, false).text_nll;
+        if (learn_adapter_write(n, f->path, "base", false, &error) != RNL_OK)
+            fail_msg("%s", error.text);
+        learn_network_destroy(&n);
+        rnl_model_close(&m);
+        const rnl_adapter_config adapter = {.name = "it", .path = f->path, .scale = 1};
+        rnl_model_config open = rnl_model_config_default();
+        char path[1024];
+        (void)snprintf(path, sizeof path, "%s/%s", TEST_DATA, models[i]);
+        open.exact = true;
+        open.adapters = &adapter;
+        open.adapter_count = 1;
+        if (rnl_model_open(path, &open, &m, &error) != RNL_OK) fail_msg("%s", error.text);
+        const double want = engine_nll(m, "it", ids, 150), base = engine_nll(m, NULL, ids, 150);
+        if (got != want || got == base)
+            fail_msg("%s: %.17g, and the engine %.17g, without it %.17g", models[i], got, want,
+                     base);
         rnl_model_close(&m);
     }
 }
@@ -345,10 +524,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(adapters_of_frozen_quantised_weights_learn),
+        cmocka_unit_test(gradients_with_dropout_are_those_of_the_loss),
+        cmocka_unit_test(dropout_keeps_the_mean),
         cmocka_unit_test(neither_threads_nor_recomputation_change_a_bit),
+        cmocka_unit_test(gradients_in_bf16_are_near),
         cmocka_unit_test(forward_is_the_engines_bit_for_bit),
+        IN_FOLDER(an_adapter_is_used_as_it_was_learnt),
         cmocka_unit_test(packing_changes_no_loss),
         cmocka_unit_test(what_does_not_learn_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, find_bf16_levels, NULL);
 }

@@ -77,6 +77,7 @@ static learn_plan plan_of(void) {
 
 static learn_config with_adapters(const rnl_model *m, int threads) {
     learn_config c = learn_rig_adapters(2, 2);
+    c.choice.dropout = 0.1; /* which a resumed run draws as the whole one does */
     for (int i = 0; i < LEARN_MODULE_COUNT && m->backbone.codebook_count > 0; i++)
         c.choice.modules[LEARN_AUDIO] |= 1u << i;
     c.row_cap = c.run_cap = LENGTH;

@@ -76,14 +76,17 @@ PYTHON
 { printf '\004'; head -n 3 tests/data/quality/tasks/facts.jsonl; } > "$work/tasks/a"
 { printf '\006'; head -n 3 tests/data/quality/tasks/sums.jsonl; } > "$work/tasks/b"
 text='{"type":"interleaved","text":"yes","codes":"c"}'
-printf '%s' '{"messages":[{"role":"user","content":[{"type":"audio","audio":"a"}]},' \
+printf '\000%s%s' '{"messages":[{"role":"user","content":[{"type":"audio","audio":"a"}]},' \
     '{"role":"assistant","content":['"$text"',{"type":"audio","codes":"cd"}]}]}' > "$work/train/a"
-printf '{"prompt":"one","completion":"two"}' > "$work/train/b"
+printf '\000{"prompt":"one","completion":"two"}' > "$work/train/b"
 space='{"device":"made-up","d":96,"heads":4,"params":1000000,"vocab":512,"ff_multiple":16'
 { printf '\000'; printf '%s,"limits":{"loss":{"times_first":2}}}' "$space"; } > "$work/search/a"
 "$build/runnel" search -q --evaluations 12 --population 4 --max-decode-ms 20 -o "$work/searched" \
     --space <(printf '%s}' "$space") > /dev/null
 { printf '\001'; cat "$work/searched/log.jsonl"; } > "$work/search/b"
+printf '\001{"audio":"a","text":"two"}' > "$work/train/c"
+printf '\002{"codes":"c","text":"two","voice":"uk-male"}' > "$work/train/d"
+printf '\000{"question_audio":"a","answer_text":"two","answer_codes":"c"}' > "$work/train/e"
 # Calls (fuzz_session.c, fuzz_live.c): clip, begin, the whole reply, again and again; a question.
 for way in 3 5; do
     printf "\\00$way" > "$work/session/$way"

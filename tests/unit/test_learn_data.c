@@ -190,6 +190,54 @@ static void sounds_are_heard_and_spoken(void **state) {
     learn_sample_free(&s);
 }
 
+static const char *voice(const char *name, size_t size) {
+    return size == 2 && memcmp(name, "uk", 2) == 0 ? "Perform TTS. Use the UK male voice." : NULL;
+}
+
+/* A short line is the conversation that it stands for. */
+static void assert_short_form(learn_task task, const char *line, const char *system,
+                              const char *messages) {
+    char text[1024];
+    learn_reading how = reading();
+    how.task = task;
+    how.media.voice = voice;
+    (void)snprintf(text, sizeof text,
+                   "{\"messages\":[{\"role\":\"system\",\"content\":\"%s\"},%s]}", system,
+                   messages);
+    learn_sample s = read_line(&how, line), want = read_line(&how, text);
+    assert_int_equal(s.count, want.count);
+    assert_memory_equal(s.ids, want.ids, (size_t)s.count * sizeof *s.ids);
+    assert_memory_equal(s.learnt, want.learnt, (size_t)s.count);
+    assert_int_equal(s.heard_count, want.heard_count);
+    assert_int_equal(s.frame_count, want.frame_count);
+    assert_true(s.text_count > 0 && s.text_count == want.text_count);
+    learn_sample_free(&s);
+    learn_sample_free(&want);
+}
+
+static void short_lines_of_sound_are_conversations(void **state) {
+    (void)state;
+    static const char heard[] = "{\"role\":\"user\",\"content\":[{\"type\":\"audio\","
+                                "\"audio\":\"a.wav\"}]},{\"role\":\"assistant\",\"content\":";
+    static const char spoken[] = "{\"role\":\"user\",\"content\":\"So.\"},"
+                                 "{\"role\":\"assistant\",\"content\":[{\"type\":\"audio\","
+                                 "\"codes\":\"c.npy\"}]}";
+    char messages[512];
+    (void)snprintf(messages, sizeof messages, "%s\"So.\"}", heard);
+    assert_short_form(LEARN_TASK_ASR, "{\"audio\":\"a.wav\",\"text\":\"So.\"}", "Perform ASR.",
+                      messages);
+    assert_short_form(LEARN_TASK_TTS, "{\"codes\":\"c.npy\",\"text\":\"So.\",\"voice\":\"uk\"}",
+                      "Perform TTS. Use the UK male voice.", spoken);
+    assert_short_form(LEARN_TASK_TTS, "{\"codes\":\"c.npy\",\"text\":\"So.\"}",
+                      "Perform TTS. Use the US female voice.", spoken);
+    (void)snprintf(messages, sizeof messages,
+                   "%s[{\"type\":\"interleaved\",\"text\":\"yes\",\"codes\":\"c.npy\"}]}", heard);
+    assert_short_form(LEARN_TASK_NONE,
+                      "{\"question_audio\":\"a.wav\",\"answer_text\":\"yes\","
+                      "\"answer_codes\":\"c.npy\"}",
+                      "Respond with interleaved text and audio.", messages);
+}
+
 /* What is kept is what was heard, rounded to halves; a damaged file is made again. */
 static void what_was_heard_is_kept(void **state) {
     const folder *f = *state;
@@ -275,6 +323,8 @@ static void what_is_wrong_is_said_with_its_line(void **state) {
         {"{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"audio\","
          "\"audio\":\"b.wav\"}]}]}",
          "\"codes\""},
+        {"{\"audio\":\"a.wav\",\"text\":\"x\"}", "--task asr"},
+        {"{\"question_audio\":\"a.wav\",\"answer_text\":\"x\"}", "\"answer_codes\""},
     };
     const folder *f = *state;
     char path[PATH_CAP], text[1024];
@@ -366,6 +416,7 @@ int main(void) {
         cmocka_unit_test(answers_are_learnt_and_nothing_else),
         cmocka_unit_test(ids_are_those_of_a_session),
         cmocka_unit_test(sounds_are_heard_and_spoken),
+        cmocka_unit_test(short_lines_of_sound_are_conversations),
         IN_FOLDER(what_was_heard_is_kept),
         IN_FOLDER(the_models_own_codec_makes_codes),
         IN_FOLDER(what_is_wrong_is_said_with_its_line),
