@@ -86,6 +86,37 @@ static void piece_of_rows(int64_t inputs, float *y, size_t y_stride, const float
     }
 }
 
+/* Four numbers of four inputs, turned. */
+INLINE void turn_four(const float *x, size_t x_stride, float *piece) {
+    __m128 a = _mm_loadu_ps(x), b = _mm_loadu_ps(x + x_stride);
+    __m128 c = _mm_loadu_ps(x + 2 * x_stride), d = _mm_loadu_ps(x + 3 * x_stride);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(piece, a);
+    _mm_storeu_ps(piece + TILE_INPUTS, b);
+    _mm_storeu_ps(piece + 2 * TILE_INPUTS, c);
+    _mm_storeu_ps(piece + 3 * TILE_INPUTS, d);
+}
+
+/* piece [rows, TILE_INPUTS] = the numbers of some inputs. */
+static void gather(float *piece, const float *x, size_t x_stride, size_t x_step, size_t rows,
+                   size_t inputs) {
+    size_t i = 0;
+    if (x_stride == 1) { /* those of a row lie side by side */
+        const __mmask16 mask = mask_of((int64_t)inputs);
+        for (; i < rows; i++)
+            _mm512_mask_storeu_ps(piece + i * TILE_INPUTS, mask,
+                                  _mm512_maskz_loadu_ps(mask, x + i * x_step));
+        return;
+    }
+    if (x_step == 1 && inputs == TILE_INPUTS) /* those of an input do */
+        for (; i + 4 <= rows; i += 4)
+            for (size_t j = 0; j < TILE_INPUTS; j += 4)
+                turn_four(x + j * x_stride + i, x_stride, piece + i * TILE_INPUTS + j);
+    for (; i < rows; i++)
+        for (size_t j = 0; j < inputs; j++)
+            piece[i * TILE_INPUTS + j] = x[j * x_stride + i * x_step];
+}
+
 static void gemm_t(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                    const float *x, size_t x_stride, size_t x_step, int64_t x_count,
                    int64_t col_count) {
@@ -94,10 +125,8 @@ static void gemm_t(float *y, size_t y_stride, const float *w, size_t w_stride, i
         const int64_t inputs = x_count - t < TILE_INPUTS ? x_count - t : TILE_INPUTS;
         for (int64_t r = 0; r < row_count; r += PIECE_ROWS) {
             const int64_t rows = row_count - r < PIECE_ROWS ? row_count - r : PIECE_ROWS;
-            const float *from = x + (size_t)t * x_stride + (size_t)r * x_step;
-            for (size_t i = 0; i < (size_t)rows; i++)
-                for (size_t j = 0; j < (size_t)inputs; j++)
-                    piece[i * TILE_INPUTS + j] = from[j * x_stride + i * x_step];
+            gather(piece, x + (size_t)t * x_stride + (size_t)r * x_step, x_stride, x_step,
+                   (size_t)rows, (size_t)inputs);
             piece_of_rows(inputs, y + (size_t)t * y_stride, y_stride, w + (size_t)r * w_stride,
                           w_stride, rows, piece, col_count);
         }

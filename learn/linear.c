@@ -6,7 +6,7 @@
 enum {
     PANEL_ROWS = 32,
     TILE_COLS = 256,      /* a multiple of every block that weights are stored in */
-    TILE_POSITIONS = 128, /* they share a panel; fewer when there would be too few items */
+    TILE_POSITIONS = 512, /* they share a panel; fewer when there would be too few items */
     TILE_POSITIONS_MIN = 16,
     OUTER_ROWS = 64,
     OUTER_POSITIONS = 64
