@@ -311,7 +311,9 @@ const command command_eval = {
         "(acc_norm)\n"
         "or bytes (acc_bytes), or less its likelihood without the question (acc_mutual_info).\n"
         "NAME is mmlu, global_mmlu, arc_easy, arc_challenge, hellaswag or choice. Of gsm8k,\n"
-        "gsm8k_cot and generate the answer is generated, the best token each time. transcripts\n"
+        "gsm8k_cot and generate the answer is generated, the best token each time; generate's "
+        "lines\n"
+        "may have audio, a spoken question, instead of a prompt (with --chat). transcripts\n"
         "(lines as of --refs) tells how likely the model finds what was said, frames (lines with\n"
         "text, and codes: a .npy of codebooks by frames) what is to be spoken.",
     .options = {&options_output, &options_json, &options_resume, &options_system, &options_sampling,

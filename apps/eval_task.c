@@ -328,11 +328,18 @@ static int ask_all(benchmark *b) {
     return code == EXIT_OK ? report(b) : code;
 }
 
-static int check_shots(const benchmark *b) {
-    for (size_t i = 0; i < b->data.count && b->shot_count > 0; i++)
-        if (b->data.items[i].question.text == NULL)
-            return complain(EXIT_INPUT, "%s: document %zu has ids, which take no --shots",
-                            b->o->data.at[0], i + 1);
+/* Shots are typed, and what is spoken is heard in a conversation. */
+static int check_list(const benchmark *b, const char *path, const task_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        const task_item *item = &list->items[i];
+        if (b->shot_count > 0 && item->question.text == NULL)
+            return complain(EXIT_INPUT,
+                            "%s: document %zu has ids or a sound, which take no --shots", path,
+                            i + 1);
+        if (item->sound != NULL && !b->o->as_chat)
+            return complain(EXIT_USAGE, "%s: document %zu is spoken, which is asked with --chat",
+                            path, i + 1);
+    }
     return EXIT_OK;
 }
 
@@ -347,7 +354,8 @@ static int prepare(benchmark *b, const task_kind *kind) {
     int code = read_list(kind, b->o->data.at[0], &b->data);
     if (code == EXIT_OK && b->o->shots_file != NULL)
         code = read_list(kind, b->o->shots_file, &b->apart);
-    if (code == EXIT_OK) code = check_shots(b);
+    if (code == EXIT_OK) code = check_list(b, b->o->data.at[0], &b->data);
+    if (code == EXIT_OK) code = check_list(b, b->o->shots_file, &b->apart);
     if (code != EXIT_OK) return code;
     const size_t most = b->apart.count > 0 ? b->apart.count : b->data.count;
     b->subjects = calloc(b->data.count, sizeof *b->subjects);

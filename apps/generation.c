@@ -79,22 +79,30 @@ int generation_go_on(scorer *s, const char *name, const char *context, const tas
 
 /* ---- A conversation ---- */
 
+/* Takes what there is; of speech only that it was made. */
+static void pull(rnl_session *session, chat_text *out) {
+    char text[1024];
+    float samples[4096];
+    size_t size;
+    while (rnl_session_pull_text(session, text, sizeof text, &size) == RNL_OK)
+        chat_put(out, text, size);
+    while (rnl_session_pull_samples(session, samples, 4096, &size) == RNL_OK) continue;
+}
+
 int generation_answer(const options *o, rnl_session *session, const task_item *item,
                       const task_item *const *shots, int shot_count, int token_max,
                       chat_text *out) {
     rnl_error error = {0};
-    char text[1024];
-    size_t size;
-    rnl_turn_config turn = rnl_turn_config_default(session->model, RNL_MODE_TEXT);
-    turn.text = rnl_sampling_plain(0, 1);
+    const rnl_mode mode = item->sound != NULL ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT;
+    rnl_turn_config turn = rnl_turn_config_default(session->model, mode);
+    turn.text = turn.audio = rnl_sampling_plain(0, 1);
     turn.step_max = token_max;
     rnl_status status = ask_in_chat(o, session, item, shots, shot_count, &turn, &error);
     bool over = false;
     while (status >= 0 && status != RNL_DONE && !over) {
         if (interrupted()) return EXIT_STOPPED;
         status = rnl_session_step(session, &error);
-        while (status >= 0 && rnl_session_pull_text(session, text, sizeof text, &size) == RNL_OK)
-            chat_put(out, text, size);
+        if (status >= 0) pull(session, out);
         over = cut(out, &item->stops);
     }
     return status >= 0 ? check(out) : complain(exit_code(&error), "%s", error.text);

@@ -14,7 +14,8 @@ enum { GENERATION_TOKENS_DEFAULT = 256 };
  * is cut off. EXIT_OK, EXIT_STOPPED, or the code of a complaint. */
 int generation_go_on(scorer *s, const char *name, const char *context, const task_texts *stops,
                      int token_max, chat_text *out);
-/* The answer to an item in a conversation of its own (asking.h). */
+/* The answer to an item in a conversation of its own (asking.h): written, or to a question that is
+ * spoken the text of a reply in text and speech. */
 int generation_answer(const options *o, rnl_session *session, const task_item *item,
                       const task_item *const *shots, int shot_count, int token_max, chat_text *out);
 

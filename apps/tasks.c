@@ -387,11 +387,23 @@ static void read_gsm8k_cot(reading *r) {
     r->item->extract = EXTRACT_CHAIN;
 }
 
+/* Typed or spoken. */
+static void read_question(reading *r) {
+    if (json_get(r->line, "audio") == NULL) {
+        set_text(r, &r->item->question.text, field(r, "prompt", "prompt is missing or no string"));
+        return;
+    }
+    const char *path = field(r, "audio", "audio is no string");
+    if (json_get(r->line, "prompt") != NULL) fail(r, "there are a prompt and an audio");
+    if (*path == '\0') fail(r, "audio is empty");
+    set_text(r, &r->item->sound, path);
+}
+
 static void read_generate(reading *r) {
     const json *extract = json_get(r->line, "extract"), *stop = json_get(r->line, "stop");
     const json *marker = json_get(r->line, "marker");
     const char *name = extract != NULL ? chars_of(extract) : "whole";
-    set_text(r, &r->item->question.text, field(r, "prompt", "prompt is missing or no string"));
+    read_question(r);
     set_texts(r, &r->item->answers, json_get(r->line, "answer"),
               "answer is missing, and no string or list of strings");
     if (stop != NULL) set_texts(r, &r->item->stops, stop, "stop is no string or list of strings");
@@ -435,6 +447,7 @@ static void free_item(task_item *item) {
     free(item->description);
     free(item->question.text);
     free(item->question.ids);
+    free(item->sound);
     for (int i = 0; i < item->choice_count; i++) {
         free(item->choices[i].said.text);
         free(item->choices[i].said.ids);
@@ -505,6 +518,24 @@ rnl_status tasks_parse(const task_kind *kind, const char *name, const char *text
     return status_fail(error, RNL_ERR_FORMAT, "%s: there is no document in it", name);
 }
 
+/* Paths in documents are relative to the folder of their file. False: no memory. */
+static bool find_sounds(task_list *l, const char *path) {
+    const char *slash = strrchr(path, '/');
+    const size_t folder = slash != NULL ? (size_t)(slash + 1 - path) : 0;
+    for (size_t i = 0; i < l->count; i++) {
+        char *name = l->items[i].sound;
+        if (name == NULL || *name == '/' || folder == 0) continue;
+        const size_t size = strlen(name) + 1;
+        char *whole = malloc(folder + size);
+        if (whole == NULL) return false;
+        memcpy(whole, path, folder);
+        memcpy(whole + folder, name, size);
+        free(name);
+        l->items[i].sound = whole;
+    }
+    return true;
+}
+
 rnl_status tasks_read(const task_kind *kind, const char *path, task_list *out, rnl_error *error) {
     *out = (task_list){0};
     char *text;
@@ -517,7 +548,9 @@ rnl_status tasks_read(const task_kind *kind, const char *path, task_list *out, r
     }
     if (status == RNL_OK) status = tasks_parse(kind, path, text, size, out, error);
     free(text);
-    return status;
+    if (status != RNL_OK || find_sounds(out, path)) return status;
+    tasks_free(out);
+    return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
 }
 
 const char *task_answer(const task_item *item) {

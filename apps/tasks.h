@@ -30,6 +30,7 @@ typedef struct task_item {
     char *subject;     /* or NULL */
     char *description; /* what stands before shots and question, or NULL */
     task_text question;
+    char *sound; /* the file of a question that is spoken, or NULL; question.text is NULL then */
     task_choice *choices; /* [choice_count] */
     int choice_count;     /* at least 2; 0: an answer is to be generated */
     int gold;             /* the right one */

@@ -268,6 +268,44 @@ refuse 5 "against half a run" "did not end" "${refused[@]}" mmlu --data mmlu.jso
 refuse 5 "against another benchmark" "line 1 has no index" "${refused[@]}" mmlu \
     --data mmlu.jsonl --against mmlu.jsonl
 
+# ---- Spoken questions: the text of what `reply` answers
+mkdir sounds && cp "$question" sounds/light.wav
+python3 - <<'PY'
+import json
+def put(name, *docs):
+    with open(name, "w") as f:
+        f.writelines(json.dumps(d) + "\n" for d in docs)
+light, answer = {"audio": "light.wav"}, {"answer": "The kitchen light is on."}
+put("sounds/spoken.jsonl", {**light, **answer}, {**light, "answer": "The kitchen light is off."})
+put("sounds/twice.jsonl", {**light, **answer, "prompt": "x"})
+put("sounds/lost.jsonl", {"audio": "nowhere.wav", **answer})
+put("sounds/nameless.jsonl", {"audio": "", **answer})
+PY
+spoken=(--task generate --chat --data)
+expect 0 "as answered" "$runnel" reply -q --exact --json "$question" -o answer.wav
+cp out reply.out
+expect 0 "spoken questions" "${ask[@]}" "${spoken[@]}" sounds/spoken.jsonl
+spoken_texts() { python3 - <<'PY'
+import json
+lines = [json.loads(line) for line in open("out")]
+text = json.loads(open("reply.out").read())["text"]
+assert text == "The kitchen light is on." and [d["text"] for d in lines[:2]] == [text, text]
+assert [d["metrics"]["exact"] for d in lines[:2]] == [1, 0]
+PY
+}
+check "spoken questions: the texts" spoken_texts
+refuse 2 "spoken, and no conversation" "asked with --chat" "${refused[@]}" generate \
+    --data sounds/spoken.jsonl
+refuse 5 "spoken and typed" "a prompt and an audio" "${ask[@]}" "${spoken[@]}" sounds/twice.jsonl
+refuse 5 "no name of a sound" "audio is empty" "${ask[@]}" "${spoken[@]}" sounds/nameless.jsonl
+refuse 5 "a question that is lost" "sounds/nowhere.wav" "${ask[@]}" "${spoken[@]}" \
+    sounds/lost.jsonl
+refuse 5 "spoken shots" "take no --shots" "${ask[@]}" "${spoken[@]}" sounds/spoken.jsonl --shots 1
+refuse 5 "shots of ids" "ids.jsonl: document 1 has ids" "${refused[@]}" choice --shots 1 \
+    --data arc_easy.own --shots-file "$data/tasks/ids.jsonl"
+refuse 3 "a model without ears" "runnel: " "${ask[@]}" "${spoken[@]}" sounds/spoken.jsonl \
+    -m "$data/base"
+
 # ---- Transcripts: what is heard is as likely as the model said it was
 python3 - "$source" <<'PY'
 import json, sys
