@@ -6,12 +6,12 @@ packages_build=(gcc libc6-dev make cmake pkg-config libfftw3-dev libsamplerate0-
     ca-certificates)
 packages_test=(g++ openssl libcmocka-dev libsimde-dev clang-format python3 pulseaudio
     pulseaudio-utils libasound2-plugins ffmpeg python3-dev python3-pip python3-venv
-    python3-setuptools python3-wheel python3-cffi python3-numpy)
+    python3-setuptools python3-wheel python3-cffi python3-numpy espeak-ng flite)
 packages_fuzz=(clang libclang-rt-14-dev) # libFuzzer
-# Voices of the campaigns, synthetic and human; libraries that tools/make_corpus.py loads; the
-# packages and a system for them (deb.sh).
-packages_long=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k debootstrap
-    lintian dpkg-dev asterisk-core-sounds-en-g722)
+# Further voices of the campaigns, synthetic and human; libraries that tools/make_corpus.py loads;
+# the packages and a system for them (deb.sh).
+packages_long=(libespeak-ng1 festival festvox-kallpc16k debootstrap lintian dpkg-dev
+    asterisk-core-sounds-en-g722)
 packages_arm=(gcc-aarch64-linux-gnu libc6-dev make cmake pkg-config python3 qemu-user)
 # Unpacked by tools/make_arm_sysroot.sh; the libraries of packages_build and packages_test.
 packages_arm_libraries=(libc6-dev libfftw3-dev libsamplerate0-dev libjansson-dev libsndfile1-dev
