@@ -1,6 +1,7 @@
 #include "apps/train_log.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,6 +63,10 @@ int train_log_step(train_log *l, const learn_trainer *t, const learn_report *r) 
     json_draft *o = json_new_object();
     json_set(o, "step", json_new_int(t->step));
     json_set(o, "loss", json_new_number(r->loss));
+    if (!isnan(r->text_loss) && !isnan(r->frame_loss)) { /* else the loss says it all */
+        json_set(o, "text_loss", json_new_number(r->text_loss));
+        json_set(o, "frame_loss", json_new_number(r->frame_loss));
+    }
     json_set(o, "norm", json_new_number(r->norm));
     json_set(o, "lr", json_new_number(r->rate));
     json_set(o, "labels", json_new_int(r->label_count));

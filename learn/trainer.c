@@ -121,7 +121,8 @@ static uint64_t key_of(const learn_trainer *t, int row) {
 
 /* The step's gradients; RNL_ERR_MEMORY. */
 static rnl_status learn_rows_of_step(learn_trainer *t, int end, learn_report *r, rnl_error *error) {
-    double sum = 0;
+    double text = 0, frames = 0;
+    int text_count = 0, frame_count = 0;
     r->label_count = count_labels(t->data, &t->epoch, t->row_at, end, &r->position_count);
     learn_tensors_clear(&t->n->tensors);
     for (int row = t->row_at; row < end; row++) {
@@ -130,9 +131,14 @@ static rnl_status learn_rows_of_step(learn_trainer *t, int end, learn_report *r,
         b->text_weight = b->frame_weight = 1.0 / r->label_count;
         t->n->dropout.key = key_of(t, row);
         const learn_result result = learn_network_run(t->n, b, true);
-        sum += result.text_nll + result.frame_loss;
+        text += result.text_nll;
+        frames += result.frame_loss;
+        text_count += b->text_count;
+        frame_count += b->label_frame_count;
     }
-    r->loss = sum / r->label_count;
+    r->loss = (text + frames) / r->label_count;
+    r->text_loss = text_count > 0 ? text / text_count : NAN;
+    r->frame_loss = frame_count > 0 ? frames / frame_count : NAN;
     return RNL_OK;
 }
 

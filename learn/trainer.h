@@ -41,8 +41,9 @@ typedef struct learn_trainer {
 } learn_trainer;
 
 typedef struct learn_report {
-    double loss; /* mean of the labels, before the step */
-    double norm; /* of the gradients, before clipping */
+    double loss;                  /* mean of the labels, before the step */
+    double text_loss, frame_loss; /* the same of each kind alone; NAN where there is none */
+    double norm;                  /* of the gradients, before clipping */
     double rate;
     int label_count, position_count; /* of the step */
     bool skipped;

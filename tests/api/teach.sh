@@ -18,8 +18,11 @@ check "an adapter" [ -s small/adapter/adapter.gguf ]
 check "cached rows" [ "$(ls small/rows | wc -l)" -eq 5 ]
 learnt() { python3 - <<'PY'
 import json
-loss = [r["loss"] for r in map(json.loads, open("small/adapter/log.jsonl")) if "loss" in r]
-assert loss[-1] < 0.5 * loss[0], loss
+steps = [r for r in map(json.loads, open("small/adapter/log.jsonl")) if "loss" in r]
+for kind in ("loss", "text_loss", "frame_loss"):
+    assert steps[-1][kind] < 0.6 * steps[0][kind], [r[kind] for r in steps]
+assert all(min(r["text_loss"], r["frame_loss"]) < r["loss"] < max(r["text_loss"], r["frame_loss"])
+           for r in steps)
 rows = [json.loads(line) for line in open("small/lessons.jsonl")]
 texts = [r["messages"][2]["content"][0]["text"] for r in rows]
 assert texts[:4].count("blinds(up, bedroom)") == 2 and texts[:4].count("blinds(up, kitchen)") == 2
