@@ -173,9 +173,32 @@ int sample_index(const float *logits, int count, rnl_sampling how, random_state 
     return last; /* rounding may leave the sum a hair below 1: then the last survivor */
 }
 
-float sample_confidence(const float *logits, int count, int index) {
-    const float best = logits[largest(logits, count)];
+static double log_of_sum(const float *logits, int count, float best) {
     double sum = 0.0;
     for (int i = 0; i < count; i++) sum += (double)expf(logits[i] - best);
-    return (float)((double)(logits[index] - best) - log(sum));
+    return log(sum);
+}
+
+float sample_confidence(const float *logits, int count, int index) {
+    const float best = logits[largest(logits, count)];
+    return (float)((double)(logits[index] - best) - log_of_sum(logits, count, best));
+}
+
+void sample_alternatives(const float *logits, int count, int k, int32_t *indices,
+                         float *confidences) {
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        if (kept == k && !(logits[i] > logits[indices[k - 1]])) continue;
+        int at = kept < k ? kept++ : k - 1;
+        for (; at > 0 && logits[i] > logits[indices[at - 1]]; at--) indices[at] = indices[at - 1];
+        indices[at] = i;
+    }
+    const float best = logits[indices[0]];
+    const double sum = log_of_sum(logits, count, best);
+    for (int i = 0; i < kept; i++)
+        confidences[i] = (float)((double)(logits[indices[i]] - best) - sum);
+    for (int i = kept; i < k; i++) {
+        indices[i] = -1;
+        confidences[i] = -INFINITY;
+    }
 }

@@ -31,5 +31,9 @@ int sample_index(const float *logits, int count, rnl_sampling how, random_state 
 /* The log-probability of one index at temperature 1, whatever was drawn with: how sure the model
  * is of it. <= 0. */
 float sample_confidence(const float *logits, int count, int index);
+/* The same of the k most probable ones, the best first, of equals the lowest index first. indices
+ * and confidences: [k], k >= 1; beyond count -1 and minus infinity. */
+void sample_alternatives(const float *logits, int count, int k, int32_t *indices,
+                         float *confidences);
 
 #endif

@@ -39,7 +39,8 @@ static bool is_decision(const rnl_session *s, int64_t position) {
  * is prefilled only those of a kind. */
 static int row_count_of(const pass *p, const rnl_session *s, int most) {
     const int64_t at = s->live->backbone.position;
-    const int waiting = session_waiting(s), count = waiting < most ? waiting : most;
+    const int waiting = session_waiting(s);
+    const int count = session_rows_to_place(s, waiting < most ? waiting : most);
     if (!p->config.rounds || !compute_rounds(&p->compute)) return count;
     int alike = 1;
     while (alike < count && is_decision(s, at + alike) == is_decision(s, at)) alike++;
@@ -196,6 +197,15 @@ static const float *shape_logits(pass *p, rnl_session *s, const float *logits) {
     return p->draw;
 }
 
+/* Of the token that is about to be counted. */
+static void note_alternatives(rnl_session *s, const float *logits, int vocab) {
+    const int count = s->live->turn.alternatives;
+    const size_t at = (size_t)s->live->text_count * (size_t)s->config.alternatives_max;
+    if (count > 0)
+        sample_alternatives(logits, vocab, count, s->alternatives + at,
+                            s->alternative_confidences + at);
+}
+
 static void decide_token(pass *p, pass_entry *e, const float *logits) {
     rnl_session *s = e->item->session;
     session_live *live = s->live;
@@ -212,6 +222,7 @@ static void decide_token(pass *p, pass_entry *e, const float *logits) {
     if (!result.emit) return;
     emit(s, 't');
     s->text_confidences[live->text_count] = sample_confidence(logits, vocab, id);
+    note_alternatives(s, logits, vocab);
     s->text_ids[live->text_count++] = id;
     backbone_embed_text(&p->model->backbone, &p->compute, id, session_append(s, id));
     live->end_fed = result.stop;
@@ -309,6 +320,7 @@ static void decide(pass *p) {
     for (int i = 0; i < p->entry_count; i++) {
         rnl_session *s = p->entries[i].item->session;
         if (s->live->backbone.position == s->live->position_count) session_mark_decision(s);
+        session_keep_place(s);
     }
     decide_tokens(p, p->entry_count);
     decide_frames(p, p->entry_count);

@@ -33,6 +33,8 @@ static rnl_status check_config(const rnl_session_config *c, rnl_error *error) {
         {"snapshot_cap", c->snapshot_cap, 0, 64},
         {"step_positions", c->step_positions, 1, 512},
         {"image_views_max", c->image_views_max, 0, RNL_IMAGE_VIEWS_CAP},
+        {"kept_places", c->kept_places, 0, SESSION_PLACE_CAP},
+        {"alternatives_max", c->alternatives_max, 0, RNL_ALTERNATIVES_CAP},
         {"adapter_scale", (double)c->adapter_scale, -1000, 1000},
         {"kv_cache", c->kv_cache, RNL_KV_DEFAULT, RNL_KV_Q8_0},
     };
@@ -86,11 +88,15 @@ static void layout_history(rnl_session *s, arena *a) {
     s->embeddings = arena_take(a, cap * (size_t)backbone_width(&s->model->backbone), sizeof(float));
     s->held = arena_take(a, held, 1);
     s->ids = arena_take(a, cap, sizeof *s->ids);
+    s->sums = arena_take(a, cap, sizeof *s->sums);
     s->decided = arena_take(a, cap, 1);
     s->exchanges = arena_take(a, cap, sizeof *s->exchanges);
     s->modality = arena_take(a, cap + 2, 1);
     s->text_ids = arena_take(a, cap + 2, sizeof *s->text_ids);
     s->text_confidences = arena_take(a, cap + 2, sizeof *s->text_confidences);
+    const size_t others = (cap + 2) * (size_t)s->config.alternatives_max;
+    s->alternatives = arena_take(a, others, sizeof *s->alternatives);
+    s->alternative_confidences = arena_take(a, others, sizeof *s->alternative_confidences);
     s->frames = arena_take(a, (cap + 2) * books, sizeof *s->frames);
     session_layout_marks(s, a);
 }
@@ -342,6 +348,11 @@ void rnl_session_destroy(rnl_session **session) {
 }
 
 void rnl_session_reset(rnl_session *s) {
+    session_begin_anew(s);
+    session_forget_marks(s, -1);
+}
+
+void session_begin_anew(rnl_session *s) {
     session_live *live = s->live;
     s->failed = false;
     s->failure.status = RNL_OK;
@@ -359,6 +370,7 @@ void rnl_session_reset(rnl_session *s) {
     live->open_role = -1;
     live->exchange_count = 0;
     live->answered_at = 0;
+    live->answer_at = -1;
     live->generating = false;
     live->flushed = false;
     live->finish = RNL_FINISH_NONE;
@@ -369,8 +381,10 @@ void rnl_session_reset(rnl_session *s) {
     live->said_size = live->said_samples = 0;
     live->reply_emitted = live->reply_text = live->reply_frame = 0;
     live->emitted_count = live->text_count = live->frame_count = 0;
+    s->remembered_count = s->familiar_count = 0;
+    s->old_at = s->config.context_cap;
+    s->reused_count = s->reused_audio = 0;
     for (int i = 0; i < s->config.snapshot_cap; i++) s->slots[i].valid = false;
-    session_forget_marks(s, -1);
 }
 
 compute session_compute(const rnl_session *s) {

@@ -11,6 +11,7 @@
  *     session_guide.c   what a reply is held to, and the calls in it
  *     session_thinking.c what templates take out of earlier messages
  *     session_rewind.c  the reply cut back to what was heard
+ *     session_renew.c   a conversation that begins as the one before
  *     session_output.c  text and samples of the reply, waiting to be pulled */
 #ifndef ENGINE_SESSION_H
 #define ENGINE_SESSION_H
@@ -28,8 +29,14 @@ enum {
     SESSION_FRAME_CAP = 4,    /* frames of sound waiting to be pulled */
     SESSION_CLOSE_CAP = 8,    /* positions kept free for the end of a turn */
     SESSION_MARK_STRIDE = 12, /* decisions of a reply between two marks */
-    SESSION_MARK_CAP = 17     /* the reply's beginning, and the last 16 marks of it */
+    SESSION_MARK_CAP = 17,    /* the reply's beginning, and the last 16 marks of it */
+    SESSION_PLACE_CAP = 64    /* most places of a conversation that another can go on from */
 };
+
+/* What a position is besides its token: nothing more; something that no other is the same as; or,
+ * of a row of a clip or a picture, a sum. */
+#define SESSION_SUM_TOKEN UINT64_C(0)
+#define SESSION_SUM_NONE UINT64_MAX
 
 typedef enum session_region {
     REGION_KEPT,      /* live state: copied by snapshots */
@@ -69,12 +76,14 @@ typedef struct session_live {
     int open_role;      /* role of the open turn, or -1 */
     int exchange_count;
     int answered_at; /* end of the last complete reply; 0: none */
+    int answer_at;   /* where the header of the last answer in text begins; -1: none */
 
     bool generating;
     bool flushed; /* the reply's last samples and text are in the queues */
     generate loop;
     rnl_turn_config turn;
     rnl_finish finish;
+    uint64_t reply_sum;              /* of its positions; 0: of each its own */
     int step_count;                  /* decisions of this reply */
     int replay_end;                  /* positions before it went through the backbone once already:
                                       * `decided` says how */
@@ -121,6 +130,12 @@ typedef struct session_dropping {
                        * exchanges allow; 1: all that can */
     int position_max;
 } session_dropping;
+
+/* What a clip or a picture was made of, in so few bits that no two are likely to be alike. Zero at
+ * its beginning. */
+typedef struct session_sum {
+    uint64_t halves[2];
+} session_sum;
 
 /* The picture that is being encoded. */
 typedef struct session_picture {
@@ -170,20 +185,33 @@ struct rnl_session {
 
     /* History. */
     float *embeddings; /* [context_cap, width] input of every position */
-    char *held;    /* [CALLS_SIZE_CAP and a token] text between call tokens, where there are such */
-    int32_t *ids;  /* [context_cap] token of every position; -1: sound */
-    char *decided; /* [context_cap] 1: went through as a decision */
-    int32_t *exchanges;      /* [context_cap] first position of each question with its answers */
-    char *modality;          /* [context_cap + 2] of every emitted position */
-    int32_t *text_ids;       /* [context_cap + 2] emitted */
+    char *held;   /* [CALLS_SIZE_CAP and a token] text between call tokens, where there are such */
+    int32_t *ids; /* [context_cap] token of every position; -1: sound */
+    uint64_t *sums;     /* [context_cap] what it is besides its token (SESSION_SUM_TOKEN, _NONE) */
+    char *decided;      /* [context_cap] 1: went through as a decision */
+    int32_t *exchanges; /* [context_cap] first position of each question with its answers */
+    char *modality;     /* [context_cap + 2] of every emitted position */
+    int32_t *text_ids;  /* [context_cap + 2] emitted */
     float *text_confidences; /* [context_cap + 2] their log-probabilities */
-    int32_t *frames;         /* [context_cap + 2, codebook_count] emitted */
-    session_mark marks[SESSION_MARK_CAP]; /* [0]: where the reply begins; the others: a ring */
+    int32_t *alternatives;   /* [context_cap + 2, alternatives_max] likelier ids than others, */
+    float *alternative_confidences; /* likewise */
+    int32_t *frames;                /* [context_cap + 2, codebook_count] emitted */
+    /* [0]: where the reply begins; a ring of the reply; [kept_places] of the conversation. */
+    session_mark marks[SESSION_MARK_CAP + SESSION_PLACE_CAP];
+
+    /* Of what was there before the last renew: positions that are the same now, or may become so;
+     * those whose embeddings are good, and of these those that had gone through the backbone. */
+    int remembered_count, familiar_count;
+    int reused_count, reused_audio; /* positions that did not go through again since then */
+    int old_at; /* rows of the history from here to context_cap are those of before that did not
+                 * stand where they now would: context_cap: there are none */
 
     size_t fixed_size; /* of live->backbone */
 };
 
 /* session.c */
+/* What reset does to all but the marks. */
+void session_begin_anew(rnl_session *s);
 /* As rnl_session_create, with a pass of its own that can look at clips. */
 RNL_MUST_USE rnl_status session_create_looking(rnl_model *model, const turn_network *turn,
                                                const rnl_session_config *config,
@@ -248,6 +276,8 @@ void session_accept(const session_draft *d);
 /* One more position at the end of the history, of this token (-1: none); asserts room. Its
  * embedding is to be written. */
 float *session_append(rnl_session *s, int32_t id);
+/* The same for a row of a clip or picture, with its sum. */
+float *session_append_row(rnl_session *s, int32_t id, uint64_t sum);
 /* Forgets all exchanges but the last `count`; no reply is running, no clip open. What stays is read
  * again by the steps that follow. */
 void session_keep_exchanges(rnl_session *s, int count);
@@ -296,12 +326,40 @@ size_t session_guide_text(rnl_session *s, size_t cap, const char **bytes);
 void session_layout_marks(rnl_session *s, arena *a);
 /* Keeps the fixed bytes when the decision that comes next is one to return to. */
 void session_mark_decision(rnl_session *s);
+/* The last mark at or before the position, or NULL. */
+const session_mark *session_mark_before(const rnl_session *s, int position);
+/* Brings the backbone to a mark. */
+void session_stand_at(rnl_session *s, const session_mark *mark);
 /* Brings the backbone back to a mark at or before the position. */
 void session_return_to(rnl_session *s, int position);
 /* The history changes behind this position: later marks are of no use. */
 void session_forget_marks(rnl_session *s, int position_count);
 /* A reply came to its own end: how long its sound is, for the estimate of what was heard. */
 void session_learn_pace(rnl_session *s);
+
+/* session_renew.c */
+/* A position is about to be written: compares it with what stands there from before. */
+void session_compare(rnl_session *s, int position, int32_t id, uint64_t sum);
+/* The history changes from this position on without being compared. */
+void session_part(rnl_session *s, int position);
+void session_sum_add(session_sum *sum, const void *bytes, size_t size);
+uint64_t session_sum_at(const session_sum *sum, int row);
+/* Positions of before that have this sum become the newest ones, as they were: `count`, or with 0
+ * as many as there are. Returns their number; 0: they are not there any more. */
+int session_bring_back(rnl_session *s, const session_sum *sum, int count);
+/* The positions of the reply that was just begun get this name. */
+void session_name_reply(rnl_session *s, int64_t name);
+/* Adds the reply of that name, of before the last renew, as it stood there: text and frames.
+ * *audio_count: of its positions those that are frames. *found false: nothing is left of it. Errors
+ * as rnl_session_add_text; RNL_AGAIN likewise. */
+RNL_MUST_USE rnl_status session_add_again(rnl_session *s, int64_t name, bool *found,
+                                          int *audio_count, rnl_error *error);
+/* Content was added: the backbone goes on from the last place that it can. */
+void session_go_on(rnl_session *s);
+/* Of `count` rows of a prefill those until a place that is worth a pass of its own. */
+int session_rows_to_place(const rnl_session *s, int count);
+/* Rows went through: keeps the place where they end. */
+void session_keep_place(rnl_session *s);
 
 /* session_output.c */
 void session_output_reset(session_live *live);

@@ -63,12 +63,21 @@ void session_draft_text(session_draft *d, const char *text, size_t size) {
     draft_piece(d, text, size, false);
 }
 
-float *session_append(rnl_session *s, int32_t id) {
+float *session_append_row(rnl_session *s, int32_t id, uint64_t sum) {
     session_live *live = s->live;
     assert(live->position_count < s->config.context_cap);
+    session_compare(s, live->position_count, id, sum);
     s->ids[live->position_count] = id;
+    s->sums[live->position_count] = sum;
     const size_t width = (size_t)backbone_width(&s->model->backbone);
     return s->embeddings + (size_t)live->position_count++ * width;
+}
+
+float *session_append(rnl_session *s, int32_t id) {
+    const session_live *live = s->live;
+    const uint64_t sum = id >= 0 ? SESSION_SUM_TOKEN : SESSION_SUM_NONE;
+    const bool named = live->generating && live->reply_sum != 0;
+    return session_append_row(s, id, named ? live->reply_sum : sum);
 }
 
 static void append_ids(rnl_session *s, const int32_t *ids, size_t count) {
@@ -117,6 +126,8 @@ static void cut_out(rnl_session *s, int begin, int end) {
     memmove(s->embeddings + (size_t)begin * width, s->embeddings + (size_t)end * width,
             (size_t)(live->position_count - end) * width * sizeof *s->embeddings);
     memmove(s->ids + begin, s->ids + end, (size_t)(live->position_count - end) * sizeof *s->ids);
+    memmove(s->sums + begin, s->sums + end, (size_t)(live->position_count - end) * sizeof *s->sums);
+    session_part(s, begin);
     move_clip(s, begin, end);
     move_exchanges(s, begin, end);
     if (end == live->position_count) live->open_role = -1;
@@ -218,6 +229,7 @@ void session_accept(const session_draft *d) {
     live->begun = d->begun;
     live->open_role = d->role;
     append_ids(s, s->pass->ids, d->count);
+    session_go_on(s);
 }
 
 void session_keep_exchanges(rnl_session *s, int count) {
@@ -234,8 +246,8 @@ void session_close_reply(rnl_session *s) {
     /* The sequential loop has emitted <|im_end|> itself (audio.md 7.7). */
     draft_layout(&d, live->end_fed ? "\n" : session_message_end);
     assert(d.status == RNL_OK && d.count <= SESSION_CLOSE_CAP);
+    live->generating = false;
     append_ids(s, s->pass->ids, d.count);
     live->open_role = -1;
-    live->generating = false;
     live->reply_end = live->answered_at = live->position_count;
 }

@@ -144,6 +144,19 @@ int session_clip_positions(int64_t sample_count) {
     return encoder_position_count((int)(sample_count / MEL_HOP) + 1);
 }
 
+/* What is known again is not encoded again. */
+static void append_clip(rnl_session *s, int rows) {
+    const bool kept = s->config.kept_places > 0;
+    const size_t size =
+        (size_t)mel_frame_count(&s->mel) * (size_t)s->mel.w->band_count * sizeof(float);
+    session_sum sum = {{0}};
+    if (kept) session_sum_add(&sum, mel_frames(&s->mel), size);
+    s->encoding = !kept || session_bring_back(s, &sum, rows) == 0;
+    for (int i = 0; s->encoding && i < rows; i++)
+        (void)session_append_row(s, -1, kept ? session_sum_at(&sum, i) : SESSION_SUM_NONE);
+    session_go_on(s);
+}
+
 rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     if (!s->clip_open) return RNL_OK;
     if (s->encoding) return RNL_AGAIN; /* the encoder holds one clip at a time */
@@ -167,8 +180,7 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
     s->encode_at = s->live->position_count;
     s->encode_count = rows;
     s->encode_frame_count = mel_frame_count(&s->mel);
-    s->encoding = true;
-    for (int i = 0; i < rows; i++) (void)session_append(s, -1); /* the encoder fills them */
+    append_clip(s, rows); /* the encoder fills them */
     return RNL_OK;
 }
 
@@ -220,6 +232,7 @@ static rnl_status check_turn(const rnl_session *s, const rnl_turn_config *t, rnl
         {"text repeat_penalty", t->text.repeat_penalty, 0.0999, 10},
         {"audio repeat_penalty", t->audio.repeat_penalty, 1, 1},
         {"step_max", t->step_max, 1, 1 << 20},
+        {"alternatives", t->alternatives, 0, s->config.alternatives_max},
         {"text_run", t->text_run, 1, 64},
         {"audio_run", t->audio_run, 1, 256},
     };
@@ -246,10 +259,11 @@ static void start_reply(rnl_session *s, const rnl_turn_config *turn) {
     live->generating = true;
     live->flushed = false;
     live->end_fed = false;
+    live->reply_sum = 0;
     live->finish = RNL_FINISH_NONE;
     live->step_count = 0;
     live->reply_begin = live->position_count;
-    live->reply_end = -1;
+    live->reply_end = live->answer_at = -1;
     live->random_begin = live->random;
     live->reply_emitted = live->emitted_count;
     live->reply_text = live->text_count;
@@ -284,5 +298,7 @@ rnl_status rnl_session_begin(rnl_session *s, const rnl_turn_config *turn, rnl_er
     if (status != RNL_OK) return status;
     session_accept(&d);
     start_reply(s, turn);
+    if (turn->mode == RNL_MODE_TEXT) /* what is spoken is waited for: no pass more for it */
+        s->live->answer_at = s->live->position_count - (int)d.count;
     return RNL_OK;
 }

@@ -125,6 +125,7 @@ void rnl_session_get_reply(const rnl_session *s, rnl_reply *reply) {
     const session_live *live = s->live;
     const int books = s->model->backbone.codebook_count;
     const size_t frame_begin = (size_t)live->reply_frame * (size_t)books;
+    const size_t others = (size_t)live->reply_text * (size_t)s->config.alternatives_max;
     *reply = (rnl_reply){
         .mode = live->turn.mode,
         .finish = live->finish,
@@ -133,6 +134,9 @@ void rnl_session_get_reply(const rnl_session *s, rnl_reply *reply) {
         .text_count = (size_t)(live->text_count - live->reply_text),
         .text_ids = s->text_ids + live->reply_text,
         .text_confidences = s->text_confidences + live->reply_text,
+        .alternative_count = live->turn.alternatives,
+        .alternatives = s->alternatives + others,
+        .alternative_confidences = s->alternative_confidences + others,
         .frame_count = (size_t)(live->frame_count - live->reply_frame),
         .frames = s->frames + frame_begin,
         .codebook_count = books,

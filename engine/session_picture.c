@@ -106,22 +106,51 @@ static void resize_views(rnl_session *s, const resize_source *from, const views_
     }
 }
 
-static void append_id(rnl_session *s, int32_t id) {
-    backbone_embed_text(&s->model->backbone, &s->pass->compute, id, session_append(s, id));
+/* Of the views as they are looked at; where they lie in the picture is told by their labels. */
+static session_sum sum_of(const rnl_session *s) {
+    session_sum sum = {{0}};
+    const uint8_t *pixels = s->picture.pixels;
+    for (int i = 0; i < s->picture.views.count; i++) {
+        const view v = views_at(&s->picture.views, i);
+        const int shape[] = {v.width, v.height, v.row, v.col};
+        const size_t size = 3 * (size_t)v.width * (size_t)v.height;
+        session_sum_add(&sum, shape, sizeof shape);
+        session_sum_add(&sum, pixels, size);
+        pixels += size;
+    }
+    return sum;
 }
 
-/* Every position of the picture; those of rows are filled later. */
-static void append_picture(rnl_session *s) {
+/* Position `row` of a picture; sum NULL: nobody will know it again. */
+static void append_position(rnl_session *s, int32_t id, const session_sum *sum, int row) {
+    const uint64_t own = sum != NULL ? session_sum_at(sum, row) : SESSION_SUM_NONE;
+    float *embedding = session_append_row(s, id, own);
+    if (id != s->model->image_ids.image) /* rows are filled later */
+        backbone_embed_text(&s->model->backbone, &s->pass->compute, id, embedding);
+}
+
+static void append_positions(rnl_session *s, const session_sum *sum) {
     const image_ids *ids = &s->model->image_ids;
     const views *v = &s->picture.views;
-    append_id(s, ids->begin);
+    int row = 0;
+    append_position(s, ids->begin, sum, row++);
     for (int i = 0; i < v->count; i++) {
         const view at = views_at(v, i);
         if (v->count > 1)
-            append_id(s, at.row == 0 ? ids->thumbnail : ids->tiles[at.row - 1][at.col - 1]);
-        for (int k = 0; k < at.row_count; k++) (void)session_append(s, ids->image);
+            append_position(s, at.row == 0 ? ids->thumbnail : ids->tiles[at.row - 1][at.col - 1],
+                            sum, row++);
+        for (int k = 0; k < at.row_count; k++) append_position(s, ids->image, sum, row++);
     }
-    append_id(s, ids->end);
+    append_position(s, ids->end, sum, row);
+}
+
+/* What is known again is not looked at again. */
+static void append_picture(rnl_session *s, int count) {
+    const bool kept = s->config.kept_places > 0;
+    const session_sum sum = kept ? sum_of(s) : (session_sum){{0}};
+    s->encoding = !kept || session_bring_back(s, &sum, count) == 0;
+    if (s->encoding) append_positions(s, kept ? &sum : NULL);
+    session_go_on(s);
 }
 
 static rnl_status add_picture(rnl_session *s, const resize_source *from, const views_config *c,
@@ -140,8 +169,7 @@ static rnl_status add_picture(rnl_session *s, const resize_source *from, const v
     s->percept = &percept_picture;
     s->encode_at = s->live->position_count;
     s->encode_count = count;
-    append_picture(s);
-    s->encoding = true;
+    append_picture(s, count);
     return RNL_OK;
 }
 

@@ -13,13 +13,17 @@
 #include "core/utf8.h"
 #include "engine/session.h"
 
+static int mark_count(const rnl_session *s) {
+    return SESSION_MARK_CAP + s->config.kept_places;
+}
+
 void session_layout_marks(rnl_session *s, arena *a) {
-    for (int i = 0; i < SESSION_MARK_CAP; i++)
+    for (int i = 0; i < mark_count(s); i++)
         s->marks[i] = (session_mark){.position = -1, .fixed = arena_take(a, s->fixed_size, 1)};
 }
 
 void session_forget_marks(rnl_session *s, int position_count) {
-    for (int i = 0; i < SESSION_MARK_CAP; i++)
+    for (int i = 0; i < mark_count(s); i++)
         if (s->marks[i].position > position_count) s->marks[i].position = -1;
 }
 
@@ -40,20 +44,29 @@ static void return_to_mark(rnl_session *s) {
                       compute_rounds(&s->pass->compute) ? live->replay_end : live->position_count);
 }
 
-void session_return_to(rnl_session *s, int end) {
-    session_live *live = s->live;
-    if (live->backbone.position <= end) return;
+const session_mark *session_mark_before(const rnl_session *s, int position) {
     const session_mark *best = NULL;
-    for (int i = 0; i < SESSION_MARK_CAP; i++) {
+    for (int i = 0; i < mark_count(s); i++) {
         const session_mark *mark = &s->marks[i];
-        if (mark->position >= 0 && mark->position <= end &&
+        if (mark->position >= 0 && mark->position <= position &&
             (best == NULL || mark->position > best->position))
             best = mark;
     }
+    return best;
+}
+
+void session_stand_at(rnl_session *s, const session_mark *mark) {
+    session_live *live = s->live;
+    live->backbone.position = mark->position;
+    if (s->fixed_size > 0) memcpy(live->backbone.fixed, mark->fixed, s->fixed_size);
+}
+
+void session_return_to(rnl_session *s, int end) {
+    session_live *live = s->live;
+    if (live->backbone.position <= end) return;
+    const session_mark *best = session_mark_before(s, end);
     stack_reset(&live->backbone);
-    if (best == NULL) return;
-    live->backbone.position = best->position;
-    if (s->fixed_size > 0) memcpy(live->backbone.fixed, best->fixed, s->fixed_size);
+    if (best != NULL) session_stand_at(s, best);
 }
 
 /* Positions of the reply, by kind. */

@@ -70,6 +70,8 @@ static void take_out(rnl_session *s, int begin, int end) {
     memmove(s->embeddings + (size_t)begin * width, s->embeddings + (size_t)end * width,
             behind * width * sizeof *s->embeddings);
     memmove(s->ids + begin, s->ids + end, behind * sizeof *s->ids);
+    memmove(s->sums + begin, s->sums + end, behind * sizeof *s->sums);
+    session_part(s, begin);
     for (int i = 0; i < live->exchange_count; i++)
         if (s->exchanges[i] >= end) s->exchanges[i] -= end - begin;
     if (live->answered_at >= end) live->answered_at -= end - begin;
@@ -97,8 +99,10 @@ static int put_before(rnl_session *s, int position, int room, const char *text, 
                                 (size_t)room, &count, NULL) != RNL_OK)
         return position;
     const int begin = position - (int)count;
+    session_part(s, begin);
     for (size_t i = 0; i < count; i++) {
         s->ids[begin + (int)i] = ids[i];
+        s->sums[begin + (int)i] = SESSION_SUM_TOKEN;
         backbone_embed_text(&s->model->backbone, &s->pass->compute, ids[i],
                             s->embeddings + ((size_t)begin + i) * width);
     }

@@ -70,6 +70,7 @@ enum {
     RNL_RATE_OUT = 24000,      /* Hz: what rnl_session_pull_samples gives */
     RNL_CODEBOOK_CAP = 32,     /* most codes of one frame */
     RNL_IMAGE_VIEWS_CAP = 101, /* views of a picture */
+    RNL_ALTERNATIVES_CAP = 20, /* likeliest tokens beside each of a reply */
     RNL_ADAPTER_CAP = 64,      /* files of adapters of a model */
     RNL_THREAD_CAP = 64
 };
@@ -219,6 +220,11 @@ typedef struct rnl_session_config {
     int snapshot_cap;        /* slots for rnl_session_snapshot: [0, 64], default 1 */
     int step_positions;      /* of a prefill in one step at most: [1, 512], default 128. More are
                               * faster as a whole, fewer keep a step short; no bit depends on it */
+    int kept_places;         /* places of a conversation from which the next one can go on
+                              * (rnl_session_renew): [0, 64], default 0: none. Each takes the memory
+                              * of the layers' fixed state, and now and then a prefill is cut for
+                              * one */
+    int alternatives_max;    /* of a turn: [0, RNL_ALTERNATIVES_CAP], default 0 */
     int image_views_max;    /* views of a picture at most, for which room is made: [0, 101], default
                               * 0: no pictures. rnl_image_views_max says how many the model's
                               * pictures can have. Nothing to a model that takes none */
@@ -267,6 +273,17 @@ RNL_API void rnl_session_destroy(rnl_session **session); /* NULL is fine; sets N
 
 /* Back to the state after create: no history, sampler at its seed. Snapshots become invalid. */
 RNL_API void rnl_session_reset(rnl_session *session);
+
+/* The same with another seed, but what went through the model is remembered: as far as the content
+ * that is added now is that of the conversation before, from its first position on, it does not go
+ * through again, and clips and pictures are not encoded again. One of config.kept_places, or of the
+ * last reply, has to lie before the end of what is the same; without kept_places this is a reset.
+ * Texts are the same by their tokens, clips and pictures by sums of 128 bits. No bit of what comes
+ * depends on it. */
+RNL_API void rnl_session_renew(rnl_session *session, uint64_t seed);
+/* Positions that did not go through again since renew; *audio_count, or NULL: of these, of clips.
+ */
+RNL_API int rnl_session_reused_count(const rnl_session *session, int *audio_count);
 
 /* -- Content. Calls of one role in a row make one turn. All of it is RNL_ERR_STATE while a reply
  * is being generated (between begin and RNL_DONE), and RNL_ERR_CONTEXT_FULL when it does not fit.
@@ -374,6 +391,8 @@ typedef struct rnl_turn_config {
     /* Tools that the reply may call, and the form of an answer in RNL_MODE_TEXT (runnel_chat.h).
      * They outlive the reply. Default NULL: no calls, any text. */
     rnl_constraint *tools, *answer;
+    int alternatives;   /* ids whose log-probabilities are kept with each of the reply's text:
+                         * [0, alternatives_max of the session], default 0 */
     bool call_required; /* the reply is a call (default false) */
     bool calls_free;    /* calls are not held to the parameters of the tools (default false) */
 } rnl_turn_config;
@@ -453,8 +472,14 @@ typedef struct rnl_reply {
     size_t text_count;     /* token ids, special ones included */
     const int32_t *text_ids;
     const float *text_confidences; /* [text_count] log-probability of each at temperature 1, <= 0 */
-    size_t frame_count;            /* frames, end frames included */
-    const int32_t *frames;         /* [frame_count, codebook_count] */
+    /* What the model held most probable beside each, best first, likewise: the first
+     * alternative_count (those of the turn) of each row of [text_count, alternatives_max of the
+     * session]. */
+    int alternative_count;
+    const int32_t *alternatives;
+    const float *alternative_confidences;
+    size_t frame_count;    /* frames, end frames included */
+    const int32_t *frames; /* [frame_count, codebook_count] */
     int codebook_count;
 } rnl_reply;
 RNL_API void rnl_session_get_reply(const rnl_session *session, rnl_reply *reply);

@@ -138,6 +138,30 @@ static void confidence_is_the_log_probability(void **state) {
     assert_true(sample_confidence(x, 6, 5) == -180.0f);
 }
 
+static void alternatives_are_the_likeliest(void **state) {
+    (void)state;
+    enum { COUNT = 50 };
+    float x[COUNT], confidences[COUNT + 1];
+    int32_t ids[COUNT + 1];
+    random_state r;
+    random_seed(&r, 3);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < COUNT; i++) x[i] = (float)(random_u64(&r) % 20);
+        for (int k = 1; k <= COUNT; k += 7) {
+            sample_alternatives(x, COUNT, k, ids, confidences);
+            for (int i = 0; i < k; i++) {
+                int better = 0; /* the place of an id: how many come before it */
+                for (int j = 0; j < COUNT; j++)
+                    better += x[j] > x[ids[i]] || (!(x[j] < x[ids[i]]) && j < ids[i]);
+                assert_int_equal(better, i);
+                assert_true(confidences[i] == sample_confidence(x, COUNT, ids[i]));
+            }
+        }
+    }
+    sample_alternatives(x, 2, 3, ids, confidences); /* there are no more */
+    assert_true(ids[2] == -1 && isinf(confidences[2]) && ids[0] >= 0 && ids[1] >= 0);
+}
+
 static void draws_follow_the_probabilities(void **state) {
     (void)state;
     const float x[] = {0.0f, 1.0f, 2.0f, -1.0f};
@@ -186,6 +210,7 @@ int main(void) {
         cmocka_unit_test(top_p_keeps_what_a_sort_keeps),
         cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
         cmocka_unit_test(confidence_is_the_log_probability),
+        cmocka_unit_test(alternatives_are_the_likeliest),
         cmocka_unit_test(draws_follow_the_probabilities),
         cmocka_unit_test(a_tiny_temperature_is_nearly_greedy),
         cmocka_unit_test(the_same_seed_gives_the_same_draws),

@@ -10,9 +10,9 @@
 
 #include "core/random.h"
 #include "engine/session.h"
-#include "stack/kind.h"
 #include "tests/support/levels.h"
 #include "tests/support/rig.h"
+#include "tests/support/same_state.h"
 
 enum { STEPS = 80, FRAME = 1920, CLIP = 32000 };
 
@@ -49,32 +49,6 @@ static void assert_same(const rig_result *a, const rig_result *b) {
     assert_string_equal(a->text, b->text);
     assert_int_equal(a->sample_count, b->sample_count);
     assert_memory_equal(a->samples, b->samples, a->sample_count * sizeof *a->samples);
-}
-
-/* The whole state that counts for what comes next: history, keys, fixed bytes, sampler. */
-static void assert_same_state(rnl_session *a, rnl_session *b) {
-    while (rnl_session_step(a, NULL) != RNL_DONE) continue;
-    while (rnl_session_step(b, NULL) != RNL_DONE) continue;
-    const session_live *x = a->live, *y = b->live;
-    const stack_config *c = &model->backbone.stack.config;
-    assert_int_equal(x->position_count, y->position_count);
-    assert_int_equal(x->backbone.position, y->backbone.position);
-    assert_int_equal(x->emitted_count, y->emitted_count);
-    assert_memory_equal(&x->random, &y->random, sizeof x->random);
-    assert_memory_equal(a->embeddings, b->embeddings,
-                        (size_t)x->position_count * (size_t)c->width * sizeof(float));
-    assert_memory_equal(x->backbone.fixed, y->backbone.fixed, x->backbone.fixed_size);
-    for (int i = 0; i < c->layer_count; i++) {
-        const stack_layer_config *l = &c->layers[i];
-        if (l->kinds[STACK_OPERATOR] != &stack_attention) continue;
-        const unsigned char *mine = stack_appended(&x->backbone, i, STACK_OPERATOR);
-        const unsigned char *other = stack_appended(&y->backbone, i, STACK_OPERATOR);
-        for (int h = 0; h < l->kv_head_count; h++) {
-            const size_t line = kernels_cache_row_size(x->backbone.cache, l->head_width);
-            const size_t row = h * (size_t)x->backbone.position_cap * line;
-            assert_memory_equal(mine + row, other + row, (size_t)x->backbone.position * line);
-        }
-    }
 }
 
 /* ---- A clip that goes on ---- */
