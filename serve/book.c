@@ -102,7 +102,7 @@ static void note_work(metrics *m, const work_facts *w, const int *states) {
     metrics_set(m, METRIC_SESSIONS_MAX, 0, w->session_max);
     metrics_set(m, METRIC_LOAD, 0, (int64_t)(w->load * MILLION));
     metrics_set(m, METRIC_MEMORY, METRIC_SESSION_BYTES,
-                (int64_t)w->session_size * w->conversations);
+                (int64_t)w->session_size * (w->conversations + w->kept));
     metrics_set(m, METRIC_MEMORY, METRIC_BUFFER_BYTES, (int64_t)w->batch_size);
 }
 

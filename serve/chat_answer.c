@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/chat_logprobs.h"
 #include "serve/json_in.h"
 
 enum { ANSWER_SIZE_MAX = 64 << 20, SOUND_PART = 1920 /* samples of an event: one frame */ };
@@ -16,8 +17,9 @@ typedef struct call {
 struct chat_answer {
     chat_answer_config config;
     json_out out;
-    json_out words;       /* plain: what was said so far, as far as it is settled */
-    json_out held;        /* plain: what may be the beginning of a stop text */
+    json_out words; /* plain: what was said so far, as far as it is settled */
+    json_out held;  /* plain: what may be the beginning of a stop text */
+    chat_logprobs logprobs;
     sound_stream *stream; /* of a spoken answer that is no stream */
     call calls[CHAT_CALLS_MAX];
     int call_count;
@@ -39,6 +41,7 @@ bool chat_answer_create(const chat_answer_config *config, chat_answer **out, api
     json_out_begin_growing(&a->out, ANSWER_SIZE_MAX);
     json_out_begin_growing(&a->words, ANSWER_SIZE_MAX);
     json_out_begin_growing(&a->held, ANSWER_SIZE_MAX);
+    chat_logprobs_begin(&a->logprobs);
     if (!asked(a)->audio || asked(a)->stream) return true;
     if (sound_stream_create(asked(a)->format, RNL_RATE_OUT, &a->stream, &why) == RNL_OK)
         return true;
@@ -58,6 +61,7 @@ void chat_answer_destroy(chat_answer **out) {
     json_out_free(&a->out);
     json_out_free(&a->words);
     json_out_free(&a->held);
+    chat_logprobs_free(&a->logprobs);
     free(a);
 }
 
@@ -104,10 +108,11 @@ static void open_chunk(chat_answer *a) {
     }
 }
 
-static void close_chunk(chat_answer *a, const char *finish) {
+/* With the tokens of the text before byte `told`. */
+static void close_chunk(chat_answer *a, const char *finish, size_t told) {
     json_out *o = &a->out;
     json_out_end(o);
-    json_out_null(o, "logprobs");
+    chat_logprobs_put(&a->logprobs, o, told);
     json_out_word(o, "finish_reason", finish);
     json_out_end(o);
     json_out_end(o);
@@ -120,7 +125,7 @@ static void close_chunk(chat_answer *a, const char *finish) {
 static void begin_stream(chat_answer *a) {
     if (a->begun) return;
     open_chunk(a);
-    close_chunk(a, NULL);
+    close_chunk(a, NULL, 0);
 }
 
 static void put_text_chunk(chat_answer *a, const char *text, size_t size) {
@@ -135,7 +140,7 @@ static void put_text_chunk(chat_answer *a, const char *text, size_t size) {
     } else {
         json_out_text(o, "content", text, size);
     }
-    close_chunk(a, NULL);
+    close_chunk(a, NULL, a->words.size);
 }
 
 /* ---- Text, and what ends it ---- */
@@ -172,6 +177,11 @@ static size_t pending_stop(const chat_request *r, const char *text, size_t size)
     return 0;
 }
 
+bool chat_answer_tokens(chat_answer *a, const work_token *tokens, size_t count, int alternatives) {
+    if (!chat_logprobs_take(&a->logprobs, tokens, count, alternatives)) a->failed = true;
+    return is_well(a);
+}
+
 bool chat_answer_text(chat_answer *a, const char *text, size_t size, bool *stopped) {
     const chat_request *r = asked(a);
     *stopped = a->stopped;
@@ -204,7 +214,7 @@ static void put_sound_chunks(chat_answer *a, const float *samples, size_t count)
         json_out_object(&a->out, "audio");
         json_out_base64(&a->out, "data", bytes, 2 * part);
         json_out_end(&a->out);
-        close_chunk(a, NULL);
+        close_chunk(a, NULL, 0);
     }
 }
 
@@ -261,7 +271,7 @@ bool chat_answer_call(chat_answer *a, const char *text, size_t size) {
     json_out_array(&a->out, "tool_calls");
     put_call(a, a->call_count - 1);
     json_out_end(&a->out);
-    close_chunk(a, NULL);
+    close_chunk(a, NULL, 0);
     return is_well(a);
 }
 
@@ -290,6 +300,11 @@ static void put_usage(json_out *o, const work_usage *u) {
     json_out_end(o);
 }
 
+/* Where the text ends whose tokens are told: nowhere, unless a text of `stop` ended it. */
+static size_t all_told(const chat_answer *a) {
+    return a->stopped ? a->words.size : SIZE_MAX;
+}
+
 static void end_stream(chat_answer *a, const char *finish, const work_usage *usage) {
     json_out *o = &a->out;
     begin_stream(a);
@@ -298,10 +313,10 @@ static void end_stream(chat_answer *a, const char *finish, const work_usage *usa
         json_out_object(o, "audio");
         json_out_int(o, "expires_at", a->config.expires);
         json_out_end(o);
-        close_chunk(a, NULL);
+        close_chunk(a, NULL, 0);
     }
     open_chunk(a);
-    close_chunk(a, finish);
+    close_chunk(a, finish, all_told(a));
     if (asked(a)->include_usage) {
         json_out_event_open(o);
         put_head(a, "chat.completion.chunk");
@@ -357,7 +372,7 @@ static void end_object(chat_answer *a, const char *finish, const work_usage *usa
     json_out_int(o, "index", 0);
     put_message(a);
     json_out_word(o, "finish_reason", finish);
-    json_out_null(o, "logprobs");
+    chat_logprobs_put(&a->logprobs, o, all_told(a));
     json_out_end(o);
     json_out_end(o);
     put_usage(o, usage);

@@ -1,6 +1,6 @@
 /* What a chat is answered with: events of the engine to one object, or to a stream of chunks.
  *
- *     text, sound, calls ──► chat_answer ──► out: bytes of the answer, or of its events
+ *     text, tokens, sound, calls ──► chat_answer ──► out: bytes of the answer, or of its events
  *
  * In a stream whole events are in `out` after each call; otherwise all of it is there behind the
  * end. */
@@ -33,6 +33,8 @@ const char *chat_answer_type(const chat_answer *a); /* Content-Type */
  * so the reply can be ended and what it still says is passed over. call: {"tool", "arguments"}.
  * False: memory is exhausted, or the answer is too long. */
 bool chat_answer_text(chat_answer *a, const char *text, size_t size, bool *stopped);
+/* Of the text that comes next; called only where the request asks for logprobs. */
+bool chat_answer_tokens(chat_answer *a, const work_token *tokens, size_t count, int alternatives);
 bool chat_answer_sound(chat_answer *a, const float *samples, size_t count);
 bool chat_answer_call(chat_answer *a, const char *call, size_t size);
 bool chat_answer_end(chat_answer *a, rnl_finish finish, const work_usage *usage);

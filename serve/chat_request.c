@@ -81,6 +81,10 @@ static bool read_modalities(chat_builder *b, const json *body) {
         return api_fail(b->error, API_INVALID_VALUE, "modalities",
                         "'modalities' has no \"text\"; answers are [\"text\"] or [\"text\", "
                         "\"audio\"]");
+    if (b->request->audio && b->request->logprobs)
+        return api_fail(b->error, API_UNSUPPORTED_PARAMETER, "logprobs",
+                        "'logprobs' are told of answers that are text; leave them out with "
+                        "\"audio\"");
     b->mode = b->request->audio ? RNL_MODE_INTERLEAVED : RNL_MODE_TEXT;
     if (rnl_model_can(b->config->model, b->mode)) return true;
     return api_fail(b->error, API_UNSUPPORTED_PARAMETER, "modalities",
@@ -152,14 +156,13 @@ static bool read_stops(const chat_builder *b, const json *body) {
 
 static bool read_flags(const chat_builder *b, const json *body) {
     chat_request *r = b->request;
-    bool logprobs = false;
     int64_t count = 1, top = 0, seed = 0;
     const json *options = json_get(body, "stream_options");
     if (!json_in_bool(body, "stream", NULL, &r->stream, b->error) ||
         !json_in_bool(options, "include_usage", "stream_options.include_usage", &r->include_usage,
                       b->error) ||
-        !json_in_bool(body, "logprobs", NULL, &logprobs, b->error) ||
-        !json_in_int(body, "top_logprobs", NULL, 0, 20, &top, b->error) ||
+        !json_in_bool(body, "logprobs", NULL, &r->logprobs, b->error) ||
+        !json_in_int(body, "top_logprobs", NULL, 0, RNL_ALTERNATIVES_CAP, &top, b->error) ||
         !json_in_int(body, "n", NULL, 1, 128, &count, b->error) ||
         !json_in_int(body, "seed", NULL, INT64_MIN, INT64_MAX, &seed, b->error))
         return false;
@@ -167,10 +170,10 @@ static bool read_flags(const chat_builder *b, const json *body) {
     if (count != 1)
         return api_fail(b->error, API_UNSUPPORTED_PARAMETER, "n",
                         "'n' can only be 1; ask as often as answers are wanted");
-    if (logprobs || top > 0)
-        return api_fail(b->error, API_UNSUPPORTED_PARAMETER, "logprobs",
-                        "'logprobs' are not told of answers; leave them out");
-    return true;
+    r->top_logprobs = (int)top;
+    if (r->logprobs || top == 0) return true;
+    return api_fail(b->error, API_INVALID_VALUE, "top_logprobs",
+                    "'top_logprobs' stand beside 'logprobs'; set those to true");
 }
 
 /* ---- How words are chosen ---- */
@@ -327,7 +330,9 @@ static bool read_body(chat_builder *b, const json *body) {
         return false;
     command begin = {.kind = COMMAND_BEGIN,
                      .tag = CHAT_REPLY_TAG,
+                     .tokens = b->request->logprobs,
                      .turn = rnl_turn_config_default(b->config->model, b->mode)};
+    begin.turn.alternatives = b->request->top_logprobs;
     if (read_sampling(b, body, &begin.turn) && read_length(b, body, &begin.turn) &&
         read_tools(b, body, &begin) && read_schema(b, body, &begin) && chat_read_messages(b, body))
         return chat_add_command(b, &begin);

@@ -32,6 +32,8 @@ typedef struct chat_request {
     bool audio;                 /* the answer is spoken */
     sound_format format;        /* how; PCM is called pcm16 here */
     bool stream, include_usage;
+    bool logprobs;    /* of each token, */
+    int top_logprobs; /* with so many others */
     uint64_t seed;
     char *stops[LIMIT_STOP_TEXTS]; /* [stop_count] texts that end the answer */
     size_t stop_sizes[LIMIT_STOP_TEXTS];

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/limits.h"
+#include "core/hash_table.h"
 #include "serve/work_inner.h"
 
 /* ---- Opening ---- */
@@ -16,6 +16,14 @@ static bool make_rings(conversation *c) {
            ring_create(SOUND_CAP, sizeof(float), &c->sound) == RNL_OK;
 }
 
+/* NULL: there are none, or no memory; then nothing is kept of it. */
+static uint64_t *copy_steps(const conversation_config *config) {
+    const size_t size = (size_t)config->step_count * sizeof *config->steps;
+    uint64_t *copy = size > 0 && config->caller != 0 ? malloc(size) : NULL;
+    if (copy != NULL) memcpy(copy, config->steps, size);
+    return copy;
+}
+
 static conversation *make(work *w, const conversation_config *config) {
     conversation *c = calloc(1, sizeof *c);
     if (c == NULL) return NULL;
@@ -25,6 +33,10 @@ static conversation *make(work *w, const conversation_config *config) {
     atomic_init(&c->cancelled, 0);
     c->text_piece = malloc(PIECE_TEXT);
     c->sound_piece = malloc(PIECE_SOUND * sizeof *c->sound_piece);
+    c->generation = atomic_load(&w->generation);
+    c->config.steps = NULL;
+    c->steps = copy_steps(config);
+    c->step_count = c->steps != NULL ? config->step_count : 0;
     if (c->text_piece != NULL && c->sound_piece != NULL && make_rings(c)) return c;
     conversation_free(c);
     return NULL;
@@ -149,6 +161,7 @@ void conversation_free(conversation *c) {
     ring_destroy(&c->text);
     ring_destroy(&c->sound);
     free(c->owned);
+    free(c->steps);
     free(c->text_piece);
     free(c->sound_piece);
     if (c->is_recording) free((char *)c->transcript.system);
@@ -161,6 +174,24 @@ char *command_text(const char *text, size_t size) {
     char *copy = malloc(size + 1);
     if (copy != NULL && size > 0) memcpy(copy, text, size);
     return copy;
+}
+
+uint64_t command_sum(uint64_t before, const command *what) {
+    const int64_t fields[] = {(int64_t)what->kind, (int64_t)what->role, what->past,  what->one_view,
+                              what->rate,          what->width,         what->height};
+    uint64_t sum = hash_bytes(HASH_START ^ before, fields, sizeof fields);
+    const struct {
+        const void *bytes;
+        size_t size;
+    } parts[] = {{what->text, what->text_size},
+                 {what->json, what->json_size},
+                 {what->samples, what->count * sizeof *what->samples},
+                 {what->bytes, what->size}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        sum = hash_bytes(sum, &parts[i].size, sizeof parts[i].size);
+        if (parts[i].bytes != NULL) sum = hash_bytes(sum, parts[i].bytes, parts[i].size);
+    }
+    return sum;
 }
 
 void command_free(command *what) {
@@ -251,6 +282,11 @@ bool conversation_next(conversation *c, event *e) {
     case EVENT_SOUND:
         e->count = ring_read(c->sound, c->sound_piece, q.count);
         e->samples = c->sound_piece;
+        break;
+    case EVENT_TOKENS:
+        e->tokens = q.owned;
+        e->count = q.count;
+        e->alternatives = q.alternatives;
         break;
     case EVENT_CALL:
     case EVENT_CUT:

@@ -57,6 +57,14 @@ static int fewer(int a, size_t b) {
     return b < (size_t)a ? (int)b : a;
 }
 
+int work_session_room(const work *w) {
+    const size_t all = w->config.memory_size_max, batch = w->facts.batch_size;
+    int most = w->config.session_cap > 0 ? w->config.session_cap : SESSION_CAP;
+    if (all != SIZE_MAX && w->facts.session_size > 0)
+        most = fewer(most, (all > batch ? all - batch : 0) / w->facts.session_size);
+    return most > 1 ? most : 1;
+}
+
 /* How many conversations there may be: as many as can speak, times those who listen meanwhile. */
 static int session_max(const work *w, const rnl_batch_facts *f, size_t session_size,
                        size_t batch_size) {
@@ -81,6 +89,7 @@ static void publish(work *w) {
     to->pass_count = f.pass_count;
     to->rows = f.rows;
     to->decisions = f.decision_count;
+    to->kept = w->kept_count;
     to->session_max = session_max(w, &f, to->session_size, to->batch_size);
     (void)pthread_mutex_unlock(&w->lock);
 }
@@ -90,31 +99,41 @@ static void publish(work *w) {
 static void drop(conversation **at) {
     conversation *c = *at;
     *at = c->next;
-    if (c->is_recording)
+    if (c->is_recording) {
         recording_close(c);
-    else
+    } else {
+        c->work->session_count -= c->talker.session != NULL;
         talker_close(c);
+    }
     conversation_free(c);
 }
 
+/* A caller is told to have left after his conversations were closed, so none of them is kept behind
+ * this. */
 static void drop_closed(work *w) {
+    uint64_t left[64];
+    const size_t left_count = ring_read(w->left, left, 64);
     for (conversation **at = &w->first; *at != NULL;) {
         if (atomic_load(&(*at)->closed))
             drop(at);
         else
             at = &(*at)->next;
     }
+    for (size_t i = 0; i < left_count; i++) kept_forget_caller(w, left[i]);
 }
 
 static void take_opened(work *w) {
     conversation *c;
     while (ring_read(w->opened, &c, 1) == 1) {
-        drop_closed(w); /* who left before it came leaves his room */
+        drop_closed(w); /* who left before it came leaves his room, and what he had */
         c->next = w->first;
         w->first = c;
         c->made = true;
         api_error error;
-        if (c->is_recording || talker_open(c, &error)) continue;
+        if (c->is_recording || talker_open(c, &error)) {
+            w->session_count += !c->is_recording;
+            continue;
+        }
         c->made = false;
         c->lost = true;
         conversation_tell_error(c, EVENT_LOST, 0, &error);
@@ -202,6 +221,7 @@ static bool turn(work *w) {
     atomic_store(&w->step_us, now_us);
     take_opened(w);
     drop_closed(w);
+    kept_look(w, now_us);
     attend_all(w, now_us, slack_us(w, now_us, false) > SPARE_US);
     tell_loop(w);
     const int64_t begun_us = clock_us();
@@ -277,12 +297,7 @@ static rnl_status make_batch(work *w, rnl_error *error) {
 }
 
 static rnl_status measure_session(work *w, rnl_error *error) {
-    rnl_session_config s = rnl_session_config_for(w->model);
-    s.context_cap = w->config.context_cap;
-    s.clip_seconds_max = w->config.clip_seconds_max;
-    s.kv_cache = w->config.kv_cache;
-    s.snapshot_cap = CONVERSATION_SLOTS;
-    s.image_views_max = rnl_image_views_max(w->model);
+    const rnl_session_config s = talker_session_config(w);
     rnl_memory_plan plan;
     const rnl_status status = rnl_session_plan_in(w->batch, &s, &plan, error);
     if (status != RNL_OK) return status;
@@ -302,7 +317,8 @@ static rnl_status make(work *w, rnl_error *error) {
     w->lock_made = pthread_mutex_init(&w->lock, NULL) == 0;
     w->sem_made = sem_init(&w->asked, 0, 0) == 0;
     if (!w->lock_made || !w->sem_made || !looks_create(w) ||
-        ring_create(OPEN_CAP, sizeof(conversation *), &w->opened) != RNL_OK)
+        ring_create(OPEN_CAP, sizeof(conversation *), &w->opened) != RNL_OK ||
+        ring_create(LEFT_CAP, sizeof(uint64_t), &w->left) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     const work_config *c = &w->config;
     w->times_known = c->give_times != NULL && c->give_times(c->times_context, w->batch) > 0;
@@ -321,6 +337,7 @@ rnl_status work_create(rnl_model *model, const work_config *config, work **out, 
     if (w->config.memory_size_max == SIZE_MAX)
         w->config.memory_size_max = memory_budget(config->memory_free, info.weight_size);
     atomic_init(&w->starting, true);
+    atomic_init(&w->generation, 0);
     const rnl_status status = make(w, error);
     if (status != RNL_OK) work_destroy(out);
     return status;
@@ -343,8 +360,10 @@ void work_destroy(work **out) {
     if (w->opened != NULL) take_opened(w);
     while (w->first != NULL) drop(&w->first);
     looks_destroy(w);
+    kept_end(w);
     rnl_batch_destroy(&w->batch);
     ring_destroy(&w->opened);
+    ring_destroy(&w->left);
     if (w->sem_made) (void)sem_destroy(&w->asked);
     if (w->lock_made) (void)pthread_mutex_destroy(&w->lock);
     free(w);
@@ -356,6 +375,16 @@ const rnl_model *work_model(const work *w) {
 
 void work_drain(work *w) {
     atomic_store(&w->draining, true);
+}
+
+void work_forget(work *w, uint64_t caller) {
+    if (ring_write(w->left, &caller, 1) != 1) work_forget_all(w); /* too many to tell one by one */
+    work_note_asked(w);
+}
+
+void work_forget_all(work *w) {
+    atomic_fetch_add(&w->generation, 1);
+    work_note_asked(w);
 }
 
 void work_note_asked(work *w) {

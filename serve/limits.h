@@ -48,6 +48,9 @@
     X(JOBS_WAITING, 8, "", "transcriptions that wait")                                             \
     X(ANSWERS_KEPT, 64, "", "spoken answers kept by their id")                                     \
     X(ANSWERS_SECONDS, 3600, "s", "that one is kept")                                              \
+    X(PREFIXES_KEPT, 16, "", "conversations kept for requests that begin alike")                   \
+    X(PREFIXES_OF_CALLER, 4, "", "of these, of one key; without keys of one connection")           \
+    X(PREFIX_SECONDS, 600, "s", "that one is kept")                                                \
     X(SLOW_SECONDS, 10, "s", "without a write to a reader (--slow-seconds)")                       \
     X(COMMENT_SECONDS, 15, "s", "without an event before a comment in a stream of them")           \
     X(IDLE_SECONDS, 600, "s", "without a message of a WebSocket")                                  \

@@ -36,6 +36,7 @@ struct net {
     lws_sorted_usec_list_t second;
     net_peer *peers;
     net_counts counts;
+    uint64_t last_number; /* of a connection */
     atomic_bool stopping;
 };
 
@@ -92,6 +93,7 @@ static bool peer_make(struct lws *wsi, bool raw) {
     p->net = n;
     p->wsi = wsi;
     p->raw = raw;
+    p->number = ++n->last_number;
     p->credit = LIMIT_EVENTS_BURST;
     p->credit_us = p->message_us = p->moved_us = clock_us();
     send_queue_init(&p->out, NET_QUEUE_SIZE, LWS_PRE);
@@ -105,17 +107,17 @@ static bool peer_make(struct lws *wsi, bool raw) {
 /* It is no more: the handlers hear of it once. */
 static void peer_end(net_peer *p) {
     if (p == NULL || p->gone) return;
+    const net_handlers *h = p->net->config.handlers;
     p->gone = true;
     lws_sul_cancel(&((held_peer *)p)->timer);
     send_queue_clear(&p->out);
     if (p->exchange != NULL) {
-        p->net->config.handlers->gone(p->net->config.server, p->exchange);
+        h->gone(p->net->config.server, p->exchange);
         net_exchange_free(&p->exchange);
     }
-    if (p->opened) {
-        if (p->websocket) p->net->counts.websockets--;
-        if (p->raw) p->net->counts.raw--;
-    }
+    if (p->followed) h->left(p->net->config.server, p->number);
+    if (p->opened && p->websocket) p->net->counts.websockets--;
+    if (p->opened && p->raw) p->net->counts.raw--;
     if (p->handlers != NULL) p->handlers->gone(p->state);
     p->handlers = NULL;
 }
@@ -240,12 +242,10 @@ static bool read_head(net_exchange *x, struct lws *wsi, api_error *e) {
 
 /* The exchange is answered: the next request may come. -1: the connection ends. */
 static int exchange_end(net_peer *p) {
-    net_exchange *x = p->exchange;
-    const bool close = x->close;
-    p->net->config.handlers->gone(p->net->config.server, x);
+    const bool close = p->exchange->close;
+    p->net->config.handlers->gone(p->net->config.server, p->exchange);
     net_exchange_free(&p->exchange);
-    if (close || lws_http_transaction_completed(p->wsi)) return -1;
-    return 0;
+    return close || lws_http_transaction_completed(p->wsi) ? -1 : 0;
 }
 
 static int on_request(struct lws *wsi) {

@@ -50,6 +50,9 @@ const char *net_exchange_address(const net_exchange *x); /* of the peer, numeric
 int64_t net_exchange_body_size(const net_exchange *x);   /* Content-Length; 0: no body */
 bool net_exchange_is_upgrade(const net_exchange *x);
 const char *net_exchange_id(const net_exchange *x); /* "req_...": goes out as x-request-id */
+/* The number of its connection, which no other has or will have, from 1; left() comes with it when
+ * that ends. */
+uint64_t net_exchange_follow(net_exchange *x);
 /* For logs: 0 as long as nothing was answered; bytes of the answer so far; clock_us of the head. */
 int net_exchange_status(const net_exchange *x);
 int64_t net_exchange_sent(const net_exchange *x);
@@ -124,6 +127,8 @@ typedef struct net_handlers {
     /* A TCP connection to a port of listen_raw: handlers and state, or false to close it. */
     bool (*adopt)(void *server, int listener, const char *address, net_peer *p,
                   const net_peer_handlers **handlers, void **state);
+    /* A connection that was followed is no more; behind the gone() of its exchange. */
+    void (*left)(void *server, uint64_t connection);
     void (*woken)(void *server); /* net_wake was called */
     void (*tick)(void *server);  /* once a second */
 } net_handlers;

@@ -79,6 +79,11 @@ void net_exchange_free(net_exchange **out) {
     *out = NULL;
 }
 
+uint64_t net_exchange_follow(net_exchange *x) {
+    x->peer->followed = true;
+    return x->peer->number;
+}
+
 /* Digits and nothing else, so that two of them, or one below 0, are refused. */
 static bool parse_length(const char *text, int64_t *size) {
     const size_t digits = strspn(text, "0123456789");

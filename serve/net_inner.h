@@ -45,8 +45,10 @@ struct net_peer {
     struct net_peer *next, *before;
     char address[NET_ADDRESS_CAP];
     bool websocket, raw;
-    bool gone;    /* the connection is no more; nothing is asked of it */
-    bool starved; /* somebody found no room: tell him when there is */
+    uint64_t number;
+    bool followed; /* left() is to come */
+    bool gone;     /* the connection is no more; nothing is asked of it */
+    bool starved;  /* somebody found no room: tell him when there is */
     send_queue out;
     int64_t moved_us; /* when something was written last, or there was nothing to write */
     net_exchange *exchange;

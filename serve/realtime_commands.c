@@ -9,9 +9,10 @@
 #include "serve/tool_list.h"
 
 void realtime_put(realtime_sink *s, const command *what) {
-    if (!s->refused && s->take(s->context, what)) return;
-    command none = *what;
-    command_free(&none);
+    command c = *what;
+    c.spare = s->spare;
+    if (!s->refused && s->take(s->context, &c)) return;
+    command_free(&c);
     s->refused = true;
 }
 

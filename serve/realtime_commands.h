@@ -12,6 +12,7 @@ typedef struct realtime_sink {
     bool (*take)(void *context, const command *what);
     void *context;
     bool begun;   /* something stands behind the system's text */
+    bool spare;   /* what is given is (command.spare) */
     bool refused; /* a command was not taken, or memory is exhausted: nothing more is given */
 } realtime_sink;
 

@@ -142,6 +142,11 @@ static void on_restart(void *context, const realtime_prompt *prompt) {
 static void on_append(void *context, const realtime_entry *entry) {
     realtime_model *m = context;
     realtime_sink s = sink_of(m);
+    if (entry->role == REALTIME_ASSISTANT || entry->role == REALTIME_CALL) {
+        /* What it said itself it has in its own form, perhaps. */
+        ask(m, &(command){.kind = COMMAND_AGAIN, .tag = entry->key});
+        s.spare = true;
+    }
     realtime_put_entry(&s, entry);
     m->begun = s.begun;
 }

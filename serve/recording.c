@@ -9,8 +9,7 @@
 
 enum {
     BLOCK = 8192,
-    BLOCKS = 16, /* of a step at most: silence is passed over quickly, and still it takes time */
-    EVENTS_KEPT = 4
+    BLOCKS = 16 /* of a step at most: silence is passed over quickly, and still it takes time */
 };
 
 static void end_with(conversation *c, const api_error *error, sound_faults *faults) {

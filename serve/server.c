@@ -13,7 +13,8 @@
 #include "serve/limits.h"
 #include "serve/server_inner.h"
 
-enum { PORT_WYOMING, PORT_AUDIOSOCKET }; /* of net.h, beside HTTP's */
+enum { PORT_WYOMING, PORT_AUDIOSOCKET };                    /* of net.h, beside HTTP's */
+static const uint64_t first_connection = UINT64_C(1) << 32; /* a caller, behind all keys */
 
 server_config server_config_default(void) {
     return (server_config){.host = "127.0.0.1",
@@ -189,6 +190,13 @@ static bool is_allowed(server *s, call *c, api_error *e, bool *answered) {
     return body_is_fine(s, x, c->route, e);
 }
 
+/* A key; without keys a connection, unless it is a proxy's, who brings many. */
+static uint64_t caller_of(const server *s, const call *c) {
+    if (c->owner > 0) return (uint64_t)c->owner;
+    if (comes_by_proxy(s, net_exchange_address(c->exchange))) return 0;
+    return first_connection + net_exchange_follow(c->exchange);
+}
+
 static bool on_begin(void *context, net_exchange *x) {
     server *s = context;
     call *c = calloc(1, sizeof *c);
@@ -215,6 +223,7 @@ static bool on_begin(void *context, net_exchange *x) {
         net_answer_error(x, &e);
         return false;
     }
+    if (c->service == &service_chat) c->caller = caller_of(s, c);
     return c->service->begin == NULL || c->service->begin(c);
 }
 
@@ -362,6 +371,7 @@ static void reload(server *s) {
         api_keys_follow(fresh, s->keys);
         api_keys_free(&s->keys);
         s->keys = fresh;
+        work_forget_all(s->work); /* a key may be gone */
     } else if (c->trouble != NULL) {
         c->trouble(c->context, e.text);
     }
@@ -385,6 +395,11 @@ static void look_at_end(server *s) {
     if (s->drain_until_us == 0) return;
     const int busy = s->wyoming != NULL ? wyoming_service_busy(s->wyoming) : 0;
     if (asked > 1 || s->call_count + busy == 0 || clock_us() > s->drain_until_us) net_stop(s->net);
+}
+
+static void on_left(void *context, uint64_t connection) {
+    const server *s = context;
+    if (s->work != NULL) work_forget(s->work, first_connection + connection);
 }
 
 static void on_woken(void *context) {
@@ -420,6 +435,7 @@ static const net_handlers handlers = {.begin = on_begin,
                                       .accept = on_accept,
                                       .opened = on_opened,
                                       .adopt = on_adopt,
+                                      .left = on_left,
                                       .woken = on_woken,
                                       .tick = on_tick};
 

@@ -37,6 +37,7 @@ struct call {
     const service *service;
     int64_t begun_us; /* clock_us of its head */
     int owner;        /* number of the key; 0: none */
+    uint64_t caller;  /* whose conversations may go on from each other (work.h); 0: from none */
     bool has_secret;  /* the key was a client secret: */
     realtime_secret secret;
     void *state; /* the service's */

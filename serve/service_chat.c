@@ -33,6 +33,9 @@ static bool take_event(chatting *c, const event *e) {
     api_error error = e->error;
     bool good = true, stopped = false;
     switch (e->kind) {
+    case EVENT_TOKENS:
+        good = c->stopped || chat_answer_tokens(c->answer, e->tokens, e->count, e->alternatives);
+        break;
     case EVENT_TEXT:
         good = c->stopped || chat_answer_text(c->answer, e->text, e->size, &stopped);
         break;
@@ -135,6 +138,15 @@ static bool begin_answer(chatting *c, api_error *e) {
     return chat_answer_create(&config, &c->answer, e);
 }
 
+/* What each of the commands before the last, which begins the answer, goes on from. NULL: there is
+ * no memory, and nothing is gone on from. */
+static uint64_t *steps_of(const chat_request *r) {
+    uint64_t sum = 0, *steps = malloc((size_t)r->command_count * sizeof *steps);
+    for (int i = 0; steps != NULL && i < r->command_count - 1; i++)
+        steps[i] = sum = command_sum(sum, &r->commands[i]);
+    return steps;
+}
+
 static bool begin_chat(chatting *c, api_error *e) {
     server *s = c->call->server;
     const chat_config config = {.model = work_model(s->work),
@@ -145,13 +157,19 @@ static bool begin_chat(chatting *c, api_error *e) {
     if (!chat_request_read(c->call->body, c->call->body_size, &config, &c->request, e) ||
         !server_find_model(s, c->request.model, &c->model, e) || !begin_answer(c, e))
         return false;
+    uint64_t *steps = steps_of(&c->request);
     const conversation_config asked = {.class = WORK_REQUEST,
                                        .seed = c->request.seed,
                                        .adapter = c->model.adapter,
                                        .owner = c->call->owner,
+                                       .caller = c->call->caller,
+                                       .steps = steps,
+                                       .step_count =
+                                           steps != NULL ? c->request.command_count - 1 : 0,
                                        .ready = ready,
                                        .context = c};
     c->conversation = conversation_open(s->work, &asked, e);
+    free(steps);
     if (c->conversation == NULL) return false;
     ask_more(c);
     return true;

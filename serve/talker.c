@@ -4,13 +4,14 @@
 
 #include <runnel/runnel_chat.h>
 
+#include "core/clock.h"
 #include "engine/session.h"
 #include "serve/work_inner.h"
 
 enum {
+    PLACES = 16,           /* of a conversation, where another can go on from it */
     PATIENCE_US = 1000000, /* no reply is told sooner that there is no place for it: what the batch
                             * says may be of the one before */
-    EVENTS_KEPT = 8,       /* room that a command or an end may need */
     TALK_US = 300000,      /* until the first work on a spoken turn, */
     REQUEST_US = 5000000,  /* on a request, */
     IDLE_US = 60000000,    /* on what nobody waits for */
@@ -18,25 +19,44 @@ enum {
     AHEAD_LEAST_US = 1500000  /* and on one that is loaded */
 };
 
-static rnl_session_config session_config(const conversation *c) {
-    rnl_session_config s = rnl_session_config_for(c->work->model);
-    s.context_cap = c->work->config.context_cap;
-    s.clip_seconds_max = c->work->config.clip_seconds_max;
-    s.kv_cache = c->work->config.kv_cache;
+rnl_session_config talker_session_config(const work *w) {
+    rnl_session_config s = rnl_session_config_for(w->model);
+    s.context_cap = w->config.context_cap;
+    s.clip_seconds_max = w->config.clip_seconds_max;
+    s.kv_cache = w->config.kv_cache;
     s.snapshot_cap = CONVERSATION_SLOTS;
-    s.image_views_max = rnl_image_views_max(c->work->model);
-    s.seed = c->config.seed;
-    s.drop_oldest_turns = c->config.drop_oldest_turns;
-    s.adapter = c->config.adapter;
+    s.kept_places = PLACES;
+    s.alternatives_max = RNL_ALTERNATIVES_CAP;
+    s.image_views_max = rnl_image_views_max(w->model);
     return s;
 }
 
 bool talker_open(conversation *c, api_error *error) {
-    const rnl_session_config config = session_config(c);
+    work *w = c->work;
+    talker *t = &c->talker;
+    rnl_session_config config = talker_session_config(w);
+    rnl_status status;
     rnl_error e = {0};
-    if (rnl_session_create_in(c->work->batch, &config, &c->talker.session, &e) == RNL_OK)
+    config.seed = c->config.seed;
+    config.drop_oldest_turns = c->config.drop_oldest_turns;
+    config.adapter = c->config.adapter;
+    t->session = kept_take(w, c);
+    if (t->session != NULL) {
+        rnl_session_renew(t->session, c->config.seed);
         return true;
-    return api_fail_library(error, &e, NULL, false);
+    }
+    kept_make_room(w, 1);
+    do status = rnl_session_create_in(w->batch, &config, &t->session, &e);
+    while (status != RNL_OK && kept_drop_oldest(w));
+    return status == RNL_OK || api_fail_library(error, &e, NULL, false);
+}
+
+static void discard(rnl_session *s) {
+    char text[256];
+    float samples[1024];
+    size_t got;
+    while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;
+    while (rnl_session_pull_samples(s, samples, 1024, &got) == RNL_OK) continue;
 }
 
 /* What one reply alone was held to. */
@@ -46,9 +66,14 @@ static void let_go(talker *t) {
 }
 
 void talker_close(conversation *c) {
-    rnl_session_destroy(&c->talker.session);
-    rnl_constraint_destroy(&c->talker.tools);
-    let_go(&c->talker);
+    talker *t = &c->talker;
+    if (t->session != NULL && t->reply.going) {
+        rnl_session_stop(t->session);
+        discard(t->session);
+    }
+    if (t->session == NULL || !kept_put(c->work, c, clock_us())) rnl_session_destroy(&t->session);
+    rnl_constraint_destroy(&t->tools);
+    let_go(t);
 }
 
 /* ---- A reply's end ---- */
@@ -73,14 +98,6 @@ static void end_reply(conversation *c, rnl_finish finish, const api_error *error
     }
     conversation_tell(c, &e);
     let_go(t);
-}
-
-static void discard(rnl_session *s) {
-    char text[256];
-    float samples[1024];
-    size_t got;
-    while (rnl_session_pull_text(s, text, sizeof text, &got) == RNL_OK) continue;
-    while (rnl_session_pull_samples(s, samples, 1024, &got) == RNL_OK) continue;
 }
 
 static void stop_reply(conversation *c, const api_error *error) {
@@ -168,7 +185,8 @@ static rnl_status pull_calls(conversation *c) {
 static void hand_over(conversation *c, int64_t now_us) {
     talker *t = &c->talker;
     if (!t->reply.going) return;
-    const rnl_status said = pull_text(c), spoken = pull_sound(c, now_us), called = pull_calls(c);
+    const rnl_status said = talker_tell_tokens(c) ? pull_text(c) : RNL_AGAIN,
+                     spoken = pull_sound(c, now_us), called = pull_calls(c);
     if (said != RNL_DONE || spoken != RNL_DONE || called != RNL_DONE) return;
     rnl_reply reply;
     rnl_session_get_reply(t->session, &reply);
@@ -177,13 +195,29 @@ static void hand_over(conversation *c, int64_t now_us) {
 
 /* ---- Commands ---- */
 
+/* What it had may come again: a history that was changed is told anew. */
 static rnl_status reset(conversation *c) {
     talker *t = &c->talker;
-    rnl_session_reset(t->session);
+    rnl_session_renew(t->session, c->config.seed);
     rnl_constraint_destroy(&t->tools);
     t->audio = t->last_begin_audio = t->done = 0;
     t->clip_us = 0;
     t->lacks = false;
+    t->again_tag = 0;
+    t->is_again = false;
+    return RNL_OK;
+}
+
+/* Several items of one reply are told one by one; all of it comes with the first. */
+static rnl_status add_again(conversation *c, const command *what, rnl_error *error) {
+    talker *t = &c->talker;
+    int audio;
+    if (t->again_tag == what->tag) return RNL_OK;
+    t->is_again = false;
+    const rnl_status status = session_add_again(t->session, what->tag, &t->is_again, &audio, error);
+    if (status != RNL_OK) return status;
+    t->again_tag = what->tag;
+    t->audio += audio;
     return RNL_OK;
 }
 
@@ -229,17 +263,24 @@ static rnl_status begin(conversation *c, const command *what, int64_t now_us, rn
         let_go(t);
         return status;
     }
+    if (c->config.class == WORK_TALK && turn.mode == RNL_MODE_INTERLEAVED)
+        session_name_reply(t->session, what->tag); /* it can be told again */
     const int all = rnl_session_position_count(t->session);
-    const int cached_audio = t->last_begin_audio; /* frames of the last reply went through, too */
+    int reused_audio;
+    const int reused = rnl_session_reused_count(t->session, &reused_audio);
     t->reply = (talk_reply){.tag = what->tag,
                             .slack_us = INT64_MAX,
                             .going = true,
                             .spoken = what->spoken,
                             .guess = what->guess,
+                            .tokens = what->tokens,
                             .due_us = what->due_us,
                             .begun_us = now_us};
     const int audio = t->audio < all ? t->audio : all;
-    const int cached = t->done < all ? t->done : all;
+    /* What stood before the last reply, with its frames; or what was there before all of it. */
+    const bool goes_on = t->done > reused;
+    const int before = goes_on ? t->done : reused, cached = before < all ? before : all;
+    const int cached_audio = goes_on ? t->last_begin_audio : reused_audio;
     t->reply.usage.input_audio = audio;
     t->reply.usage.input_text = all - audio;
     t->reply.usage.cached_audio = cached_audio < cached ? cached_audio : cached;
@@ -346,9 +387,12 @@ static rnl_status wrong(rnl_error *error) {
 
 static rnl_status obey(conversation *c, const command *what, int64_t now_us, rnl_error *error) {
     rnl_session *s = c->talker.session;
+    if (what->spare && c->talker.is_again) return RNL_OK;
     switch (what->kind) {
     case COMMAND_RESET:
         return reset(c);
+    case COMMAND_AGAIN:
+        return add_again(c, what, error);
     case COMMAND_RETAIN:
         return retain(c, what);
     case COMMAND_TEXT:

@@ -54,6 +54,11 @@ void work_dispatch(work *w);
 /* Nothing new is opened from now on. */
 void work_drain(work *w);
 
+/* What is kept of a caller's conversations (conversation_config.caller) goes, as he is no more; or
+ * of all callers, also of conversations that are open now. Loop thread. */
+void work_forget(work *w, uint64_t caller);
+void work_forget_all(work *w);
+
 void work_get_facts(const work *w, work_facts *facts);
 
 /* ---- Opening and closing ---- */
@@ -70,6 +75,13 @@ typedef struct conversation_config {
     bool drop_oldest_turns; /* a full context drops the oldest turns instead of refusing */
     const char *adapter;    /* the model's set of that name speaks; borrowed. NULL: none */
     int owner;              /* who asks (api_keys.h: the number of a key; 0: nobody); fairness */
+    /* Whose it is: what it leaves when it is over is kept for the next one of the same caller that
+     * begins alike. 0 (default): nobody's, nothing is kept and nothing gone on from. */
+    uint64_t caller;
+    /* [step_count] command_sum of the content that will be asked, each command behind those before
+     * it. Copied. */
+    const uint64_t *steps;
+    int step_count;
     void (*ready)(void *context); /* events wait; called by work_dispatch. It may close this
                                    * conversation and open or close others */
     void *context;
@@ -92,6 +104,8 @@ void conversation_close(conversation **c);
 typedef enum command_kind {
     COMMAND_RESET,       /* as new: no history, the sampler at its seed */
     COMMAND_RETAIN,      /* retention: what a full context does from now on */
+    COMMAND_AGAIN,       /* tag of a spoken reply of before RESET: adds it as it was, where it is
+                          * still there. Of a WORK_TALK */
     COMMAND_TEXT,        /* role, text */
     COMMAND_MESSAGE,     /* text: a message in JSON (rnl_session_add_message); past */
     COMMAND_TOOLS,       /* text: the system prompt, json: the list of tools; the beginning of a
@@ -126,10 +140,12 @@ typedef struct command {
                      * reply before, and above 0 */
     rnl_role role;  /* TEXT */
     bool past;      /* MESSAGE: a question follows later */
+    bool spare;     /* TEXT, MESSAGE: only where the AGAIN before them added nothing */
     bool spoken;    /* BEGIN: its sound is played as it comes; of a WORK_TALK */
     bool guess;     /* BEGIN: the turn may go on, nobody waits for it yet */
     bool use_tools; /* BEGIN: those of TOOLS may be called, or, with a text, those of this list in
                      * JSON, which are some of them */
+    bool tokens;    /* BEGIN: TOKENS tell of its text, with as many alternatives as the turn has */
     int slot;       /* MARK, RETURN: [0, CONVERSATION_SLOTS) */
     int width, height;   /* IMAGE */
     bool one_view;       /* IMAGE: however large, it is not cut into tiles */
@@ -151,6 +167,9 @@ typedef struct command {
 
 /* The text of a command, from malloc; NULL: memory is exhausted. */
 char *command_text(const char *text, size_t size);
+/* A number for content that begins with what `before` is the number of (0: nothing), and goes on
+ * with this command. */
+uint64_t command_sum(uint64_t before, const command *what);
 /* What a command that was not taken holds; zeroes it. */
 void command_free(command *what);
 
@@ -174,10 +193,11 @@ void conversation_cancel(conversation *c, int64_t tag);
 /* ---- Events ---- */
 
 typedef enum event_kind {
-    EVENT_BEGUN, /* tag; usage.input_*: the question is complete and the reply begins */
-    EVENT_TEXT,  /* tag, text: whole UTF-8 characters */
-    EVENT_SOUND, /* tag, samples, count: at RNL_RATE_OUT, not clipped */
-    EVENT_CALL,  /* tag, text: {"tool":"f","arguments":{...}} */
+    EVENT_BEGUN,  /* tag; usage.input_*: the question is complete and the reply begins */
+    EVENT_TOKENS, /* tag, tokens, count: of text that comes with the next TEXT, or later */
+    EVENT_TEXT,   /* tag, text: whole UTF-8 characters */
+    EVENT_SOUND,  /* tag, samples, count: at RNL_RATE_OUT, not clipped */
+    EVENT_CALL,   /* tag, text: {"tool":"f","arguments":{...}} */
     EVENT_ENDED, /* tag, finish, usage: the last of a reply, exactly one for each BEGIN. error.code:
                   * API_OK, or why it failed (SERVER_OVERLOADED: no place to speak within 2 s) */
     EVENT_CUT,   /* tag, text: which words were heard */
@@ -188,10 +208,19 @@ typedef enum event_kind {
                     * ENDED came before */
 } event_kind;
 
+/* A token of a reply's text, and how probable the model held it. */
+typedef struct work_token {
+    const char *bytes; /* [size] perhaps half a character; lives as long as the model */
+    size_t size;
+    bool special; /* the name of one that is no text */
+    float logprob;
+} work_token;
+
 /* In positions of the backbone. */
 typedef struct work_usage {
     int input_text, input_audio;   /* of the context where the reply begins */
-    int cached_text, cached_audio; /* of these: those that had gone through the model before */
+    int cached_text, cached_audio; /* of these: those that had gone through the model before, in
+                                    * this conversation or in one of the same caller */
     int output_text, output_audio; /* tokens and frames of the reply */
 } work_usage;
 
@@ -202,6 +231,8 @@ typedef struct event {
     size_t size;
     const float *samples;
     size_t count;
+    const work_token *tokens; /* [count, 1 + alternatives] each, and the likeliest beside it */
+    int alternatives;
     const rnl_piece *piece;
     double seconds;                    /* ENDED of a transcript: of its sound, */
     const struct sound_faults *faults; /* and what is missing in it (audio/file.h); NULL: nothing */

@@ -36,6 +36,7 @@ typedef struct work_facts {
     bool alive;          /* the thread made a step within 10 s, or has nothing to do */
     bool admits;         /* one more conversation may be opened */
     int conversations;   /* open, of all kinds but transcripts */
+    int kept;            /* sessions of conversations that are over */
     int session_max;     /* S_max; */
     int speaking_max;    /* S_load; 0: not even one in real time */
     int speaking;        /* replies that are being played */

@@ -3,6 +3,7 @@
  *     conversation.c   what the loop thread calls: rings, opening, closing
  *     engine_thread.c  the thread: who works when, admission
  *     talker.c         commands done on a session, and what it says
+ *     kept.c           sessions of conversations that are over, for those that begin alike
  *     recording.c      a sound file through a transcript
  *     looks.c          looks at clips for their ends, both sides of them
  *
@@ -17,6 +18,7 @@
 
 #include "audio/file.h"
 #include "core/ring.h"
+#include "serve/limits.h"
 #include "serve/work.h"
 
 enum {
@@ -24,9 +26,11 @@ enum {
     TEXT_CAP = 64 << 10,                 /* bytes of text that wait */
     SOUND_CAP = 20 * RNL_RATE_OUT,       /* samples of a reply that wait */
     AUDIO_CAP = 4 * RNL_RATE_IN,         /* samples of a clip that wait */
+    EVENTS_KEPT = 8,                     /* room that a command or an end may need */
     PIECE_TEXT = 4096,                   /* of an event */
     PIECE_SOUND = 3 * RNL_RATE_OUT / 12, /* three frames of 80 ms */
-    OPEN_CAP = 2048,                     /* conversations on their way to the engine, and looks */
+    OPEN_CAP = 2048,                     /* conversations on their way to the engine, and looks, */
+    LEFT_CAP = 2048                      /* and callers that are no more */
 };
 
 /* A command, and how many samples had been pushed before it. */
@@ -40,8 +44,9 @@ typedef struct queued_event {
     event_kind kind;
     int64_t tag;
     size_t size, count;
-    void *owned; /* from malloc: CALL, CUT: text; PIECE: the piece and all it points to; faults;
-                  * errors */
+    void *owned; /* from malloc: CALL, CUT: text; TOKENS; PIECE: the piece and all it points to;
+                  * faults; errors */
+    int alternatives; /* TOKENS */
     double seconds;
     rnl_finish finish;
     work_usage usage;
@@ -53,6 +58,9 @@ typedef struct queued_event {
 typedef struct talk_reply {
     int64_t tag;
     bool going, spoken, guess;
+    bool tokens;  /* are told: */
+    size_t told;  /* of its text, special ones included */
+    bool in_call; /* those that come are of a call */
     int64_t due_us;
     int64_t begun_us;       /* when it was asked for */
     int64_t first_sound_us; /* when its first sound was handed over; 0: not yet */
@@ -77,6 +85,8 @@ typedef struct talker {
     int audio;            /* positions of clips and frames in the conversation */
     int last_begin_audio; /* of these, before the last reply */
     int done;             /* positions that had gone through the model when the last reply ended */
+    int64_t again_tag;    /* of the last AGAIN since RESET; 0: none */
+    bool is_again;        /* it added something */
     int64_t clip_us;      /* of sound in the open clip */
     int64_t asked_us;     /* when content was given that waits for no reply yet; 0: none */
     bool lacks;           /* content did not fit: no reply is made without it, */
@@ -103,6 +113,9 @@ struct conversation {
     conversation_config config;
     bool is_recording;
     rnl_transcript_config transcript; /* system is our copy */
+    uint64_t *steps; /* [step_count] of the config: our copy; those of a kept session go with it */
+    int step_count;
+    int generation; /* of the work when it was opened */
     ring *commands, *audio, *events, *text, *sound;
     atomic_int audio_rate;
     _Atomic int64_t cancelled; /* tags up to it are */
@@ -125,15 +138,29 @@ struct conversation {
     recording recording;
 };
 
+/* What is left of a conversation that is over. */
+typedef struct kept_session {
+    rnl_session *session;
+    uint64_t caller;
+    int generation;
+    bool drop_oldest_turns;
+    const char *adapter; /* of the model, as the config had it */
+    uint64_t *steps;     /* [step_count] */
+    int step_count;
+    int64_t since_us;
+} kept_session;
+
 struct work {
     rnl_model *model;
     work_config config;
     rnl_batch *batch;
     pthread_t thread;
     bool thread_made, lock_made, sem_made;
-    bool times_known; /* of passes, from before */
-    sem_t asked;      /* commands wait, or the end */
-    ring *opened;     /* conversation * */
+    bool times_known;      /* of passes, from before */
+    sem_t asked;           /* commands wait, or the end */
+    ring *opened;          /* conversation * */
+    ring *left;            /* uint64_t: callers */
+    atomic_int generation; /* counts work_forget_all */
     atomic_bool stopping, draining, starting, idle;
     _Atomic int64_t step_us; /* of the last step */
     pthread_mutex_t lock;    /* of facts */
@@ -148,6 +175,9 @@ struct work {
 
     /* Engine thread. */
     conversation *first;
+    int session_count; /* of these that have a session */
+    kept_session kept[LIMIT_PREFIXES_KEPT];
+    int kept_count;
     work_look *looks_first, *looks_last; /* that wait, in their order */
     int look_delay;                      /* passes since a piece of the first was done */
     bool spoke;                          /* events were made that wake() was not called for */
@@ -163,12 +193,31 @@ void conversation_tell_error(conversation *c, event_kind kind, int64_t tag, cons
 bool conversation_look(conversation *c);
 
 /* talker.c; engine thread */
+rnl_session_config talker_session_config(const work *w);
 bool talker_open(conversation *c, api_error *error);
+/* Its session is kept, or destroyed. */
 void talker_close(conversation *c);
 /* Commands as far as they can be done, and what was made handed over. */
 void talker_attend(conversation *c, int64_t now_us);
 /* What the batch is to do for it. spare: nobody who is playing is near his end. */
 void talker_want(conversation *c, int64_t now_us, double load, bool spare);
+
+/* talker_tokens.c; engine thread */
+/* What was not told yet of the tokens of the reply. False: there is no room for all. */
+bool talker_tell_tokens(conversation *c);
+
+/* kept.c; engine thread */
+/* The session that goes on best, the caller's now; NULL: there is none. */
+rnl_session *kept_take(work *w, const conversation *c);
+/* Keeps the session of one that is over. False: it is not to be kept. */
+bool kept_put(work *w, conversation *c, int64_t now_us);
+/* So many sessions more find room: the oldest go. */
+void kept_make_room(work *w, int wanted);
+bool kept_drop_oldest(work *w); /* false: there was none */
+void kept_forget_caller(work *w, uint64_t caller);
+/* Those that are too old go, and those for which there is no room any more. */
+void kept_look(work *w, int64_t now_us);
+void kept_end(work *w);
 
 /* recording.c; engine thread */
 void recording_close(conversation *c);
@@ -194,6 +243,7 @@ void work_count_sound(work *w, talk_reply *r, int64_t now_us); /* before more is
 void work_count_reply(work *w, const talk_reply *r);           /* engine thread: it ended */
 
 /* engine_thread.c */
-void work_note_asked(work *w); /* loop thread: the engine has something to look at */
+int work_session_room(const work *w); /* sessions that memory and config allow, at least one */
+void work_note_asked(work *w);        /* loop thread: the engine has something to look at */
 
 #endif

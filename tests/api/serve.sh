@@ -37,6 +37,7 @@ start open --origin https://page.example --oversubscribe 100 --wyoming 0 --resum
     --audiosocket 0
 check "without keys" python3 "$source/tests/api/serve_http.py" "$port" open
 check "REST" python3 "$source/tests/api/serve_rest.py" "$port" "$question"
+check "what was read before" python3 "$source/tests/api/serve_prefix.py" "$port" open
 check "page and metrics" python3 "$source/tests/api/serve_page.py" "$port" open
 wyoming=$(sed -n 's|^Wyoming at .* port ||p' open.out)
 expect 0 "the same words" "$runnel" say -q -o said.wav "The light is on. The door is shut."
@@ -52,6 +53,8 @@ start keyed --api-key-file keys --log-format json --oversubscribe 100 --resume-s
 check "with keys" python3 "$source/tests/api/serve_http.py" "$port" keys
 check "coming back with keys" python3 "$source/tests/api/serve_resume.py" "$port" "$source" keys
 check "page and metrics with keys" python3 "$source/tests/api/serve_page.py" "$port" keys
+check "what was read before, by keys" python3 "$source/tests/api/serve_prefix.py" "$port" keys \
+    keys "$server"
 echo "another-key-of-ours" > keys
 kill -HUP "$server"
 check "keys read again" python3 "$source/tests/api/serve_http.py" "$port" reloaded

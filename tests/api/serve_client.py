@@ -111,6 +111,25 @@ def talk_events():
     return text == chat("Hello").choices[0].message.content and seen[-1].usage.total_tokens, seen
 
 
+def talk_surely():
+    seen = chat("Hello", logprobs=True, top_logprobs=3, max_completion_tokens=16).choices[0]
+    tokens = seen.logprobs.content
+    text = b"".join(bytes(t.bytes) for t in tokens).decode()
+    best = all(t.logprob <= t.top_logprobs[0].logprob <= 0 and len(t.top_logprobs) == 3
+               for t in tokens)
+    told = [c.choices[0] for c in chat("Hello", logprobs=True, top_logprobs=3, stream=True,
+                                       max_completion_tokens=16)]
+    told = [t for c in told if c.logprobs for t in c.logprobs.content]
+    return text == seen.message.content and best and told == tokens, (seen, told)
+
+
+def talk_again():
+    before = chat("Who are you, and what can you do?").usage
+    after = chat("Who are you, and what can you do?").usage
+    return (after.prompt_tokens == before.prompt_tokens and
+            after.prompt_tokens_details.cached_tokens > 0), (before, after)
+
+
 def talk_aloud():
     m = chat(SOUND, **BOTH).choices[0].message
     return m.audio.transcript and base64.b64decode(m.audio.data)[:4] == b"RIFF", m.audio.transcript
@@ -133,6 +152,8 @@ check("speech as it comes by default", speech_default)
 check("speech as a stream", speech_stream)
 check("a chat", talk)
 check("a chat in a stream", talk_events)
+check("a chat with how sure it was", talk_surely)
+check("a chat again", talk_again)
 check("a chat aloud", talk_aloud)
 check("a chat with tools", talk_with_tools)
 check("a bad request", lambda: raised(openai.BadRequestError, lambda: chat("Q", n=2)))

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +287,74 @@ static void calls_are_told(void **state) {
     chat_answer_destroy(&a);
 }
 
+/* ---- How sure the model was ---- */
+
+#define LISTED(word, bytes, value) "{\"token\":\"" word "\",\"bytes\":" bytes ",\"logprob\":" value
+#define NEVER LISTED("<|x|>", "null", "-9999.0") "}"
+#define TOLD(content) "\"logprobs\":{\"content\":[" content "],\"refusal\":null}"
+#define YES LISTED("Yes", "[89,101,115]", "-0.25") ",\"top_logprobs\":[" NEVER "]}"
+#define HALF LISTED("\xef\xbf\xbd", "[195]", "-1.0") ",\"top_logprobs\":[" NEVER "]}"
+#define OTHER LISTED("\xef\xbf\xbd!", "[164,33]", "-2.0") ",\"top_logprobs\":[" NEVER "]}"
+
+/* "Yes", then a character in two tokens; beside each one that is no text and cannot be. */
+static void tell_tokens(chat_answer *a, int from, int count) {
+    static const work_token none = {"<|x|>", 5, true, -INFINITY},
+                            words[] = {{"Yes", 3, false, -0.25F},
+                                       {"\xc3", 1, false, -1},
+                                       {"\xa4!", 2, false, -2}};
+    for (int i = from; i < from + count; i++) {
+        const work_token tokens[] = {words[i], none};
+        assert_true(chat_answer_tokens(a, tokens, 1, 1));
+    }
+}
+
+static void tokens_come_with_their_text(void **state) {
+    (void)state;
+    chat_request r = {.logprobs = true, .top_logprobs = 1};
+    int calls = 0;
+    chat_answer *a = begin(&r, &calls);
+    tell_tokens(a, 0, 3);
+    say(a, "Yes\xc3\xa4!");
+    assert_true(chat_answer_end(a, RNL_FINISH_END, &usage));
+    assert_out(a, OBJECT "\"content\":\"Yes\xc3\xa4!\",\"refusal\":null},\"finish_reason\":"
+                         "\"stop\"," TOLD(YES "," HALF "," OTHER) "}]," USAGE "}");
+    chat_answer_destroy(&a);
+
+    r.stream = true;
+    a = begin(&r, &calls);
+    tell_tokens(a, 0, 1);
+    say(a, "Yes");
+    tell_tokens(a, 1, 1);
+    assert_true(memcmp(chat_answer_out(a)->text, "data: ", 6) == 0);
+    tell_tokens(a, 2, 1);
+    say(a, "\xc3\xa4!");
+    assert_true(chat_answer_end(a, RNL_FINISH_END, &usage));
+#define TOLD_CHUNK(text, content)                                                                  \
+    "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":100,"           \
+    "\"model\":\"minnow\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text                \
+    "\"}," TOLD(content) ",\"finish_reason\":null}]}\n\n"
+    assert_out(a, CHUNK("\"role\":\"assistant\",\"content\":\"\"", "null") TOLD_CHUNK("Yes", YES)
+                      TOLD_CHUNK("\xc3\xa4!", HALF "," OTHER) CHUNK("", "\"stop\"") DONE);
+    chat_answer_destroy(&a);
+}
+
+static void tokens_behind_a_stop_are_not_told(void **state) {
+    (void)state;
+    char stop[] = "\xc3\xa4";
+    chat_request r = {
+        .logprobs = true, .stops = {stop}, .stop_sizes = {2}, .stop_count = 1, .top_logprobs = 1};
+    int calls = 0;
+    bool stopped;
+    chat_answer *a = begin(&r, &calls);
+    tell_tokens(a, 0, 3);
+    assert_true(chat_answer_text(a, "Yes\xc3\xa4!", 6, &stopped));
+    assert_true(stopped);
+    assert_true(chat_answer_end(a, RNL_FINISH_END, &usage));
+    assert_out(a, OBJECT "\"content\":\"Yes\",\"refusal\":null},\"finish_reason\":"
+                         "\"stop\"," TOLD(YES) "}]," USAGE "}");
+    chat_answer_destroy(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_object_holds_the_answer),
@@ -293,6 +362,8 @@ int main(void) {
         cmocka_unit_test(a_stop_text_ends_it_whatever_the_cut),
         cmocka_unit_test(spoken_answers_hold_their_sound),
         cmocka_unit_test(calls_are_told),
+        cmocka_unit_test(tokens_come_with_their_text),
+        cmocka_unit_test(tokens_behind_a_stop_are_not_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

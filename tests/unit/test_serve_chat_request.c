@@ -191,7 +191,8 @@ static void settings_are_read(void **state) {
     static const char body[] =
         "{\"model\":\"m\",\"messages\":[" USER "],\"temperature\":1.25,\"top_k\":7,\"top_p\":0.5,"
         "\"min_p\":0.25,\"repeat_penalty\":1.5,\"seed\":-1,\"stop\":[\"a\",\"\xc3\xa4\"],"
-        "\"max_tokens\":9,\"stream\":true,\"stream_options\":{\"include_usage\":false}}";
+        "\"logprobs\":true,\"top_logprobs\":20,\"max_tokens\":9,\"stream\":true,\"stream_options\":"
+        "{\"include_usage\":false}}";
     chat_request r;
     api_error e;
     if (!read_on(tiny, body, sizeof body - 1, &r, &e)) fail_msg("%s", e.message);
@@ -200,6 +201,9 @@ static void settings_are_read(void **state) {
                 s->repeat_penalty == 1.5f);
     assert_true(r.seed == UINT64_MAX && r.stream && !r.include_usage);
     assert_int_equal(begin_of(&r)->turn.step_max, 9);
+    assert_true(r.logprobs && begin_of(&r)->tokens);
+    assert_int_equal(r.top_logprobs, 20);
+    assert_int_equal(begin_of(&r)->turn.alternatives, 20);
     assert_int_equal(r.stop_count, 2);
     assert_int_equal(r.stop_sizes[1], 2);
     assert_memory_equal(r.stops[1], "\xc3\xa4", 2);
@@ -218,6 +222,7 @@ static void settings_are_read(void **state) {
                 s->top_p == wanted.text.top_p && s->min_p == wanted.text.min_p &&
                 s->repeat_penalty == wanted.text.repeat_penalty);
     assert_int_equal(begin_of(&r)->turn.step_max, wanted.step_max);
+    assert_true(!begin_of(&r)->tokens && begin_of(&r)->turn.alternatives == 0);
     chat_request_free(&r);
 }
 
@@ -275,7 +280,10 @@ static const struct {
     {Q ",\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]", API_INVALID_VALUE, "stop"},
     {Q ",\"stop\":[\"\"]", API_INVALID_VALUE, "stop"},
     {Q ",\"n\":2", API_UNSUPPORTED_PARAMETER, "n"},
-    {Q ",\"logprobs\":true", API_UNSUPPORTED_PARAMETER, "logprobs"},
+    {Q ",\"modalities\":[\"text\",\"audio\"],\"audio\":{},\"logprobs\":true",
+     API_UNSUPPORTED_PARAMETER, "logprobs"},
+    {Q ",\"logprobs\":1", API_INVALID_VALUE, "logprobs"},
+    {Q ",\"top_logprobs\":2", API_INVALID_VALUE, "top_logprobs"},
     {Q ",\"top_logprobs\":21", API_INVALID_VALUE, "top_logprobs"},
     {Q ",\"temperature\":2.1", API_INVALID_VALUE, "temperature"},
     {Q ",\"temperature\":\"1\"", API_INVALID_VALUE, "temperature"},

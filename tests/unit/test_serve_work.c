@@ -108,6 +108,8 @@ static void take(void *context) {
         case EVENT_LOST:
             t->lost++;
             break;
+        case EVENT_TOKENS:
+            break;
         }
     }
 }
