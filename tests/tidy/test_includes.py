@@ -31,12 +31,12 @@ MAY_INCLUDE = {
     "search": {"search", "learn", "engine", "stack", "core", "kernels", *STAGES},
     # The server asks sessions by the public headers; of the stages it takes what hears turns.
     "serve": {"serve", "text", "engine", "audio", "picture", "vad", "core", "kernels"},
-    "apps": {"apps", "serve", "search", "learn", "measure", "text", "engine", "audio", "picture", "stack",
-             "core", "kernels", *STAGES},
+    "apps": {"apps", "serve", "search", "learn", "measure", "text", "engine", "audio", "picture",
+             "stack", "core", "kernels", *STAGES},
     "include": set(),
     "samples": set(),
-    "tests": {"tests", "apps", "serve", "search", "learn", "measure", "text", "engine", "audio", "picture",
-              "stack", "core", "kernels", *STAGES},
+    "tests": {"tests", "apps", "serve", "search", "learn", "measure", "text", "engine", "audio",
+              "picture", "stack", "core", "kernels", *STAGES},
     "tools": {"tests", "kernels"},  # what developers run may share a test's input
 }
 # Folders whose files have an order: what a.c and a.h include never leads back to a. (Elsewhere
