@@ -99,7 +99,7 @@ static rnl_status memory_of(const measure *m, subject *s, rnl_error *error) {
     const measure_config *c = &m->config;
     rnl_status status =
         measure_sizes_of(s->w, &m->kernels, c->thread_count, c->exact, &s->result.sizes, error);
-    if (status == RNL_OK && s->made.set != NULL)
+    if (status == RNL_OK && s->made.set != NULL && c->round_count > 0)
         (void)measure_resident(s->w, &m->kernels, c->thread_count, c->exact, &s->result.resident);
     if (status == RNL_OK && c->round_count > 0)
         status = measure_runs_create(&s->runs, s->w, &m->kernels, c->thread_count, c->exact, error);

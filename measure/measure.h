@@ -30,7 +30,7 @@ typedef struct measure_result {
     int64_t parameter_count;
     size_t weight_size; /* bytes */
     measure_sizes sizes;
-    size_t resident;                           /* measure_resident; 0: not known */
+    size_t resident; /* measure_resident; 0: not known, or nothing timed */
     measure_times times[MEASURE_METRIC_COUNT]; /* round_count 0: not timed */
 } measure_result;
 
