@@ -189,9 +189,12 @@ static void made_weights_compute(void **state) {
         assert_true(measure_run(&r, p, MEASURE_DECODE_4K, NULL, &sample));
         assert_true(sample.ms > 0 && sample.p95 >= sample.ms);
         assert_int_equal(r.state.position, 4096 + MEASURE_STEPS);
-        double most = 0;
-        for (int v = 0; v < 256; v++) most = fmax(most, fabs((double)r.logits[v]));
-        assert_true(isfinite(most) && most > 0.01);
+        bool any = false;
+        for (int v = 0; v < 256; v++) {
+            assert_true(isfinite(r.logits[v]));
+            any = any || r.logits[v] > 0.01f;
+        }
+        assert_true(any);
         measure_runs_destroy(&r);
         measure_made_free(&made);
     }
