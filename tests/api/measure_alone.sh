@@ -21,8 +21,6 @@ sys.exit(got != wanted)
 PY
 }
 check "sizes are those of all machines" equal
-expect 0 "times" "${alone[@]}" --json --rounds 1 --again 0 -t 2 --reference "$data/plain.json" \
-    "$data/plain.json"
 measured() { python3 - <<'PY'
 import json
 o = json.load(open("out"))
@@ -31,7 +29,13 @@ for m in ("prefill_1k", "prefill_4k", "decode_1k", "decode_4k"):
     assert model[m]["ms"] > 0 and o["reference"][m] > 0
 PY
 }
-check "times: all four" measured
+if [ -n "${RUNNEL_TEST_EMULATED:-}" ]; then
+    echo "times are left out: under qemu they would take minutes and say nothing"
+else
+    expect 0 "times" "${alone[@]}" --json --rounds 1 --again 0 -t 2 --reference "$data/plain.json" \
+        "$data/plain.json"
+    check "times: all four" measured
+fi
 expect 3 "no config" "${alone[@]}" --no-times "$data/expect/sizes.txt"
 expect 2 "no file" "${alone[@]}"
 expect 0 "help" "${alone[@]}" --help
