@@ -135,10 +135,11 @@ void rnl_session_get_reply(const rnl_session *s, rnl_reply *reply) {
         .text_ids = s->text_ids + live->reply_text,
         .text_confidences = s->text_confidences + live->reply_text,
         .alternative_count = live->turn.alternatives,
-        .alternatives = s->alternatives + others,
-        .alternative_confidences = s->alternative_confidences + others,
+        .alternatives = others > 0 ? s->alternatives + others : s->alternatives,
+        .alternative_confidences =
+            others > 0 ? s->alternative_confidences + others : s->alternative_confidences,
         .frame_count = (size_t)(live->frame_count - live->reply_frame),
-        .frames = s->frames + frame_begin,
+        .frames = frame_begin > 0 ? s->frames + frame_begin : s->frames,
         .codebook_count = books,
     };
 }
