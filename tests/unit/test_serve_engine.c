@@ -5,8 +5,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,14 +12,13 @@
 #include "audio/file.h"
 #include "core/clock.h"
 #include "engine/batch.h"
-#include "serve/work.h"
+#include "tests/support/work_rig.h"
 
 #define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
 
 static rnl_model *model;
 static work *engine;
 static sound question;
-static sem_t woken;
 
 /* A conversation and what was told of it. */
 typedef struct talk {
@@ -31,11 +28,6 @@ typedef struct talk {
     size_t text_size, sample_count;
     uint64_t sum; /* of all bits of the sound */
 } talk;
-
-static void wake(void *owner) {
-    (void)owner;
-    (void)sem_post(&woken);
-}
 
 static void take(void *context) {
     talk *t = context;
@@ -60,19 +52,6 @@ static void open_talk(talk *t) {
     *t = (talk){0};
     t->c = conversation_open(engine, &c, &e);
     if (t->c == NULL) fail_msg("%s", e.message);
-}
-
-/* Lets the loop thread turn until so many have come. */
-static void wait_for(const int *count, int wanted) {
-    const double end = clock_seconds() + 60;
-    while (*count < wanted) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        while (sem_timedwait(&woken, &until) != 0 && errno == EINTR) continue;
-        work_dispatch(engine);
-        assert_true(clock_seconds() < end);
-    }
 }
 
 static float *copy_of(const float *samples, size_t count) {
@@ -161,9 +140,9 @@ static void looks_and_replies_leave_each_other_as_they_are(void **state) {
             answers = 0;
             open_looks(those);
             work_look_close(&those[UNWANTED].look);
-            wait_for(&answers, LOOKS - 1);
+            work_rig_wait(engine, &answers, LOOKS - 1);
         }
-        wait_for(&t.ended, 1);
+        work_rig_wait(engine, &t.ended, 1);
         conversation_close(&t.c);
         if (i == 0) alone = t;
     }
@@ -201,27 +180,27 @@ static void a_reply_is_not_made_without_what_did_not_fit(void **state) {
     ask(&t, (command){.kind = COMMAND_RETAIN, .retention = {.keeps_all = true}});
     ask_words(&t, RNL_ROLE_USER, 20);
     ask_reply(&t, 1, RNL_MODE_TEXT);
-    wait_for(&t.ended, 1);
+    work_rig_wait(engine, &t.ended, 1);
     assert_int_equal(t.error.code, API_OK);
     ask(&t, (command){.kind = COMMAND_MARK});
     ask_words(&t, RNL_ROLE_USER, 1000);
     ask_reply(&t, 2, RNL_MODE_TEXT);
-    wait_for(&t.ended, 2);
+    work_rig_wait(engine, &t.ended, 2);
     assert_int_equal(t.refused, 1);
     assert_int_equal(t.error.code, API_CONTEXT_LENGTH_EXCEEDED);
     ask_reply(&t, 3, RNL_MODE_TEXT); /* it stays so, */
-    wait_for(&t.ended, 3);
+    work_rig_wait(engine, &t.ended, 3);
     assert_int_equal(t.error.code, API_CONTEXT_LENGTH_EXCEEDED);
     ask(&t, (command){.kind = COMMAND_RETURN}); /* until that is taken back, */
     ask_words(&t, RNL_ROLE_USER, 5);
     ask_reply(&t, 4, RNL_MODE_TEXT);
-    wait_for(&t.ended, 4);
+    work_rig_wait(engine, &t.ended, 4);
     assert_int_equal(t.error.code, API_OK);
     for (int64_t tag = 5; tag < 12; tag++) { /* or all is forgotten; bit by bit it is full, too */
         ask_words(&t, RNL_ROLE_USER, 40);
         ask_reply(&t, tag, RNL_MODE_TEXT);
     }
-    wait_for(&t.ended, 11);
+    work_rig_wait(engine, &t.ended, 11);
     assert_int_equal(t.error.code, API_CONTEXT_LENGTH_EXCEEDED);
     ask(&t, (command){.kind = COMMAND_RESET});
     /* Where the oldest go, nothing is refused. */
@@ -231,7 +210,7 @@ static void a_reply_is_not_made_without_what_did_not_fit(void **state) {
         ask_words(&t, RNL_ROLE_USER, 40);
         ask_reply(&t, tag, RNL_MODE_TEXT);
     }
-    wait_for(&t.ended, 19);
+    work_rig_wait(engine, &t.ended, 19);
     assert_int_equal(t.error.code, API_OK);
     assert_int_equal(t.refused, 0);
     conversation_close(&t.c);
@@ -257,20 +236,14 @@ static int set_up(void **state) {
     (void)state;
     rnl_error e = {0};
     work_config c = work_config_default();
-    work_facts f;
     c.thread_count = 2;
     c.context_cap = 256;
     c.session_cap = 1;
     c.give_times = kept_times;
-    c.wake = wake;
-    if (sem_init(&woken, 0, 0) != 0 || rnl_model_open(MINNOW, NULL, &model, &e) != RNL_OK ||
-        sound_read(SOURCE_DIR "/samples/questions/light.wav", 30, NULL, &question, &e) != RNL_OK ||
-        work_create(model, &c, &engine, &e) != RNL_OK)
+    if (rnl_model_open(MINNOW, NULL, &model, &e) != RNL_OK ||
+        sound_read(SOURCE_DIR "/samples/questions/light.wav", 30, NULL, &question, &e) != RNL_OK)
         return -1;
-    do {
-        (void)sem_wait(&woken);
-        work_get_facts(engine, &f);
-    } while (f.starting);
+    engine = work_rig_start(model, &c);
     return 0;
 }
 
@@ -279,7 +252,7 @@ static int tear_down(void **state) {
     work_destroy(&engine);
     rnl_model_close(&model);
     sound_free(&question);
-    return sem_destroy(&woken);
+    return 0;
 }
 
 int main(void) {

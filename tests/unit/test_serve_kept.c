@@ -6,16 +6,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/clock.h"
 #include "serve/limits.h"
-#include "serve/work.h"
+#include "tests/support/work_rig.h"
 
 #define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
 #define SYSTEM "Answer in as few words as there can be, and never say more than that."
@@ -24,12 +21,6 @@
 enum { COMMANDS_CAP = 6 };
 
 static rnl_model *model;
-static sem_t woken;
-
-static void wake(void *owner) {
-    (void)owner;
-    (void)sem_post(&woken);
-}
 
 static work *start(int sessions) {
     work_config c = work_config_default();
@@ -38,16 +29,7 @@ static work *start(int sessions) {
     c.session_cap = sessions;
     c.oversubscribe = 100;               /* however slow the machine is */
     c.memory_size_max = (size_t)4 << 30; /* and however much of its memory others have */
-    c.wake = wake;
-    work *w;
-    rnl_error e = {0};
-    if (work_create(model, &c, &w, &e) != RNL_OK) fail_msg("%s", e.text);
-    work_facts f;
-    do {
-        (void)sem_wait(&woken);
-        work_get_facts(w, &f);
-    } while (f.starting);
-    return w;
+    return work_rig_start(model, &c);
 }
 
 /* A request and its answer. */
@@ -72,19 +54,6 @@ static void take(void *context) {
         r->begun += e.kind == EVENT_BEGUN;
         r->ended += e.kind == EVENT_ENDED;
         if (e.kind == EVENT_ENDED) r->usage = e.usage;
-    }
-}
-
-/* Lets the loop thread turn until what is counted has come. */
-static void wait_for(work *w, const int *count) {
-    const double end = clock_seconds() + 60;
-    while (*count == 0) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        while (sem_timedwait(&woken, &until) != 0 && errno == EINTR) continue;
-        work_dispatch(w);
-        assert_true(clock_seconds() < end);
     }
 }
 
@@ -126,7 +95,7 @@ static int cached(const request *r) {
 /* The whole of a request; returns how much of it was there before. */
 static int answer(work *w, request *r, uint64_t caller, const char *const *texts) {
     ask(w, r, caller, texts);
-    wait_for(w, &r->ended);
+    work_rig_wait(w, &r->ended, 1);
     conversation_close(&r->c);
     return cached(r);
 }
@@ -197,7 +166,7 @@ static void what_is_forgotten_is_gone(void **state) {
     assert_int_equal(answer(w, &r, 1, first), 0);
     assert_true(answer(w, &r, 2, first) > 0);
     ask(w, &open, 2, (const char *const[]){"Say nothing.", QUESTION, NULL});
-    wait_for(w, &open.ended);
+    work_rig_wait(w, &open.ended, 1);
     work_forget_all(w);
     conversation_close(&open.c); /* it began before, so it is not kept either */
     wait_until_kept(w, 0);
@@ -210,12 +179,12 @@ static void whoever_left_is_forgotten_with_what_he_asked(void **state) {
     work *w = start(4);
     request r;
     ask(w, &r, 3, first);
-    wait_for(w, &r.begun); /* in the midst of the answer */
+    work_rig_wait(w, &r.begun, 1); /* in the midst of the answer */
     conversation_close(&r.c);
     work_forget(w, 3);
     assert_int_equal(answer(w, &r, 3, first), 0);
     ask(w, &r, 3, (const char *const[]){SYSTEM, "Who are you?", NULL});
-    wait_for(w, &r.begun);
+    work_rig_wait(w, &r.begun, 1);
     conversation_close(&r.c);
     request other;
     assert_true(answer(w, &r, 3, first) > 0);
@@ -233,8 +202,8 @@ static void what_is_kept_makes_room(void **state) {
     wait_until_kept(w, 2);
     ask(w, &a, 5, first);
     ask(w, &b, 6, first);
-    wait_for(w, &a.ended);
-    wait_for(w, &b.ended);
+    work_rig_wait(w, &a.ended, 1);
+    work_rig_wait(w, &b.ended, 1);
     wait_until_kept(w, 0);
     conversation_close(&a.c);
     conversation_close(&b.c);
@@ -277,7 +246,7 @@ static void speak(work *w, request *r, int64_t tag) {
                            .turn = rnl_turn_config_default(model, RNL_MODE_INTERLEAVED)};
     assert_true(conversation_ask(r->c, &begin));
     r->ended = 0;
-    wait_for(w, &r->ended);
+    work_rig_wait(w, &r->ended, 1);
 }
 
 /* The words of the system change: what was said aloud stays what it was, once, and what it is no
@@ -316,14 +285,13 @@ static void a_spoken_reply_stays_in_a_history_that_is_told_anew(void **state) {
 static int set_up(void **state) {
     (void)state;
     rnl_error e = {0};
-    if (rnl_model_open(MINNOW, NULL, &model, &e) != RNL_OK) return -1;
-    return sem_init(&woken, 0, 0);
+    return rnl_model_open(MINNOW, NULL, &model, &e) == RNL_OK ? 0 : -1;
 }
 
 static int tear_down(void **state) {
     (void)state;
     rnl_model_close(&model);
-    return sem_destroy(&woken);
+    return 0;
 }
 
 int main(void) {

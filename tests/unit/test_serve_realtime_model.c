@@ -6,31 +6,22 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/clock.h"
 #include "core/json.h"
 #include "engine/model.h"
 #include "serve/realtime_model.h"
 #include "serve/sound_in.h"
-
-static sem_t woken;
+#include "tests/support/work_rig.h"
 
 /* What was sent: the text of the last response. */
 typedef struct client {
     int done;
     char status[32], text[1024];
 } client;
-
-static void wake(void *owner) {
-    (void)owner;
-    (void)sem_post(&woken);
-}
 
 static void on_ready(void *context) {
     (void)context;
@@ -60,11 +51,7 @@ static void on_close(void *context, int code, const char *reason) {
 
 static void turn(work *w, realtime *rt, realtime_model *m) {
     realtime_news_item news;
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
-    while (sem_timedwait(&woken, &until) != 0 && errno == EINTR) continue;
-    work_dispatch(w);
+    work_rig_turn(w);
     while (realtime_model_next(m, &news)) realtime_news(rt, &news, clock_us());
     realtime_model_tick(m);
 }
@@ -81,20 +68,11 @@ static int kept_times(void *context, rnl_batch *batch) {
 
 static work *start(rnl_model *model) {
     work_config c = work_config_default();
-    work_facts f;
-    work *w;
-    rnl_error e = {0};
     c.thread_count = 2;
     c.context_cap = 512;
     c.session_cap = 2;
     c.give_times = kept_times;
-    c.wake = wake;
-    if (work_create(model, &c, &w, &e) != RNL_OK) fail_msg("%s", e.text);
-    do {
-        (void)sem_wait(&woken);
-        work_get_facts(w, &f);
-    } while (f.starting);
-    return w;
+    return work_rig_start(model, &c);
 }
 
 /* A picture of the tests as a data URI; free() it. */
@@ -230,19 +208,9 @@ static void a_picture_is_seen(void **state) {
     free(colours);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    return sem_init(&woken, 0, 0);
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    return sem_destroy(&woken);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_picture_is_seen),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

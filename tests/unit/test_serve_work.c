@@ -5,8 +5,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +13,13 @@
 #include "audio/file.h"
 #include "core/clock.h"
 #include "serve/realtime_commands.h"
-#include "serve/work.h"
 #include "tests/support/rig.h"
+#include "tests/support/work_rig.h"
 
 #define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
 
 static rnl_model *model;
 static sound question;
-static sem_t woken;
-
-static void wake(void *owner) {
-    (void)owner;
-    (void)sem_post(&woken);
-}
 
 static work *start(int sessions) {
     work_config c = work_config_default();
@@ -35,16 +27,7 @@ static work *start(int sessions) {
     c.context_cap = 512;
     c.session_cap = sessions;
     c.oversubscribe = 100; /* however slow the machine is */
-    c.wake = wake;
-    work *w;
-    rnl_error e = {0};
-    if (work_create(model, &c, &w, &e) != RNL_OK) fail_msg("%s", e.text);
-    work_facts f;
-    do {
-        (void)sem_wait(&woken);
-        work_get_facts(w, &f);
-    } while (f.starting);
-    return w;
+    return work_rig_start(model, &c);
 }
 
 /* A conversation and all that it said. */
@@ -128,19 +111,6 @@ static void close_talk(talk *t) {
     t->samples = NULL;
 }
 
-/* Lets the loop thread turn until so many ends, refusals, cuts or losses have come. */
-static void wait_for(work *w, const int *count, int wanted) {
-    const double end = clock_seconds() + 60;
-    while (*count < wanted) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        while (sem_timedwait(&woken, &until) != 0 && errno == EINTR) continue;
-        work_dispatch(w);
-        assert_true(clock_seconds() < end);
-    }
-}
-
 static void ask_clip(talk *t) {
     command what = {.kind = COMMAND_CLIP, .count = question.count, .rate = question.rate};
     what.samples = malloc(question.count * sizeof *what.samples);
@@ -215,7 +185,7 @@ static void every_conversation_says_what_it_says_alone(void **state) {
         assert_true(conversation_ask(talks[i].c, &begin));
     }
     for (int i = 0; i < COUNT; i++) {
-        wait_for(w, &talks[i].ended, 1);
+        work_rig_wait(w, &talks[i].ended, 1);
         assert_int_equal(talks[i].error.code, API_OK);
         assert_int_equal(talks[i].finish, RNL_FINISH_END);
         assert_same(&talks[i], &alone);
@@ -241,16 +211,11 @@ static void times_that_are_kept_are_not_measured(void **state) {
         work_config c = work_config_default();
         c.thread_count = 1;
         c.context_cap = 256;
-        c.wake = wake;
         c.give_times = kept_times;
         c.times_context = &frame_us;
-        work *w;
+        work *w = work_rig_start(model, &c);
         work_facts f;
-        assert_int_equal(work_create(model, &c, &w, NULL), RNL_OK);
-        do {
-            (void)sem_wait(&woken);
-            work_get_facts(w, &f);
-        } while (f.starting);
+        work_get_facts(w, &f);
         assert_true(f.measured_seconds == 0);
         assert_int_equal(f.speaking_max > 0, i == 0);
         assert_int_equal(f.session_max >= 2 * f.speaking_max, 1);
@@ -291,9 +256,9 @@ static void a_reply_ends_when_it_is_cancelled_and_once(void **state) {
         const command begin = begin_of(tag, RNL_MODE_INTERLEAVED);
         assert_true(conversation_ask(t.c, &begin));
     }
-    wait_for(w, &t.begun, 1);
+    work_rig_wait(w, &t.begun, 1);
     conversation_cancel(t.c, 2); /* the first, and the second that was not begun */
-    wait_for(w, &t.ended, 3);
+    work_rig_wait(w, &t.ended, 3);
     assert_int_equal(t.ended, 3);
     assert_int_equal(t.tag, 3);
     assert_int_equal(t.begun, 2);
@@ -310,15 +275,15 @@ static void what_cannot_be_done_is_refused_and_the_rest_goes_on(void **state) {
     command clip = {.kind = COMMAND_CLIP, .count = 10, .rate = 16000};
     clip.samples = calloc(10, sizeof *clip.samples);
     assert_true(conversation_ask(t.c, &clip));
-    wait_for(w, &t.refused, 1);
+    work_rig_wait(w, &t.refused, 1);
     assert_int_equal(t.error.code, API_INVALID_AUDIO);
     const command file = {.kind = COMMAND_FILE};
     assert_true(conversation_ask(t.c, &file));
-    wait_for(w, &t.refused, 2);
+    work_rig_wait(w, &t.refused, 2);
     ask_clip(&t);
     command begin = begin_of(1, RNL_MODE_INTERLEAVED);
     assert_true(conversation_ask(t.c, &begin));
-    wait_for(w, &t.ended, 1);
+    work_rig_wait(w, &t.ended, 1);
     assert_int_equal(t.finish, RNL_FINISH_END);
     /* What is cached of the second turn: the first. */
     const int first =
@@ -326,7 +291,7 @@ static void what_cannot_be_done_is_refused_and_the_rest_goes_on(void **state) {
     ask_clip(&t);
     begin = begin_of(2, RNL_MODE_TEXT);
     assert_true(conversation_ask(t.c, &begin));
-    wait_for(w, &t.ended, 2);
+    work_rig_wait(w, &t.ended, 2);
     assert_true(t.usage.cached_text + t.usage.cached_audio >= first);
     assert_true(t.usage.cached_audio > 0);
     close_talk(&t);
@@ -391,7 +356,7 @@ static void a_guess_that_is_taken_back_leaves_nothing(void **state) {
         at += conversation_push(t.c, question.samples + at, half - at, question.rate);
     assert_true(conversation_ask(t.c, &mark) && conversation_ask(t.c, &end) &&
                 conversation_ask(t.c, &begin));
-    wait_for(w, &t.begun, 1);
+    work_rig_wait(w, &t.begun, 1);
     conversation_cancel(t.c, 1);
     assert_true(conversation_ask(t.c, &back));
     for (size_t at = half; at < question.count;)
@@ -400,7 +365,7 @@ static void a_guess_that_is_taken_back_leaves_nothing(void **state) {
     assert_true(conversation_ask(t.c, &end) && conversation_ask(t.c, &begin));
     const command confirm = {.kind = COMMAND_CONFIRM, .tag = 2};
     assert_true(conversation_ask(t.c, &confirm));
-    wait_for(w, &t.ended, 2);
+    work_rig_wait(w, &t.ended, 2);
     assert_int_equal(t.refused, 0);
     assert_same(&t, &alone);
     free(alone.samples);
@@ -417,14 +382,14 @@ static void a_reply_is_cut_to_what_was_heard(void **state) {
     command begin = begin_of(1, RNL_MODE_INTERLEAVED);
     begin.spoken = true;
     assert_true(conversation_ask(t.c, &begin));
-    wait_for(w, &t.ended, 1);
+    work_rig_wait(w, &t.ended, 1);
     command cut = {.kind = COMMAND_CUT, .tag = 1, .sample_count = t.count / 2};
     assert_true(conversation_ask(t.c, &cut));
-    wait_for(w, &t.cuts, 1);
+    work_rig_wait(w, &t.cuts, 1);
     ask_clip(&t);
     cut.tag = 7;
     assert_true(conversation_ask(t.c, &cut));
-    wait_for(w, &t.refused, 1);
+    work_rig_wait(w, &t.refused, 1);
     close_talk(&t);
     work_destroy(&w);
 }
@@ -462,7 +427,7 @@ static void a_file_is_written_down(void **state) {
         t.c = conversation_open_transcript(w, &c, &transcript, &e);
         assert_non_null(t.c);
         ask_file(&t, rows[i].path, rows[i].size);
-        wait_for(w, &t.ended, 1);
+        work_rig_wait(w, &t.ended, 1);
         assert_int_equal(t.tag, 5);
         assert_int_equal(t.error.code, rows[i].code);
         assert_int_equal(t.size > 0, rows[i].code == API_OK);
@@ -500,7 +465,7 @@ static void call_once(work *w, uint64_t seed, const char *function, talk *t) {
     begin.turn.text.top_k = INT32_MAX;
     assert_true(conversation_ask(t->c, &list));
     assert_true(conversation_ask(t->c, &begin));
-    wait_for(w, &t->ended, 1);
+    work_rig_wait(w, &t->ended, 1);
     assert_int_equal(t->error.code, API_OK);
     close_talk(t);
 }
@@ -537,7 +502,7 @@ static void conversations_are_closed_at_any_time(void **state) {
         command begin = begin_of(1, RNL_MODE_INTERLEAVED);
         begin.spoken = i % 4 == 0;
         assert_true(conversation_ask(t.c, &begin));
-        if (i % 3 == 0) wait_for(w, &t.begun, 1);
+        if (i % 3 == 0) work_rig_wait(w, &t.begun, 1);
         if (i % 5 == 0) conversation_cancel(t.c, 1);
         if (i == 39) work_stop(w);
         close_talk(&t);
@@ -551,14 +516,14 @@ static int set_up(void **state) {
     if (rnl_model_open(MINNOW, NULL, &model, &e) != RNL_OK) return -1;
     if (sound_read(SOURCE_DIR "/samples/questions/light.wav", 30, NULL, &question, &e) != RNL_OK)
         return -1;
-    return sem_init(&woken, 0, 0);
+    return 0;
 }
 
 static int tear_down(void **state) {
     (void)state;
     rnl_model_close(&model);
     sound_free(&question);
-    return sem_destroy(&woken);
+    return 0;
 }
 
 int main(void) {
