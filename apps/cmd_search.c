@@ -130,12 +130,6 @@ static int write_config(const searching *x, const search_candidate *c) {
     return code;
 }
 
-static bool is_best(const search_history *h, int index) {
-    for (int i = 0; i < h->front_count; i++)
-        if (h->front[i] == index) return true;
-    return false;
-}
-
 /* What was on an earlier front and is no more; a folder that has more in it stays. */
 static void forget(const searching *x, const search_candidate *c) {
     char path[SEARCH_PATH_CAP], below[SEARCH_KEY_CAP + 32];
@@ -148,7 +142,7 @@ static void forget(const searching *x, const search_candidate *c) {
 static int write_best(const searching *x) {
     int code = EXIT_OK;
     for (int i = 0; i < x->found.count && code == EXIT_OK; i++) {
-        if (is_best(&x->found, i))
+        if (search_history_is_on_front(&x->found, i))
             code = write_config(x, &x->found.all[i].candidate);
         else
             forget(x, &x->found.all[i].candidate);

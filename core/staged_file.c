@@ -213,3 +213,16 @@ void staged_abort(staged_file **out) {
     free(s->path);
     free(s);
 }
+
+rnl_status staged_write_line(const char *path, const char *text, rnl_error *error) {
+    staged_file *s = NULL;
+    if (text == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
+    rnl_status status = staged_open(path, &s, error);
+    if (status != RNL_OK) return status;
+    FILE *f = staged_stream(s);
+    if (f != NULL && fputs(text, f) >= 0 && fputc('\n', f) != EOF && fflush(f) == 0)
+        return staged_commit(&s, error);
+    status = cannot_write(s, error);
+    staged_abort(&s);
+    return status;
+}

@@ -37,4 +37,8 @@ RNL_MUST_USE rnl_status staged_commit(staged_file **s, rnl_error *error);
 /* Removes the temporary file and frees. NULL is fine; sets NULL. */
 void staged_abort(staged_file **s);
 
+/* The whole of it for a small file: text and a line end under the name `path`. RNL_ERR_IO,
+ * RNL_ERR_MEMORY, also of a text that is NULL. */
+RNL_MUST_USE rnl_status staged_write_line(const char *path, const char *text, rnl_error *error);
+
 #endif

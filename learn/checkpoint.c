@@ -191,19 +191,7 @@ static char *state_text(const learn_trainer *t) {
 
 static rnl_status write_state(const learn_trainer *t, const char *path, rnl_error *error) {
     char *text = state_text(t);
-    staged_file *file = NULL;
-    if (text == NULL) return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", path);
-    rnl_status status = staged_open(path, &file, error);
-    if (status == RNL_OK) {
-        FILE *f = staged_stream(file);
-        if (f != NULL && fputs(text, f) >= 0 && fputc('\n', f) != EOF && fflush(f) == 0) {
-            status = staged_commit(&file, error);
-        } else {
-            status =
-                status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-            staged_abort(&file);
-        }
-    }
+    const rnl_status status = staged_write_line(path, text, error);
     free(text);
     return status;
 }

@@ -37,6 +37,8 @@ void search_history_begin(search_history *h, const search_plan *plan);
 void search_history_free(search_history *h); /* leaves an empty one */
 /* Its objectives, as they are minimised, and how far it misses limits. */
 search_point search_history_point(const search_history *h, int index);
+/* Whether it is one of the front. */
+bool search_history_is_on_front(const search_history *h, int index);
 /* What volumes are measured to: twice the first candidate's objectives (1 where that is 0). */
 void search_history_reference(const search_history *h, double reference[SEARCH_OBJECTIVE_CAP]);
 

@@ -38,6 +38,12 @@ search_point search_history_point(const search_history *h, int index) {
     return point;
 }
 
+bool search_history_is_on_front(const search_history *h, int index) {
+    for (int i = 0; i < h->front_count; i++)
+        if (h->front[i] == index) return true;
+    return false;
+}
+
 void search_history_reference(const search_history *h, double reference[SEARCH_OBJECTIVE_CAP]) {
     const search_point first = search_history_point(h, 0);
     for (int m = 0; m < SEARCH_OBJECTIVE_CAP; m++)

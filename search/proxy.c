@@ -1,9 +1,7 @@
 #include "search/proxy.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "core/staged_file.h"
@@ -15,16 +13,8 @@ enum { PATH_CAP = 4096 };
 
 static rnl_status write_config(const search_space *narrow, const search_candidate *c,
                                const char *path, rnl_error *error) {
-    staged_file *f = NULL;
     char *text = search_config_text(narrow, c);
-    rnl_status status = text != NULL ? staged_open(path, &f, error)
-                                     : status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-    if (status == RNL_OK && (staged_stream(f) == NULL || fputs(text, staged_stream(f)) < 0))
-        status = status_fail(error, RNL_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-    if (status == RNL_OK)
-        status = staged_commit(&f, error);
-    else
-        staged_abort(&f);
+    const rnl_status status = staged_write_line(path, text, error);
     free(text);
     return status;
 }

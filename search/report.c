@@ -109,12 +109,6 @@ static void objective_name(const search_plan *p, int m, char name[64]) {
                    metric->unit[0] != '\0' ? ", " : "", metric->unit);
 }
 
-static bool on_front(const search_history *h, int index) {
-    for (int i = 0; i < h->front_count; i++)
-        if (h->front[i] == index) return true;
-    return false;
-}
-
 /* Objective m of an evaluation; beyond the last the parameters, in millions. */
 static double coordinate(const search_history *h, int index, int m) {
     if (m >= h->plan->objective_count) return (double)h->all[index].candidate.params / 1e6;
@@ -122,7 +116,7 @@ static double coordinate(const search_history *h, int index, int m) {
 }
 
 static void put_point(FILE *f, const search_history *h, int i, const axis axes[4]) {
-    const bool front = on_front(h, i);
+    const bool front = search_history_is_on_front(h, i);
     const int count = h->plan->objective_count;
     const double size = count > 2 ? 4 + 8 * share_of(&axes[2], coordinate(h, i, 2)) : 6;
     const double hue = count > 3 ? 220 - 220 * share_of(&axes[3], coordinate(h, i, 3)) : 210;
@@ -165,7 +159,7 @@ static void put_front(FILE *f, const search_history *h) {
     (void)fputs("</p>\n", f);
     put_axes(f, &axes[1], &axes[0], x_name, y_name);
     for (int i = 0; i < h->count; i++)
-        if (!on_front(h, i)) put_point(f, h, i, axes);
+        if (!search_history_is_on_front(h, i)) put_point(f, h, i, axes);
     for (int i = 0; i < h->front_count; i++) put_point(f, h, h->front[i], axes);
     (void)fputs("</svg>\n", f);
 }
@@ -279,8 +273,8 @@ static void put_row(FILE *f, const search_history *h, int i) {
     char words[SEARCH_WORDS_CAP];
     search_words(&h->plan->space, &e->candidate.genome, words);
     (void)fprintf(f, "<tr%s><td>%d</td><td>%d</td><td class=\"stack\">%s</td><td>%.1f</td>",
-                  on_front(h, i) ? " class=\"front\"" : "", i, e->generation, words,
-                  (double)e->candidate.params / 1e6);
+                  search_history_is_on_front(h, i) ? " class=\"front\"" : "", i, e->generation,
+                  words, (double)e->candidate.params / 1e6);
     for (int k = 0; k < m->count; k++) {
         double around;
         (void)fprintf(f, "<td>%.5g", e->values[k]);
