@@ -420,7 +420,8 @@ static const option_row rows[] = {
      .changes_result = true},
     {.name = "targets",
      .value = "LIST",
-     .help = "matrices of the backbone that get adapters (default all)",
+     .help = "matrices of the backbone that get adapters (default all, which leaves out the head: "
+             "all,lm_head)",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(targets),
      .changes_result = true},

@@ -34,8 +34,9 @@ static void on_experts(void *context, int layer, const int32_t *experts, const f
 
 static const float *logits_of(const id_run *r, int row) {
     const backbone_weights *w = &r->s->model->backbone;
-    backbone_logits(w, &r->s->pass->compute,
-                    r->s->pass->x + (size_t)row * (size_t)backbone_width(w), r->s->pass->logits, 1);
+    const compute c = session_compute(r->s);
+    backbone_logits(w, &c, r->s->pass->x + (size_t)row * (size_t)backbone_width(w),
+                    r->s->pass->logits, 1);
     return r->s->pass->logits;
 }
 

@@ -104,7 +104,8 @@ static int score_row(const transcripts *x, reference *r, const float *hidden, in
     const backbone_weights *w = &x->model->backbone;
     pass *p = x->session->pass;
     const int vocab = backbone_vocab_count(w);
-    backbone_logits(w, &p->compute, hidden, p->logits, 1);
+    const compute c = session_compute(x->session);
+    backbone_logits(w, &c, hidden, p->logits, 1);
     const double normaliser = scoring_normaliser(p->logits, vocab);
     if (!isfinite(normaliser))
         return complain(EXIT_MODEL, "%s: the logits are no numbers: the file is damaged",

@@ -97,8 +97,8 @@ const float *scorer_logits(scorer *s, int row) {
         const int left = s->run_count - row;
         s->block_begin = row;
         s->block_end = row + (left < HEAD_ROWS ? left : HEAD_ROWS);
-        backbone_logits(w, &s->session->pass->compute,
-                        s->hidden + (size_t)row * (size_t)backbone_width(w), s->logits,
+        const compute c = session_compute(s->session);
+        backbone_logits(w, &c, s->hidden + (size_t)row * (size_t)backbone_width(w), s->logits,
                         s->block_end - row);
     }
     return s->logits + (size_t)(row - s->block_begin) * (size_t)s->vocab_count;

@@ -31,22 +31,24 @@ static bool parse_adapter(const char *text, int *rank, double *alpha) {
     return *end == '\0' && *alpha > 0 && *alpha <= 1e6;
 }
 
-/* Bits of names between commas; 0 with *bad when one is none of `allowed`. */
-static unsigned parse_modules(const char *text, unsigned allowed, const char **bad,
+/* Bits of names between commas, of which "all" stands for `all`; 0 with *bad when one is none of
+ * `allowed`. */
+static unsigned parse_modules(const char *text, unsigned all, unsigned allowed, const char **bad,
                               size_t *bad_size) {
     unsigned bits = 0;
     for (const char *p = text; *p != '\0';) {
         const size_t size = strcspn(p, ",");
+        const bool means_all = size == 3 && strncmp(p, "all", 3) == 0;
         int m = 0;
         while (m < LEARN_MODULE_COUNT && (strlen(learn_module_names[m]) != size ||
                                           strncmp(learn_module_names[m], p, size) != 0))
             m++;
-        if (m == LEARN_MODULE_COUNT || (allowed & 1u << m) == 0) {
+        if (!means_all && (m == LEARN_MODULE_COUNT || (allowed & 1u << m) == 0)) {
             *bad = p;
             *bad_size = size;
             return 0;
         }
-        bits |= 1u << m;
+        bits |= means_all ? all : 1u << m;
         p += size;
         if (*p == ',') p++;
     }
@@ -60,15 +62,16 @@ static const unsigned sound_modules =
     1u << LEARN_DEPTH_LINEAR | 1u << LEARN_QKV_PROJ | 1u << LEARN_OUT_PROJ | 1u << LEARN_W1 |
     1u << LEARN_W2 | 1u << LEARN_W3 | 1u << LEARN_ADAPTER_1 | 1u << LEARN_ADAPTER_3;
 
-/* "all", "none", or names. */
-static int take_modules(const char *option, const char *text, unsigned allowed, unsigned *out) {
+/* "none", or names, and "all" as one of them. */
+static int take_modules(const char *option, const char *text, unsigned all, unsigned allowed,
+                        unsigned *out) {
     const char *bad = NULL;
     size_t size = 0;
-    *out = allowed;
-    if (text == NULL || strcmp(text, "all") == 0) return EXIT_OK;
+    *out = all;
+    if (text == NULL) return EXIT_OK;
     *out = 0;
     if (strcmp(text, "none") == 0) return EXIT_OK;
-    *out = parse_modules(text, allowed, &bad, &size);
+    *out = parse_modules(text, all, allowed, &bad, &size);
     if (bad == NULL && *out != 0) return EXIT_OK;
     return complain(EXIT_USAGE,
                     "%s: '%.*s' is no matrix that gets an adapter there; see `runnel train --help`",
@@ -94,9 +97,10 @@ static int setup_choice(const options *o, const rnl_model *m, train_setup *s) {
     c->scale = (float)(o->rslora ? alpha / sqrt(rank) : alpha / rank);
     s->rslora = o->rslora;
     if (o->full) return EXIT_OK;
-    int code = take_modules("--targets", o->targets, stack_modules, &c->modules[LEARN_BACKBONE]);
+    int code = take_modules("--targets", o->targets, stack_modules,
+                            stack_modules | 1u << LEARN_LM_HEAD, &c->modules[LEARN_BACKBONE]);
     if (code == EXIT_OK && m->backbone.codebook_count > 0)
-        code = take_modules("--audio-targets", o->audio_targets, sound_modules,
+        code = take_modules("--audio-targets", o->audio_targets, sound_modules, sound_modules,
                             &c->modules[LEARN_AUDIO]);
     else if (code == EXIT_OK && o->audio_targets != NULL)
         code = complain(EXIT_USAGE, "--audio-targets: the model neither hears nor speaks");

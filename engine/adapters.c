@@ -39,9 +39,23 @@ static bool matches(const char *pattern, const char *name) {
     return *name == '\0';
 }
 
+static bool is_head(const char *name) {
+    return strcmp(name, "output.weight") == 0;
+}
+
+/* Of a matrix among the weights. What multiplies as head may be the table of embeddings, by which
+ * nothing else is multiplied. */
+static size_t index_of(const rnl_model *m, const char *name) {
+    const weights *w = m->source.w;
+    const size_t index = weights_index(w, name);
+    return index == weights_count(w) && is_head(name) ? weights_index(w, "token_embd.weight")
+                                                      : index;
+}
+
 bool adapters_may_change(const rnl_model *m, const char *name) {
-    const size_t index = weights_index(m->source.w, name);
+    const size_t index = index_of(m, name);
     if (index == weights_count(m->source.w) || !weights_is_used(m->source.w, index)) return false;
+    if (is_head(name)) return true;
     int layer;
     const stack_tensor *t = stack_find_tensor(&m->source.config.backbone, name, &layer);
     if (t != NULL) return t->form == STACK_MATRIX || t->form == STACK_MATRIX_IF;
@@ -52,7 +66,7 @@ bool adapters_may_change(const rnl_model *m, const char *name) {
 
 static rnl_status check_matrix(const rnl_model *m, const lora *l, const lora_tensor *t,
                                rnl_error *error) {
-    const size_t index = weights_index(m->source.w, t->name);
+    const size_t index = index_of(m, t->name);
     if (!adapters_may_change(m, t->name))
         return status_fail(error, RNL_ERR_FORMAT,
                            "%s: '%s' changes %s, which is no matrix of this model that an adapter "
@@ -129,7 +143,7 @@ static void take_pairs(rnl_model *m, adapter_file *f, const linear_adapter *set,
                                     .up = as_matrix(&t->up),
                                     .scale = (float)lora_scale(&f->lora, t) * scale};
         if (lora_rank(t) > a->rank_max) a->rank_max = (int)lora_rank(t);
-        join(set, weights_index(m->source.w, t->name), &f->pairs[i]);
+        join(set, index_of(m, t->name), &f->pairs[i]);
     }
 }
 

@@ -33,7 +33,8 @@ RNL_MUST_USE rnl_status adapters_open(rnl_model *m, const rnl_model_config *conf
 void adapters_close(adapters **a); /* NULL is fine; sets NULL */
 
 /* Whether adapters may change the tensor of that canonical name: matrices of the backbone's layers,
- * of the audio adapter and of the depthformer, as far as the model has them. */
+ * of the audio adapter and of the depthformer, as far as the model has them, and its head,
+ * "output.weight", also where the table of embeddings serves as head: then only as such. */
 bool adapters_may_change(const rnl_model *m, const char *name);
 /* Whether each matrix of an adapter is one that an adapter may change, and is as large in the
  * model. RNL_ERR_FORMAT names the first that is not. */

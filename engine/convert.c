@@ -447,6 +447,11 @@ static rnl_status begin_merge(writing *job, const tensor *t, int64_t rows, int64
     const linear_pair *pairs = NULL;
     if (c->adapter != NULL)
         pairs = c->adapter->adds.pairs[weights_index(job->m->source.w, t->name)];
+    if (pairs != NULL && strcmp(t->name, "token_embd.weight") == 0)
+        return status_fail(error, RNL_ERR_UNSUPPORTED,
+                           "%s: the adapter changes the head (lm_head), which in this model is the "
+                           "table of embeddings as well, so it cannot be merged; use it by --lora",
+                           c->path);
     if (pairs != NULL && !quant_is_written(type_of(job, t)))
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "%s: tensor '%s' is changed by the adapter, but is kept in %s, which is "

@@ -89,7 +89,9 @@ rnl_status lora_read_gguf(lora *l, rnl_error *error) {
         status = put_tensor(l, gguf_tensor(l->file, i), error);
     for (size_t i = 0; i < l->count; i++) {
         l->tensors[i].alpha = alpha;
-        if (strncmp(l->tensors[i].name, "blk.", 4) != 0) l->names = LORA_AUDIO;
+        if (strncmp(l->tensors[i].name, "blk.", 4) != 0 &&
+            strcmp(l->tensors[i].name, "output.weight") != 0)
+            l->names = LORA_AUDIO;
     }
     return status;
 }

@@ -233,7 +233,12 @@ static void decide_tokens(pass *p, int entry_count) {
     const size_t vocab = (size_t)backbone_vocab_count(&p->model->backbone);
     const int count = gather(p, entry_count, false);
     if (count == 0) return;
-    backbone_logits(&p->model->backbone, &p->compute, p->hidden, p->logits, count);
+    p->span_count = 0;
+    for (int i = 0; i < entry_count; i++)
+        if (p->entries[i].decides && !p->entries[i].frame)
+            add_span(p, p->entries[i].item->session, 1);
+    const compute c = compute_of(p);
+    backbone_logits(&p->model->backbone, &c, p->hidden, p->logits, count);
     const float *logits = p->logits;
     for (int i = 0; i < entry_count; i++) {
         if (!p->entries[i].decides || p->entries[i].frame) continue;

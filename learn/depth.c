@@ -56,7 +56,7 @@ void learn_depth_bind(learn_depth *d, learn_binder *b, const depth_weights *w, i
     d->ratios = arena_take(b->a, frames, sizeof(float));
     d->labels = arena_take(b->a, frames, sizeof *d->labels);
     d->begin = arena_take(b->a, frames + 1, sizeof *d->begin);
-    learn_loss_layout(&d->loss, w->code_count, b->a);
+    learn_loss_layout(&d->loss, w->code_count, 0, b->a);
 }
 
 void learn_depth_begin(learn_depth *d) {

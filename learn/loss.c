@@ -2,9 +2,11 @@
 
 #include <math.h>
 
-void learn_loss_layout(learn_loss_work *k, int64_t row_max, arena *a) {
+void learn_loss_layout(learn_loss_work *k, int64_t row_max, size_t rank, arena *a) {
     k->logits = arena_take(a, (size_t)row_max * LEARN_LOSS_ROWS, sizeof *k->logits);
     k->nll = arena_take(a, LEARN_LOSS_ROWS, sizeof *k->nll);
+    k->low = arena_take(a, LEARN_LOSS_ROWS * rank, sizeof *k->low);
+    k->dlow = arena_take(a, LEARN_LOSS_ROWS * rank, sizeof *k->dlow);
 }
 
 typedef struct loss_job {
@@ -49,10 +51,10 @@ void learn_loss(const compute *c, learn_loss_work *k, const learn_linear *head, 
                       .head_rows = (int64_t)head_rows,
                       .weight = weight,
                       .wants_gradient = drows != NULL};
-        learn_forward(c, head, x, k->logits, head_rows, NULL, some);
+        learn_forward(c, head, x, k->logits, head_rows, k->low, some);
         pool_run(c->pool, some, 1, loss_part, &j);
         for (int t = 0; t < some; t++) *sum += k->nll[t];
         if (drows != NULL)
-            learn_back(c, head, x, NULL, dy, drows + (size_t)at * width, width, NULL, some);
+            learn_back(c, head, x, k->low, dy, drows + (size_t)at * width, width, k->dlow, some);
     }
 }

@@ -12,11 +12,13 @@
 enum { LEARN_LOSS_ROWS = 128 };
 
 typedef struct learn_loss_work {
-    float *logits; /* [LEARN_LOSS_ROWS, the largest head's rows] */
-    double *nll;   /* [LEARN_LOSS_ROWS] */
+    float *logits;     /* [LEARN_LOSS_ROWS, the largest head's rows] */
+    double *nll;       /* [LEARN_LOSS_ROWS] */
+    float *low, *dlow; /* [LEARN_LOSS_ROWS, rank] of the head's adapter */
 } learn_loss_work;
 
-void learn_loss_layout(learn_loss_work *k, int64_t row_max, arena *a);
+/* rank: of the heads' adapters; 0: they have none. */
+void learn_loss_layout(learn_loss_work *k, int64_t row_max, size_t rank, arena *a);
 
 /* Adds -ln p(label) of each row, in their order, to *sum: not finite where a logit is not. With
  * drows [count, width], rows width apart: adds weight * gradients to drows and to the head's.

@@ -88,7 +88,9 @@ static void layout(learn_network *n, arena *a) {
                                                                        : "token_embd_norm.weight";
     learn_bind_vector(&b, &n->final_norm, w->stack.final_norm, (int64_t)width, norm);
     if (n->has_audio) layout_audio(n, &b);
-    learn_loss_layout(&n->loss, w->head.row_count, a);
+    learn_bind_adapter(&b, &n->head, LEARN_BACKBONE, LEARN_LM_HEAD, "output");
+    learn_loss_layout(&n->loss, w->head.row_count,
+                      n->config.choice.full ? 0 : (size_t)n->config.choice.rank, a);
     compute_layout(&n->compute, n->config.thread_count, n->model->col_max, a);
     n->dx = arena_take(a, rows * width, sizeof(float));
     n->hidden = arena_take(a, rows * width, sizeof(float));

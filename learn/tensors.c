@@ -9,8 +9,8 @@
 #include "core/random.h"
 
 const char *const learn_module_names[LEARN_MODULE_COUNT] = {
-    "q_proj", "k_proj", "v_proj",   "out_proj",     "in_proj", "w1",
-    "w2",     "w3",     "qkv_proj", "depth_linear", "model.1", "model.3"};
+    "q_proj", "k_proj",   "v_proj",       "out_proj", "in_proj", "w1",     "w2",
+    "w3",     "qkv_proj", "depth_linear", "model.1",  "model.3", "lm_head"};
 
 void learn_bind_begin(learn_binder *b) {
     b->t->count = 0;
@@ -89,7 +89,6 @@ void learn_bind_table(learn_binder *b, learn_linear *l, const matrix *w, const c
 
 void learn_bind_linear(learn_binder *b, learn_linear *l, const matrix *w, const float *bias,
                        learn_area area, learn_module module, const char *name) {
-    const learn_choice *choice = &b->t->choice;
     char full[LEARN_NAME_CAP];
     (void)snprintf(full, sizeof full, "%s.weight", name);
     learn_bind_table(b, l, w, full);
@@ -98,14 +97,20 @@ void learn_bind_linear(learn_binder *b, learn_linear *l, const matrix *w, const 
     learn_bind_vector(b, &bound, bias, w->row_count, full);
     l->bias = bound.v;
     l->dbias = bound.dv;
+    learn_bind_adapter(b, l, area, module, name);
+}
+
+void learn_bind_adapter(learn_binder *b, learn_linear *l, learn_area area, learn_module module,
+                        const char *name) {
+    const learn_choice *choice = &b->t->choice;
+    const int64_t rows = l->w.row_count, cols = l->w.col_count;
     if (choice->full || (choice->modules[area] & 1u << module) == 0) return;
     const int64_t rank = choice->rank;
-    const learn_tensor down =
-        add(b, name, ".weight.lora_a", rank, w->col_count, LEARN_START_UNIFORM);
-    const learn_tensor up = add(b, name, ".weight.lora_b", w->row_count, rank, LEARN_START_ZERO);
+    const learn_tensor down = add(b, name, ".weight.lora_a", rank, cols, LEARN_START_UNIFORM);
+    const learn_tensor up = add(b, name, ".weight.lora_b", rows, rank, LEARN_START_ZERO);
     if (b->t->failed) return;
-    l->down = float_rows(down.value, rank, w->col_count);
-    l->up = float_rows(up.value, w->row_count, rank);
+    l->down = float_rows(down.value, rank, cols);
+    l->up = float_rows(up.value, rows, rank);
     l->ddown = down.grad;
     l->dup = up.grad;
     l->scale = choice->scale;

@@ -34,6 +34,7 @@ typedef enum learn_module {
     LEARN_DEPTH_LINEAR, /* from the backbone to the depthformer */
     LEARN_ADAPTER_1,    /* "model.1": the audio adapter's first matrix */
     LEARN_ADAPTER_3,
+    LEARN_LM_HEAD, /* from the backbone to tokens of text */
     LEARN_MODULE_COUNT
 } learn_module;
 extern const char *const learn_module_names[LEARN_MODULE_COUNT];
@@ -101,6 +102,9 @@ void learn_bind_begin(learn_binder *b); /* forgets what was bound before */
 /* name: without ".weight" and ".bias" at its end. bias or NULL. */
 void learn_bind_linear(learn_binder *b, learn_linear *l, const matrix *w, const float *bias,
                        learn_area area, learn_module module, const char *name);
+/* An adapter for what is bound already, where it is chosen. */
+void learn_bind_adapter(learn_binder *b, learn_linear *l, learn_area area, learn_module module,
+                        const char *name);
 /* A table that is read by rows, and multiplied by when it is a head: learns as a whole or not at
  * all. name with its ending. */
 void learn_bind_table(learn_binder *b, learn_linear *l, const matrix *w, const char *name);

@@ -79,11 +79,21 @@ if grep -q avx512_bf16 /proc/cpuinfo; then
         --steps 10 -q --resume -o near
 fi
 
+# ---- The head as well
+expect 0 "the head" "${learn[@]}" --targets all,lm_head --data chats.jsonl --steps 10 -q -o head
+check "is named" grep -q '"lm_head"' head/adapter_config.json
+check "as others are" grep -q 'feed_forward.w2"' head/adapter_config.json
+expect 0 "the head alone" "${learn[@]}" --targets lm_head --data chats.jsonl --steps 1 -q -o alone
+echo "Say 3" > said
+check "is alone" [ "$(grep -c '"[a-z0-9_]*_proj"' alone/adapter_config.json)" -eq 0 ]
+INPUT=said expect 0 "used" "$runnel" chat -m "$model" --lora head --mode text --max-tokens 4 -q
+refuse 2 "not of sounds" "no matrix that gets an adapter" "$runnel" train -m "$model" \
+    --data chats.jsonl --audio-targets lm_head -o x
+
 # ---- All weights
 expect 0 "all weights" "$runnel" train -m "$source/samples/minnow/minnow.gguf" --full --length 64 \
     --batch 2 --lr 3e-4 --data chats.jsonl --steps 2 -q -o full
 check "a model" [ -s full/model.gguf ]
-echo "Say 3" > said
 INPUT=said expect 0 "which answers" "$runnel" chat -m full/model.gguf --mode text --max-tokens 4 -q
 
 # ---- From nothing: a byte's vocabulary would do; this one is tiny's

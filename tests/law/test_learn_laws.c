@@ -80,6 +80,7 @@ enum { SOME_COUNT = 4 };
 /* Adapters on all matrices that can have one, away from their start. */
 static learn_config all_adapters(const rnl_model *m) {
     learn_config c = learn_rig_adapters(3, 0.7f);
+    c.choice.modules[LEARN_BACKBONE] |= 1u << LEARN_LM_HEAD;
     if (m->backbone.codebook_count > 0)
         for (int i = 0; i < LEARN_MODULE_COUNT; i++) c.choice.modules[LEARN_AUDIO] |= 1u << i;
     return c;

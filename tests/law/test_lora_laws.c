@@ -176,11 +176,48 @@ static void merged_weights_say_the_same(void **state) {
     rnl_model_close(&model);
 }
 
+/* What the head gets is added to logits, and to no embedding, though both are one table here. */
+static void a_table_that_serves_as_head_is_changed_as_head_only(void **state) {
+    char path[PATH_CAP];
+    name_in(*state, "merged.gguf", path);
+    rnl_model *model = adapter_model("tiny", true, NULL);
+    const size_t vocab = (size_t)backbone_vocab_count(&model->backbone);
+    const size_t width = (size_t)backbone_width(&model->backbone), rank = 3;
+    const adapter_set *one = adapters_find(model, "one");
+    const linear_pair *pair = one->adds.pairs[model->backbone.head.tensor - 1];
+    rnl_session *s = open_session(model, "one", 2, 128), *none = open_session(model, NULL, 2, 128);
+    float *hidden = malloc(width * sizeof *hidden);
+    assert_non_null(hidden);
+    for (size_t i = 0; i < width; i++) hidden[i] = (float)((int)(i * 7 % 11) - 5);
+    compute c = session_compute(s);
+    backbone_logits(&model->backbone, &c, hidden, s->pass->logits, 1);
+    c = session_compute(none);
+    backbone_logits(&model->backbone, &c, hidden, none->pass->logits, 1);
+    const float *down = (const float *)pair->down.data, *up = (const float *)pair->up.data;
+    for (size_t k = 0; k < rank; k++) {
+        double low = 0;
+        for (size_t i = 0; i < width; i++) low += (double)(down[k * width + i] * hidden[i]);
+        for (size_t v = 0; v < vocab; v++)
+            none->pass->logits[v] += (float)((double)(pair->scale * up[v * rank + k]) * low);
+    }
+    golden_compare("logits", s->pass->logits, none->pass->logits, vocab, 1e-3, 1e-4);
+    free(hidden);
+    rnl_session_destroy(&s);
+    rnl_session_destroy(&none);
+    const convert_config config = {
+        .path = path, .recipe = recipe_find("f32"), .adapter = one, .thread_count = 2};
+    assert_int_equal(convert_model(model, &config, &error), RNL_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "lm_head"));
+    assert_int_equal(entry_count(*state), 0);
+    rnl_model_close(&model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_cut_and_no_thread_changes_a_bit),
         cmocka_unit_test(who_chooses_none_hears_the_base),
         IN_FOLDER(merged_weights_say_the_same),
+        IN_FOLDER(a_table_that_serves_as_head_is_changed_as_head_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,9 +13,13 @@
 #include "engine/model.h"
 #include "tests/support/rig.h"
 
-static bool takes(const rnl_model *m, const tensor *t, const char *only) {
-    if (only != NULL && strncmp(t->name, only, strlen(only)) != 0) return false;
-    return adapters_may_change(m, t->name);
+/* The matrix's name for an adapter; NULL: it gets none. */
+static const char *name_of(const rnl_model *m, const tensor *t, bool head) {
+    const bool serves = strcmp(t->name, "token_embd.weight") == 0 &&
+                        weights_find(m->source.w, "output.weight") == NULL;
+    const char *name = serves ? "output.weight" : t->name;
+    if (!head && strcmp(name, "output.weight") == 0) return NULL;
+    return adapters_may_change(m, name) ? name : NULL;
 }
 
 static tensor half(float *values, int64_t rows, int64_t cols, float size, random_state *r) {
@@ -28,8 +32,7 @@ static tensor half(float *values, int64_t rows, int64_t cols, float size, random
                     .size = (size_t)(rows * cols) * sizeof *values};
 }
 
-void adapter_make(const rnl_model *m, const char *only, int rank, uint64_t seed,
-                  made_adapter *out) {
+void adapter_make(const rnl_model *m, bool head, int rank, uint64_t seed, made_adapter *out) {
     const weights *w = m->source.w;
     size_t total = 0;
     random_state r;
@@ -37,7 +40,7 @@ void adapter_make(const rnl_model *m, const char *only, int rank, uint64_t seed,
     *out = (made_adapter){.lora = {.path = NULL}};
     for (size_t i = 0; i < weights_count(w); i++) {
         const tensor *t = weights_at(w, i);
-        if (takes(m, t, only)) total += (size_t)(rank * (t->shape[0] + t->shape[1]));
+        if (name_of(m, t, head) != NULL) total += (size_t)(rank * (t->shape[0] + t->shape[1]));
     }
     out->values = malloc(total * sizeof *out->values);
     out->lora.tensors = calloc(weights_count(w), sizeof *out->lora.tensors);
@@ -46,9 +49,10 @@ void adapter_make(const rnl_model *m, const char *only, int rank, uint64_t seed,
     float *at = out->values;
     for (size_t i = 0; i < weights_count(w); i++) {
         const tensor *t = weights_at(w, i);
-        if (!takes(m, t, only)) continue;
+        const char *name = name_of(m, t, head);
+        if (name == NULL) continue;
         lora_tensor *own = &out->lora.tensors[out->lora.count++];
-        (void)snprintf(own->name, sizeof own->name, "%s", t->name);
+        (void)snprintf(own->name, sizeof own->name, "%s", name);
         own->alpha = 2 * rank;
         own->down = half(at, rank, t->shape[1], 0.2f, &r);
         own->up = half(at + rank * t->shape[1], t->shape[0], rank, 0.2f, &r);
@@ -71,7 +75,7 @@ rnl_model *adapter_model(const char *path, bool exact, const char *level) {
     for (int i = 0; i < 2; i++) {
         made_adapter a;
         (void)snprintf(files[i], sizeof files[i], "/tmp/runnel-lora-%d-%d.gguf", (int)getpid(), i);
-        adapter_make(model, NULL, i == 0 ? 3 : 5, 7 + (uint64_t)i, &a);
+        adapter_make(model, i == 0, i == 0 ? 3 : 5, 7 + (uint64_t)i, &a);
         if (lora_write_gguf(&a.lora, files[i], "lfm2", &error) != RNL_OK)
             fail_msg("%s", error.text);
         adapter_free(&a);

@@ -18,7 +18,7 @@ void prompt_run(rnl_session *s, const int32_t *ids, int count, int step, float *
         const stack_piece piece = {.state = &s->live->backbone, .count = batch};
         stack_forward(&s->pass->backbone, &c, &piece, 1, s->pass->x);
         for (int t = 0; t < batch; t++)
-            backbone_logits(w, &s->pass->compute, s->pass->x + (size_t)t * width,
+            backbone_logits(w, &c, s->pass->x + (size_t)t * width,
                             logits + (size_t)(at + t) * vocab, 1);
     }
 }

@@ -101,9 +101,10 @@ static void an_adapter_of_all_parts_comes_back(void **state) {
     lora back;
     made_adapter a;
     rnl_model *model = rig_model("tiny");
-    adapter_make(model, NULL, 3, 1, &a);
+    adapter_make(model, true, 3, 1, &a);
     find(&a.lora, "depth_linear.weight");
     find(&a.lora, "mm.a.mlp.3.weight");
+    find(&a.lora, "output.weight");
     find(&a.lora, "depthformer.layers.0.operator.qkv_proj.weight");
     a.lora.tensors[1].alpha = 5.5;
     a.lora.tensors[2].down.shape[0] = a.lora.tensors[2].up.shape[1] = 1; /* of what is there */
