@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "apps/commands.h"
 #include "apps/messages.h"
@@ -532,6 +535,15 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     return EXIT_OK;
 }
 
+/* What a conversation had goes back to the system when it ends. glibc alone would learn from the
+ * first that ends to keep blocks of that size, and a server grows by how its conversations overlap:
+ * 6,400 of minnow's took it from 64 to 98 MB. */
+static void give_memory_back(void) {
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+#endif
+}
+
 static int run(const options *o) {
     server_config c;
     running r = {.systemd = {.fd = -1}, .quiet = o->quiet};
@@ -550,6 +562,7 @@ static int run(const options *o) {
     if (notify_open(&r.systemd, getenv("NOTIFY_SOCKET"), &error) != RNL_OK)
         return complain(EXIT_USAGE, "%s", error.text);
     r.watchdog_us = notify_watchdog_us(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
+    give_memory_back();
     rnl_model *model = open_model(o, &code);
     if (model == NULL) return code;
     raise_descriptors();
