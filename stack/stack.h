@@ -24,7 +24,8 @@
 
 enum { STACK_LAYER_CAP = 1024, STACK_ROTARY_CAP = 8 /* ways to turn positions in one stack */ };
 
-typedef struct stack_kind stack_kind; /* kind.h */
+typedef struct stack_kind stack_kind;     /* kind.h */
+typedef struct stack_placed stack_placed; /* device.h */
 
 typedef enum stack_place { STACK_OPERATOR, STACK_FEED_FORWARD, STACK_PLACE_COUNT } stack_place;
 
@@ -127,6 +128,11 @@ typedef struct stack_state {
     unsigned char **fixed_at; /* [layer_count, STACK_PLACE_COUNT] into fixed */
     unsigned char **appended; /* likewise, written once for each position: good for every position
                                * up to this one */
+    unsigned char *appended_base; /* [appended_size] all of these, one behind the other */
+    size_t appended_size;
+    int64_t unseen; /* appended bytes from this position on were written here since a device saw
+                     * them */
+    void *mirror;   /* what a device has for this state (device.h), or NULL */
 } stack_state;
 
 /* Places a state. kept: what a snapshot must copy; appended: append-only, needing no snapshot.
@@ -148,6 +154,8 @@ typedef struct stack_row {
 /* What a pass needs: dead between passes, and good for any states of the same weights. */
 typedef struct stack_work {
     const stack_weights *w;
+    stack_placed *on; /* the device that computes; NULL: the CPU. Whoever owns k sets it between
+                       * passes */
     int row_cap;      /* most rows of a pass, all states together */
     int position_cap; /* the largest of its states */
     int thread_count;

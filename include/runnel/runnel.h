@@ -117,6 +117,42 @@ typedef struct rnl_adapter_config {
     float scale;      /* of its effect, [-1000, 1000]; 1: as it was taught */
 } rnl_adapter_config;
 
+/* Stages of a model that a device can take, one by one. */
+enum {
+    RNL_DEVICE_ENCODER = 1u << 0, /* clips */
+    RNL_DEVICE_PREFILL = 1u << 1, /* what is read: many positions at once */
+    RNL_DEVICE_DECODE = 1u << 2,  /* decisions, one by one */
+    RNL_DEVICE_DEPTH = 1u << 3,   /* the codes of a frame */
+    RNL_DEVICE_STAGES = 15
+};
+
+/* Who computes a model's layers: the CPU, or a device beside it. Drivers' libraries are opened when
+ * a device is wanted, and need not be there: a device that cannot be used, computes wrong products
+ * of the model's own matrices, or is lost later, is refused with one line to the model's log, and
+ * the CPU goes on where it was, in the middle of an answer, too. Outputs of a device may differ
+ * from the CPU's in their last bits. */
+typedef struct rnl_device_config {
+    const char *device; /* "cpu" (default); "gpu" by OpenCL, "npu" by ONNX Runtime: all stages that
+                         * it can; "gpu:NAME", "npu:NAME": the first whose name or driver contains
+                         * NAME, whatever the case; "auto": the first of all, for `measured` */
+    unsigned measured;  /* stages (RNL_DEVICE_*) in which it was measured to be faster than the CPU
+                        * here; of these alone "auto" takes it. Default 0 */
+    const char *opencl_path;      /* libOpenCL; NULL (default): where the system finds libraries */
+    const char *onnx_path;        /* libonnxruntime; likewise */
+    const char *provider_path;    /* execution provider that is a library of its own (QNN, OpenVINO,
+                                * ...); NULL (default): those within ONNX Runtime */
+    const char *provider_options; /* "key=value,key=value" for the provider; NULL (default): none */
+    const char *cache_path; /* an existing folder that keeps what drivers compile for a device;
+                             * NULL (default): nothing is kept */
+    int context_cap; /* positions that an NPU is prepared for; longer conversations are the CPU's:
+                      * [64, 1048576], default 4096 */
+    int deadline_ms; /* a pass that takes longer is repeated by the CPU, and the device given up:
+                      * what it may still touch stays in memory until the process ends. [10,
+                      * 600000], default 10000 */
+} rnl_device_config;
+
+RNL_API rnl_device_config rnl_device_config_default(void);
+
 typedef struct rnl_model_config {
     const char
         *mmproj_path; /* encoder or tower GGUF; NULL (default): found beside the first file */
@@ -130,10 +166,12 @@ typedef struct rnl_model_config {
     const rnl_adapter_config *adapters; /* [adapter_count] opened with the model; copied. Default:
                                          * NULL and 0 */
     size_t adapter_count;               /* [0, RNL_ADAPTER_CAP] */
+    const rnl_device_config *device;    /* copied; NULL (default): the CPU alone */
     const rnl_tuning *tuning;           /* copied; NULL: defaults */
     int thread_count;                   /* that open it, [1, RNL_THREAD_CAP]; default:
                                  * rnl_thread_count_default(). They are gone when it is open */
-    rnl_log_fn log; /* NULL (default): nothing is logged. Called while opening only */
+    rnl_log_fn log; /* NULL (default): nothing is logged. Called while opening, and by the
+                     * thread of a session when a device is lost */
     void *log_context;
     /* While weights are packed, behind each of their tensors, with bytes done and of all: seconds
      * of work for large models. Called while opening only, by the thread that opens. NULL
