@@ -17,3 +17,8 @@ void *arena_take(arena *a, size_t count, size_t size) {
     assert(end <= a->size_cap);
     return a->base + begin;
 }
+
+void arena_pad(arena *a, size_t align) {
+    if (!checked_align(a->size_used, align, &a->size_used)) a->overflowed = true;
+    assert(a->base == NULL || a->size_used <= a->size_cap);
+}

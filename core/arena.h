@@ -20,4 +20,8 @@ typedef struct arena {
  * Placing more than was measured is our bug: asserted. */
 void *arena_take(arena *a, size_t count, size_t size);
 
+/* What is taken next begins at a multiple of align, a power of two above ARENA_ALIGN, if the arena
+ * itself does. */
+void arena_pad(arena *a, size_t align);
+
 #endif

@@ -14,13 +14,9 @@ RNL_MUST_USE rnl_status watched_create(watched **out);
 /* NULL is fine; sets NULL. Of a thread that was given up nothing is freed by the caller. */
 void watched_destroy(watched **w);
 
-/* Runs fn(context) there. RNL_OK: it ran. RNL_AGAIN: it did not end in time (given up), or one
- * before it had not; context then belongs to the thread for good, if fn was begun (*begun). Callers
- * of several threads take turns, and waiting for a turn does not count as the call's time. */
+/* Runs fn(context) there. RNL_OK: it ran. RNL_AGAIN: it did not end in time, or one before it had
+ * not; the thread is given up, and may be using context for good. One caller at a time. */
 typedef void (*watched_fn)(void *context);
-RNL_MUST_USE rnl_status watched_call(watched *w, watched_fn fn, void *context, int64_t deadline_us,
-                                     bool *begun);
-/* Any thread. */
-bool watched_given_up(const watched *w);
+RNL_MUST_USE rnl_status watched_call(watched *w, watched_fn fn, void *context, int64_t deadline_us);
 
 #endif

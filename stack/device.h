@@ -35,7 +35,8 @@ typedef struct stack_device_entry {
 
 /* What a device has to make room for when it takes weights. */
 typedef struct stack_device_room {
-    int row_cap;         /* most rows of a pass, all pieces together */
+    int row_cap;         /* most rows of a pass, all pieces together; one that computes fewer at
+                          * a time takes several turns within its forward */
     int position_cap;    /* most positions of a state; 0: rings (stack_state.position_cap) */
     kernels_cache cache; /* how states keep keys and values */
     bool exact;          /* inputs of products stay float32 (compute.exact) */
@@ -73,10 +74,10 @@ typedef struct stack_device_ops {
     void (*unload)(void *stack);
     size_t (*memory)(const void *stack); /* bytes beyond the host's own. Any thread */
 
-    /* A state that passes will come with: s->appended_base [appended_size], aligned to
-     * STACK_DEVICE_ALIGN, is its memory until detach. *mirror is handed back as s->mirror; NULL is
-     * fine. RNL_ERR_UNSUPPORTED, RNL_ERR_MEMORY: passes with it are the CPU's. NULL: nothing to
-     * do, and any state will do. */
+    /* A state that passes will come with: s->appended_base [appended_size] is its memory until
+     * detach, aligned to ARENA_ALIGN, a conversation's to STACK_DEVICE_ALIGN, of which its size
+     * then is a multiple. *mirror is handed back as s->mirror; NULL is fine. RNL_ERR_UNSUPPORTED,
+     * RNL_ERR_MEMORY: passes with it are the CPU's. NULL: nothing to do, any state will do. */
     rnl_status (*attach)(void *stack, const stack_state *s, void **mirror, rnl_error *error);
     void (*detach)(void *stack, void *mirror);
 
@@ -112,8 +113,9 @@ typedef struct stack_device stack_device; /* an open one */
  * for the pass. */
 typedef void (*stack_device_lost_fn)(void *context, const rnl_error *why);
 
-/* Opens a device by its row. deadline_ms: of a pass; opening, checking and loading may take
- * STACK_DEVICE_PATIENCE times as long. Any negative status: refused, with a sentence. */
+/* Opens a device by its row, with copies of the config. config->deadline_ms is that of a pass;
+ * opening, checking and loading may take STACK_DEVICE_PATIENCE times as long. Any negative status:
+ * refused, with a sentence. */
 enum { STACK_DEVICE_PATIENCE = 6 };
 RNL_MUST_USE rnl_status stack_device_open(const stack_device_ops *ops,
                                           const rnl_device_config *config, const char *name,
@@ -127,21 +129,28 @@ const stack_device_facts *stack_device_facts_of(const stack_device *d);
 /* Not given up. Any thread. */
 bool stack_device_usable(const stack_device *d);
 
-/* Multiplies known inputs by matrices of the model, on the device and by c, and compares them as
- * the row's bound says: RNL_ERR_DATA names the matrix, the row and how far off it is.
- * RNL_ERR_UNSUPPORTED: it multiplies by none of them. */
-RNL_MUST_USE rnl_status stack_device_check(stack_device *d, const compute *c,
-                                           const matrix *const *matrices, int count,
-                                           rnl_error *error);
+/* Whether it was given up while it worked: memory that it may read stays. d NULL: no. */
+bool stack_device_hangs(const stack_device *d);
 
-/* Runs fn(device, context) on the device's thread, for what is no stack (devices/encoder_device.h).
- * patience: 1 or STACK_DEVICE_PATIENCE. RNL_OK: it ran. Negative: the device is given up, or was
- * before; context then may still be in use for good. */
-RNL_MUST_USE rnl_status stack_device_call(stack_device *d, void (*fn)(void *device, void *context),
-                                          void *context, int patience, rnl_error *error);
+/* The self-check (device_check.c): known inputs times three matrices of the stack, of its
+ * beginning, middle and end, on the device and by c, compared as the row's bound says.
+ * RNL_ERR_DATA names the matrix, the row and how far off it is; RNL_ERR_UNSUPPORTED: it multiplies
+ * by none of them; RNL_ERR_MEMORY. Allocates for the length of the call. */
+RNL_MUST_USE rnl_status stack_device_check(stack_device *d, const compute *c,
+                                           const stack_weights *w, rnl_error *error);
+
+/* For what is no stack (devices/encoder_device.h), and the self-check: fn(device, context) on the
+ * device's thread; if that said RNL_OK, `after` (or NULL) on the caller's, before any other call.
+ * patience: 1 or STACK_DEVICE_PATIENCE. What fn says, or RNL_ERR_IO when the device was or is given
+ * up: then fn may be using context for good. */
+typedef rnl_status (*stack_device_fn)(void *device, void *context, rnl_error *error);
+RNL_MUST_USE rnl_status stack_device_call(stack_device *d, stack_device_fn fn,
+                                          void (*after)(void *device, void *context), void *context,
+                                          int patience, rnl_error *error);
+/* The device computed nothing useful, and is not asked again: `lost` is told why. */
+void stack_device_give_up(stack_device *d, const rnl_error *why);
 
 /* The weights of a stack on a device, shared by all passes over them. */
-typedef struct stack_placed stack_placed;
 RNL_MUST_USE rnl_status stack_device_load(stack_device *d, const stack_weights *w,
                                           const stack_device_room *room, stack_placed **out,
                                           rnl_error *error);
@@ -150,13 +159,17 @@ size_t stack_placed_size(const stack_placed *p);
 /* Passes that it computed, since load. Any thread. */
 int64_t stack_placed_count(const stack_placed *p);
 
-/* From here on passes with this state may go to the device; detach before its memory goes. An error
- * leaves the state to the CPU. */
+/* From here on passes with this state may go to the device (s->on); detach before its memory goes,
+ * and not at all where the device hangs. An error leaves the state to the CPU. p or s->on NULL:
+ * nothing to do. */
 RNL_MUST_USE rnl_status stack_placed_attach(stack_placed *p, stack_state *s, rnl_error *error);
-void stack_placed_detach(stack_placed *p, stack_state *s);
-/* Whether a device that was given up may still read memory of passes over p: then the caller does
- * not free that of its states and works. p NULL: no. */
-bool stack_placed_holds(const stack_placed *p);
+void stack_placed_detach(stack_state *s);
+/* Whether the caller keeps the memory of states and works that passes over p saw, because its
+ * device hangs. p NULL: no. */
+bool stack_placed_hangs(const stack_placed *p);
+
+/* Whether a driver's name for a device, or for itself, contains `name`; NULL: any does. */
+bool stack_device_named(const stack_device_facts *facts, const char *name);
 
 /* One pass, or the next layer of it: stack_forward_step (stack.h). k->on says where. */
 rnl_status stack_device_step(const stack_pass *p, float *x);

@@ -99,6 +99,10 @@ int64_t stack_width(const stack_weights *w,
                     int layer); /* a dimension of tensors, as is stack_one */
 int64_t stack_one(const stack_weights *w, int layer);
 
+/* The next layer of a pass by the CPU, in place; behind the last one the final norm, and positions
+ * move. RNL_OK: layers remain; RNL_DONE. */
+rnl_status stack_pass_layer(const stack_pass *p, float *x);
+
 /* x += in W^T + bias, through the post norm where the part has one: how every part ends. bias or
  * NULL; in [row_count, in_stride]. */
 void stack_put(const stack_pass *p, const stack_part *part, const matrix *w, const float *bias,

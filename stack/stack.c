@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/checked.h"
+#include "stack/device.h"
 #include "stack/kind.h"
 
 int stack_head_not_kept(const stack_config *c, kernels_cache cache) {
@@ -48,6 +49,7 @@ void stack_state_layout(stack_state *s, const stack_weights *w, kernels_cache ca
     s->fixed_at = arena_take(kept, parts, sizeof *s->fixed_at);
     s->appended = arena_take(kept, parts, sizeof *s->appended);
     unsigned char *fixed = s->fixed;
+    const size_t appended_at = appended->size_used;
     for (size_t i = 0; i < parts; i++) {
         const int layer = (int)(i / STACK_PLACE_COUNT);
         const stack_place place = i % STACK_PLACE_COUNT;
@@ -57,6 +59,8 @@ void stack_state_layout(stack_state *s, const stack_weights *w, kernels_cache ca
         s->fixed_at[i] = fixed;
         if (fixed != NULL) fixed += part_size(s, layer, place, true, kept);
     }
+    s->appended_size = appended->size_used - appended_at;
+    if (appended->base != NULL) s->appended_base = appended->base + appended_at;
 }
 
 void stack_reset(stack_state *s) {
@@ -201,22 +205,31 @@ void stack_forward_begin(stack_work *k, const stack_piece *pieces, int piece_cou
     k->layer = 0;
 }
 
-rnl_status stack_forward_step(stack_work *k, const compute *c, const stack_piece *pieces,
-                              int piece_count, float *x) {
-    const stack_pass p = {
-        .work = k, .c = c, .pieces = pieces, .piece_count = piece_count, .row_count = k->row_count};
+rnl_status stack_pass_layer(const stack_pass *p, float *x) {
+    stack_work *k = p->work;
     assert(k->layer < k->w->config.layer_count);
     const int layer = k->layer++;
     for (int place = 0; place < STACK_PLACE_COUNT; place++) {
         const stack_part *part = &k->w->layers[layer].parts[place];
-        norm_rows(&p, x, part->norm, k->normed);
-        part->kind->forward(&p, layer, x);
+        norm_rows(p, x, part->norm, k->normed);
+        part->kind->forward(p, layer, x);
     }
-    if (k->tap != NULL) k->tap(k->tap_context, layer, x, p.row_count);
+    if (k->tap != NULL) k->tap(k->tap_context, layer, x, p->row_count);
     if (k->layer < k->w->config.layer_count) return RNL_OK;
-    if (k->w->final_norm != NULL) norm_rows(&p, x, k->w->final_norm, x);
-    for (int i = 0; i < piece_count; i++) pieces[i].state->position += pieces[i].count;
+    if (k->w->final_norm != NULL) norm_rows(p, x, k->w->final_norm, x);
+    for (int i = 0; i < p->piece_count; i++) {
+        stack_state *s = p->pieces[i].state;
+        if (s->unseen > s->position) s->unseen = s->position;
+        s->position += p->pieces[i].count;
+    }
     return RNL_DONE;
+}
+
+rnl_status stack_forward_step(stack_work *k, const compute *c, const stack_piece *pieces,
+                              int piece_count, float *x) {
+    const stack_pass p = {
+        .work = k, .c = c, .pieces = pieces, .piece_count = piece_count, .row_count = k->row_count};
+    return stack_device_step(&p, x);
 }
 
 void stack_forward(stack_work *k, const compute *c, const stack_piece *pieces, int piece_count,

@@ -130,9 +130,10 @@ typedef struct stack_state {
                                * up to this one */
     unsigned char *appended_base; /* [appended_size] all of these, one behind the other */
     size_t appended_size;
-    int64_t unseen; /* appended bytes from this position on were written here since a device saw
+    int64_t unseen;   /* appended bytes from this position on were written here since a device saw
                      * them */
-    void *mirror;   /* what a device has for this state (device.h), or NULL */
+    stack_placed *on; /* the device that can take passes with it; NULL: the CPU alone */
+    void *mirror;     /* what that has for this state */
 } stack_state;
 
 /* Places a state. kept: what a snapshot must copy; appended: append-only, needing no snapshot.
