@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "stack/device.h"
 #include "stack/kind.h"
 
 /* audio.md 6.3: class defaults of the reference, not in any file. */
@@ -137,6 +138,22 @@ void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread
     k->logits = arena_take(scratch, count * rows * codes, sizeof(float));
     k->outputs = arena_take(scratch, count * rows * dim, sizeof(float));
     k->draw = arena_take(scratch, 2 * codes, sizeof(float));
+}
+
+rnl_status depth_on(depth_work *k, stack_placed *on, rnl_error *error) {
+    rnl_status status = RNL_OK;
+    for (int i = 0; i < k->row_cap && status == RNL_OK; i++)
+        status = stack_placed_attach(on, &k->states[i], error);
+    if (status == RNL_OK)
+        k->stack.on = on;
+    else
+        depth_off(k);
+    return status;
+}
+
+void depth_off(depth_work *k) {
+    for (int i = 0; i < k->row_cap; i++) stack_placed_detach(&k->states[i]);
+    k->stack.on = NULL;
 }
 
 /* Codebook b of all rows. */

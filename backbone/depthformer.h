@@ -41,6 +41,12 @@ typedef struct depth_work {
 void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread_count,
                   arena *scratch);
 
+/* From here on frames are computed by that device, until depth_off; a sentence why it does not, if
+ * it does not. */
+RNL_MUST_USE rnl_status depth_on(depth_work *k, stack_placed *on, rnl_error *error);
+/* Before the memory of k goes. */
+void depth_off(depth_work *k);
+
 /* A frame to be decided. */
 typedef struct depth_row {
     rnl_sampling how;

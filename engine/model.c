@@ -240,6 +240,7 @@ static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_con
     if (status == RNL_OK) status = find_image_ids(m, error);
     if (status == RNL_OK) measure(m);
     if (status == RNL_OK) choose_template(m);
+    if (status == RNL_OK) status = placement_open(m, config, error);
     return status;
 }
 
@@ -262,6 +263,11 @@ rnl_status rnl_model_open(const char *path, const rnl_model_config *config, rnl_
 
 void rnl_model_close(rnl_model **model) {
     if (model == NULL || *model == NULL) return;
+    placement_close(*model);
+    if (placement_hangs(*model)) { /* a device may be reading any of it */
+        *model = NULL;
+        return;
+    }
     adapters_close(&(*model)->adapters);
     bpe_destroy(&(*model)->source.text);
     weights_destroy(&(*model)->source.w);

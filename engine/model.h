@@ -14,6 +14,7 @@
 #include "chat/vocabulary.h"
 #include "detokenizer/codec.h"
 #include "engine/adapters.h"
+#include "engine/placement.h"
 #include "engine/source.h"
 #include "tokenizer/adapter.h"
 #include "tokenizer/chat.h"
@@ -54,6 +55,7 @@ struct rnl_model {
     depth_weights depth; /* with config.codebook_count > 0 */
     codec_weights codec; /* kind CODEC_NONE without sound */
     adapters *adapters;  /* NULL: none */
+    placement placement; /* which of these a device computes */
     int64_t col_max;     /* widest matrix: the panel scratch of a session */
     int token_size_max;  /* bytes of the longest token */
     size_t weight_size;  /* bytes of the tensors that stages use */

@@ -145,6 +145,17 @@ rnl_status pass_plan(const rnl_model *m, const pass_config *config, rnl_memory_p
     return RNL_OK;
 }
 
+/* On the model's device, if that has the depthformer. */
+static void place_depth(pass *p) {
+    rnl_error why;
+    const rnl_model *m = p->model;
+    if (m->placement.depth == NULL || !stack_device_usable(m->placement.device)) return;
+    p->elsewhere = true;
+    if (depth_on(&p->depth, m->placement.depth, &why) == RNL_OK) return;
+    source_log(&m->source, RNL_LOG_WARNING, "%s: the depthformer stays on the CPU: %s",
+               m->placement.name, why.text);
+}
+
 static rnl_status create(pass *p, rnl_error *error) {
     arena regions[PASS_REGION_COUNT];
     size_t total;
@@ -163,6 +174,7 @@ static rnl_status create(pass *p, rnl_error *error) {
         return status_fail(error, RNL_ERR_MEMORY, "%d threads cannot be started",
                            p->config.thread_count);
     p->compute.pool = p->pool;
+    place_depth(p);
     return RNL_OK;
 }
 
@@ -181,7 +193,8 @@ rnl_status pass_create(const rnl_model *m, const pass_config *config, pass **out
 void pass_destroy(pass **p) {
     if (*p == NULL) return;
     pool_destroy(&(*p)->pool);
-    free((*p)->memory);
+    if ((*p)->elsewhere) depth_off(&(*p)->depth);
+    if (!(*p)->elsewhere || !placement_hangs((*p)->model)) free((*p)->memory);
     free(*p);
     *p = NULL;
 }

@@ -40,6 +40,7 @@ typedef struct pass {
     const rnl_model *model;
     pass_config config;
     void *memory;
+    bool elsewhere;        /* a device was shown it: it stays while that hangs */
     rnl_session *sessions; /* that share it: a list */
     int session_count;
     int session_cap;

@@ -156,6 +156,8 @@ static void begin_forward(pass *p) {
         x += (size_t)e->count * width;
     }
     p->bf16 = p->config.rounds && !decides;
+    p->backbone.on = placement_of(p->model, decides);
+    p->elsewhere = p->elsewhere || p->backbone.on != NULL;
     stack_forward_begin(&p->backbone, p->pieces, p->entry_count);
 }
 

@@ -109,8 +109,11 @@ static void layout_tokenizer(rnl_session *s, arena *a) {
     mel_layout(&s->mel, &m->mel, samples, a);
 }
 
+/* What the layers append begins and ends with a page, as devices that share memory want it. */
 static void layout(rnl_session *s, arena *regions) {
     layout_live(s, regions);
+    arena_pad(&regions[REGION_KEPT], STACK_DEVICE_ALIGN);
+    arena_pad(&regions[REGION_KV], STACK_DEVICE_ALIGN);
     layout_history(s, &regions[REGION_HISTORY]);
     layout_tokenizer(s, &regions[REGION_TOKENIZER]);
     session_layout_picture(s, &regions[REGION_VISION]);
@@ -200,7 +203,7 @@ rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *co
 
 static rnl_status place(rnl_session *s, arena *regions, const rnl_memory_plan *plan,
                         rnl_error *error) {
-    s->memory = aligned_alloc(ARENA_ALIGN, plan->total);
+    s->memory = aligned_alloc(STACK_DEVICE_ALIGN, plan->total);
     s->slots = calloc((size_t)s->config.snapshot_cap + 1, sizeof *s->slots);
     if (s->memory == NULL || s->slots == NULL)
         return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");
@@ -237,6 +240,7 @@ static rnl_status create(rnl_session *s, rnl_error *error) {
     if (s->model->source.config.has_encoder && resampler_create(&s->resampler) != RNL_OK)
         return status_fail(error, RNL_ERR_MEMORY, "memory for the resampler is exhausted");
     rnl_session_reset(s);
+    s->elsewhere = placement_attach(s->model, &s->live->backbone);
     return RNL_OK;
 }
 
@@ -341,8 +345,9 @@ void rnl_session_destroy(rnl_session **session) {
         pass_destroy(&s->pass);
     else
         leave(s, s->pass);
+    if (s->live != NULL) stack_placed_detach(&s->live->backbone);
+    if (!s->elsewhere || !placement_hangs(s->model)) free(s->memory);
     free(s->slots);
-    free(s->memory);
     free(s);
     *session = NULL;
 }

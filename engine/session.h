@@ -149,6 +149,7 @@ struct rnl_session {
     rnl_session_config config;
     session_dropping dropping; /* at first as config.drop_oldest_turns says */
     unsigned char *memory;
+    bool elsewhere;      /* a device was shown it: it stays while that hangs */
     size_t planned_size; /* bytes of it and of a pass of its own */
     size_t kept_size;
     session_live *live;  /* = start of the kept region */

@@ -4,8 +4,8 @@
  *                           │no                  │failed: given up, told once
  *                           └────────────────────┴─► the CPU's row
  *
- * What a call works with lies in the device itself (the job), not on the caller's stack, because
- * a thread that hangs may be using it for good. */
+ * What a call works with lies in the device itself, not on the caller's stack, because a thread
+ * that hangs may be using it for good. */
 #include "stack/device.h"
 
 #include <assert.h>
@@ -44,7 +44,6 @@ struct stack_placed {
     const stack_weights *w;
     stack_device_room room;
     void *own;
-    atomic_size_t size;
     atomic_int_least64_t count;
 
     /* The pass under way: copies of what the caller has on its stack. */
@@ -68,7 +67,7 @@ static rnl_status fail_given_up(const stack_device *d, rnl_error *error) {
     return status_fail(error, RNL_ERR_IO, "%s %s was given up", d->ops->kind, d->facts.name);
 }
 
-/* Under `turn`, as is call. Also where it was given up, but for one that hangs. */
+/* In one's turn. Also of one that was given up, but for one that hangs. */
 static rnl_status call_anyway(stack_device *d, stack_device_fn fn, void *context, int patience,
                               rnl_error *error) {
     const int64_t deadline_us = d->deadline_us * patience;
@@ -85,27 +84,32 @@ static rnl_status call_anyway(stack_device *d, stack_device_fn fn, void *context
     return d->status;
 }
 
-static rnl_status call(stack_device *d, stack_device_fn fn, void *context, int patience,
-                       rnl_error *error) {
+rnl_status stack_device_call(stack_device *d, stack_device_fn fn, void *context, int patience,
+                             rnl_error *error) {
     if (atomic_load(&d->given_up)) return fail_given_up(d, error);
     return call_anyway(d, fn, context, patience, error);
 }
 
-rnl_status stack_device_call(stack_device *d, stack_device_fn fn,
-                             void (*after)(void *device, void *context), void *context,
-                             int patience, rnl_error *error) {
+void stack_device_turn(stack_device *d) {
     (void)pthread_mutex_lock(&d->turn);
-    const rnl_status status = call(d, fn, context, patience, error);
-    if (status == RNL_OK && after != NULL) after(d->own, context);
-    (void)pthread_mutex_unlock(&d->turn);
-    return status;
 }
 
-/* What it has is given back. */
-static void call_to_end(stack_device *d, stack_device_fn fn, void *context) {
-    (void)pthread_mutex_lock(&d->turn);
-    (void)call_anyway(d, fn, context, STACK_DEVICE_PATIENCE, NULL);
+void stack_device_turn_over(stack_device *d) {
     (void)pthread_mutex_unlock(&d->turn);
+}
+
+void stack_device_last_call(stack_device *d, stack_device_fn fn, void *context) {
+    stack_device_turn(d);
+    (void)call_anyway(d, fn, context, STACK_DEVICE_PATIENCE, NULL);
+    stack_device_turn_over(d);
+}
+
+/* A turn for one call that may be long. */
+static rnl_status call_once(stack_device *d, stack_device_fn fn, void *context, rnl_error *error) {
+    stack_device_turn(d);
+    const rnl_status status = stack_device_call(d, fn, context, STACK_DEVICE_PATIENCE, error);
+    stack_device_turn_over(d);
+    return status;
 }
 
 void stack_device_give_up(stack_device *d, const rnl_error *why) {
@@ -172,7 +176,7 @@ rnl_status stack_device_open(const stack_device_ops *ops, const rnl_device_confi
     if (status != RNL_OK)
         (void)status_fail(error, status, "memory for a device is exhausted");
     else
-        status = stack_device_call(d, open_own, NULL, d, STACK_DEVICE_PATIENCE, error);
+        status = call_once(d, open_own, d, error);
     if (status != RNL_OK) stack_device_close(out);
     return status;
 }
@@ -181,7 +185,7 @@ void stack_device_close(stack_device **device) {
     stack_device *d = *device;
     if (d == NULL) return;
     *device = NULL;
-    if (d->own != NULL) call_to_end(d, close_own, d);
+    if (!atomic_load(&d->hangs) && d->own != NULL) stack_device_last_call(d, close_own, d);
     watched_destroy(&d->thread);
     if (atomic_load(&d->hangs)) return; /* its thread may be using it */
     (void)pthread_mutex_destroy(&d->turn);
@@ -243,7 +247,7 @@ rnl_status stack_device_load(stack_device *d, const stack_weights *w, const stac
     p->device = d;
     p->w = w;
     p->room = *room;
-    const rnl_status status = stack_device_call(d, load_own, NULL, p, STACK_DEVICE_PATIENCE, error);
+    const rnl_status status = call_once(d, load_own, p, error);
     if (status != RNL_OK) stack_device_unload(out);
     return status;
 }
@@ -252,7 +256,8 @@ void stack_device_unload(stack_placed **placed) {
     stack_placed *p = *placed;
     if (p == NULL) return;
     *placed = NULL;
-    if (p->own != NULL) call_to_end(p->device, unload_own, p);
+    if (!atomic_load(&p->device->hangs) && p->own != NULL)
+        stack_device_last_call(p->device, unload_own, p);
     if (atomic_load(&p->device->hangs)) return;
     free(p->pieces);
     free(p);
@@ -264,10 +269,6 @@ size_t stack_placed_size(const stack_placed *p) {
 
 int64_t stack_placed_count(const stack_placed *p) {
     return atomic_load(&p->count);
-}
-
-bool stack_placed_hangs(const stack_placed *p) {
-    return p != NULL && atomic_load(&p->device->hangs);
 }
 
 /* ---- States ---- */
@@ -288,23 +289,22 @@ static rnl_status detach_own(void *device, void *context, rnl_error *error) {
 rnl_status stack_placed_attach(stack_placed *p, stack_state *s, rnl_error *error) {
     if (p == NULL) return RNL_OK;
     assert(s->w == p->w && s->on == NULL);
-    if (s->position_cap > p->room.position_cap || s->cache != p->room.cache)
-        return status_fail(error, RNL_ERR_UNSUPPORTED,
-                           "the device was made ready for %d positions and another KV cache",
-                           p->room.position_cap);
     rnl_status status = RNL_OK;
-    (void)pthread_mutex_lock(&p->device->turn);
-    p->attaching = s;
-    p->mirror = NULL;
-    if (p->device->ops->attach != NULL)
-        status = call(p->device, attach_own, p, STACK_DEVICE_PATIENCE, error);
-    if (status == RNL_OK) {
-        s->on = p;
-        s->mirror = p->mirror;
-        s->unseen = 0;
+    s->mirror = NULL;
+    if (p->device->ops->attach != NULL) {
+        stack_device_turn(p->device);
+        if (!atomic_load(&p->device->hangs)) {
+            p->attaching = s;
+            p->mirror = NULL;
+        }
+        status = stack_device_call(p->device, attach_own, p, STACK_DEVICE_PATIENCE, error);
+        if (status == RNL_OK) s->mirror = p->mirror;
+        stack_device_turn_over(p->device);
     }
-    (void)pthread_mutex_unlock(&p->device->turn);
-    return status;
+    if (status != RNL_OK) return status;
+    s->on = p;
+    s->unseen = 0;
+    return RNL_OK;
 }
 
 void stack_placed_detach(stack_state *s) {
@@ -312,10 +312,10 @@ void stack_placed_detach(stack_state *s) {
     if (p == NULL) return;
     s->on = NULL;
     if (p->device->ops->detach == NULL) return;
-    (void)pthread_mutex_lock(&p->device->turn);
-    p->mirror = s->mirror;
+    stack_device_turn(p->device);
+    if (!atomic_load(&p->device->hangs)) p->mirror = s->mirror;
     (void)call_anyway(p->device, detach_own, p, STACK_DEVICE_PATIENCE, NULL);
-    (void)pthread_mutex_unlock(&p->device->turn);
+    stack_device_turn_over(p->device);
 }
 
 /* ---- A pass ---- */
@@ -340,23 +340,18 @@ static rnl_status forward_own(void *device, void *context, rnl_error *error) {
     return status;
 }
 
-/* RNL_DONE: it went through and is in place; else nothing was done. */
+/* In one's turn. RNL_DONE: it went through and is in place; else nothing was done. */
 static rnl_status forward_on(stack_placed *on, const stack_pass *p, float *x, rnl_error *error) {
     stack_device *d = on->device;
-    (void)pthread_mutex_lock(&d->turn);
-    if (atomic_load(&d->hangs)) { /* what it uses stays as it is */
-        (void)pthread_mutex_unlock(&d->turn);
-        return fail_given_up(d, error);
-    }
+    if (atomic_load(&d->hangs)) return fail_given_up(d, error); /* it may be reading all below */
     on->c = *p->c;
     on->x = x;
     memcpy(on->pieces, p->pieces, (size_t)p->piece_count * sizeof *on->pieces);
     on->pass = *p;
     on->pass.c = &on->c;
     on->pass.pieces = on->pieces;
-    const rnl_status status = call(d, forward_own, on, 1, error);
+    const rnl_status status = stack_device_call(d, forward_own, on, 1, error);
     if (status == RNL_DONE) d->ops->take(on->own, &on->pass, x);
-    (void)pthread_mutex_unlock(&d->turn);
     return status;
 }
 
@@ -364,7 +359,10 @@ rnl_status stack_device_step(const stack_pass *p, float *x) {
     stack_placed *on = p->work->on;
     rnl_error why;
     if (!fits(on, p)) return stack_device_cpu.forward(NULL, p, x, NULL);
-    if (forward_on(on, p, x, &why) != RNL_DONE) {
+    stack_device_turn(on->device);
+    const rnl_status status = forward_on(on, p, x, &why);
+    stack_device_turn_over(on->device);
+    if (status != RNL_DONE) {
         stack_device_give_up(on->device, &why);
         return stack_device_cpu.forward(NULL, p, x, NULL);
     }

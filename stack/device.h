@@ -129,7 +129,8 @@ const stack_device_facts *stack_device_facts_of(const stack_device *d);
 /* Not given up. Any thread. */
 bool stack_device_usable(const stack_device *d);
 
-/* Whether it was given up while it worked: memory that it may read stays. d NULL: no. */
+/* Whether it was given up while it worked: memory that it may be reading, of attached states, of
+ * works that passes went to it with, and of weights, is not to be freed. d NULL: no. */
 bool stack_device_hangs(const stack_device *d);
 
 /* The self-check (device_check.c): known inputs times three matrices of the stack, of its
@@ -139,14 +140,19 @@ bool stack_device_hangs(const stack_device *d);
 RNL_MUST_USE rnl_status stack_device_check(stack_device *d, const compute *c,
                                            const stack_weights *w, rnl_error *error);
 
-/* For what is no stack (devices/encoder_device.h), and the self-check: fn(device, context) on the
- * device's thread; if that said RNL_OK, `after` (or NULL) on the caller's, before any other call.
- * patience: 1 or STACK_DEVICE_PATIENCE. What fn says, or RNL_ERR_IO when the device was or is given
- * up: then fn may be using context for good. */
+/* For what is no stack (devices/encoder_device.h). Who has the turn is alone with the device until
+ * it is over; waiting for it counts against no deadline. */
+void stack_device_turn(stack_device *d);
+void stack_device_turn_over(stack_device *d);
+/* In one's turn: runs fn(device, context) on the device's thread, against the deadline times
+ * patience, 1 or STACK_DEVICE_PATIENCE. What fn says, or RNL_ERR_IO when the device was or is given
+ * up: then fn may be using context for good, so that it is not on the caller's stack, and is not
+ * written where the device hangs. */
 typedef rnl_status (*stack_device_fn)(void *device, void *context, rnl_error *error);
-RNL_MUST_USE rnl_status stack_device_call(stack_device *d, stack_device_fn fn,
-                                          void (*after)(void *device, void *context), void *context,
+RNL_MUST_USE rnl_status stack_device_call(stack_device *d, stack_device_fn fn, void *context,
                                           int patience, rnl_error *error);
+/* A turn to give back what a device has, also of one that was given up, unless it hangs. */
+void stack_device_last_call(stack_device *d, stack_device_fn fn, void *context);
 /* The device computed nothing useful, and is not asked again: `lost` is told why. */
 void stack_device_give_up(stack_device *d, const rnl_error *why);
 
@@ -164,10 +170,6 @@ int64_t stack_placed_count(const stack_placed *p);
  * nothing to do. */
 RNL_MUST_USE rnl_status stack_placed_attach(stack_placed *p, stack_state *s, rnl_error *error);
 void stack_placed_detach(stack_state *s);
-/* Whether the caller keeps the memory of states and works that passes over p saw, because its
- * device hangs. p NULL: no. */
-bool stack_placed_hangs(const stack_placed *p);
-
 /* Whether a driver's name for a device, or for itself, contains `name`; NULL: any does. */
 bool stack_device_named(const stack_device_facts *facts, const char *name);
 

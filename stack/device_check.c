@@ -124,7 +124,9 @@ static rnl_status check_one(stack_device *d, const compute *c, const checked *m,
         for (size_t i = 0; i < INPUT_COUNT * cols; i++)
             p->x[i] = (float)(2 * random_unit(&random) - 1);
         linear(c, m->w, NULL, p->x, cols, p->cpus, rows, INPUT_COUNT);
-        status = stack_device_call(d, multiply, NULL, p, STACK_DEVICE_PATIENCE, error);
+        stack_device_turn(d);
+        status = stack_device_call(d, multiply, p, STACK_DEVICE_PATIENCE, error);
+        stack_device_turn_over(d);
         double off = 0;
         int64_t wrong = -1;
         if (status == RNL_OK && p->bound < 0)

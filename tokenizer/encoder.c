@@ -60,6 +60,13 @@ void encoder_begin(encoder_state *s, const float *mel, int frame_count) {
     extend_table(s);
 }
 
+float *encoder_give(encoder_state *s, int frame_count) {
+    s->position_count = s->done_count = encoder_position_count(frame_count);
+    assert(s->position_count <= s->position_cap);
+    s->layer = s->w->layer_count;
+    return s->x;
+}
+
 static void tap(const encoder_state *s, const char *stage, int layer) {
     if (s->tap != NULL) s->tap(s->tap_context, stage, layer, s->x, s->position_count, s->w->width);
 }

@@ -76,6 +76,9 @@ void encoder_layout(encoder_state *s, const encoder_weights *w, int frame_cap, i
 void encoder_begin(encoder_state *s, const float *mel, int frame_count);
 /* RNL_OK: more remains; RNL_DONE: encoder_output is valid. */
 rnl_status encoder_step(encoder_state *s, const compute *c);
+/* A clip that somebody else encodes, who writes its rows where this points: they are
+ * encoder_output then. */
+float *encoder_give(encoder_state *s, int frame_count);
 /* [position_count, width], valid until the next begin. */
 const float *encoder_output(const encoder_state *s);
 
