@@ -28,7 +28,7 @@ static double encoder_seconds(rnl_session *s) {
     compute c = session_compute(s); /* as pass_run.c has it */
     c.bf16 = true;
     const double begin = clock_seconds();
-    encoder_begin(&s->pass->encoder, mel_frames(&s->mel), mel_frame_count(&s->mel));
+    session_encode_begin(s, mel_frame_count(&s->mel));
     while (encoder_step(&s->pass->encoder, &c) == RNL_OK) continue;
     adapter_forward(&s->pass->adapter, &c, encoder_output(&s->pass->encoder),
                     s->pass->encoder.position_count, s->embeddings);
@@ -73,8 +73,7 @@ static void forward(rnl_session *s, int count, bool decides) {
         for (int t = 0; t < batch; t++)
             backbone_embed_text(w, &s->pass->compute, (at + t) % backbone_vocab_count(w),
                                 s->pass->x + (size_t)t * width);
-        const stack_piece piece = {.state = &s->live->backbone, .count = batch};
-        stack_forward(&s->pass->backbone, &c, &piece, 1, s->pass->x);
+        pass_forward(s->pass, &c, &s->live->backbone, batch, decides, s->pass->x);
     }
 }
 

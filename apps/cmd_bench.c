@@ -337,6 +337,6 @@ const command command_bench = {
         "not a bit of any result. With -m (or RUNNEL_MODEL) it also keeps what passes of --rows\n"
         "behind --depth take of this model, for servers to begin with.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
-    .options = {&options_json, &options_lora, &options_cache, &own},
+    .options = {&options_json, &options_lora, &options_device, &options_cache, &own},
     .run = run,
 };

@@ -252,7 +252,7 @@ const command command_chat = {
         "the next line of the input is its result, {\"result\": ...}; when all are there, the\n"
         "model goes on.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
-                &options_turns, &options_lora, &options_cache, &options_images, &options_tools,
-                &own},
+                &options_turns, &options_lora, &options_device, &options_cache, &options_images,
+                &options_tools, &own},
     .run = run,
 };

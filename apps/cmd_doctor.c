@@ -401,7 +401,7 @@ const command command_doctor = {
         "and says of each what is wrong and what to do. With --sound the loudspeaker plays noise\n"
         "for a second, to learn how late and how strong the microphone hears it. Devices are\n"
         "named as in `runnel talk`. Exit code 0: a conversation can be held; 1: it cannot.",
-    .options = {&options_json, &options_lora, &options_cache, &options_output, &options_input,
-                &own},
+    .options = {&options_json, &options_lora, &options_device, &options_cache, &options_output,
+                &options_input, &own},
     .run = run,
 };

@@ -281,6 +281,6 @@ const command command_dump = {
         "experts that layer N chose, best first (int32), greedy the --count best tokens that\n"
         "follow (int32).",
     .options = {&options_output, &own, &options_system, &options_sampling, &options_answer,
-                &options_turns, &options_lora},
+                &options_turns, &options_lora, &options_device},
     .run = run,
 };

@@ -317,6 +317,6 @@ const command command_eval = {
         "(lines as of --refs) tells how likely the model finds what was said, frames (lines with\n"
         "text, and codes: a .npy of codebooks by frames) what is to be spoken.",
     .options = {&options_output, &options_json, &options_resume, &options_system, &options_sampling,
-                &options_channel, &options_recordings, &options_lora, &own},
+                &options_channel, &options_recordings, &options_lora, &options_device, &own},
     .run = run,
 };

@@ -441,6 +441,6 @@ const command command_perplexity = {
         "Face's documentation and of lm-evaluation-harness (docs/MODEL.md). --kl-base tells how\n"
         "far a quantised model is from the one it was made of: its own file or what --save-logits\n"
         "kept of it.",
-    .options = {&options_json, &options_lora, &options_cache, &own},
+    .options = {&options_json, &options_lora, &options_device, &options_cache, &own},
     .run = run,
 };

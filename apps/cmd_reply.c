@@ -90,6 +90,7 @@ const command command_reply = {
         "Several files are the turns of one conversation; -o is a folder then, made if missing; a\n"
         "name that comes twice is numbered: NAME.2.answer.wav.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
-                &options_turns, &options_lora, &options_cache, &options_channel, &options_raw},
+                &options_turns, &options_lora, &options_device, &options_cache, &options_channel,
+                &options_raw},
     .run = run,
 };

@@ -110,6 +110,7 @@ const command command_say = {
         "What is done lies in the folder OUT.parts until all of it is; after Ctrl-C or a crash\n"
         "the same command with --resume goes on. --json gives one object a sentence.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
-                &options_turns, &options_lora, &options_cache, &options_resume, &own},
+                &options_turns, &options_lora, &options_device, &options_cache, &options_resume,
+                &own},
     .run = run,
 };

@@ -400,9 +400,11 @@ static int take_sandbox(const options *o, running *r) {
     r->sandbox = r->kill || strcmp(what, "on") == 0;
     if (!r->sandbox && strcmp(what, "off") != 0)
         return complain(EXIT_USAGE, "--sandbox: '%s' is not on, off or kill", what);
-    if (!r->sandbox || !o->serve.ffmpeg) return EXIT_OK;
+    const bool driver = o->device != NULL && strcmp(o->device, "cpu") != 0;
+    if (!r->sandbox || (!o->serve.ffmpeg && !driver)) return EXIT_OK;
     r->sandbox = false;
-    (void)complain(EXIT_OK, "--ffmpeg starts a program, so there is no sandbox");
+    (void)complain(EXIT_OK, o->serve.ffmpeg ? "--ffmpeg starts a program, so there is no sandbox"
+                                            : "--device opens a driver, so there is no sandbox");
     return EXIT_OK;
 }
 
@@ -584,7 +586,7 @@ const command command_serve = {
         "way is finished then, a second time ends it at once. SIGHUP reads keys and certificate\n"
         "again. One line on stdout says when it is ready. Other machines may ask only with keys,\n"
         "and with TLS or --plain.",
-    .options = {&options_cache, &list},
+    .options = {&options_device, &options_cache, &list},
     .run = run,
     .endless = true,
     .words = "",

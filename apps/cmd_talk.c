@@ -541,7 +541,7 @@ const command command_talk = {
              "{\"tool\":\"f\",\"arguments\":{...}} there, and a line of standard input,\n"
              "{\"result\": ...}, its result; with those of all the answer goes on.",
     .options = {&options_output, &options_system, &options_sampling, &options_answer, &options_lora,
-                &options_cache, &options_input, &options_tools, &own},
+                &options_device, &options_cache, &options_input, &options_tools, &own},
     .run = run,
     .endless = true,
 };

@@ -440,7 +440,7 @@ const command command_transcribe = {
         "with the file's name. With --output-format or --output-dir it goes to files instead. A\n"
         "recording that fails does not stop the rest. See docs/BATCH.md for many machines.",
     .options = {&options_output, &options_json, &options_system, &options_sampling, &options_answer,
-                &options_turns, &options_lora, &options_channel, &options_raw, &options_resume,
-                &options_recordings, &own},
+                &options_turns, &options_lora, &options_device, &options_channel, &options_raw,
+                &options_resume, &options_recordings, &own},
     .run = run,
 };

@@ -47,9 +47,8 @@ static void forward(const id_run *r, const int32_t *ids, int count) {
     const size_t width = (size_t)backbone_width(w);
     for (int t = 0; t < count; t++)
         backbone_embed_text(w, &p->compute, ids[t], p->x + (size_t)t * width);
-    const stack_piece piece = {.state = &r->s->live->backbone, .count = count};
     const compute c = session_compute(r->s);
-    stack_forward(&p->backbone, &c, &piece, 1, p->x);
+    pass_forward(p, &c, &r->s->live->backbone, count, false, p->x);
     if (dump_wants(r->d, "hidden", -1)) dump_keep(r->d, p->x, false, (size_t)count, width);
     for (int t = 0; t < count && dump_wants(r->d, "logits", -1); t++)
         dump_keep(r->d, logits_of(r, t), false, 1, (size_t)backbone_vocab_count(w));

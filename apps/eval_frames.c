@@ -165,8 +165,7 @@ static int score(const frames *x, spoken *s) {
         const int step = session->config.step_positions;
         rows = total - at < step ? total - at : step;
         memcpy(p->x, session->embeddings + (size_t)at * width, (size_t)rows * width * sizeof *p->x);
-        const stack_piece piece = {.state = &session->live->backbone, .count = rows};
-        stack_forward(&p->backbone, &c, &piece, 1, p->x);
+        pass_forward(p, &c, &session->live->backbone, rows, false, p->x);
         for (int t = 0; t < rows && code == EXIT_OK; t++)
             if (at + t >= first) code = score_frame(x, s, p->x + (size_t)t * width, at + t - first);
     }

@@ -128,8 +128,7 @@ static int score(const transcripts *x, reference *r) {
         const int step = s->config.step_positions;
         rows = total - at < step ? total - at : step;
         memcpy(p->x, s->embeddings + (size_t)at * width, (size_t)rows * width * sizeof *p->x);
-        const stack_piece piece = {.state = &s->live->backbone, .count = rows};
-        stack_forward(&p->backbone, &c, &piece, 1, p->x);
+        pass_forward(p, &c, &s->live->backbone, rows, false, p->x);
         for (int t = 0; t < rows && code == EXIT_OK; t++)
             if (at + t >= first)
                 code = score_row(x, r, p->x + (size_t)t * width, r->ids[at + t - first]);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apps/device_options.h"
 #include "apps/hub_cache.h"
 #include "apps/lora_options.h"
 #include "apps/messages.h"
@@ -134,8 +135,10 @@ rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
     for (int i = 0; i < 4; i++)
         if (files[i] != NULL) source_note(files[i]);
     lora_options adapters;
+    rnl_device_config device;
     rnl_status status = RNL_ERR_ARGUMENT;
-    if (lora_options_parse(o, &adapters, error)) {
+    config.device = &device;
+    if (lora_options_parse(o, &adapters, error) && device_options_parse(o, &device, error)) {
         config.adapters = adapters.rows;
         config.adapter_count = (size_t)adapters.count;
         status = rnl_model_open(path, &config, &model, error);

@@ -74,6 +74,22 @@ static const option_row lora[] = {
 };
 const option_list options_lora = OPTION_LIST(lora);
 
+static const option_row device[] = {
+    {.name = "device",
+     .value = "WHICH",
+     .help = "cpu, gpu, npu, gpu:NAME, npu:NAME; auto: where it was faster",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(device),
+     .changes_result = true},
+    {.name = "device-set",
+     .value = "KEY=VALUE",
+     .help = "opencl, onnxruntime, provider: files; see docs/DEVICES.md",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(device_sets),
+     .changes_result = true},
+};
+const option_list options_device = OPTION_LIST(device);
+
 static const option_row output[] = {
     {.name = "output",
      .letter = 'o',

@@ -51,6 +51,8 @@ typedef struct options {
     search_options search;
     const char *model, *mmproj, *vocoder, *tokenizer;
     const char *cpu;                        /* kernel level */
+    const char *device;                     /* who computes; NULL: the CPU */
+    option_texts device_sets;               /* KEY=VALUE */
     const char *kv;                         /* type of the KV cache */
     const char *output;                     /* -o */
     const char *system;                     /* system prompt */
@@ -109,6 +111,7 @@ typedef struct options {
     bool full, bf16, rslora, no_newline_loss, best, recompute, force;
     bool no_split;
     bool calibrate; /* bench */
+    bool compute;   /* devices */
     bool exact, json, quiet, drop_oldest, sound_off, per_channel, resume, plain, colour, whole, yes;
     bool resume_damaged;
     bool free_calls;                                                          /* chat, talk */
@@ -158,6 +161,7 @@ typedef struct option_list {
 /* What several commands take: option_lists.c. */
 extern const option_list options_common; /* the model, how to compute, --quiet; of all commands */
 extern const option_list options_lora;   /* adapters; of all commands that open a model */
+extern const option_list options_device; /* of all commands that compute with a model */
 extern const option_list options_output;
 extern const option_list options_input; /* a microphone */
 extern const option_list options_json;

@@ -68,9 +68,8 @@ int scorer_go_on(scorer *s, const int32_t *ids, int count) {
         float *x = s->hidden + (size_t)s->run_count * width;
         for (int t = 0; t < rows; t++)
             backbone_embed_text(w, &p->compute, ids[at + t], x + (size_t)t * width);
-        const stack_piece piece = {.state = &s->session->live->backbone, .count = rows};
         const compute c = session_compute(s->session);
-        stack_forward(&p->backbone, &c, &piece, 1, x);
+        pass_forward(p, &c, &s->session->live->backbone, rows, false, x);
         s->run_count += rows;
     }
     return EXIT_OK;

@@ -107,4 +107,8 @@ void pass_run(pass *p, rnl_batch_item *items, size_t count);
 void pass_begin(pass *p, rnl_batch_item *items, size_t count);
 rnl_status pass_step(pass *p);
 
+/* Rows of one state through the backbone, where such passes are computed; for who works without
+ * items. decides: they are decisions. x [count, width] in place. */
+void pass_forward(pass *p, const compute *c, stack_state *state, int count, bool decides, float *x);
+
 #endif

@@ -138,6 +138,19 @@ static compute compute_of(const pass *p) {
 
 /* ---- Backbone ---- */
 
+/* Before a pass over the backbone; decides: all its rows are decisions. */
+static void choose_place(pass *p, bool decides) {
+    p->backbone.on = placement_of(p->model, decides);
+    p->elsewhere = p->elsewhere || p->backbone.on != NULL;
+}
+
+void pass_forward(pass *p, const compute *c, stack_state *state, int count, bool decides,
+                  float *x) {
+    const stack_piece piece = {.state = state, .count = count};
+    choose_place(p, decides);
+    stack_forward(&p->backbone, c, &piece, 1, x);
+}
+
 static void begin_forward(pass *p) {
     const size_t width = width_of(p);
     float *x = p->x;
@@ -156,8 +169,7 @@ static void begin_forward(pass *p) {
         x += (size_t)e->count * width;
     }
     p->bf16 = p->config.rounds && !decides;
-    p->backbone.on = placement_of(p->model, decides);
-    p->elsewhere = p->elsewhere || p->backbone.on != NULL;
+    choose_place(p, decides);
     stack_forward_begin(&p->backbone, p->pieces, p->entry_count);
 }
 

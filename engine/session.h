@@ -291,6 +291,9 @@ void session_layout_picture(rnl_session *s, arena *a);
 /* session_input.c */
 /* RNL_OK where content can be added: not while a reply is being generated, or after a failure. */
 RNL_MUST_USE rnl_status session_check_content(const rnl_session *s, rnl_error *error);
+/* Gives the session's mel frames to the encoder of its pass, or has the model's device encode them:
+ * encoder_step then says RNL_DONE at once. */
+void session_encode_begin(rnl_session *s, int frame_count);
 /* Positions that a clip of so many samples at RNL_RATE_IN takes. */
 int session_clip_positions(int64_t sample_count);
 

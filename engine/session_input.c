@@ -185,18 +185,22 @@ rnl_status rnl_session_end_audio(rnl_session *s, rnl_error *error) {
 }
 
 /* Where a device has the encoder, it takes the clip whole. */
-static bool encode_elsewhere(pass *p, rnl_session *s) {
+static bool encode_elsewhere(pass *p, rnl_session *s, int frame_count) {
     encoder_placed *device = p->model->placement.encoder;
     if (device == NULL) return false;
     p->elsewhere = s->elsewhere = true;
-    return encoder_device_run(device, mel_frames(&s->mel), s->encode_frame_count,
-                              encoder_give(&p->encoder, s->encode_frame_count));
+    return encoder_device_run(device, mel_frames(&s->mel), frame_count,
+                              encoder_give(&p->encoder, frame_count));
+}
+
+void session_encode_begin(rnl_session *s, int frame_count) {
+    if (!encode_elsewhere(s->pass, s, frame_count))
+        encoder_begin(&s->pass->encoder, mel_frames(&s->mel), frame_count);
 }
 
 /* A block of the encoder. */
 static rnl_status step_clip(pass *p, rnl_session *s, const compute *c, bool begins) {
-    if (begins && !encode_elsewhere(p, s))
-        encoder_begin(&p->encoder, mel_frames(&s->mel), s->encode_frame_count);
+    if (begins) session_encode_begin(s, s->encode_frame_count);
     if (encoder_step(&p->encoder, c) == RNL_OK) return RNL_OK;
     const size_t width = (size_t)backbone_width(&p->model->backbone);
     adapter_forward(&p->adapter, c, encoder_output(&p->encoder), s->encode_count,

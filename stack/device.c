@@ -21,8 +21,8 @@
 struct stack_device {
     const stack_device_ops *ops;
     rnl_device_config config; /* its strings in `strings` */
-    const char *name;         /* likewise, or NULL */
     char *strings;
+    char *name; /* or NULL */
     int64_t deadline_us;
     stack_device_lost_fn lost;
     void *lost_context;
@@ -119,30 +119,22 @@ void stack_device_give_up(stack_device *d, const rnl_error *why) {
 
 /* ---- Opening ---- */
 
-/* A config of the device's own: the caller's strings need not last as long as a thread that hangs
- * in opening. */
-static rnl_status copy_config(stack_device *d, const rnl_device_config *config, const char *name) {
-    const char **const fields[] = {&d->config.device,
-                                   &d->config.opencl_path,
-                                   &d->config.onnx_path,
-                                   &d->config.provider_path,
-                                   &d->config.cache_path,
-                                   &d->config.provider_options,
-                                   &d->name};
+bool stack_device_config_copy(rnl_device_config *out, char **strings,
+                              const rnl_device_config *config) {
+    const char **const fields[] = {&out->device,        &out->opencl_path, &out->onnx_path,
+                                   &out->provider_path, &out->cache_path,  &out->provider_options};
     enum { FIELD_COUNT = sizeof fields / sizeof *fields };
     size_t size = 1;
-    d->config = *config;
-    d->name = name;
+    *out = *config;
     for (int i = 0; i < FIELD_COUNT; i++) size += *fields[i] != NULL ? strlen(*fields[i]) + 1 : 0;
-    char *at = d->strings = malloc(size);
-    if (at == NULL) return RNL_ERR_MEMORY;
-    for (int i = 0; i < FIELD_COUNT; i++) {
+    char *at = *strings = malloc(size);
+    for (int i = 0; i < FIELD_COUNT && at != NULL; i++) {
         if (*fields[i] == NULL) continue;
         const size_t length = strlen(*fields[i]) + 1;
         *fields[i] = memcpy(at, *fields[i], length);
         at += length;
     }
-    return RNL_OK;
+    return *strings != NULL;
 }
 
 static rnl_status open_own(void *device, void *context, rnl_error *error) {
@@ -171,8 +163,11 @@ rnl_status stack_device_open(const stack_device_ops *ops, const rnl_device_confi
     d->lost = lost;
     d->lost_context = context;
     d->deadline_us = (int64_t)config->deadline_ms * 1000;
-    rnl_status status = copy_config(d, config, name);
-    if (status == RNL_OK) status = watched_create(&d->thread);
+    d->name = name != NULL ? strdup(name) : NULL;
+    rnl_status status = RNL_ERR_MEMORY;
+    if (stack_device_config_copy(&d->config, &d->strings, config) &&
+        (name == NULL) == (d->name == NULL))
+        status = watched_create(&d->thread);
     if (status != RNL_OK)
         (void)status_fail(error, status, "memory for a device is exhausted");
     else
@@ -190,6 +185,7 @@ void stack_device_close(stack_device **device) {
     if (atomic_load(&d->hangs)) return; /* its thread may be using it */
     (void)pthread_mutex_destroy(&d->turn);
     free(d->strings);
+    free(d->name);
     free(d);
 }
 

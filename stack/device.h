@@ -170,6 +170,11 @@ int64_t stack_placed_count(const stack_placed *p);
  * nothing to do. */
 RNL_MUST_USE rnl_status stack_placed_attach(stack_placed *p, stack_state *s, rnl_error *error);
 void stack_placed_detach(stack_state *s);
+/* A config whose strings lie in *strings, for a thread that may hang with it: free() that. False:
+ * memory is exhausted, and *strings is NULL. */
+bool stack_device_config_copy(rnl_device_config *out, char **strings,
+                              const rnl_device_config *config);
+
 /* Whether a driver's name for a device, or for itself, contains `name`; NULL: any does. */
 bool stack_device_named(const stack_device_facts *facts, const char *name);
 

@@ -48,9 +48,12 @@ class Model:
     def __init__(self, path: str | os.PathLike[str], *, mmproj: str | None = None,
                  vocoder: str | None = None, tokenizer: str | None = None, exact: bool = False,
                  cpu: str | None = None, thread_count: int | None = None,
-                 log: Log | None = None, adapters: Adapters | None = None) -> None:
+                 log: Log | None = None, adapters: Adapters | None = None,
+                 device: str | None = None) -> None:
         """adapters: files by name, which sessions choose (adapter="name"); several files, or one
-        with a scale, as a list of pairs (file, scale), whose effects add."""
+        with a scale, as a list of pairs (file, scale), whose effects add. device: "cpu", "gpu",
+        "npu", "gpu:NAME", "npu:NAME"; one that cannot be used is told to log, and the CPU
+        computes."""
         config = ffi.new("rnl_model_config *", lib.rnl_model_config_default())
         kept = []  # until the model is open
         for field, value in (("mmproj_path", mmproj), ("vocoder_path", vocoder),
@@ -58,6 +61,11 @@ class Model:
             if value is not None:
                 kept.append(ffi.new("char[]", os.fsencode(value)))
                 setattr(config, field, kept[-1])
+        if device is not None:
+            kept.append(ffi.new("char[]", device.encode()))
+            kept.append(ffi.new("rnl_device_config *", lib.rnl_device_config_default()))
+            kept[-1].device = kept[-2]
+            config.device = kept[-1]
         config.exact = exact
         if thread_count is not None:
             config.thread_count = thread_count
@@ -74,6 +82,7 @@ class Model:
             config.log_context = handle
         box, error = ffi.new("rnl_model **"), new_error()
         check(lib.rnl_model_open(os.fsencode(path), config, box, error), error)
+        self._log = handle  # is called when a device is lost, too
         self._model = ffi.gc(box[0], _close)
 
     @property
@@ -83,6 +92,11 @@ class Model:
         return ModelInfo(text_of(info.name), text_of(info.codec), info.takes_audio,
                          info.gives_audio, info.layer_count, info.width, info.vocab_count,
                          info.codebook_count, info.context_trained, info.weight_size)
+
+    @property
+    def device(self) -> str:
+        """What computes: "cpu", or the kind and name of a device."""
+        return text_of(lib.rnl_model_device(self._model, ffi.NULL))
 
     @property
     def adapters(self) -> list[str]:
