@@ -54,6 +54,8 @@ typedef struct bench {
     int tried;                                     /* before bench_keep; 0: it was not called */
     bench_state before, after;                     /* the row, and the last repetition */
 
+    const char *device; /* that computes, or NULL: nobody asked */
+
     /* Who takes the rows instead of standard output; NULL: nobody. */
     void (*take)(void *context, const bench_row *row, double median);
     void *take_context;
@@ -118,6 +120,24 @@ void bench_detokenizer(bench *b);
 
 /* ---- bench_image.c */
 void bench_image(bench *b);
+
+/* ---- bench_device.c */
+
+enum { BENCH_DEVICE_CAP = 160 };
+/* Whether --device names one, or all. */
+bool bench_takes_devices(const options *o);
+/* Measures on the CPU, and then on each device that --device names, on a session of its own. The
+ * exit code. */
+int bench_devices(bench *b, int (*measure)(bench *b));
+/* Tells for each of these devices in which stages it is clearly faster than the CPU. */
+int bench_calibrate_devices(bench *b,
+                            void (*keep)(void *context, const char *device, unsigned stages),
+                            void *context);
+
+/* ---- cmd_bench.c */
+
+/* As long as the options need it; NULL after a complaint. */
+rnl_session *bench_session(const bench *b, int *code);
 
 /* ---- bench_batch.c */
 

@@ -67,6 +67,7 @@ static void json_state(const bench *b, json_draft *o, bench_nearness kept) {
 static void json_row(const bench *b, const bench_row *row, double median, double limit,
                      const share *s, bench_nearness kept) {
     json_draft *o = json_new_object();
+    if (b->device != NULL) set_text(o, "device", b->device);
     set_text(o, "work", row->work);
     if (row->kind != NULL) {
         set_text(o, "kind", row->kind);

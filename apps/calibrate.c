@@ -247,6 +247,16 @@ int calibrate_keep_passes(calibration *c, const rnl_model *model, int thread_cou
     return tuning_write(c->path, &c->kept);
 }
 
+int calibrate_keep_device(calibration *c, const rnl_model *model, int thread_count,
+                          const char *device, unsigned stages) {
+    tuning_device kept = {.threads = thread_count, .stages = stages};
+    fingerprint_shapes(model, kept.model);
+    (void)snprintf(kept.level, sizeof kept.level, "%s", model->kernels.name);
+    (void)snprintf(kept.device, sizeof kept.device, "%s", device);
+    tuning_add_device(&c->kept, &kept);
+    return tuning_write(c->path, &c->kept);
+}
+
 static void print_passes(const tuning_passes *p) {
     for (int i = 0; i < p->count; i++) {
         printf("%-11s %2d %-7s %8.2f ms of tokens", "passes", p->rows[i],

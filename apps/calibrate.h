@@ -20,6 +20,10 @@ int calibrate_choices(const options *o, calibration *c);
 void calibrate_take(void *context, const bench_row *row, double median);
 /* Keeps the times that were taken, as those of this model with so many threads. */
 int calibrate_keep_passes(calibration *c, const rnl_model *model, int thread_count);
+/* Keeps in which stages of this model a device is faster than the CPU, by the bits of RNL_DEVICE_*.
+ * EXIT_OK, or a code after a complaint. */
+int calibrate_keep_device(calibration *c, const rnl_model *model, int thread_count,
+                          const char *device, unsigned stages);
 /* Says what is kept, and where. */
 int calibrate_report(const options *o, const calibration *c);
 

@@ -37,6 +37,7 @@ static const char *const works[WORK_COUNT] = {"load",    "bandwidth", "peak",   
 /* ---- Output ---- */
 
 static void print_head(const bench *b) {
+    if (b->device != NULL) printf("%s: ", b->device);
     printf("%s, %s, kernels %s, %d threads\n\n", b->model->path, bench_type(b->model),
            b->model->kernels.name, b->s->config.thread_count);
     printf("%-11s %-8s %-11s %6s %6s %10s %-6s %10s %10s %10s %7s %s\n", "work", "type", "level",
@@ -139,13 +140,24 @@ static int context_needed(const bench *b) {
     return needed < 4096 ? 4096 : needed;
 }
 
-/* Opens the model as often as it is timed; the last one stays. */
+rnl_session *bench_session(const bench *b, int *code) {
+    options with_context = *b->o;
+    if (with_context.context < context_needed(b)) with_context.context = context_needed(b);
+    if (with_context.context <= LENGTH_CAP) return open_session(&with_context, b->model, code);
+    *code =
+        complain(EXIT_USAGE, "--depth and --tokens: more than %d positions together", LENGTH_CAP);
+    return NULL;
+}
+
+/* Opens the model as often as it is timed; the last one stays. Devices come later. */
 static int open_repeatedly(bench *b, int times) {
     int code = EXIT_OK;
+    options o = *b->o;
+    if (bench_takes_devices(&o)) o.device = NULL;
     for (b->count = 0; b->count < times && !interrupted(); b->count++) {
         rnl_model_close(&b->model);
         const double begin = clock_seconds();
-        b->model = open_model(b->o, &code);
+        b->model = open_model(&o, &code);
         if (b->model == NULL) return code;
         b->values[b->count] = 1e3 * (clock_seconds() - begin);
         b->limits[b->count] = 0;
@@ -157,13 +169,7 @@ static int open_all(bench *b) {
     int code = open_repeatedly(b, b->works == 0 || wants(b, WORK_LOAD) ? b->repeat : 1);
     if (code != EXIT_OK) return code;
     code = check_works(b);
-    if (code != EXIT_OK) return code;
-    options with_context = *b->o;
-    if (with_context.context < context_needed(b)) with_context.context = context_needed(b);
-    if (with_context.context > LENGTH_CAP)
-        return complain(EXIT_USAGE, "--depth and --tokens: more than %d positions together",
-                        LENGTH_CAP);
-    b->s = open_session(&with_context, b->model, &code);
+    if (code == EXIT_OK && !bench_takes_devices(b->o)) b->s = bench_session(b, &code);
     return code;
 }
 
@@ -209,6 +215,14 @@ static int measure(bench *b) {
     return code;
 }
 
+/* On a device only what it may take. */
+static int measure_device(bench *b) {
+    b->device = rnl_model_device(b->model, NULL);
+    if (strcmp(b->device, "cpu") != 0)
+        b->works &= 1u << WORK_ENCODER | 1u << WORK_PREFILL | 1u << WORK_DECODE | 1u << WORK_FRAME;
+    return measure(b);
+}
+
 /* ---- Calibration ---- */
 
 static bool names_model(const options *o) {
@@ -216,9 +230,28 @@ static bool names_model(const options *o) {
     return o->model != NULL || (named != NULL && *named != '\0');
 }
 
+typedef struct device_keeper {
+    bench *b;
+    calibration *c;
+    int threads, code;
+} device_keeper;
+
+static void keep_device(void *context, const char *device, unsigned stages) {
+    device_keeper *k = context;
+    if (k->code == EXIT_OK)
+        k->code = calibrate_keep_device(k->c, k->b->model, k->threads, device, stages);
+}
+
+static int calibrate_devices(bench *b, calibration *c) {
+    device_keeper k = {.b = b, .c = c, .threads = b->s->config.thread_count};
+    const int code = bench_calibrate_devices(b, keep_device, &k);
+    return code == EXIT_OK ? k.code : code;
+}
+
 /* The model is opened with the choices that were just kept. */
 static int calibrate_passes(bench *b, calibration *c) {
     int code = open_all(b);
+    if (code == EXIT_OK && b->s == NULL) b->s = bench_session(b, &code);
     if (code != EXIT_OK) return code;
     b->take = calibrate_take;
     b->take_context = c;
@@ -226,13 +259,21 @@ static int calibrate_passes(bench *b, calibration *c) {
     code = measure_batch(b);
     if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED;
     if (code != EXIT_OK) return code;
-    return calibrate_keep_passes(c, b->model, b->s->config.thread_count);
+    code = calibrate_keep_passes(c, b->model, b->s->config.thread_count);
+    if (code == EXIT_OK && bench_takes_devices(b->o)) code = calibrate_devices(b, c);
+    return code;
 }
 
 static int calibrate_all(bench *b) {
     calibration *c = calloc(1, sizeof *c);
     if (c == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     b->works = 1u << WORK_BATCH;
+    if (bench_takes_devices(b->o) && !names_model(b->o)) {
+        free(c);
+        return complain(EXIT_USAGE,
+                        "--calibrate --device: name the model with -m, since it depends "
+                        "on that which is faster");
+    }
     int code = calibrate_choices(b->o, c);
     if (code == EXIT_OK && names_model(b->o)) code = calibrate_passes(b, c);
     if (code == EXIT_OK) code = calibrate_report(b->o, c);
@@ -242,7 +283,8 @@ static int calibrate_all(bench *b) {
 
 static int measure_all(bench *b) {
     int code = open_all(b);
-    if (code == EXIT_OK) code = measure(b);
+    if (code == EXIT_OK)
+        code = bench_takes_devices(b->o) ? bench_devices(b, measure_device) : measure(b);
     if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED;
     return code == EXIT_OK ? flush_output() : code;
 }
@@ -336,6 +378,9 @@ const command command_bench = {
         "~/.cache/runnel/tuning.json, which every later run reads. It changes the speed,\n"
         "not a bit of any result. With -m (or RUNNEL_MODEL) it also keeps what passes of --rows\n"
         "behind --depth take of this model, for servers to begin with.\n"
+        "--device gpu, npu, or all of `runnel devices --compute`: the CPU first, then encoder,\n"
+        "prefill, decode and frame on the device (\"device\" in --json). With --calibrate and -m\n"
+        "each stage by itself, which --device auto goes by: where a device is clearly faster.\n"
         "--json: one object a line; memory is the high-water mark so far, in bytes.",
     .options = {&options_json, &options_lora, &options_device, &options_cache, &own},
     .run = run,

@@ -15,6 +15,7 @@
 #include "apps/tuning.h"
 #include "core/clock.h"
 #include "core/status.h"
+#include "engine/model.h"
 
 /* PREFIX/share/runnel/minnow.gguf for a binary PREFIX/bin/runnel. */
 static bool installed_model(char *path, size_t cap) {
@@ -108,6 +109,20 @@ static const char *part_path(const char *named, const hub_model *found, hub_role
     return found->path[role][0] != '\0' ? found->path[role] : NULL;
 }
 
+/* --device auto: on the device that was measured to be faster for this model, and there for those
+ * stages. */
+static void place_where_faster(const options *o, rnl_model *m, const tuning *kept,
+                               const rnl_device_config *config) {
+    const int threads = o->threads > 0 ? o->threads : rnl_thread_count_default();
+    const tuning_device *d = tuning_find_device(kept, m, threads);
+    rnl_device_config named = *config;
+    rnl_error why = {0};
+    if (d == NULL) return;
+    named.device = d->device;
+    if (placement_choose(m, &named, d->stages, &why) != RNL_OK && !o->quiet)
+        (void)fprintf(stderr, "runnel: %s; the CPU computes\n", why.text);
+}
+
 rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
     hub_model found;
     *code = find_model(o, &found, error);
@@ -134,18 +149,19 @@ rnl_model *try_open_model(const options *o, int *code, rnl_error *error) {
                                  config.tokenizer_path};
     for (int i = 0; i < 4; i++)
         if (files[i] != NULL) source_note(files[i]);
-    lora_options adapters;
+    lora_options added;
     rnl_device_config device;
     rnl_status status = RNL_ERR_ARGUMENT;
     config.device = &device;
-    if (lora_options_parse(o, &adapters, error) && device_options_parse(o, &device, error)) {
-        config.adapters = adapters.rows;
-        config.adapter_count = (size_t)adapters.count;
+    if (lora_options_parse(o, &added, error) && device_options_parse(o, &device, error)) {
+        config.adapters = added.rows;
+        config.adapter_count = (size_t)added.count;
         status = rnl_model_open(path, &config, &model, error);
     }
-    lora_options_free(&adapters);
+    lora_options_free(&added);
     progress_clear(&p.shown);
     if (status == RNL_OK) {
+        if (strcmp(device.device, "auto") == 0) place_where_faster(o, model, &kept, &device);
         sources_note_model(model);
         return model;
     }

@@ -48,10 +48,26 @@ static json_draft *json_passes(const tuning_passes *p) {
     return o;
 }
 
+static const char *const stage_names[] = {"encoder", "prefill", "decode", "depth"};
+enum { STAGE_COUNT = sizeof stage_names / sizeof *stage_names }; /* by the bits of RNL_DEVICE_* */
+
+static json_draft *json_device(const tuning_device *d) {
+    json_draft *o = json_new_object(), *stages = json_new_array();
+    for (int i = 0; i < STAGE_COUNT; i++)
+        if ((d->stages & 1u << i) != 0)
+            json_append(stages, json_new_string(stage_names[i], strlen(stage_names[i])));
+    json_set(o, "model", json_new_string(d->model, strlen(d->model)));
+    json_set(o, "level", json_new_string(d->level, strlen(d->level)));
+    json_set(o, "threads", json_new_int(d->threads));
+    json_set(o, "device", json_new_string(d->device, strlen(d->device)));
+    json_set(o, "stages", stages);
+    return o;
+}
+
 json_draft *tuning_json(const tuning *t) {
     char name[MACHINE_NAME_CAP];
     machine_cpu("", name);
-    json_draft *o = json_new_object(), *passes = json_new_array();
+    json_draft *o = json_new_object(), *passes = json_new_array(), *devices = json_new_array();
     json_set(o, "cpu", json_new_string(name, strlen(name)));
     const char *prefetch = tuning_prefetch_names[t->choices.prefetch];
     json_set(o, "prefetch", json_new_string(prefetch, strlen(prefetch)));
@@ -59,6 +75,8 @@ json_draft *tuning_json(const tuning *t) {
     json_set(o, "block_kib", json_new_int(t->choices.block_kib));
     for (int i = 0; i < t->passes_count; i++) json_append(passes, json_passes(&t->passes[i]));
     json_set(o, "passes", passes);
+    for (int i = 0; i < t->device_count; i++) json_append(devices, json_device(&t->devices[i]));
+    json_set(o, "devices", devices);
     return o;
 }
 
@@ -115,6 +133,37 @@ static bool read_passes(const json *o, tuning_passes *p) {
     return true;
 }
 
+static bool read_stages(const json *names, unsigned *out) {
+    if (!json_is_array(names)) return false;
+    for (size_t i = 0; i < json_count(names); i++) {
+        char name[16];
+        int stage = 0;
+        if (!read_name(json_at(names, i), name, sizeof name)) return false;
+        while (stage < STAGE_COUNT && strcmp(name, stage_names[stage]) != 0) stage++;
+        if (stage == STAGE_COUNT) return false;
+        *out |= 1u << stage;
+    }
+    return true;
+}
+
+static bool read_devices(const json *all, tuning *t) {
+    if (json_is_null(all)) return true;
+    if (!json_is_array(all) || json_count(all) > TUNING_DEVICES_CAP) return false;
+    for (; t->device_count < (int)json_count(all); t->device_count++) {
+        const json *o = json_at(all, (size_t)t->device_count);
+        tuning_device *d = &t->devices[t->device_count];
+        int64_t threads;
+        if (!read_name(json_get(o, "model"), d->model, sizeof d->model) ||
+            !read_name(json_get(o, "level"), d->level, sizeof d->level) ||
+            !read_name(json_get(o, "device"), d->device, sizeof d->device) ||
+            !json_int(json_get(o, "threads"), 1, RNL_THREAD_CAP, &threads) ||
+            !read_stages(json_get(o, "stages"), &d->stages))
+            return false;
+        d->threads = (int)threads;
+    }
+    return true;
+}
+
 /* False: a field is missing or out of its range. */
 static bool read_fields(const json *o, tuning *t) {
     int64_t block;
@@ -124,6 +173,7 @@ static bool read_fields(const json *o, tuning *t) {
         return false;
     t->choices.block_kib = (int)block;
     const json *passes = json_get(o, "passes");
+    if (!read_devices(json_get(o, "devices"), t)) return false;
     if (json_is_null(passes)) return true;
     if (!json_is_array(passes) || json_count(passes) > TUNING_PASSES_CAP) return false;
     for (t->passes_count = 0; t->passes_count < (int)json_count(passes); t->passes_count++)
@@ -214,4 +264,32 @@ int tuning_give_times(const tuning *t, const rnl_model *model, int thread_count,
         return p->count;
     }
     return 0;
+}
+
+/* ---- Devices ---- */
+
+void tuning_add_device(tuning *t, const tuning_device *device) {
+    int at = 0;
+    for (; at < t->device_count; at++) {
+        const tuning_device *d = &t->devices[at];
+        if (strcmp(d->model, device->model) == 0 && strcmp(d->level, device->level) == 0 &&
+            strcmp(d->device, device->device) == 0 && d->threads == device->threads)
+            break;
+    }
+    if (at == TUNING_DEVICES_CAP) at--;
+    if (at == t->device_count) t->device_count++;
+    memmove(t->devices + 1, t->devices, (size_t)at * sizeof *t->devices);
+    t->devices[0] = *device;
+}
+
+const tuning_device *tuning_find_device(const tuning *t, const rnl_model *model, int thread_count) {
+    char shapes[FINGERPRINT_SIZE];
+    fingerprint_shapes(model, shapes);
+    for (int i = 0; i < t->device_count; i++) {
+        const tuning_device *d = &t->devices[i];
+        if (d->stages != 0 && strcmp(d->model, shapes) == 0 &&
+            strcmp(d->level, model->kernels.name) == 0 && d->threads == thread_count)
+            return d;
+    }
+    return NULL;
 }

@@ -177,34 +177,42 @@ static rnl_status check_config(const rnl_device_config *c, rnl_error *error) {
     return range_check(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
-/* Rows of that kind, one after the other, until one computes. */
-static void choose(rnl_model *m, const choice *want, const rnl_device_config *config) {
+/* Rows of that kind ("auto": of any), one after the other, until one computes. */
+static rnl_status choose(rnl_model *m, const choice *want, const rnl_device_config *config,
+                         unsigned stages, rnl_error *error) {
     const bool any = strcmp(want->kind, "auto") == 0;
-    const unsigned stages = any ? config->measured : RNL_DEVICE_STAGES;
-    rnl_error why = {0};
-    bool taken = false;
-    if (stages == 0) return;
-    for (int i = 0; devices_all[i] != NULL && !taken; i++)
+    rnl_status status = RNL_ERR_UNSUPPORTED;
+    (void)status_fail(error, status,
+                      devices_built ? "%s is not used: there are no such devices in this build"
+                                    : "%s is not used: this library was built without devices "
+                                      "(RUNNEL_DEVICES=OFF)",
+                      want->kind);
+    for (int i = 0; devices_all[i] != NULL && status != RNL_OK; i++)
         if (any || strcmp(devices_all[i]->ops->kind, want->kind) == 0)
-            taken = placement_take(m, devices_all[i], want->name, stages, config, &why) == RNL_OK;
-    if (taken) return;
-    if (why.status == RNL_OK)
-        (void)status_fail(&why, RNL_ERR_UNSUPPORTED,
-                          devices_built ? "%s is not used: there are no such devices in this build"
-                                        : "%s is not used: this library was built without devices "
-                                          "(RUNNEL_DEVICES=OFF)",
-                          want->kind);
-    source_log(&m->source, RNL_LOG_WARNING, "%s; the CPU computes", why.text);
+            status = placement_take(m, devices_all[i], want->name, stages, config, error);
+    return status;
+}
+
+rnl_status placement_choose(rnl_model *m, const rnl_device_config *config, unsigned stages,
+                            rnl_error *error) {
+    choice want;
+    rnl_status status = parse(config->device, &want, error);
+    if (status == RNL_OK) status = check_config(config, error);
+    return status == RNL_OK ? choose(m, &want, config, stages, error) : status;
 }
 
 rnl_status placement_open(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
     const rnl_device_config *c = config->device;
     choice want;
+    rnl_error why = {0};
     if (c == NULL || c->device == NULL) return RNL_OK;
     rnl_status status = parse(c->device, &want, error);
     if (status == RNL_OK) status = check_config(c, error);
-    if (status == RNL_OK && strcmp(want.kind, "cpu") != 0) choose(m, &want, c);
-    return status;
+    if (status != RNL_OK || strcmp(want.kind, "cpu") == 0) return status;
+    const unsigned stages = strcmp(want.kind, "auto") == 0 ? c->measured : RNL_DEVICE_STAGES;
+    if (stages != 0 && choose(m, &want, c, stages, &why) != RNL_OK)
+        source_log(&m->source, RNL_LOG_WARNING, "%s; the CPU computes", why.text);
+    return RNL_OK;
 }
 
 void placement_close(rnl_model *m) {

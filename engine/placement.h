@@ -33,6 +33,12 @@ RNL_MUST_USE rnl_status placement_open(rnl_model *m, const rnl_model_config *con
 RNL_MUST_USE rnl_status placement_take(rnl_model *m, const device_row *row, const char *name,
                                        unsigned stages, const rnl_device_config *config,
                                        rnl_error *error);
+/* As the config's `device` names it, which is neither "cpu" nor "auto", for these stages.
+ * RNL_ERR_ARGUMENT: it names none, or a field is out of its range; another negative status: none
+ * can be used. */
+RNL_MUST_USE rnl_status placement_choose(rnl_model *m, const rnl_device_config *config,
+                                         unsigned stages, rnl_error *error);
+/* The sessions of the model are gone. */
 void placement_close(rnl_model *m);
 
 /* Where a pass over the backbone goes: decides: all its rows are decisions. NULL: the CPU. */

@@ -54,6 +54,38 @@ expect 0 "say: specials are told" "$runnel" say --json "The kitchen light is on.
 is "say: specials are told" "o['text_tokens'][0] == 128 and o['frames'][-1] == [2048] * 8"
 is "say: seconds" "abs(o['times']['audio_seconds'] - 0.08 * (len(o['frames']) - 1)) < 1e-6"
 
+# ---- who computes: none of these libraries is there, and the CPU answers
+nowhere=(--device-set opencl=/nowhere/libOpenCL.so --device-set onnxruntime=/nowhere/libort.so)
+expect 0 "chat on the CPU" "$runnel" chat -q -m "$folder" --max-tokens 20 hello
+keep
+for device in cpu gpu npu gpu:Adreno npu:Hexagon auto; do
+    expect 0 "--device $device" "$runnel" chat -m "$folder" --max-tokens 20 --device $device \
+        "${nowhere[@]}" hello
+    check "--device $device: the CPU's answer" cmp -s before out
+    case $device in
+    cpu | auto) told=0 ;;
+    *) told=1 ;;
+    esac
+    check "--device $device: said once" test "$(grep -c 'is not used.*the CPU computes' err)" = $told
+done
+refuse 2 "--device tpu" 'none of cpu, auto, gpu' "$runnel" chat -m "$folder" --device tpu hello
+for set in opencl opencl= driver=x deadline-ms=9 deadline-ms=1s; do
+    refuse 2 "--device-set $set" "'$set' is none of opencl=FILE" \
+        "$runnel" chat -m "$folder" --device-set $set hello
+done
+expect 0 "devices --compute" "$runnel" devices --compute --json "${nowhere[@]}"
+is "devices --compute: the CPU first" "o['kind'] == 'cpu' and o['usable']"
+is "devices --compute: refusals" "all(x['usable'] or x['refusal'] for x in all_of)"
+expect 0 "bench --device" "$runnel" bench -m "$folder" -t 1 --repeat 1 --work decode --tokens 2 \
+    --depth 0 --device npu "${nowhere[@]}" --json
+is "bench --device: the CPU, then why not" \
+    "o['device'] == 'cpu' and o['work'] == 'decode' and 'is not used' in all_of[1]['refusal']"
+expect 0 "bench --device all" "$runnel" bench -m "$folder" -t 1 --repeat 1 --work decode --tokens 2 \
+    --depth 0 --device all "${nowhere[@]}" --json
+is "bench --device all" "all('refusal' in x or x['unit'] == 'tok/s' for x in all_of)"
+refuse 2 "bench --calibrate --device without a model" 'name the model with -m' \
+    env -u RUNNEL_MODEL XDG_CACHE_HOME="$PWD" "$runnel" bench --calibrate --device all
+
 # ---- info and tokenize for programs
 expect 0 "info --json" "$runnel" info --json --context 1000 "$model"
 is "info: what it is" "o['kind'] == 'bundle' and o['codec'] == 'lfm' and o['codebooks'] == 8"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test_library_alone.sh TREE COMPILER: with RUNNEL_APPS=OFF the tree configures where no library for
-# sound files, sound cards or the network is, and has the library's targets and no program. Builds
-# nothing.
+# sound files, sound cards or the network is, and has the library's targets and no program; with
+# RUNNEL_DEVICES=OFF it has no driver of a device. Builds nothing.
 set -euo pipefail
 tree=$1
 work=$(mktemp -d)
@@ -42,3 +42,12 @@ if grep -i 'werror' "$work/alone/CMakeCache.txt" | grep -q '=ON'; then
     echo "warnings are errors without -DRUNNEL_WERROR=ON"
     exit 1
 fi
+configure bare -DRUNNEL_APPS=OFF -DRUNNEL_DEVICES=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON || {
+    cat "$work/bare.log"
+    exit 1
+}
+drivers=$(grep -o '/devices/[a-z_]*\.[cS]"' "$work/bare/compile_commands.json" | sort -u | tr -d '\n')
+[ "$drivers" = '/devices/devices.c"/devices/encoder_device.c"' ] || {
+    echo "without devices these are built: $drivers"
+    exit 1
+}

@@ -88,11 +88,17 @@ static bool reads(const char *path, const char *rest) {
     return good;
 }
 
+#define DEVICES(fields) ",\"devices\":[{" fields "}]"
 #define PASSES(fields) ",\"passes\":[{" fields "}]"
 #define NAMES "\"model\":\"ab\",\"level\":\"avx2\",\"threads\":2,"
 
 static void older_files_are_read_and_damaged_times_are_none(void **state) {
     static const char *const damaged[] = {
+        ",\"devices\":1",
+        DEVICES(NAMES "\"stages\":[]"),
+        DEVICES(NAMES "\"device\":\"gpu\""),
+        DEVICES(NAMES "\"device\":\"gpu\",\"stages\":[\"deco\"]"),
+        DEVICES(NAMES "\"device\":\"gpu\",\"stages\":[1]"),
         ",\"passes\":1",
         PASSES(""),
         PASSES("\"model\":\"ab\",\"level\":\"avx2\",\"rows\":[1],\"text_us\":[1],\"frame_us\":[1]"),
@@ -110,6 +116,7 @@ static void older_files_are_read_and_damaged_times_are_none(void **state) {
     prepare(*state, path);
     assert_true(reads(path, ""));
     assert_true(reads(path, ",\"passes\":[]"));
+    assert_true(reads(path, DEVICES(NAMES "\"device\":\"gpu\",\"stages\":[\"decode\"]")));
     assert_true(reads(path, PASSES(NAMES "\"rows\":[1],\"text_us\":[1],\"frame_us\":[0]")));
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
         print_message("%s\n", damaged[i]);
@@ -139,6 +146,48 @@ static void newer_times_take_the_place_of_older_ones(void **state) {
     tuning_add_passes(&t, &other); /* other threads: times of their own */
     assert_string_equal(t.passes[TUNING_PASSES_CAP - 1].model, "04");
     assert_same_passes(&t.passes[1], &again);
+}
+
+static tuning_device device_of(const char *model, const char *device, unsigned stages) {
+    tuning_device d = {.level = "scalar", .threads = 2, .stages = stages};
+    assert_true((size_t)snprintf(d.model, sizeof d.model, "%s", model) < sizeof d.model);
+    assert_true((size_t)snprintf(d.device, sizeof d.device, "%s", device) < sizeof d.device);
+    return d;
+}
+
+static void devices_are_kept_for_their_model(void **state) {
+    char path[TUNING_PATH_CAP], name[FINGERPRINT_SIZE];
+    rnl_model *model = rig_model_scalar("gguf/tiny-Q4_0.gguf", false);
+    fingerprint_shapes(model, name);
+    const tuning_device gpu = device_of(name, "gpu:A", RNL_DEVICE_ENCODER | RNL_DEVICE_DEPTH),
+                        npu = device_of(name, "npu:B", 0), other = device_of("cc", "gpu:A", 15);
+    tuning t = {.choices = rnl_tuning_default()}, again;
+    assert_null(tuning_find_device(&t, model, 2));
+    tuning_add_device(&t, &gpu);
+    tuning_add_device(&t, &npu);
+    tuning_add_device(&t, &other);
+    prepare(*state, path);
+    assert_int_equal(tuning_write(path, &t), 0);
+    assert_true(tuning_read(&again, true));
+    assert_int_equal(again.device_count, 3);
+    assert_int_equal(again.devices[0].stages, 15);
+    const tuning_device *found = tuning_find_device(&again, model, 2);
+    assert_non_null(found);
+    assert_string_equal(found->device, "gpu:A");
+    assert_int_equal(found->stages, RNL_DEVICE_ENCODER | RNL_DEVICE_DEPTH);
+    assert_null(tuning_find_device(&again, model, 1));
+    const tuning_device slower = device_of(name, "gpu:A", 0);
+    tuning_add_device(&t, &slower); /* measured once more: it has become slower */
+    assert_int_equal(t.device_count, 3);
+    assert_null(tuning_find_device(&t, model, 2));
+    for (int i = 0; i < TUNING_DEVICES_CAP + 2; i++) {
+        (void)snprintf(name, sizeof name, "%02d", i);
+        const tuning_device d = device_of(name, "gpu:A", 1);
+        tuning_add_device(&t, &d);
+    }
+    assert_int_equal(t.device_count, TUNING_DEVICES_CAP);
+    discard(*state, path);
+    rnl_model_close(&model);
 }
 
 static rnl_batch *open_batch(rnl_model *model, int decision_cap) {
@@ -197,6 +246,7 @@ int main(void) {
         IN_FOLDER(what_is_kept_is_read_again),
         IN_FOLDER(older_files_are_read_and_damaged_times_are_none),
         cmocka_unit_test(newer_times_take_the_place_of_older_ones),
+        IN_FOLDER(devices_are_kept_for_their_model),
         cmocka_unit_test(a_batch_begins_with_the_times_of_its_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
