@@ -214,7 +214,8 @@ bool model_token_bytes(const rnl_model *m, int32_t id, const char **bytes, size_
 
 static rnl_status check_config(const rnl_model_config *c, rnl_error *error) {
     const range ranges[] = {{"thread_count", c->thread_count, 1, RNL_THREAD_CAP}};
-    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
+    const rnl_status status = range_check(ranges, sizeof ranges / sizeof *ranges, error);
+    return status == RNL_OK ? placement_check(c->device, error) : status;
 }
 
 static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_config *config,
@@ -240,7 +241,7 @@ static rnl_status open_model(rnl_model *m, const char *name, const rnl_model_con
     if (status == RNL_OK) status = find_image_ids(m, error);
     if (status == RNL_OK) measure(m);
     if (status == RNL_OK) choose_template(m);
-    if (status == RNL_OK) status = placement_open(m, config, error);
+    if (status == RNL_OK) placement_open(m, config->device);
     return status;
 }
 

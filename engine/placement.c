@@ -170,11 +170,14 @@ static rnl_status parse(const char *text, choice *out, rnl_error *error) {
                        "device: '%s' is none of cpu, auto, gpu, npu, gpu:NAME and npu:NAME", text);
 }
 
-static rnl_status check_config(const rnl_device_config *c, rnl_error *error) {
+rnl_status placement_check(const rnl_device_config *c, rnl_error *error) {
+    choice any;
+    if (c == NULL || c->device == NULL) return RNL_OK;
     const range ranges[] = {{"device context_cap", c->context_cap, 64, 1 << 20},
                             {"device deadline_ms", c->deadline_ms, 10, 600000},
                             {"device measured", c->measured, 0, RNL_DEVICE_STAGES}};
-    return range_check(ranges, sizeof ranges / sizeof *ranges, error);
+    const rnl_status status = parse(c->device, &any, error);
+    return status == RNL_OK ? range_check(ranges, sizeof ranges / sizeof *ranges, error) : status;
 }
 
 /* Rows of that kind ("auto": of any), one after the other, until one computes. */
@@ -196,23 +199,19 @@ static rnl_status choose(rnl_model *m, const choice *want, const rnl_device_conf
 rnl_status placement_choose(rnl_model *m, const rnl_device_config *config, unsigned stages,
                             rnl_error *error) {
     choice want;
-    rnl_status status = parse(config->device, &want, error);
-    if (status == RNL_OK) status = check_config(config, error);
+    rnl_status status = placement_check(config, error);
+    if (status == RNL_OK) status = parse(config->device, &want, error);
     return status == RNL_OK ? choose(m, &want, config, stages, error) : status;
 }
 
-rnl_status placement_open(rnl_model *m, const rnl_model_config *config, rnl_error *error) {
-    const rnl_device_config *c = config->device;
+void placement_open(rnl_model *m, const rnl_device_config *c) {
     choice want;
     rnl_error why = {0};
-    if (c == NULL || c->device == NULL) return RNL_OK;
-    rnl_status status = parse(c->device, &want, error);
-    if (status == RNL_OK) status = check_config(c, error);
-    if (status != RNL_OK || strcmp(want.kind, "cpu") == 0) return status;
-    const unsigned stages = strcmp(want.kind, "auto") == 0 ? c->measured : RNL_DEVICE_STAGES;
+    if (c == NULL || c->device == NULL || parse(c->device, &want, &why) != RNL_OK) return;
+    const bool cpu = strcmp(want.kind, "cpu") == 0, any = strcmp(want.kind, "auto") == 0;
+    const unsigned stages = cpu ? 0 : any ? c->measured : RNL_DEVICE_STAGES;
     if (stages != 0 && choose(m, &want, c, stages, &why) != RNL_OK)
         source_log(&m->source, RNL_LOG_WARNING, "%s; the CPU computes", why.text);
-    return RNL_OK;
 }
 
 void placement_close(rnl_model *m) {

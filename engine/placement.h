@@ -23,11 +23,11 @@ typedef struct placement {
 /* Rows of a pass that devices are asked to make room for; longer passes are the CPU's. */
 enum { PLACEMENT_ROW_CAP = 512, PLACEMENT_DEPTH_ROWS = 16 };
 
-/* As the config says; NULL: the CPU. RNL_ERR_ARGUMENT: no such choice, or a field out of its
- * range; a device that cannot be used is no error. The stages of the model are loaded and packed.
- */
-RNL_MUST_USE rnl_status placement_open(rnl_model *m, const rnl_model_config *config,
-                                       rnl_error *error);
+/* RNL_ERR_ARGUMENT: it names no choice, or a field is out of its range. NULL is fine. */
+RNL_MUST_USE rnl_status placement_check(const rnl_device_config *config, rnl_error *error);
+/* As a config says that was checked; NULL: the CPU. A device that cannot be used is told to the
+ * log. The stages of the model are loaded and packed. */
+void placement_open(rnl_model *m, const rnl_device_config *config);
 /* The first device of the row with that name (NULL: any), for these stages. RNL_OK: m->placement
  * has it; else a sentence why not. */
 RNL_MUST_USE rnl_status placement_take(rnl_model *m, const device_row *row, const char *name,

@@ -119,11 +119,11 @@ typedef struct rnl_adapter_config {
 
 /* Stages of a model that a device can take, one by one. */
 enum {
-    RNL_DEVICE_ENCODER = 1u << 0, /* clips */
-    RNL_DEVICE_PREFILL = 1u << 1, /* what is read: many positions at once */
-    RNL_DEVICE_DECODE = 1u << 2,  /* decisions, one by one */
-    RNL_DEVICE_DEPTH = 1u << 3,   /* the codes of a frame */
-    RNL_DEVICE_STAGES = 15
+    RNL_DEVICE_ENCODER = 1, /* clips */
+    RNL_DEVICE_PREFILL = 2, /* what is read: many positions at once */
+    RNL_DEVICE_DECODE = 4,  /* decisions, one by one */
+    RNL_DEVICE_DEPTH = 8,   /* the codes of a frame */
+    RNL_DEVICE_STAGES = 15  /* all of them */
 };
 
 /* Who computes a model's layers: the CPU, or a device beside it. Drivers' libraries are opened when

@@ -46,7 +46,8 @@ configure bare -DRUNNEL_APPS=OFF -DRUNNEL_DEVICES=OFF -DCMAKE_EXPORT_COMPILE_COM
     cat "$work/bare.log"
     exit 1
 }
-drivers=$(grep -o '/devices/[a-z_]*\.[cS]"' "$work/bare/compile_commands.json" | sort -u | tr -d '\n')
+drivers=$(grep -o '/devices/[a-z_]*\.[cS]"' "$work/bare/compile_commands.json" |
+    sort -u | tr -d '\n')
 [ "$drivers" = '/devices/devices.c"/devices/encoder_device.c"' ] || {
     echo "without devices these are built: $drivers"
     exit 1
