@@ -8,4 +8,4 @@ const bool devices_built = true;
 const bool devices_built = false;
 #endif
 
-const device_row *const devices_all[] = {NULL};
+const device_kind *const devices_all[] = {NULL};

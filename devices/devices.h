@@ -8,14 +8,14 @@
 
 #include "devices/encoder_device.h"
 
-typedef struct device_row {
+typedef struct device_kind {
     const stack_device_ops *ops;
     const encoder_device_ops *encoder; /* NULL: encoders stay on the CPU */
-} device_row;
+} device_kind;
 
 /* In the order in which "auto" asks them, NULL behind the last; none in a build without devices
  * (RUNNEL_DEVICES=OFF). The CPU is not among them. */
-extern const device_row *const devices_all[];
+extern const device_kind *const devices_all[];
 extern const bool devices_built;
 
 #endif

@@ -125,7 +125,7 @@ static rnl_status load(rnl_model *m, const rnl_device_config *config, unsigned s
     return RNL_OK;
 }
 
-rnl_status placement_take(rnl_model *m, const device_row *row, const char *name, unsigned stages,
+rnl_status placement_take(rnl_model *m, const device_kind *row, const char *name, unsigned stages,
                           const rnl_device_config *config, rnl_error *error) {
     placement *p = &m->placement;
     rnl_error why = {0};

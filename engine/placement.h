@@ -11,7 +11,7 @@
 
 typedef struct placement {
     stack_device *device; /* NULL: the CPU alone, and nothing below */
-    const device_row *row;
+    const device_kind *row;
     stack_placed *backbone; /* or NULL, as the next one */
     stack_placed *depth;
     encoder_placed *encoder; /* likewise (devices/encoder_device.h) */
@@ -30,7 +30,7 @@ RNL_MUST_USE rnl_status placement_check(const rnl_device_config *config, rnl_err
 void placement_open(rnl_model *m, const rnl_device_config *config);
 /* The first device of the row with that name (NULL: any), for these stages. RNL_OK: m->placement
  * has it; else a sentence why not. */
-RNL_MUST_USE rnl_status placement_take(rnl_model *m, const device_row *row, const char *name,
+RNL_MUST_USE rnl_status placement_take(rnl_model *m, const device_kind *row, const char *name,
                                        unsigned stages, const rnl_device_config *config,
                                        rnl_error *error);
 /* As the config's `device` names it, which is neither "cpu" nor "auto", for these stages.

@@ -322,4 +322,4 @@ static const encoder_device_ops encoder_ops = {
     .take = take_rows,
 };
 
-const device_row fake_row = {.ops = &ops, .encoder = &encoder_ops};
+const device_kind fake_row = {.ops = &ops, .encoder = &encoder_ops};

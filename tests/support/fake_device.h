@@ -21,7 +21,7 @@ typedef struct fake_plan {
     bool torn;              /* a pass that fails has done half its work */
 } fake_plan;
 
-extern const device_row fake_row; /* kind "npu", named "Fake NPU" */
+extern const device_kind fake_row; /* kind "npu", named "Fake NPU" */
 
 void fake_begin(const fake_plan *plan);
 int fake_passes(void); /* begun since fake_begin */
