@@ -190,11 +190,13 @@ rnl_status pass_create(const rnl_model *m, const pass_config *config, pass **out
     return status;
 }
 
-void pass_destroy(pass **p) {
-    if (*p == NULL) return;
-    pool_destroy(&(*p)->pool);
-    if ((*p)->elsewhere) depth_off(&(*p)->depth);
-    if (!(*p)->elsewhere || !placement_hangs((*p)->model)) free((*p)->memory);
-    free(*p);
-    *p = NULL;
+void pass_destroy(pass **out) {
+    pass *p = *out;
+    if (p == NULL) return;
+    *out = NULL;
+    pool_destroy(&p->pool);
+    if (p->elsewhere) depth_off(&p->depth);
+    if (p->elsewhere && placement_hangs(p->model)) return; /* a device may be reading it */
+    free(p->memory);
+    free(p);
 }
