@@ -287,6 +287,10 @@ rnl_status stack_placed_attach(stack_placed *p, stack_state *s, rnl_error *error
     assert(s->w == p->w && s->on == NULL);
     rnl_status status = RNL_OK;
     s->mirror = NULL;
+    if (s->cache != p->room.cache)
+        return status_fail(
+            error, RNL_ERR_UNSUPPORTED,
+            "it keeps keys and values in another way than the model does by default");
     if (p->device->ops->attach != NULL) {
         stack_device_turn(p->device);
         if (!atomic_load(&p->device->hangs)) {

@@ -37,8 +37,8 @@ typedef struct stack_device_entry {
 typedef struct stack_device_room {
     int row_cap;         /* most rows of a pass, all pieces together; one that computes fewer at
                           * a time takes several turns within its forward */
-    int position_cap;    /* most positions of a state; 0: rings (stack_state.position_cap) */
-    kernels_cache cache; /* how states keep keys and values */
+    int position_cap;    /* usual positions of a state; attach says whether it may have more */
+    kernels_cache cache; /* how states keep keys and values, all that it is shown */
     bool exact;          /* inputs of products stay float32 (compute.exact) */
 } stack_device_room;
 
