@@ -253,9 +253,10 @@ enum { FRAME_CAP = 1500 };
 
 static rnl_status load_encoder(void *device, const encoder_weights *w, bool exact, void **encoder,
                                rnl_error *error) {
+    (void)exact;
+    if (plan.no_memory != NULL) return status_fail(error, RNL_ERR_MEMORY, "%s", plan.no_memory);
     fake_encoder *e = need(calloc(1, sizeof *e));
     arena a = {0};
-    (void)error, (void)exact;
     e->device = device;
     encoder_layout(&e->state, w, FRAME_CAP, 1, &a);
     e->size = a.size_used;

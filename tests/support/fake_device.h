@@ -9,7 +9,7 @@
 /* What goes wrong; all zero: nothing. Set before it is opened. */
 typedef struct fake_plan {
     const char *no_library; /* open: a sentence */
-    const char *no_memory;  /* load: a sentence */
+    const char *no_memory;  /* load, of stacks and encoders: a sentence */
     bool no_states;         /* attach refuses */
     bool lacks_depth;       /* load refuses the second stack */
     int wrong_row;          /* of the second matrix that is checked, counted from 1 */
