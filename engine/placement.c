@@ -129,7 +129,7 @@ rnl_status placement_take(rnl_model *m, const device_kind *row, const char *name
                           const rnl_device_config *config, rnl_error *error) {
     placement *p = &m->placement;
     rnl_error why = {0};
-    *p = (placement){.row = row};
+    *p = (placement){.row = row, .hung = p->hung};
     stages = stages_of(m, stages);
     rnl_status status = stack_device_open(row->ops, config, name, lost, m, &p->device, &why);
     if (status == RNL_OK) {
@@ -217,12 +217,14 @@ void placement_open(rnl_model *m, const rnl_device_config *c) {
 void placement_close(rnl_model *m) {
     placement *p = &m->placement;
     if (p->device == NULL) return;
+    void *const left[] = {p->backbone, p->depth, p->encoder};
     encoder_device_unload(&p->encoder);
     stack_device_unload(&p->depth);
     stack_device_unload(&p->backbone);
-    p->hung = p->hung || stack_device_hangs(p->device);
+    const bool hangs = stack_device_hangs(p->device);
     stack_device_close(&p->device);
-    *p = (placement){.hung = p->hung};
+    *p = (placement){.hung = hangs || p->hung};
+    if (hangs) memcpy(p->left, left, sizeof left);
 }
 
 /* ---- Passes ---- */

@@ -17,7 +17,8 @@ typedef struct placement {
     encoder_placed *encoder; /* likewise (devices/encoder_device.h) */
     unsigned stages;         /* RNL_DEVICE_* that it was given */
     char name[192];          /* "gpu Adreno (TM) 740" */
-    bool hung;               /* one that was refused hangs in what it was asked */
+    bool hung;               /* an earlier one hangs, */
+    void *left[3];           /* perhaps in these, which are kept for it */
 } placement;
 
 /* Rows of a pass that devices are asked to make room for; longer passes are the CPU's. */

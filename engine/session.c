@@ -203,7 +203,9 @@ rnl_status rnl_session_plan(const rnl_model *model, const rnl_session_config *co
 
 static rnl_status place(rnl_session *s, arena *regions, const rnl_memory_plan *plan,
                         rnl_error *error) {
-    s->memory = aligned_alloc(STACK_DEVICE_ALIGN, plan->total);
+    size_t size;
+    if (checked_align(plan->total, STACK_DEVICE_ALIGN, &size)) /* as aligned_alloc wants it */
+        s->memory = aligned_alloc(STACK_DEVICE_ALIGN, size);
     s->slots = calloc((size_t)s->config.snapshot_cap + 1, sizeof *s->slots);
     if (s->memory == NULL || s->slots == NULL)
         return status_fail(error, RNL_ERR_MEMORY, "memory for the session is exhausted");

@@ -57,11 +57,11 @@ is "say: seconds" "abs(o['times']['audio_seconds'] - 0.08 * (len(o['frames']) - 
 # ---- who computes: none of these libraries is there, and the CPU answers
 nowhere=(--device-set opencl=/nowhere/libOpenCL.so --device-set onnxruntime=/nowhere/libort.so)
 expect 0 "chat on the CPU" "$runnel" chat -q -m "$folder" --max-tokens 20 hello
-keep
+cp out cpu.txt
 for device in cpu gpu npu gpu:Adreno npu:Hexagon auto; do
     expect 0 "--device $device" "$runnel" chat -m "$folder" --max-tokens 20 --device $device \
         "${nowhere[@]}" hello
-    check "--device $device: the CPU's answer" cmp -s before out
+    check "--device $device: the CPU's answer" cmp -s cpu.txt out
     case $device in
     cpu | auto) told=0 ;;
     *) told=1 ;;

@@ -1,6 +1,7 @@
 #include "tests/support/fake_device.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 
 enum { COL_CAP = 1 << 14 };
 
-static fake_plan plan;
+static fake_plan current;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of it: one that hangs has read it */
 static atomic_int passes, clips, open_count;
 
 typedef struct fake {
@@ -39,9 +41,18 @@ typedef struct fake_encoder {
 } fake_encoder;
 
 void fake_begin(const fake_plan *p) {
-    plan = *p;
+    (void)pthread_mutex_lock(&mutex);
+    current = *p;
+    (void)pthread_mutex_unlock(&mutex);
     atomic_store(&passes, 0);
     atomic_store(&clips, 0);
+}
+
+static fake_plan plan(void) {
+    (void)pthread_mutex_lock(&mutex);
+    const fake_plan p = current;
+    (void)pthread_mutex_unlock(&mutex);
+    return p;
 }
 
 int fake_passes(void) {
@@ -83,8 +94,8 @@ static int list(const rnl_device_config *config, stack_device_entry *entries, in
 static rnl_status open_fake(const rnl_device_config *config, const char *name, void **device,
                             stack_device_facts *out, rnl_error *error) {
     (void)config;
-    if (plan.hangs_opening) hang();
-    if (plan.no_library != NULL) return status_fail(error, RNL_ERR_IO, "%s", plan.no_library);
+    if (plan().hangs_opening) hang();
+    if (plan().no_library != NULL) return status_fail(error, RNL_ERR_IO, "%s", plan().no_library);
     if (!stack_device_named(&facts, name))
         return status_fail(error, RNL_ERR_UNSUPPORTED, "no device is named %s", name);
     fake *f = need(calloc(1, sizeof *f));
@@ -112,7 +123,7 @@ static void close_fake(void *device) {
 
 static float bound(const void *device, const matrix *w) {
     (void)device;
-    return w->col_count <= COL_CAP ? plan.bound : -1;
+    return w->col_count <= COL_CAP ? plan().bound : -1;
 }
 
 static rnl_status product(void *device, const matrix *w, bool exact, const float *x, int count,
@@ -126,11 +137,11 @@ static rnl_status product(void *device, const matrix *w, bool exact, const float
     double squares = 0;
     for (size_t i = 0; i < cells; i++) squares += (double)y[i] * y[i] / (double)cells;
     random_seed(&random, 3);
-    for (size_t i = 0; i < cells; i++)
-        y[i] += (float)(plan.noise * sqrt(3 * squares) * (2 * random_unit(&random) - 1));
-    if (++f->product_count == 2 && plan.wrong_row > 0)
+    const double noise = plan().noise * sqrt(3 * squares);
+    for (size_t i = 0; i < cells; i++) y[i] += (float)(noise * (2 * random_unit(&random) - 1));
+    if (++f->product_count == 2 && plan().wrong_row > 0)
         for (int t = 0; t < count; t++)
-            y[(size_t)t * (size_t)w->row_count + (size_t)plan.wrong_row - 1] *= -1;
+            y[(size_t)t * (size_t)w->row_count + (size_t)plan().wrong_row - 1] *= -1;
     return RNL_OK;
 }
 
@@ -146,8 +157,8 @@ static void layout_stack(fake_stack *s, const stack_weights *w, const stack_devi
 
 static rnl_status load(void *device, const stack_weights *w, const stack_device_room *room,
                        void **stack, rnl_error *error) {
-    if (plan.no_memory != NULL) return status_fail(error, RNL_ERR_MEMORY, "%s", plan.no_memory);
-    if (plan.lacks_depth && w->final_norm == NULL)
+    if (plan().no_memory != NULL) return status_fail(error, RNL_ERR_MEMORY, "%s", plan().no_memory);
+    if (plan().lacks_depth && w->final_norm == NULL)
         return status_fail(error, RNL_ERR_UNSUPPORTED, "it has no stack without a final norm");
     fake_stack *s = need(calloc(1, sizeof *s));
     arena a = {0};
@@ -185,7 +196,7 @@ typedef struct fake_mirror {
 
 static rnl_status attach(void *stack, const stack_state *s, void **mirror, rnl_error *error) {
     (void)stack;
-    if (plan.no_states) return status_fail(error, RNL_ERR_MEMORY, "it has no room for it");
+    if (plan().no_states) return status_fail(error, RNL_ERR_MEMORY, "it has no room for it");
     fake_mirror *m = need(calloc(1, sizeof *m));
     arena kept = {0}, appended = {0};
     layout_mirror(&m->state, s, &kept, &appended);
@@ -220,7 +231,7 @@ static rnl_status forward(void *stack, const stack_pass *p, float *x, rnl_error 
     fake_stack *s = stack;
     const size_t width = (size_t)s->work.w->config.width;
     const int pass = atomic_fetch_add(&passes, 1) + 1;
-    if (pass == plan.hangs_at) hang();
+    if (pass == plan().hangs_at) hang();
     memcpy(s->x, x, (size_t)p->row_count * width * sizeof *x);
     for (int i = 0; i < p->piece_count; i++) {
         const stack_state *state = p->pieces[i].state;
@@ -228,8 +239,8 @@ static rnl_status forward(void *stack, const stack_pass *p, float *x, rnl_error 
         s->pieces[i] = (stack_piece){.state = &((fake_mirror *)state->mirror)->state,
                                      .count = p->pieces[i].count};
     }
-    const bool lost = plan.lost_at > 0 && pass >= plan.lost_at;
-    if (lost && !plan.torn) return status_fail(error, RNL_ERR_IO, "the fake is lost");
+    const bool lost = plan().lost_at > 0 && pass >= plan().lost_at;
+    if (lost && !plan().torn) return status_fail(error, RNL_ERR_IO, "the fake is lost");
     stack_forward(&s->work, &s->device->c, s->pieces, p->piece_count, s->x);
     if (lost) return status_fail(error, RNL_ERR_IO, "the fake is lost halfway");
     return RNL_DONE;
@@ -254,7 +265,7 @@ enum { FRAME_CAP = 1500 };
 static rnl_status load_encoder(void *device, const encoder_weights *w, bool exact, void **encoder,
                                rnl_error *error) {
     (void)exact;
-    if (plan.no_memory != NULL) return status_fail(error, RNL_ERR_MEMORY, "%s", plan.no_memory);
+    if (plan().no_memory != NULL) return status_fail(error, RNL_ERR_MEMORY, "%s", plan().no_memory);
     fake_encoder *e = need(calloc(1, sizeof *e));
     arena a = {0};
     e->device = device;
