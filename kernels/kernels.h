@@ -49,7 +49,8 @@ typedef struct kernels_input {
     kernels_fetch fetch;
 } kernels_input;
 /* What the sums of a block's codes come to with weights of -8, for types whose codes are moved by
- * that much or by 16 or 128 times it: offsets[b] from sums[4 * b ...], b < block_count. */
+ * that much or by 2 or 16 times it, and for minima: offsets[b] from sums[4 * b ...], b <
+ * block_count. */
 static inline void kernels_offsets(const int16_t *sums, int64_t block_count, int32_t *offsets) {
     for (int64_t b = 0; b < block_count; b++) offsets[b] = -8 * (sums[4 * b + 2] + sums[4 * b + 3]);
 }

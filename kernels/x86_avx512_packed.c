@@ -66,7 +66,7 @@ INLINE floats block_sum(const packed_info p, const block_rows *w, const int8_t *
 INLINE floats block_halves(const packed_info p, const block_rows *w, const int8_t *x,
                            const int16_t *sums) {
     ints a[2];
-    begin_halves(p, sums, a);
+    begin_halves(p, sums, dwords(0), a);
     dot_halves(w, x, a);
     return times_plus(to_floats(a[1]), w->scales[1], times(to_floats(a[0]), w->scales[0]));
 }

@@ -94,8 +94,11 @@ INLINE ints dot_words(ints sums, ints w, ints x) {
 INLINE ints signed_bytes(const unsigned char *p) {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
+INLINE ints unsigned_bytes(const unsigned char *p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 INLINE ints unsigned_words(const unsigned char *p) { /* twice in each lane */
-    const ints v = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const ints v = unsigned_bytes(p);
     return either(v, _mm512_slli_epi32(v, 16));
 }
 INLINE floats halves(const unsigned char *p) { /* one F16 per row */
@@ -115,6 +118,9 @@ INLINE floats minus(floats a, floats b) {
 }
 INLINE floats times_plus(floats a, floats b, floats c) {
     return _mm512_fmadd_ps(a, b, c);
+}
+INLINE floats as_floats(ints v) { /* the same bits */
+    return _mm512_castsi512_ps(v);
 }
 INLINE void store(float *p, floats v) {
     _mm512_storeu_ps(p, v);
@@ -178,8 +184,11 @@ INLINE ints dot_words(ints sums, ints w, ints x) {
 INLINE ints signed_bytes(const unsigned char *p) {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
 }
+INLINE ints unsigned_bytes(const unsigned char *p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
 INLINE ints unsigned_words(const unsigned char *p) {
-    const ints v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    const ints v = unsigned_bytes(p);
     return either(v, _mm256_slli_epi32(v, 16));
 }
 INLINE floats halves(const unsigned char *p) {
@@ -199,6 +208,9 @@ INLINE floats minus(floats a, floats b) {
 }
 INLINE floats times_plus(floats a, floats b, floats c) {
     return _mm256_fmadd_ps(a, b, c);
+}
+INLINE floats as_floats(ints v) {
+    return _mm256_castsi256_ps(v);
 }
 INLINE void store(float *p, floats v) {
     _mm256_storeu_ps(p, v);
@@ -271,11 +283,12 @@ INLINE ints begin_block(const packed_info p, const int32_t *offset) {
     if (moved == 0) return dwords(0);
     return up_dwords(spread(offset), moved == 8 ? 0 : moved == 16 ? 1 : 4);
 }
-/* The same for each half of a block. What is taken off the second half is that of all less that of
- * the first. */
-INLINE void begin_halves(const packed_info p, const int16_t *sums, ints a[2]) {
+/* The same for each half of a block, the first added to `first`. What is taken off the second half
+ * is that of all less that of the first. */
+INLINE void begin_halves(const packed_info p, const int16_t *sums, ints first, ints a[2]) {
     const int offset = offset_of(p);
-    a[0] = a[1] = dwords(0);
+    a[0] = first;
+    a[1] = dwords(0);
     if (offset == 0) return;
     a[0] = dot_words(a[0], words(-offset), spread(sums));
     a[1] =

@@ -71,6 +71,17 @@ INLINE void pair_wide(const packed_info p, int count, const unsigned char *const
     }
 }
 
+/* 1.5 * 2^23: to its bits as an integer a sum of less than 2^22 can be added, and they are those of
+ * the float that is so much larger. So the fused step that takes it off multiplies by an integer
+ * scale as well and needs no conversion before; every product is exact. */
+enum { RAISED_BITS = 0x4b400000 };
+#define RAISED 12582912.0f
+
+/* sum * scale of a sum that began with RAISED_BITS; less: -RAISED * scale. */
+INLINE floats scale_raised(ints sum, floats scale, floats less) {
+    return times_plus(as_floats(sum), scale, less);
+}
+
 /* The scaled sums of block `index` of a super-block: integers, as float32. */
 INLINE void pair_sums(const packed_info p, int count, const unsigned char *const block[PAIR],
                       const unsigned char *const meta[PAIR], int index, const block_input *x,
@@ -79,6 +90,7 @@ INLINE void pair_sums(const packed_info p, int count, const unsigned char *const
     ints a[PAIR_INPUTS][PAIR];
     UNROLL for (int i = 0; i < count; i++) {
         a[i][0] = is_wide(p) ? dwords(0) : begin_block(p, x->offsets + i * x->blocks);
+        if (p.has_scale) a[i][0] = plus(a[i][0], dwords(RAISED_BITS));
         a[i][1] = a[i][0];
     }
     if (is_wide(p)) {
@@ -89,10 +101,9 @@ INLINE void pair_sums(const packed_info p, int count, const unsigned char *const
     }
     UNROLL for (int s = 0; s < PAIR; s++) {
         const floats scale = p.has_scale ? read_scale(meta[s], sub) : single(1);
-        UNROLL for (int i = 0; i < count; i++) {
-            out[i][s] = to_floats(a[i][s]);
-            if (p.has_scale) out[i][s] = times(out[i][s], scale);
-        }
+        const floats less = times(scale, single(-RAISED));
+        UNROLL for (int i = 0; i < count; i++) out[i][s] =
+            p.has_scale ? scale_raised(a[i][s], scale, less) : to_floats(a[i][s]);
     }
 }
 
@@ -105,16 +116,47 @@ INLINE void pair_half_sums(const packed_info p, int count, const unsigned char *
         ints a[PAIR_INPUTS][PAIR];
         UNROLL for (int i = 0; i < count; i++) {
             ints begin[2];
-            begin_halves(p, x->sums + 4 * i * x->blocks, begin);
+            begin_halves(p, x->sums + 4 * i * x->blocks, dwords(RAISED_BITS), begin);
             a[i][0] = a[i][1] = begin[half];
         }
         UNROLL for (int g = 4 * half; g < 4 * half + 4; g++) pair_group(p, count, block, x, g, a);
         UNROLL for (int s = 0; s < PAIR; s++) {
             const floats scale = read_scale(meta[s], sub + half);
-            UNROLL for (int i = 0; i < count; i++) {
-                const floats sum = to_floats(a[i][s]);
-                out[i][s] = half == 0 ? times(sum, scale) : times_plus(sum, scale, out[i][s]);
-            }
+            const floats less = times(scale, single(-RAISED));
+            UNROLL for (int i = 0; i < count; i++) out[i][s] =
+                half == 0 ? scale_raised(a[i][s], scale, less)
+                          : times_plus(to_floats(a[i][s]), scale, out[i][s]);
+        }
+    }
+}
+
+/* Adds block `index` of a super-block to the sums of its minima: minimum times sum of the codes is
+ * an integer that a float holds, made of -1/8 of the one and the offset, -8 times the other. */
+INLINE void pair_block_minima(const packed_info p, int count, const unsigned char *const meta[PAIR],
+                              int index, const block_input *x, floats minima[PAIR_INPUTS][PAIR]) {
+    const size_t at = PACKED_ROWS * (size_t)(index + subs_of(p));
+    floats part[PAIR];
+    UNROLL for (int s = 0; s < PAIR; s++) part[s] =
+        p.has_scale ? times(to_floats(unsigned_bytes(meta[s] + at)), single(-0.125f))
+                    : single(-0.125f);
+    UNROLL for (int i = 0; i < count; i++) {
+        const floats codes = to_floats(spread(x->offsets + i * x->blocks + index));
+        const floats scale = single(x->scales[i * x->blocks + index]);
+        UNROLL for (int s = 0; s < PAIR; s++) minima[i][s] =
+            times_plus(times(part[s], codes), scale, minima[i][s]);
+    }
+}
+
+/* The same with a minimum for each half. */
+INLINE void pair_half_minima(const packed_info p, int count, const unsigned char *const meta[PAIR],
+                             int index, const block_input *x, floats minima[PAIR_INPUTS][PAIR]) {
+    UNROLL for (int s = 0; s < PAIR; s++) {
+        ints mins[2];
+        read_mins(p, meta[s], index, mins);
+        UNROLL for (int i = 0; i < count; i++) {
+            const int64_t at = i * x->blocks + index;
+            minima[i][s] = times_plus(block_min(p, mins, x->sums + 4 * at), single(x->scales[at]),
+                                      minima[i][s]);
         }
     }
 }
@@ -122,20 +164,17 @@ INLINE void pair_half_sums(const packed_info p, int count, const unsigned char *
 /* acc += minimum * (minima of a super-block times the sums of the inputs). */
 INLINE void pair_minima(const packed_info p, int count, const unsigned char *const meta[PAIR],
                         const int row[PAIR], const block_input *x, floats acc[PAIR_INPUTS][PAIR]) {
+    floats minima[PAIR_INPUTS][PAIR];
+    UNROLL for (int i = 0; i < count; i++) minima[i][0] = minima[i][1] = single(0);
+    for (int j = 0; j < p.super_len / PACKED_BLOCK; j++) {
+        if (p.sub_len == 32)
+            pair_block_minima(p, count, meta, j, x, minima);
+        else
+            pair_half_minima(p, count, meta, j, x, minima);
+    }
     UNROLL for (int s = 0; s < PAIR; s++) {
-        floats minima[PAIR_INPUTS];
-        UNROLL for (int i = 0; i < count; i++) minima[i] = single(0);
-        for (int j = 0; j < p.super_len / PACKED_BLOCK; j++) {
-            ints mins[2];
-            read_mins(p, meta[s], j, mins);
-            UNROLL for (int i = 0; i < count; i++) {
-                const int64_t at = i * x->blocks + j;
-                minima[i] = times_plus(block_min(p, mins, x->sums + 4 * at), single(x->scales[at]),
-                                       minima[i]);
-            }
-        }
         const floats min = min_of(p, halves_of(p, meta[s]) + row[s]);
-        UNROLL for (int i = 0; i < count; i++) acc[i][s] = times_plus(min, minima[i], acc[i][s]);
+        UNROLL for (int i = 0; i < count; i++) acc[i][s] = times_plus(min, minima[i][s], acc[i][s]);
     }
 }
 
