@@ -13,11 +13,22 @@ int sample_draw_count(rnl_sampling how) {
     return is_greedy(how) ? 0 : 1;
 }
 
+/* Numbers looked at side by side: the compiler makes vectors of loops over so many. */
+enum { SIDE = 16 };
+
+/* Where the largest is, the first of equals. Its value is found before its place: a vocabulary is
+ * long, and a vector of values needs no branches. */
 static int largest(const float *x, int count) {
-    int best = 0;
-    for (int i = 1; i < count; i++)
-        if (x[i] > x[best]) best = i;
-    return best;
+    float most[SIDE];
+    int i = 0;
+    for (int j = 0; j < SIDE; j++) most[j] = x[0];
+    for (; i + SIDE <= count; i += SIDE)
+        for (int j = 0; j < SIDE; j++) most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+    for (; i < count; i++) most[0] = x[i] > most[0] ? x[i] : most[0];
+    for (int j = 1; j < SIDE; j++) most[0] = most[j] > most[0] ? most[j] : most[0];
+    for (i = 0; i < count; i++)
+        if (x[i] == most[0]) return i;
+    return 0; /* the first is NaN */
 }
 
 static void swap(float *a, float *b) {
@@ -146,13 +157,14 @@ void sample_probabilities(const float *logits, int count, rnl_sampling how, floa
 
 /* The index of the largest; -1: NaN or plus infinity is among them, or only minus infinity. */
 static int largest_number(const float *x, int count) {
-    bool bad = false;
-    int best = 0;
-    for (int i = 0; i < count; i++) {
-        bad |= !(x[i] <= FLT_MAX);
-        if (x[i] > x[best]) best = i;
-    }
-    return bad || !isfinite(x[best]) ? -1 : best;
+    uint32_t bad[SIDE] = {0};
+    int i = 0;
+    for (; i + SIDE <= count; i += SIDE)
+        for (int j = 0; j < SIDE; j++) bad[j] |= !(x[i + j] <= FLT_MAX);
+    for (; i < count; i++) bad[0] |= !(x[i] <= FLT_MAX);
+    for (int j = 1; j < SIDE; j++) bad[0] |= bad[j];
+    const int best = largest(x, count);
+    return bad[0] != 0 || !isfinite(x[best]) ? -1 : best;
 }
 
 int sample_index(const float *logits, int count, rnl_sampling how, random_state *random,

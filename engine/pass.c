@@ -94,8 +94,10 @@ static void layout_scratch(pass *p, arena *a) {
     p->x = arena_take(a, rows * width, sizeof(float));
     p->hidden = arena_take(a, decisions * width, sizeof(float));
     p->logits = arena_take(a, decisions * vocab, sizeof(float));
-    p->draw = arena_take(a, 3 * vocab, sizeof(float));
-    p->seen = arena_take(a, (vocab + 7) / 8, 1);
+    p->decider_count = decisions > 1 ? p->config.thread_count : 1;
+    p->draw = arena_take(a, (size_t)p->decider_count * 3, vocab * sizeof(float));
+    p->seen_size = (vocab + 7) / 8;
+    p->seen = arena_take(a, (size_t)p->decider_count, p->seen_size);
     p->row = arena_take(a, width, sizeof(float));
 }
 

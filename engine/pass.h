@@ -32,6 +32,7 @@ typedef struct pass_entry {
     rnl_batch_item *item;
     const float *hidden; /* of its last row */
     int count;           /* rows */
+    const float *logits; /* of the token that it decides; else NULL */
     bool decides, frame;
     bool stop; /* the token ended the reply */
 } pass_entry;
@@ -76,8 +77,11 @@ typedef struct pass {
     float *x;                  /* [row_cap, width] */
     float *hidden;             /* [decision_cap, width] rows that decide, side by side */
     float *logits;             /* [decision_cap, vocab] */
-    float *draw;               /* [3 * vocab] logits that were changed; of the sampler */
-    unsigned char *seen;       /* [(vocab + 7) / 8] ids of a conversation */
+    int decider_count;         /* threads that decide tokens beside each other */
+    float *draw;               /* [decider_count, 3 * vocab] logits that were changed; of the
+                                * sampler */
+    unsigned char *seen;       /* [decider_count, seen_size] ids of a conversation */
+    size_t seen_size;          /* (vocab + 7) / 8 */
     float *row;                /* [width] */
     bpe_scratch bpe;
     int32_t *ids; /* [context_cap] tokens of a piece before it is accepted */

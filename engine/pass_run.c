@@ -199,16 +199,17 @@ static void not_finite(pass_entry *e) {
                                item->session->model->path);
 }
 
-/* The logits that a token is drawn from: those of the model, or a copy that was changed. */
-static const float *shape_logits(pass *p, rnl_session *s, const float *logits) {
+/* The logits that a token is drawn from: those of the model, or a changed copy of them, in draw. */
+static const float *shape_logits(const pass *p, rnl_session *s, const float *logits, float *draw,
+                                 unsigned char *seen) {
     const int vocab = backbone_vocab_count(&p->model->backbone);
     const float penalty = s->live->turn.text.repeat_penalty;
     if (penalty == 1.0f && !session_guide_masks(s)) return logits;
-    memcpy(p->draw, logits, (size_t)vocab * sizeof *logits);
+    memcpy(draw, logits, (size_t)vocab * sizeof *logits);
     if (penalty != 1.0f)
-        sample_penalise(p->draw, vocab, s->ids, (size_t)s->live->position_count, penalty, p->seen);
-    if (session_guide_masks(s)) session_guide_mask(s, p->draw, vocab);
-    return p->draw;
+        sample_penalise(draw, vocab, s->ids, (size_t)s->live->position_count, penalty, seen);
+    if (session_guide_masks(s)) session_guide_mask(s, draw, vocab);
+    return draw;
 }
 
 /* Of the token that is about to be counted. */
@@ -220,12 +221,15 @@ static void note_alternatives(rnl_session *s, const float *logits, int vocab) {
                             s->alternative_confidences + at);
 }
 
-static void decide_token(pass *p, pass_entry *e, const float *logits) {
+/* Touches nothing of the pass but what belongs to this decider. */
+static void decide_token(const pass *p, pass_entry *e, int decider) {
     rnl_session *s = e->item->session;
     session_live *live = s->live;
     const int vocab = backbone_vocab_count(&p->model->backbone);
-    const int id = sample_index(shape_logits(p, s, logits), vocab, live->turn.text, &live->random,
-                                p->draw + vocab);
+    float *draw = p->draw + (size_t)decider * 3 * (size_t)vocab;
+    unsigned char *seen = p->seen + (size_t)decider * p->seen_size;
+    const int id = sample_index(shape_logits(p, s, e->logits, draw, seen), vocab, live->turn.text,
+                                &live->random, draw + vocab);
     if (id < 0) {
         not_finite(e);
         return;
@@ -235,17 +239,26 @@ static void decide_token(pass *p, pass_entry *e, const float *logits) {
     if (result.stop) live->finish = RNL_FINISH_END;
     if (!result.emit) return;
     emit(s, 't');
-    s->text_confidences[live->text_count] = sample_confidence(logits, vocab, id);
-    note_alternatives(s, logits, vocab);
+    s->text_confidences[live->text_count] = sample_confidence(e->logits, vocab, id);
+    note_alternatives(s, e->logits, vocab);
     s->text_ids[live->text_count++] = id;
     backbone_embed_text(&p->model->backbone, &p->compute, id, session_append(s, id));
     live->end_fed = result.stop;
     session_put_token(s, id);
 }
 
+static void decide_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const pass *p = context;
+    for (int64_t i = begin; i < end; i++)
+        if (p->entries[i].logits != NULL) decide_token(p, &p->entries[i], thread_index);
+}
+
+/* A vocabulary is long: drawing from one costs about as much as a layer's norms and convolutions,
+ * so the sessions are shared out. */
 static void decide_tokens(pass *p, int entry_count) {
     const size_t vocab = (size_t)backbone_vocab_count(&p->model->backbone);
     const int count = gather(p, entry_count, false);
+    const float *logits = p->logits;
     if (count == 0) return;
     p->span_count = 0;
     for (int i = 0; i < entry_count; i++)
@@ -253,12 +266,15 @@ static void decide_tokens(pass *p, int entry_count) {
             add_span(p, p->entries[i].item->session, 1);
     const compute c = compute_of(p);
     backbone_logits(&p->model->backbone, &c, p->hidden, p->logits, count);
-    const float *logits = p->logits;
     for (int i = 0; i < entry_count; i++) {
-        if (!p->entries[i].decides || p->entries[i].frame) continue;
-        decide_token(p, &p->entries[i], logits);
-        logits += vocab;
+        pass_entry *e = &p->entries[i];
+        e->logits = e->decides && !e->frame ? logits : NULL;
+        if (e->logits != NULL) logits += vocab;
     }
+    if (p->decider_count > 1)
+        pool_run(p->compute.pool, entry_count, 1, decide_part, p);
+    else
+        decide_part(p, 0, entry_count, 0);
 }
 
 static int32_t *next_codes(const pass *p, const rnl_session *s) {

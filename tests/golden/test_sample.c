@@ -127,6 +127,28 @@ static void greedy_takes_the_lowest_index_among_equals(void **state) {
     assert_memory_equal(&before, &r, sizeof r); /* greedy draws nothing */
 }
 
+/* Wherever the largest stands, and whatever count: vectors, what is left behind them, and one that
+ * is no number anywhere, for which there is no decision. */
+static void greedy_sees_every_place(void **state) {
+    (void)state;
+    static const float bad[] = {NAN, INFINITY};
+    const rnl_sampling greedy = {.temperature = 0, .top_k = 1, .top_p = 1, .repeat_penalty = 1};
+    float x[67];
+    for (int count = 1; count <= 67; count++)
+        for (int at = 0; at < count; at++) {
+            for (int i = 0; i < count; i++) x[i] = i % 3 == 0 ? -INFINITY : (float)(i % 5) - 9;
+            x[at] = -0.5f;
+            for (int i = at + 1; i < count; i += 7) x[i] = -0.5f; /* equals behind it */
+            assert_int_equal(sample_index(x, count, greedy, NULL, NULL), at);
+            for (int b = 0; b < 2; b++) {
+                x[at] = bad[b];
+                assert_int_equal(sample_index(x, count, greedy, NULL, NULL), -1);
+            }
+        }
+    for (int i = 0; i < 67; i++) x[i] = -INFINITY;
+    assert_int_equal(sample_index(x, 67, greedy, NULL, NULL), -1);
+}
+
 static void confidence_is_the_log_probability(void **state) {
     (void)state;
     const float x[] = {0.0f, 1.0f, 2.0f, -1.0f, 90.0f, -90.0f};
@@ -209,6 +231,7 @@ int main(void) {
         cmocka_unit_test(recipes_equal_the_reference),
         cmocka_unit_test(top_p_keeps_what_a_sort_keeps),
         cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
+        cmocka_unit_test(greedy_sees_every_place),
         cmocka_unit_test(confidence_is_the_log_probability),
         cmocka_unit_test(alternatives_are_the_likeliest),
         cmocka_unit_test(draws_follow_the_probabilities),
