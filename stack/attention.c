@@ -223,6 +223,7 @@ static void turn_head(const stack_weights *w, const stack_layer_config *l, const
 typedef struct attend_job {
     const stack_pass *p;
     const stack_layer_config *l;
+    const stack_attention_weights *own;
     const kernels *k;
     int layer;
     int group; /* query heads per KV head */
@@ -363,30 +364,43 @@ static const float *rotary_of(const stack_pass *p, int layer, int row) {
     return k->rotary + (table + (size_t)row) * (size_t)k->rotary_width;
 }
 
-/* Puts the normed, turned keys and the values of the pass where they are kept. */
-static void store_keys(const attend_job *job, const stack_attention_weights *own) {
+/* Puts the normed, turned keys and the values of a row where they are kept. */
+static void store_keys(const attend_job *job, int t) {
     const stack_layer_config *l = job->l;
     const size_t width = (size_t)l->head_width;
-    for (int t = 0; t < job->p->row_count; t++) {
-        const stack_row *row = &job->p->work->rows[t];
-        const size_t row_size = kernels_cache_row_size(row->state->cache, l->head_width);
-        const size_t rows = (size_t)row_count_of(row->state, job->layer);
-        const size_t slot = (size_t)row->position % rows;
-        unsigned char *keys = keys_of(row->state, job->layer);
-        unsigned char *values = keys + half_size(row->state, job->layer);
-        for (int head = 0; head < l->kv_head_count; head++) {
-            const size_t from = ((size_t)t * (size_t)l->kv_head_count + (size_t)head) * width;
-            const size_t to = ((size_t)head * rows + slot) * row_size;
-            turn_head(job->p->work->w, l, job->k, job->s.k + from, own->k_norm,
+    const stack_row *row = &job->p->work->rows[t];
+    const size_t row_size = kernels_cache_row_size(row->state->cache, l->head_width);
+    const size_t rows = (size_t)row_count_of(row->state, job->layer);
+    const size_t slot = (size_t)row->position % rows;
+    unsigned char *keys = keys_of(row->state, job->layer);
+    unsigned char *values = keys + half_size(row->state, job->layer);
+    for (int head = 0; head < l->kv_head_count; head++) {
+        const size_t from = ((size_t)t * (size_t)l->kv_head_count + (size_t)head) * width;
+        const size_t to = ((size_t)head * rows + slot) * row_size;
+        turn_head(job->p->work->w, l, job->k, job->s.k + from, job->own->k_norm,
+                  rotary_of(job->p, job->layer, t));
+        job->k->store[row->state->cache](keys + to, job->s.k + from, (int64_t)width);
+        job->k->store[row->state->cache](values + to, job->s.v + from, (int64_t)width);
+    }
+}
+
+/* Queries, keys and values of rows [begin, end). */
+static void turn_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const attend_job *job = context;
+    const stack_layer_config *l = job->l;
+    (void)thread_index;
+    for (int t = (int)begin; t < (int)end; t++) {
+        float *q = job->s.q + (size_t)t * (size_t)l->head_count * (size_t)l->head_width;
+        for (int head = 0; head < l->head_count; head++, q += l->head_width)
+            turn_head(job->p->work->w, l, job->k, q, job->own->q_norm,
                       rotary_of(job->p, job->layer, t));
-            job->k->store[row->state->cache](keys + to, job->s.k + from, (int64_t)width);
-            job->k->store[row->state->cache](values + to, job->s.v + from, (int64_t)width);
-        }
+        if (l->kv_above == 0) store_keys(job, t);
     }
 }
 
 /* Each head times the sigmoid of its own number, a row of the gate times the part's input. */
-static void gate_heads(const attend_job *job, const stack_attention_weights *own) {
+static void gate_heads(const attend_job *job) {
+    const stack_attention_weights *own = job->own;
     const size_t heads = (size_t)job->l->head_count, width = (size_t)job->l->head_width;
     const size_t cells = (size_t)job->p->row_count * heads;
     linear(job->p->c, &own->gate, NULL, job->p->work->normed, (size_t)job->p->work->w->config.width,
@@ -406,6 +420,7 @@ static void forward(const stack_pass *p, int layer, float *x) {
     arena a = stack_scratch(p->work);
     attend_job job = {.p = p,
                       .l = l,
+                      .own = own,
                       .k = p->c->k,
                       .layer = layer,
                       .group = l->head_count / l->kv_head_count,
@@ -415,14 +430,9 @@ static void forward(const stack_pass *p, int layer, float *x) {
                                  {&own->v, own->v_bias, job.s.v, kv}};
     linear_all(p->c, tasks, l->kv_above > 0 ? 1 : 3, p->work->normed, (size_t)w->config.width,
                p->row_count);
-    for (int t = 0; t < p->row_count; t++)
-        for (int head = 0; head < l->head_count; head++)
-            turn_head(w, l, p->c->k,
-                      job.s.q + (size_t)t * all + (size_t)head * (size_t)l->head_width, own->q_norm,
-                      rotary_of(p, layer, t));
-    if (l->kv_above == 0) store_keys(&job, own);
+    stack_share_rows(p, turn_part, &job);
     attend(&job);
-    if (own->gate.row_count > 0) gate_heads(&job, own);
+    if (own->gate.row_count > 0) gate_heads(&job);
     stack_put(p, part, &own->out, own->out_bias, job.s.mixed, all, x);
 }
 

@@ -251,7 +251,7 @@ static void forward(const stack_pass *p, int layer, float *x) {
     linear(&c, &own->scores, NULL, k->normed, width, s.logits, (size_t)l->expert_count,
            p->row_count);
     choose_job job = {.config = l, .bias = own->bias, .s = &s};
-    stack_share(p, p->row_count, choose_part, &job);
+    stack_share_rows(p, choose_part, &job);
     if (k->tap_experts != NULL)
         k->tap_experts(k->tap_context, layer, s.experts, s.gains, p->row_count, l->expert_used);
     list_rows(l, &s, p->row_count);

@@ -116,6 +116,9 @@ void stack_add(const stack_pass *p, const stack_part *part, float *added, float 
  * row (a decoding step) never is. */
 void stack_share(const stack_pass *p, int64_t item_count, pool_fn fn, void *job);
 
+/* The rows of the pass, likewise; fn sees [0, row_count). */
+void stack_share_rows(const stack_pass *p, pool_fn fn, void *job);
+
 /* Heads of all states of the pass, one after the other, which do not touch each other: fn sees
  * [0, piece_count * head_count). By all threads where the rows are enough for them. */
 void stack_share_heads(const stack_pass *p, int head_count, pool_fn fn, void *job);

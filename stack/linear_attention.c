@@ -137,7 +137,7 @@ static void forward(const stack_pass *p, int layer, float *x) {
                                  {&own->k, NULL, job.s.k, width},
                                  {&own->v, NULL, job.s.v, width}};
     linear_all(p->c, tasks, 3, p->work->normed, width, p->row_count);
-    stack_share(p, p->row_count, features_part, &job);
+    stack_share_rows(p, features_part, &job);
     stack_share_heads(p, job.l->head_count, heads_part, &job);
     stack_put(p, part, &own->out, NULL, job.s.mixed, width, x);
 }

@@ -148,6 +148,14 @@ void stack_share(const stack_pass *p, int64_t item_count, pool_fn fn, void *job)
         fn(job, 0, item_count, 0);
 }
 
+void stack_share_rows(const stack_pass *p, pool_fn fn, void *job) {
+    enum { SHARED_COUNT = 8, GRAIN = 2 };
+    if (p->row_count >= SHARED_COUNT)
+        pool_run(p->c->pool, p->row_count, GRAIN, fn, job);
+    else
+        fn(job, 0, p->row_count, 0);
+}
+
 void stack_share_heads(const stack_pass *p, int head_count, pool_fn fn, void *job) {
     enum { SHARED_COUNT = 8 };
     const int64_t heads = (int64_t)p->piece_count * head_count;
@@ -177,7 +185,7 @@ static void norm_rows(const stack_pass *p, const float *x, const float *gain, fl
     const stack_config *c = &p->work->w->config;
     norm_job job = {
         .k = p->c->k, .width = c->width, .eps = c->eps, .x = x, .gain = gain, .out = out};
-    stack_share(p, p->row_count, norm_part, &job);
+    stack_share_rows(p, norm_part, &job);
 }
 
 void stack_add(const stack_pass *p, const stack_part *part, float *added, float *x) {

@@ -212,7 +212,7 @@ static void forward(const stack_pass *p, int layer, float *x) {
            job.stride, p->row_count);
     stack_share(p, (int64_t)job.mixed, convolve_part, &job);
     stack_share_heads(p, job.l->head_count, heads_part, &job);
-    stack_share(p, p->row_count, gate_part, &job);
+    stack_share_rows(p, gate_part, &job);
     stack_put(p, part, &own->out, NULL, job.s.y, job.inner, x);
 }
 

@@ -56,19 +56,20 @@ static void silu_part(void *context, int64_t begin, int64_t end, int thread_inde
 }
 
 static void add_half_part(void *context, int64_t begin, int64_t end, int thread_index) {
-    (void)thread_index;
     const row_job *j = context;
     for (int64_t t = begin; t < end; t++) {
         const size_t at = (size_t)t * width_of(j);
         j->k->axpy(j->s->x + at, 0.5f, j->s->mixed + at, j->s->w->width);
     }
+    norm_part(context, begin, end, thread_index);
 }
 
-/* x += 1/2 FF(LN(x)) */
-static void feed_forward(encoder_state *s, const compute *c, const encoder_ff *ff) {
+/* x += 1/2 FF(LN(x)); out = LN(x) by the norm behind it, while the rows are at hand */
+static void feed_forward(encoder_state *s, const compute *c, const encoder_ff *ff,
+                         const encoder_norm *behind, float *out) {
     const size_t width = (size_t)s->w->width, wide = (size_t)ff->up.row_count;
     const int count = s->position_count;
-    row_job job = {.s = s, .wide = wide};
+    row_job job = {.s = s, .wide = wide, .norm = behind, .out = out};
     norm_rows(s, c, &ff->norm, s->normed);
     linear(c, &ff->up, ff->up_bias, s->normed, width, s->wide, wide, count);
     run_rows(c, &job, silu_part);
@@ -76,14 +77,14 @@ static void feed_forward(encoder_state *s, const compute *c, const encoder_ff *f
     run_rows(c, &job, add_half_part);
 }
 
-/* x += ATT(LN(x)) */
+/* x += ATT(LN(x)), of which the norm is there. */
 static void attention(encoder_state *s, const compute *c, const encoder_layer *y) {
     const size_t width = (size_t)s->w->width;
     const int count = s->position_count;
-    norm_rows(s, c, &y->attention_norm, s->normed);
-    linear(c, &y->q, y->q_bias, s->normed, width, s->q, width, count);
-    linear(c, &y->k, y->k_bias, s->normed, width, s->k, width, count);
-    linear(c, &y->v, y->v_bias, s->normed, width, s->v, width, count);
+    const linear_task tasks[] = {{&y->q, y->q_bias, s->q, width},
+                                 {&y->k, y->k_bias, s->k, width},
+                                 {&y->v, y->v_bias, s->v, width}};
+    linear_all(c, tasks, 3, s->normed, width, count);
     /* The table stands for the longest clip: this one's distances are its middle. */
     const float *table = s->table + (size_t)(s->position_cap - count) * width;
     linear(c, &y->position, NULL, table, width, s->positions, width, 2 * (int64_t)count - 1);
@@ -137,9 +138,8 @@ static void convolution(encoder_state *s, const compute *c, const encoder_layer 
 }
 
 void encoder_run_layer(encoder_state *s, const compute *c, const encoder_layer *y) {
-    feed_forward(s, c, &y->ff1);
+    feed_forward(s, c, &y->ff1, &y->attention_norm, s->normed);
     attention(s, c, y);
     convolution(s, c, y);
-    feed_forward(s, c, &y->ff2);
-    norm_rows(s, c, &y->out_norm, s->x);
+    feed_forward(s, c, &y->ff2, &y->out_norm, s->x);
 }
