@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The kernels of GPUs under Oclgrind, which interprets them and watches every access: device.sh
+# SOURCE BUILD. Bits as on any device, no access beside a buffer, no race between work-items.
+set -uo pipefail
+build=$(realpath "$2")
+library=/usr/lib/oclgrind/liboclgrind-rt.so
+[ -e "$library" ] || { echo "skipped: oclgrind is not installed"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export RUNNEL_TEST_OPENCL=$library RUNNEL_TEST_SHORT=1
+export OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1 OCLGRIND_LOG=$work/log
+
+failed=0
+for name in test_opencl_product test_opencl_stack; do
+    : > "$work/log"
+    "$build/tests/$name" 2>&1 | tee "$work/out" || failed=1
+    grep -q "^$name: gpu: ran [1-9]" "$work/out" ||
+        { echo "FAILED: $name: tests were left out"; failed=1; }
+    [ ! -s "$work/log" ] || { echo "FAILED: $name:"; head -n 40 "$work/log"; failed=1; }
+done
+exit "$failed"
