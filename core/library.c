@@ -16,12 +16,13 @@ static const char *reason(void) {
     return text != NULL ? text : "the system does not say why";
 }
 
-/* The first that can be opened; the system's word on the last one stays. */
+/* The first that can be opened; the system's word on the last one stays. Its code is not unmapped
+ * when it is closed: drivers leave threads behind, and what they made once. */
 static const char *open_first(const char *const *names, void **handle) {
     const char *name = NULL;
     for (int i = 0; names[i] != NULL && *handle == NULL; i++) {
         name = names[i];
-        *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+        *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     }
     return name;
 }
