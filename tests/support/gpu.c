@@ -10,10 +10,10 @@
 #include "devices/opencl.h"
 #include "tests/support/device_count.h"
 
-/* Of PoCL, ICD loader and LLVM, which keep what they made once until the process ends. */
+/* What PoCL and its compiler make once and keep until the process ends. */
 RNL_API const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
-    return "leak:libpocl\nleak:libOpenCL\nleak:libLLVM\nleak:libclang-cpp\nleak:libhwloc\n";
+    return "leak:libpocl\nleak:libLLVM\n";
 }
 
 static int ran, skipped;
