@@ -11,6 +11,7 @@
 #include "apps/replace.h"
 #include "apps/sources.h"
 #include "engine/convert.h"
+#include "engine/export_onnx.h"
 
 typedef struct job {
     progress progress;
@@ -163,7 +164,41 @@ static int refuse_level(const char *name) {
     return complain(EXIT_USAGE, "--pack: '%s' is no kernel level: %s", name, all);
 }
 
+/* ---- ONNX ---- */
+
+static int export(const options *o) {
+    enum { CONTEXT = 4096 };
+    int code = EXIT_OK;
+    rnl_error error = {0};
+    if (o->argument_count != 1 || o->output != NULL || o->type != NULL || o->format != NULL ||
+        o->pack != NULL || o->encoder_type != NULL || o->set_count > 0 || o->lora.count > 0)
+        return complain(EXIT_USAGE,
+                        "convert: with --onnx FOLDER name one model, and no -o, --type, "
+                        "--format, --encoder-type, --pack, --set or --lora: matrices go "
+                        "there as they are stored");
+    options with_path = *o;
+    with_path.model = o->arguments[0];
+    with_path.exact = true; /* weights as stored */
+    rnl_model *model = open_model(&with_path, &code);
+    if (model == NULL) return code;
+    const export_onnx_config config = {.folder = o->onnx,
+                                       .context = o->context > 0 ? o->context : CONTEXT,
+                                       .target = may_write,
+                                       .opened = begun};
+    const rnl_status status = export_onnx(model, &config, &error);
+    doomed_clear();
+    rnl_model_close(&model);
+    if (status != RNL_OK)
+        return complain(status == RNL_ERR_UNSUPPORTED ? EXIT_MODEL
+                        : status == RNL_ERR_ARGUMENT  ? EXIT_USAGE
+                                                      : EXIT_FAILED,
+                        "%s", error.text);
+    if (!o->quiet) (void)fprintf(stderr, "%s written\n", o->onnx);
+    return EXIT_OK;
+}
+
 static int run(const options *o) {
+    if (o->onnx != NULL) return export(o);
     if (o->argument_count != 1 || o->output == NULL)
         return complain(EXIT_USAGE, "convert: name one model and the target with -o");
     lora_options_note(o->arguments[0]);
@@ -221,6 +256,12 @@ static const option_row rows[] = {
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(pack),
      .changes_result = true},
+    {.name = "onnx",
+     .value = "FOLDER",
+     .help = "write graphs of ONNX there instead, for other programs",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(onnx),
+     .changes_result = true},
     {.name = "set",
      .value = "KEY=VALUE",
      .help = "a runnel.default.* key of the bundle",
@@ -248,6 +289,11 @@ const command command_convert = {
         "--type q4_k_m costs little and keeps it sharp.\n"
         "\n"
         "--pack stores the matrices as they are computed with, so that loading is mapping.\n"
+        "\n"
+        "--onnx writes encoder, backbone and depthformer as graphs of ONNX, with room for "
+        "--context\n"
+        "positions, for programs that compute by ONNX Runtime; docs/ONNX.md says what goes in and\n"
+        "out. Matrices must be of a float type, q4_0 or q8_0; layers dense.\n"
         "\n"
         "--lora merges an adapter into the matrices. Of an adapter as MODEL the other layout is\n"
         "written: a GGUF file for a target that ends in .gguf, else a PEFT folder; -m checks it\n"

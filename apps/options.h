@@ -63,6 +63,7 @@ typedef struct options {
     const char *format;                     /* convert: bundle or set */
     const char *encoder_type;               /* convert */
     const char *pack;                       /* convert: kernel level */
+    const char *onnx;                       /* convert: a folder */
     const char *sets[64];                   /* convert: KEY=VALUE */
     const char *input, *record, *trace;     /* talk */
     int set_count;

@@ -20,6 +20,7 @@ struct staged_file {
     char *temporary; /* NULL: there is no file of ours */
     int fd;
     FILE *stream; /* over fd; NULL until asked for */
+    bool passes;  /* need not be on the disk */
 };
 
 static rnl_status cannot_write(const staged_file *s, rnl_error *error) {
@@ -179,10 +180,14 @@ const char *staged_temporary(const staged_file *s) {
     return s->temporary;
 }
 
+void staged_passes(staged_file *s) {
+    s->passes = true;
+}
+
 rnl_status staged_sync(staged_file *s, rnl_error *error) {
     errno = 0;
     const bool written = s->stream == NULL || (fflush(s->stream) == 0 && ferror(s->stream) == 0);
-    if (written && fsync(s->fd) == 0) return RNL_OK;
+    if (written && (s->passes || fsync(s->fd) == 0)) return RNL_OK;
     if (errno == 0) errno = EIO; /* an earlier write of the stream failed */
     return cannot_write(s, error);
 }

@@ -30,6 +30,8 @@ const char *staged_path(const staged_file *s); /* as it was given */
 /* The temporary's name, for programs that remove it in a signal handler; valid until commit. */
 const char *staged_temporary(const staged_file *s);
 
+/* It is removed before the program ends: sync and commit do not wait for the disk. */
+void staged_passes(staged_file *s);
 /* Everything written so far is on the disk. RNL_ERR_IO. */
 RNL_MUST_USE rnl_status staged_sync(staged_file *s, rnl_error *error);
 /* Syncs and renames. Frees it in any case; on failure nothing is left. */

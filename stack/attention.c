@@ -161,6 +161,16 @@ unsigned char *stack_kept_keys(const stack_state *s, int layer, int *row_cap, si
     return keys_of(s, layer);
 }
 
+stack_attention_kept stack_attention_keeps(const stack_state *s, int layer) {
+    assert(s->position_cap > 0);
+    unsigned char *keys = keys_of(s, layer);
+    return (stack_attention_kept){
+        .keys = keys,
+        .values = keys + half_size(s, layer),
+        .row_count = row_count_of(s, layer),
+        .row_size = kernels_cache_row_size(s->cache, config_of(s->w, layer)->head_width)};
+}
+
 /* ---- Scratch ---- */
 
 /* Of `count` keys. */

@@ -165,6 +165,16 @@ typedef struct stack_attention_weights {
     const float *out_bias;        /* [width] */
 } stack_attention_weights;
 
+/* Where a state with an end keeps the keys and values of an attention layer, or the layer above it
+ * whose they are: of each [kv_head_count, row_count] rows of the state's cache, one for a position.
+ */
+typedef struct stack_attention_kept {
+    unsigned char *keys, *values;
+    int row_count;   /* position_cap */
+    size_t row_size; /* bytes */
+} stack_attention_kept;
+stack_attention_kept stack_attention_keeps(const stack_state *s, int layer);
+
 typedef struct stack_linear_attention_weights {
     matrix q, k, v;    /* [width, width] */
     matrix out;        /* [width, width] */
