@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The kernels of GPUs under Oclgrind, which interprets them and watches every access: device.sh
+# The kernels of GPUs under Oclgrind, which interprets them and watches every access: device_gpu.sh
 # SOURCE BUILD. Bits as on any device, no access beside a buffer, no race between work-items.
 set -uo pipefail
 build=$(realpath "$2")

@@ -1,0 +1,80 @@
+#include "devices/onnx_place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/hash_table.h"
+#include "core/status.h"
+
+/* Of what is written there: another number is another folder. */
+enum { FORM = 1 };
+
+static uint64_t hash_of(const onnx_set *set) {
+    const int64_t form = FORM;
+    const uint64_t own = set->hash(set);
+    uint64_t hash = hash_bytes(HASH_START, &form, sizeof form);
+    hash = hash_bytes(hash, &own, sizeof own);
+    return hash_bytes(hash, set->sizes, (size_t)set->count * sizeof *set->sizes);
+}
+
+static bool is_complete(const char *folder, const onnx_set *set) {
+    char path[ONNX_PATH_CAP];
+    bool all = onnx_set_path(folder, "graph", 0, ".weights", path) && access(path, R_OK) == 0;
+    for (int i = 0; i < set->count && all; i++)
+        all =
+            onnx_set_path(folder, "graph", set->sizes[i], ".onnx", path) && access(path, R_OK) == 0;
+    return all;
+}
+
+rnl_status onnx_place_make(onnx_place *p, rnl_error *error) {
+    static const char temporary[] = "/tmp";
+    *p = (onnx_place){.kept = false};
+    (void)snprintf(p->folder, sizeof p->folder, "%s/runnel-onnx-XXXXXX", temporary);
+    if (mkdtemp(p->folder) != NULL) return RNL_OK;
+    const int reason = errno;
+    p->folder[0] = '\0';
+    return status_fail(error, RNL_ERR_IO, "%s: no folder can be made there: %s", temporary,
+                       strerror(reason));
+}
+
+static rnl_status enter_cache(onnx_place *p, const char *cache_path, const onnx_set *set,
+                              rnl_error *error) {
+    *p = (onnx_place){.kept = true};
+    if ((size_t)snprintf(p->folder, sizeof p->folder, "%s/onnx-%016llx", cache_path,
+                         (unsigned long long)hash_of(set)) >= sizeof p->folder)
+        return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", cache_path);
+    if (mkdir(p->folder, 0777) == 0 || errno == EEXIST) return RNL_OK;
+    return status_fail(error, RNL_ERR_IO, "%s: cannot be made: %s", p->folder, strerror(errno));
+}
+
+rnl_status onnx_place_enter(onnx_place *p, const char *cache_path, const onnx_set *set,
+                            rnl_error *error) {
+    rnl_status status =
+        cache_path != NULL ? enter_cache(p, cache_path, set, error) : onnx_place_make(p, error);
+    if (status == RNL_OK && !is_complete(p->folder, set)) {
+        onnx_set_files files;
+        status = onnx_set_stage(set, p->folder, "graph", p->kept, NULL, NULL, &files, error);
+        if (status == RNL_OK) status = onnx_set_commit(&files, error);
+    }
+    if (status != RNL_OK) onnx_place_leave(p);
+    return status;
+}
+
+void onnx_place_leave(onnx_place *p) {
+    if (p->kept || p->folder[0] == '\0') return;
+    DIR *d = opendir(p->folder);
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        char path[ONNX_PATH_CAP + 256];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        (void)snprintf(path, sizeof path, "%s/%s", p->folder, e->d_name);
+        (void)unlink(path);
+    }
+    if (d != NULL) (void)closedir(d);
+    (void)rmdir(p->folder);
+    p->folder[0] = '\0';
+}
