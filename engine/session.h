@@ -179,7 +179,9 @@ struct rnl_session {
     size_t clip_count;      /* samples pushed, at clip_rate */
     int encode_frame_count; /* mel frames of the clip that is being encoded */
 
-    bool encoding;               /* positions [encode_at, + encode_count) of the history wait for */
+    const rnl_session
+        *lender;   /* whose rows are taken for a clip that is added now; NULL: nobody's */
+    bool encoding; /* positions [encode_at, + encode_count) of the history wait for */
     const percept_kind *percept; /* what this makes of a clip or a picture */
     int encode_at, encode_count;
     session_picture picture;
@@ -287,6 +289,8 @@ void session_close_reply(rnl_session *s);
 
 /* session_picture.c */
 void session_layout_picture(rnl_session *s, arena *a);
+/* Of the positions before `end` those of sound (rows of clips, frames) and those of pictures. */
+void session_count_kinds(const rnl_session *s, int end, int *audio, int *image);
 
 /* session_input.c */
 /* RNL_OK where content can be added: not while a reply is being generated, or after a failure. */
@@ -294,6 +298,12 @@ RNL_MUST_USE rnl_status session_check_content(const rnl_session *s, rnl_error *e
 /* Gives the session's mel frames to the encoder of its pass, or has the model's device encode them:
  * encoder_step then says RNL_DONE at once. */
 void session_encode_begin(rnl_session *s, int frame_count);
+/* As rnl_session_add_audio, but a clip that the lender has had is not encoded again: *lent. Both
+ * have kept_places and are of one model and adapter; the caller's thread has both. No bit depends
+ * on it. */
+RNL_MUST_USE rnl_status session_add_audio_of(rnl_session *s, const rnl_session *lender,
+                                             const float *samples, size_t count, int rate,
+                                             bool *lent, rnl_error *error);
 /* Positions that a clip of so many samples at RNL_RATE_IN takes. */
 int session_clip_positions(int64_t sample_count);
 
@@ -351,6 +361,9 @@ uint64_t session_sum_at(const session_sum *sum, int row);
 /* Positions of before that have this sum become the newest ones, as they were: `count`, or with 0
  * as many as there are. Returns their number; 0: they are not there any more. */
 int session_bring_back(rnl_session *s, const session_sum *sum, int count);
+/* Rows of the clip of this sum that the session's lender has encoded become the newest positions.
+ * False: it has none, or nobody lends. */
+bool session_borrow(rnl_session *s, const session_sum *sum, int count);
 /* The positions of the reply that was just begun get this name. */
 void session_name_reply(rnl_session *s, int64_t name);
 /* Adds the reply of that name, of before the last renew, as it stood there: text and frames.

@@ -151,7 +151,8 @@ static void append_clip(rnl_session *s, int rows) {
         (size_t)mel_frame_count(&s->mel) * (size_t)s->mel.w->band_count * sizeof(float);
     session_sum sum = {{0}};
     if (kept) session_sum_add(&sum, mel_frames(&s->mel), size);
-    s->encoding = !kept || session_bring_back(s, &sum, rows) == 0;
+    s->encoding =
+        !kept || (session_bring_back(s, &sum, rows) == 0 && !session_borrow(s, &sum, rows));
     for (int i = 0; s->encoding && i < rows; i++)
         (void)session_append_row(s, -1, kept ? session_sum_at(&sum, i) : SESSION_SUM_NONE);
     session_go_on(s);
@@ -224,6 +225,15 @@ rnl_status rnl_session_add_audio(rnl_session *s, const float *samples, size_t co
         return status;
     }
     return rnl_session_end_audio(s, error);
+}
+
+rnl_status session_add_audio_of(rnl_session *s, const rnl_session *lender, const float *samples,
+                                size_t count, int rate, bool *lent, rnl_error *error) {
+    s->lender = lender;
+    const rnl_status status = rnl_session_add_audio(s, samples, count, rate, error);
+    s->lender = NULL;
+    *lent = status == RNL_OK && !s->encoding;
+    return status;
 }
 
 /* ---- The reply's frame ---- */

@@ -144,6 +144,26 @@ static void append_positions(rnl_session *s, const session_sum *sum) {
     append_position(s, ids->end, sum, row);
 }
 
+static bool is_of_picture(const image_ids *ids, int32_t id) {
+    if (id == ids->image || id == ids->begin || id == ids->end || id == ids->thumbnail) return true;
+    for (int row = 0; row < VIEWS_GRID_MAX; row++)
+        for (int col = 0; col < VIEWS_GRID_MAX; col++)
+            if (id == ids->tiles[row][col]) return true;
+    return false;
+}
+
+void session_count_kinds(const rnl_session *s, int end, int *audio, int *image) {
+    const bool sees = s->model->source.config.has_tower;
+    *audio = *image = 0;
+    for (int i = 0; i < end; i++) {
+        /* A model may say such a word, too: then it is one. */
+        const bool seen = sees && s->sums[i] != SESSION_SUM_TOKEN &&
+                          is_of_picture(&s->model->image_ids, s->ids[i]);
+        *image += seen;
+        *audio += !seen && s->ids[i] < 0;
+    }
+}
+
 /* What is known again is not looked at again. */
 static void append_picture(rnl_session *s, int count) {
     const bool kept = s->config.kept_places > 0;

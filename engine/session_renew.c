@@ -9,7 +9,8 @@
  * What the backbone appends for a position can be gone back to, its fixed bytes cannot: they are
  * kept at places, as the marks of a reply keep them (session_rewind.c). A position is the same when
  * its token is; one of a clip or a picture has, besides, a sum of what all of it was made of, so
- * that it need not be encoded to be known again, and one of a reply that has a name a sum of that.
+ * that it need not be encoded to be known again (nor in another session, which may borrow its
+ * rows), and one of a reply that has a name a sum of that.
  * Frames of other replies are never the same: nobody can add them. */
 #include <assert.h>
 #include <string.h>
@@ -109,6 +110,29 @@ int session_bring_back(rnl_session *s, const session_sum *sum, int count) {
         while (at + count < end && s->sums[at + count] == session_sum_at(sum, count)) count++;
     for (int i = 0; i < count; i++) bring_row(s, at + i);
     return count;
+}
+
+/* ---- What another has ---- */
+
+static bool fits(const rnl_session *s, const rnl_session *lender) {
+    return lender != NULL && lender->model == s->model && lender->span.adapter == s->span.adapter &&
+           lender->span.scale == s->span.scale;
+}
+
+bool session_borrow(rnl_session *s, const session_sum *sum, int count) {
+    const rnl_session *l = s->lender;
+    const size_t width = (size_t)backbone_width(&s->model->backbone);
+    if (!fits(s, l)) return false;
+    const int now = l->live->position_count, end = l->encoding ? l->encode_at
+                                                   : now > l->remembered_count
+                                                       ? now
+                                                       : l->remembered_count;
+    int at = find(l, sum, count, 0, end);
+    if (at < 0) at = find(l, sum, count, l->old_at, l->config.context_cap);
+    for (int i = 0; i < count && at >= 0; i++)
+        memcpy(session_append_row(s, l->ids[at + i], session_sum_at(sum, i)),
+               l->embeddings + (size_t)(at + i) * width, width * sizeof *s->embeddings);
+    return at >= 0;
 }
 
 /* ---- Replies that have a name ---- */

@@ -248,6 +248,51 @@ static void a_clip_that_is_known_is_not_encoded_again(void **state) {
     rnl_session_destroy(&s);
 }
 
+/* A clip of another session: false where it was encoded here. */
+static bool borrow_clip(rnl_session *s, const rnl_session *lender, int which) {
+    bool lent = false;
+    rnl_session_reset(s);
+    if (session_add_audio_of(s, lender, clip + (which == 2 ? 4000 : 0), 12000, RNL_RATE_IN, &lent,
+                             &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    assert_int_equal(encode_all(s) > 0, !lent);
+    return lent;
+}
+
+static void a_clip_is_borrowed_from_a_session_that_has_it(void **state) {
+    (void)state;
+    rnl_session *lender = keeping(4), *s = keeping(4), *fresh = keeping(4);
+    say(lender, 0);
+    add_clip(lender, 1);
+    assert_false(borrow_clip(s, lender, 1)); /* it is being encoded there */
+    assert_true(encode_all(lender) > 0);
+    assert_false(borrow_clip(s, lender, 2)); /* another, of the same length */
+    begin(lender, 1);
+    rig_result r = rig_run(lender);
+    rig_free(&r);
+    for (int round = 0; round < 2; round++) {
+        assert_true(borrow_clip(s, lender, 1));
+        rnl_session_reset(fresh);
+        add_clip(fresh, 1);
+        begin(s, 2);
+        begin(fresh, 2);
+        rig_result a = rig_run(s), b = rig_run(fresh);
+        assert_string_equal(a.text, b.text);
+        assert_int_equal(a.sample_count, b.sample_count);
+        assert_memory_equal(a.samples, b.samples, a.sample_count * sizeof *a.samples);
+        assert_same_state(s, fresh);
+        rig_free(&a);
+        rig_free(&b);
+        rnl_session_renew(lender, 0); /* what it had is set aside */
+        say(lender, 1);
+    }
+    rnl_session_reset(lender);
+    assert_false(borrow_clip(s, lender, 1));
+    rnl_session_destroy(&lender);
+    rnl_session_destroy(&s);
+    rnl_session_destroy(&fresh);
+}
+
 static void the_same_question_goes_through_but_for_its_end(void **state) {
     (void)state;
     rnl_session *s = keeping(4);
@@ -377,6 +422,7 @@ int main(void) {
         cmocka_unit_test(no_bit_tells_what_was_before),
         cmocka_unit_test(nor_on_a_level_that_rounds),
         cmocka_unit_test(a_clip_that_is_known_is_not_encoded_again),
+        cmocka_unit_test(a_clip_is_borrowed_from_a_session_that_has_it),
         cmocka_unit_test(the_same_question_goes_through_but_for_its_end),
         cmocka_unit_test(the_system_prompt_is_kept),
         cmocka_unit_test(a_reply_that_is_added_again_stands_as_it_stood),
