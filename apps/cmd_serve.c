@@ -201,6 +201,10 @@ static const option_row own[] = {
      .help = "lines on stderr: text, json or off (default: text on a terminal, else json)",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(serve.log_format)},
+    {.name = "log-content",
+     .help = "what is said and written stands in the log, too: to look for faults",
+     .kind = OPTION_FLAG,
+     .offset = OPTION_AT(serve.log_content)},
     {.name = "sandbox",
      .value = "WHAT",
      .help = "Landlock and seccomp: on, off, or kill, where what is refused ends it (default on)",
@@ -390,6 +394,9 @@ static int take_log(const options *o, server_config *c) {
     const bool off = strcmp(format, "off") == 0;
     c->log = off ? NULL : write_log;
     c->log_form = strcmp(format, "text") == 0 ? LOG_TEXT : LOG_JSON;
+    c->log_content = o->serve.log_content;
+    if (c->log_content && !off)
+        (void)complain(EXIT_OK, "--log-content: what people say and write stands in the log");
     if (off || c->log_form == LOG_TEXT || strcmp(format, "json") == 0) return EXIT_OK;
     return complain(EXIT_USAGE, "--log-format: '%s' is not text, json or off", format);
 }
@@ -461,6 +468,13 @@ static void tell_adapters(const rnl_model *model) {
                i + 1 < count ? "," : "\n");
 }
 
+/* Who may come without a key. */
+static void warn_of_port(const char *option, const server_port_config *c) {
+    if (c->port >= 0 && c->range_count > 0)
+        (void)complain(EXIT_OK, "--%s: whoever comes from the addresses of --%s-allow needs no key",
+                       option, option);
+}
+
 static void tell_ready(void *context, server *s) {
     const running *r = context;
     const server_config *c = r->config;
@@ -476,8 +490,11 @@ static void tell_ready(void *context, server *s) {
     if (f.speaking_max == 0)
         printf(" (this machine does not even speak one in real time)\n");
     else
-        printf(" (%d can speak at once)\n", f.speaking_max);
+        printf(" (%d can speak at once%s)\n", f.speaking_max,
+               f.memory_binds ? "; there is no memory for more" : "");
     tell_adapters(r->model);
+    warn_of_port("wyoming", &c->wyoming);
+    warn_of_port("audiosocket", &c->audiosocket);
     if (c->wyoming.port >= 0)
         printf("Wyoming at %s port %d\n", c->wyoming.host, server_wyoming_port(s));
     if (c->audiosocket.port >= 0)

@@ -24,7 +24,7 @@ typedef struct serve_options {
     double oversubscribe;                                             /* -1: not given */
     size_t message_max, upload_max;                                   /* 0: not given */
     const char *log_format, *sandbox, *wyoming, *audiosocket;
-    bool plain, strict_model, ffmpeg, help_limits, no_page, metrics_open;
+    bool plain, strict_model, ffmpeg, help_limits, no_page, metrics_open, log_content;
     bool beta, half_duplex, no_speculation; /* realtime */
 } serve_options;
 

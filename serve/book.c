@@ -67,22 +67,27 @@ static size_t path_of(const book *b, const route *r) {
     return b->path_count - 1;
 }
 
-void book_request(book *b, const net_exchange *x, const route *r, const char *address,
-                  int64_t begun_us) {
+bool book_takes_content(const book *b) {
+    return b->config.log_content && b->config.log != NULL;
+}
+
+void book_request(book *b, const net_exchange *x, const book_entry *what) {
     static const char *const methods[] = {"GET", "HEAD", "POST", "OPTIONS", "other"};
-    const size_t path = path_of(b, r);
+    const size_t path = path_of(b, what->route);
     log_entry entry = {.what = "request",
                        .id = net_exchange_id(x),
                        .method = methods[net_exchange_method(x)],
                        .path = b->paths[path],
-                       .code = net_exchange_status(x),
-                       .duration_us = clock_us() - begun_us,
+                       .code = what->status,
+                       .duration_us = clock_us() - what->begun_us,
                        .bytes_in = (uint64_t)net_exchange_body_size(x),
                        .bytes_out = (uint64_t)net_exchange_sent(x),
-                       .model_us = -1,
-                       .address = address,
-                       .why = net_exchange_status(x) == 0 ? "gone" : "",
-                       .file = ""};
+                       .model_us = what->worked_us,
+                       .address = what->address,
+                       .why = what->status == 0 ? "gone" : "",
+                       .file = what->file != NULL ? what->file : "",
+                       .content = book_takes_content(b) ? what->content : NULL,
+                       .content_size = what->content_size};
     metrics_request(b->metrics, path, entry.code, entry.duration_us);
     write_line(b, &entry);
 }
@@ -102,7 +107,7 @@ static void note_work(metrics *m, const work_facts *w, const int *states) {
     metrics_set(m, METRIC_SESSIONS_MAX, 0, w->session_max);
     metrics_set(m, METRIC_LOAD, 0, (int64_t)(w->load * MILLION));
     metrics_set(m, METRIC_MEMORY, METRIC_SESSION_BYTES,
-                (int64_t)w->session_size * (w->conversations + w->kept));
+                (int64_t)w->session_size * (w->conversations + w->beside + w->kept));
     metrics_set(m, METRIC_MEMORY, METRIC_BUFFER_BYTES, (int64_t)w->batch_size);
 }
 

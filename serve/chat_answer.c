@@ -104,7 +104,7 @@ static void open_chunk(chat_answer *a) {
     json_out_object(o, "delta");
     if (!a->begun) {
         json_out_word(o, "role", "assistant");
-        if (!asked(a)->audio) json_out_word(o, "content", "");
+        json_out_word(o, "content", "");
     }
 }
 
@@ -130,7 +130,7 @@ static void begin_stream(chat_answer *a) {
 
 static void put_text_chunk(chat_answer *a, const char *text, size_t size) {
     json_out *o = &a->out;
-    if (!asked(a)->audio) begin_stream(a);
+    begin_stream(a);
     open_chunk(a);
     if (asked(a)->audio) {
         json_out_object(o, "audio");
@@ -207,6 +207,7 @@ bool chat_answer_text(chat_answer *a, const char *text, size_t size, bool *stopp
 /* PCM in pieces that a client can play at once. */
 static void put_sound_chunks(chat_answer *a, const float *samples, size_t count) {
     uint8_t bytes[2 * SOUND_PART];
+    begin_stream(a);
     for (size_t at = 0; at < count; at += SOUND_PART) {
         const size_t part = count - at < SOUND_PART ? count - at : SOUND_PART;
         sound_to_s16le(samples + at, part, bytes);
@@ -284,14 +285,15 @@ static const char *finish_of(const chat_answer *a, rnl_finish finish) {
 }
 
 static void put_usage(json_out *o, const work_usage *u) {
-    const int input = u->input_text + u->input_audio, output = u->output_text + u->output_audio;
+    const int input = work_usage_input(u), output = u->output_text + u->output_audio;
     json_out_object(o, "usage");
     json_out_int(o, "prompt_tokens", input);
     json_out_int(o, "completion_tokens", output);
     json_out_int(o, "total_tokens", input + output);
     json_out_object(o, "prompt_tokens_details");
     json_out_int(o, "audio_tokens", u->input_audio);
-    json_out_int(o, "cached_tokens", u->cached_text + u->cached_audio);
+    json_out_int(o, "image_tokens", u->input_image);
+    json_out_int(o, "cached_tokens", work_usage_cached(u));
     json_out_end(o);
     json_out_object(o, "completion_tokens_details");
     json_out_int(o, "audio_tokens", u->output_audio);

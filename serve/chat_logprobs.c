@@ -1,12 +1,9 @@
 #include "serve/chat_logprobs.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ENTRIES_MAX = 256 << 20 };
-
-static const double never = -9999; /* what OpenAI's server says of a token that cannot be */
 
 void chat_logprobs_begin(chat_logprobs *l) {
     *l = (chat_logprobs){0};
@@ -19,18 +16,8 @@ void chat_logprobs_free(chat_logprobs *l) {
     *l = (chat_logprobs){0};
 }
 
-/* The members of a token: bytes are null where it is no text. */
 static void put_token(json_out *o, const work_token *t) {
-    const double logprob = (double)t->logprob;
-    json_out_text(o, "token", t->bytes, t->size);
-    if (t->special) {
-        json_out_null(o, "bytes");
-    } else {
-        json_out_array(o, "bytes");
-        for (size_t i = 0; i < t->size; i++) json_out_int(o, NULL, (unsigned char)t->bytes[i]);
-        json_out_end(o);
-    }
-    json_out_number(o, "logprob", isfinite(logprob) ? round(logprob * 1e6) / 1e6 : never);
+    json_out_logprob(o, t->bytes, t->size, !t->special, (double)t->logprob);
 }
 
 static void put_entry(json_out *o, const work_token *tokens, int alternatives) {

@@ -31,6 +31,7 @@ static conversation *make(work *w, const conversation_config *config) {
     c->config = *config;
     atomic_init(&c->audio_rate, RNL_RATE_IN);
     atomic_init(&c->cancelled, 0);
+    atomic_init(&c->worked_us, 0);
     c->text_piece = malloc(PIECE_TEXT);
     c->sound_piece = malloc(PIECE_SOUND * sizeof *c->sound_piece);
     c->generation = atomic_load(&w->generation);
@@ -40,6 +41,14 @@ static conversation *make(work *w, const conversation_config *config) {
     if (c->text_piece != NULL && c->sound_piece != NULL && make_rings(c)) return c;
     conversation_free(c);
     return NULL;
+}
+
+/* Where it counts. */
+static int *count_of(const conversation *c) {
+    work *w = c->work;
+    return c->is_recording    ? &w->recording_count
+           : c->config.beside ? &w->beside_count
+                              : &w->open_count;
 }
 
 /* Hands it to the engine thread. */
@@ -53,10 +62,7 @@ static conversation *send(conversation *c, api_error *error) {
     c->loop_next = w->open;
     if (c->loop_next != NULL) c->loop_next->loop_before = c;
     w->open = c;
-    if (c->is_recording)
-        w->recording_count++;
-    else
-        w->open_count++;
+    ++*count_of(c);
     work_note_asked(w);
     return c;
 }
@@ -67,7 +73,7 @@ static bool owner_may(const work *w, int owner, int session_max, api_error *erro
     if (owner <= 0) return true;
     if (most <= 0) most = session_max > 1 ? session_max / 2 : 1;
     for (const conversation *c = w->open; c != NULL; c = c->loop_next)
-        count += !c->is_recording && c->config.owner == owner;
+        count += !c->is_recording && !c->config.beside && c->config.owner == owner;
     if (count < most) return true;
     return api_fail(error, API_RATE_LIMIT_EXCEEDED, NULL,
                     "this key has %d conversations open, as many as one key may; close one", count);
@@ -93,14 +99,27 @@ static bool may_open(work *w, bool recorded, int owner, api_error *error) {
     return recorded || owner_may(w, owner, f.session_max, error);
 }
 
+/* One beside a conversation that is open; as long as that is, also while the server ends. */
+static bool may_open_beside(const work *w, api_error *error) {
+    work_facts f;
+    work_get_facts(w, &f);
+    if (f.beside < f.beside_max) return true;
+    return api_fail(error, API_SERVER_OVERLOADED, NULL, "this machine has no room for it now");
+}
+
 static conversation *no_memory(api_error *error) {
     (void)api_fail(error, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
     return NULL;
 }
 
+uint64_t work_new_kin(work *w) {
+    return ++w->last_kin;
+}
+
 conversation *conversation_open(work *w, const conversation_config *config, api_error *error) {
-    const bool may = may_open(w, false, config->owner, error);
-    work_count_opened(w, may ? API_OK : error->code);
+    const bool may =
+        config->beside ? may_open_beside(w, error) : may_open(w, false, config->owner, error);
+    if (!config->beside) work_count_opened(w, may ? API_OK : error->code);
     if (!may) return NULL;
     conversation *c = make(w, config);
     return c != NULL ? send(c, error) : no_memory(error);
@@ -129,6 +148,10 @@ conversation *conversation_open_transcript(work *w, const conversation_config *c
     return send(c, error);
 }
 
+int64_t conversation_worked_us(const conversation *c) {
+    return atomic_load(&c->worked_us);
+}
+
 void conversation_close(conversation **out) {
     conversation *c = *out;
     if (c == NULL) return;
@@ -139,10 +162,7 @@ void conversation_close(conversation **out) {
     else
         w->open = c->loop_next;
     if (c->loop_next != NULL) c->loop_next->loop_before = c->loop_before;
-    if (c->is_recording)
-        w->recording_count--;
-    else
-        w->open_count--;
+    --*count_of(c);
     free(c->owned);
     c->owned = NULL;
     atomic_store(&c->closed, true);

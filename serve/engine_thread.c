@@ -48,6 +48,7 @@ void work_get_facts(const work *w, work_facts *facts) {
     facts->alive =
         atomic_load(&shared->idle) || clock_us() - atomic_load(&shared->step_us) < ALIVE_US;
     facts->conversations = w->open_count;
+    facts->beside = w->beside_count;
     facts->transcripts = w->recording_count;
     facts->admits = !facts->starting && !facts->draining && w->open_count < facts->session_max &&
                     facts->load < 0.9;
@@ -65,17 +66,25 @@ int work_session_room(const work *w) {
     return most > 1 ? most : 1;
 }
 
-/* How many conversations there may be: as many as can speak, times those who listen meanwhile. */
-static int session_max(const work *w, const rnl_batch_facts *f, size_t session_size,
-                       size_t batch_size) {
-    const size_t all = w->config.memory_size_max, room = all == SIZE_MAX    ? SIZE_MAX
-                                                         : all > batch_size ? all - batch_size
-                                                                            : 0;
+/* Conversations that serve others: one for four of them. */
+static int beside_of(int conversations) {
+    return (conversations + 3) / 4;
+}
+
+/* How many conversations there may be: as many as can speak, times those who listen meanwhile, and
+ * as memory has room for them and those beside them. */
+static void find_room(const work *w, const rnl_batch_facts *f, work_facts *to) {
+    const size_t all = w->config.memory_size_max, batch = to->batch_size;
     int most = f->speaking_max > 0 ? (int)(f->speaking_max * w->config.oversubscribe) : 1;
     if (!rnl_model_can(w->model, RNL_MODE_INTERLEAVED)) most = SESSION_CAP;
     if (w->config.session_cap > 0 && w->config.session_cap < most) most = w->config.session_cap;
-    if (room != SIZE_MAX && session_size > 0) most = fewer(most, room / session_size);
-    return most;
+    int room = most + beside_of(most);
+    if (all != SIZE_MAX && to->session_size > 0)
+        room = fewer(room, (all > batch ? all - batch : 0) / to->session_size);
+    to->memory_binds = room < most + beside_of(most);
+    while (most > 1 && most + beside_of(most) > room) most--;
+    to->session_max = most < room ? most : room;
+    to->beside_max = room - to->session_max;
 }
 
 static void publish(work *w) {
@@ -90,7 +99,7 @@ static void publish(work *w) {
     to->rows = f.rows;
     to->decisions = f.decision_count;
     to->kept = w->kept_count;
-    to->session_max = session_max(w, &f, to->session_size, to->batch_size);
+    find_room(w, &f, to);
     (void)pthread_mutex_unlock(&w->lock);
 }
 
@@ -155,17 +164,28 @@ static int64_t slack_us(const work *w, int64_t now_us, bool only_playing) {
     return least;
 }
 
-static void attend_all(work *w, int64_t now_us, bool spare) {
-    const double load = w->facts.load;
-    for (conversation *c = w->first; c != NULL; c = c->next) {
-        if (c->lost || atomic_load(&c->closed)) continue;
-        if (c->is_recording) {
-            recording_attend(c);
-        } else {
-            talker_attend(c, now_us);
-            if (!c->lost) talker_want(c, now_us, load, spare);
-        }
+static void attend(conversation *c, int64_t now_us, bool spare) {
+    if (c->lost || atomic_load(&c->closed)) return;
+    if (c->is_recording) {
+        recording_attend(c);
+        return;
     }
+    talker_attend(c, now_us);
+    if (!c->lost) talker_want(c, now_us, c->work->facts.load, spare);
+}
+
+/* Who has time comes last: what others were asked before him has begun then. */
+static void attend_all(work *w, int64_t now_us, bool spare) {
+    for (int last = 0; last < 2; last++)
+        for (conversation *c = w->first; c != NULL; c = c->next)
+            if ((c->config.class == WORK_IDLE) == (last == 1)) attend(c, now_us, spare);
+}
+
+/* The pass that took so long was for these. */
+static void note_worked(work *w, int64_t us) {
+    for (conversation *c = w->first; c != NULL; c = c->next)
+        if (!c->is_recording && c->talker.session != NULL && c->talker.works)
+            atomic_fetch_add(&c->worked_us, us);
 }
 
 /* Somebody waits for time to pass: for his sound to be played, or for that of others. */
@@ -189,8 +209,11 @@ static bool step_recordings(work *w) {
             those[count++] = c;
         }
     bool moved = false;
-    for (int i = count - 1, begun = 0; i >= 0 && begun < w->config.jobs; i--, begun++)
+    for (int i = count - 1, begun = 0; i >= 0 && begun < w->config.jobs; i--, begun++) {
+        const int64_t begin_us = clock_us();
         moved = recording_step(those[i]) || moved;
+        atomic_fetch_add(&those[i]->worked_us, clock_us() - begin_us);
+    }
     return moved;
 }
 
@@ -228,6 +251,7 @@ static bool turn(work *w) {
     bool moved = rnl_batch_step(w->batch, begun_us) == RNL_OK;
     const int64_t passed_us = clock_us();
     if (moved) work_count_pass(w, passed_us - begun_us);
+    if (moved) note_worked(w, passed_us - begun_us);
     const bool spare = slack_us(w, passed_us, false) > SPARE_US;
     const bool looked = looks_step(w, moved, spare, slack_us(w, passed_us, true));
     if (!moved || spare) {
@@ -279,6 +303,7 @@ static rnl_status make_batch(work *w, rnl_error *error) {
     b.oversubscribe = c->oversubscribe;
     b.image_views_max = rnl_image_views_max(w->model);
     b.session_cap = c->session_cap > 0 ? c->session_cap : SESSION_CAP;
+    b.session_cap += beside_of(b.session_cap);
     if (writes) { /* recordings share it */
         const rnl_transcript_config t = rnl_transcript_config_default(w->model);
         const rnl_batch_config r = rnl_transcript_batch_config(w->model, &t, c->jobs);

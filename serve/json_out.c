@@ -230,6 +230,19 @@ void json_out_base64(json_out *o, const char *key, const void *bytes, size_t siz
     put(o, "\"", 1);
 }
 
+void json_out_logprob(json_out *o, const char *bytes, size_t size, bool is_text, double logprob) {
+    static const double never = -9999; /* what OpenAI's server says of a token that cannot be */
+    json_out_text(o, "token", bytes, size);
+    if (is_text) {
+        json_out_array(o, "bytes");
+        for (size_t i = 0; i < size; i++) json_out_int(o, NULL, (unsigned char)bytes[i]);
+        json_out_end(o);
+    } else {
+        json_out_null(o, "bytes");
+    }
+    json_out_number(o, "logprob", isfinite(logprob) ? round(logprob * 1e6) / 1e6 : never);
+}
+
 void json_out_raw(json_out *o, const char *key, const char *text, size_t size) {
     begin_value(o, key);
     put(o, text, size);

@@ -57,6 +57,9 @@ void json_out_bool(json_out *o, const char *key, bool value);
 void json_out_null(json_out *o, const char *key);
 /* The bytes as a text of base64, with padding. */
 void json_out_base64(json_out *o, const char *key, const void *bytes, size_t size);
+/* Members of a token of a model's text: "token", "bytes" (null where it is none of the text's) and
+ * "logprob", in millionths, as OpenAI's servers tell them. */
+void json_out_logprob(json_out *o, const char *bytes, size_t size, bool is_text, double logprob);
 /* Text that is JSON already: one value. */
 void json_out_raw(json_out *o, const char *key, const char *text, size_t size);
 

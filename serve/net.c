@@ -334,14 +334,15 @@ static int on_upgrade(struct lws *wsi, const char *what) {
     if (x == NULL) return -1;
     x->upgrade = true;
     api_error e;
-    if (read_head(x, wsi, &e) &&
-        n->config.handlers->accept(n->config.server, x, &p->handlers, &p->state, &e)) {
+    const bool whole = read_head(x, wsi, &e);
+    if (whole && n->config.handlers->accept(n->config.server, x, &p->handlers, &p->state, &e)) {
         net_exchange_free(&x);
         p->websocket = true;
         return 0;
     }
     unsigned char text[LWS_PRE + NET_REFUSAL_CAP];
     const size_t size = net_refusal(x, &e, (char *)text + LWS_PRE);
+    if (!whole) n->config.handlers->gone(n->config.server, x);
     net_exchange_free(&x);
     return lws_write(wsi, text + LWS_PRE, size, LWS_WRITE_RAW) < 0 ? -1 : 1;
 }
@@ -404,6 +405,12 @@ static int on_raw_bytes(struct lws *wsi, const char *bytes, size_t size) {
     return 0;
 }
 
+/* The client closes. libwebsockets gives back what came, also half a code. */
+static int on_left(struct lws *wsi, size_t size) {
+    if (peer_of(wsi) != NULL) peer_of(wsi)->left = true;
+    return size == 1 ? refuse(wsi, 1002, "a close has a code of two bytes, or none") : 0;
+}
+
 static void on_opened(net_peer *p) {
     if (p == NULL || p->handlers == NULL) return;
     p->opened = true;
@@ -431,8 +438,7 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason, void
     case LWS_CALLBACK_RECEIVE:
         return on_message(wsi, in, size);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        if (peer_of(wsi) != NULL) peer_of(wsi)->left = true;
-        return 0;
+        return on_left(wsi, size);
     case LWS_CALLBACK_RAW_ADOPT:
         return on_raw_adopted(wsi);
     case LWS_CALLBACK_RAW_RX:

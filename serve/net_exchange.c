@@ -170,8 +170,9 @@ size_t net_refusal(net_exchange *x, const api_error *e, char text[NET_REFUSAL_CA
     char body[API_BODY_CAP];
     const size_t body_size = api_error_body(e, body, sizeof body);
     error_headers(x, e);
-    const size_t head_size = answer_head(x, api_code_status(e->code), "application/json",
-                                         (int64_t)body_size, text, HTTP_HEAD_CAP);
+    x->status = api_code_status(e->code);
+    const size_t head_size =
+        answer_head(x, x->status, "application/json", (int64_t)body_size, text, HTTP_HEAD_CAP);
     memcpy(text + head_size, body, body_size);
     return head_size + body_size;
 }

@@ -183,6 +183,18 @@ static json_out *transcription_event(realtime *rt, const realtime_item *item, co
     return o;
 }
 
+static void put_logprobs(const realtime_news_item *news, json_out *o) {
+    if (news->tokens == NULL) return;
+    json_out_array(o, "logprobs");
+    for (size_t i = 0; i < news->token_count; i++) {
+        const realtime_token *t = &news->tokens[i];
+        json_out_object(o, NULL);
+        json_out_logprob(o, t->bytes, t->size, true, (double)t->logprob);
+        json_out_end(o);
+    }
+    json_out_end(o);
+}
+
 static void take_transcript(realtime *rt, const realtime_news_item *news) {
     realtime_item *item = heard_item(rt, news->key);
     if (item == NULL) return;
@@ -191,6 +203,7 @@ static void take_transcript(realtime *rt, const realtime_news_item *news) {
         json_out *o =
             transcription_event(rt, item, "conversation.item.input_audio_transcription.delta");
         json_out_text(o, "delta", news->text, news->size);
+        put_logprobs(news, o);
         realtime_send(rt);
     } else if (news->kind == REALTIME_HEARD_ALL) {
         part->size = 0;
@@ -202,6 +215,7 @@ static void take_transcript(realtime *rt, const realtime_news_item *news) {
         json_out_word(o, "type", "duration");
         json_out_number(o, "seconds", news->seconds);
         json_out_end(o);
+        put_logprobs(news, o);
         realtime_send(rt);
     } else {
         json_out *o =

@@ -123,9 +123,10 @@ typedef struct realtime_ops {
     void (*cancel)(void *context, uint32_t key);
     /* The last entry of the history is a reply, of which so many samples were played. */
     void (*truncate)(void *context, uint32_t key, size_t sample_count);
-    /* What was said in it: samples [count] as in a piece. language may be NULL. */
+    /* What was said in it: samples [count] as in a piece. language may be NULL; logprobs: news of
+     * it have tokens. */
     void (*transcribe)(void *context, uint32_t key, float *samples, size_t count,
-                       const char *language);
+                       const char *language, bool logprobs);
 } realtime_ops;
 
 /* ---- What the model tells ---- */
@@ -143,10 +144,17 @@ typedef enum realtime_news_kind {
     REALTIME_ASTRAY     /* its history is not what it was told: it has to begin anew */
 } realtime_news_kind;
 
+/* A token of a transcript, and how probable the model held it. */
+typedef struct realtime_token {
+    const char *bytes; /* [size] perhaps half a character */
+    size_t size;
+    float logprob;
+} realtime_token;
+
 /* Positions of the backbone. */
 typedef struct realtime_usage {
-    int input_text, input_audio;
-    int cached_text, cached_audio; /* of these, in the cache before */
+    int input_text, input_audio, input_image;
+    int cached_text, cached_audio, cached_image; /* of these, in the cache before */
     int output_text, output_audio;
 } realtime_usage;
 
@@ -160,6 +168,9 @@ typedef struct realtime_news_item {
     size_t count;
     int position_count;
     double seconds;
+    const realtime_token
+        *tokens;        /* [token_count] of the text of HEARD, HEARD_ALL; NULL: they were */
+    size_t token_count; /* not asked for */
     float probability;
     rnl_finish finish;
     api_code code; /* of ENDED and UNHEARD; API_OK: it did not fail */
@@ -219,7 +230,8 @@ void realtime_resume(realtime *rt, int64_t now_us);
 int64_t realtime_due_us(const realtime *rt);
 bool realtime_is_over(const realtime *rt);
 
-/* A response is being made, or what was made may still be playing: what a drain waits for. */
+/* Somebody speaks, a response is being made, or what was made may still be playing: what a drain
+ * waits for. */
 bool realtime_is_talking(const realtime *rt, int64_t now_us);
 /* What it does, for who counts. */
 metric_state realtime_state(const realtime *rt, int64_t now_us);

@@ -36,7 +36,7 @@ bool realtime_is_playing(const realtime *rt) {
 }
 
 bool realtime_is_talking(const realtime *rt, int64_t now_us) {
-    return rt->responses[0].key != 0 || realtime_playing_until(rt) > now_us;
+    return rt->clip.open || rt->responses[0].key != 0 || realtime_playing_until(rt) > now_us;
 }
 
 /* ---- What was heard ---- */

@@ -8,30 +8,25 @@
 #include "core/json.h"
 #include "serve/limits.h"
 #include "serve/realtime_commands.h"
+#include "serve/realtime_hearing.h"
 #include "serve/realtime_settings.h"
 
 enum {
     JOB_CAP = LIMIT_RESPONSES_QUEUED + 1, /* responses with a conversation of their own */
-    TRANSCRIPT_CAP = 16,                  /* that wait */
-    TRANSCRIPT_MAX = 65536,               /* bytes of one */
     GUESS_SLOT = 0
 };
 
-/* A conversation of its own; key 0: the place is free. */
+/* A response with a conversation of its own. */
 typedef struct job {
-    uint32_t key;
-    conversation *talk;
+    uint32_t key;             /* 0: the place is free */
+    conversation *talk;       /* NULL: it waits for one */
+    command *commands;        /* [count] for it, */
+    size_t count, cap, asked; /* so many of them were asked */
 } job;
-
-/* A clip that is to be transcribed. */
-typedef struct clip {
-    uint32_t key;
-    float *samples;
-    size_t count;
-} clip;
 
 struct realtime_model {
     realtime_model_config config;
+    uint64_t kin; /* of all its conversations */
     conversation *talk;
     bool lost;
     api_error why;
@@ -42,26 +37,23 @@ struct realtime_model {
     char *tools;    /* of the prompt; NULL: none */
 
     job jobs[JOB_CAP];
-    clip clips[TRANSCRIPT_CAP];
-    int clip_count;
-    work_look *look; /* at the last pause; NULL: none is wanted */
+    realtime_hearing *hearing; /* transcripts of the user */
+    work_look *look;           /* at the last pause; NULL: none is wanted */
     uint32_t look_key;
-    bool look_failed; /* there was no memory for it */
-    job hearing;      /* of clips[0] */
-    double hearing_seconds;
-    char *said; /* [said_size] of the transcript */
-    size_t said_size;
-    /* To tell about: no conversation was had. */
-    struct {
-        uint32_t key;
-        bool transcript;
-    } failed[JOB_CAP + TRANSCRIPT_CAP];
+    bool look_failed;         /* there was no memory for it */
+    uint32_t failed[JOB_CAP]; /* to tell about: no conversation was had */
     int failed_count;
 
     char *call_name, *call_arguments; /* of the last news */
+    int64_t worked_us;                /* for conversations that are closed */
 };
 
 /* ---- Asking ---- */
+
+static void close_talk(realtime_model *m, conversation **talk) {
+    if (*talk != NULL) m->worked_us += conversation_worked_us(*talk);
+    conversation_close(talk);
+}
 
 static const rnl_model *model_of(const realtime_model *m) {
     return work_model(m->config.work);
@@ -101,9 +93,18 @@ static bool take(void *context, const command *what) {
     return true;
 }
 
-/* Of a conversation of its own. */
-static bool take_alone(void *context, const command *what) {
-    return conversation_ask(context, what);
+/* Of a response with a conversation of its own: kept until that can take it. */
+static bool take_for_job(void *context, const command *what) {
+    job *j = context;
+    if (j->count == j->cap) {
+        const size_t cap = 2 * j->cap + 16;
+        command *grown = realloc(j->commands, cap * sizeof *grown);
+        if (grown == NULL) return false;
+        j->commands = grown;
+        j->cap = cap;
+    }
+    j->commands[j->count++] = *what;
+    return true;
 }
 
 static void ask(realtime_model *m, const command *what) {
@@ -113,10 +114,6 @@ static void ask(realtime_model *m, const command *what) {
 
 static realtime_sink sink_of(realtime_model *m) {
     return (realtime_sink){.model = model_of(m), .take = take, .context = m, .begun = m->begun};
-}
-
-static realtime_sink sink_alone(const realtime_model *m, conversation *talk) {
-    return (realtime_sink){.model = model_of(m), .take = take_alone, .context = talk};
 }
 
 /* ---- The conversation ---- */
@@ -222,20 +219,25 @@ static void on_ask_finished(void *context, uint32_t key, float *samples, size_t 
 /* ---- Responses with a conversation of their own ---- */
 
 /* Told with the next news: at the next tick, if nothing comes before. */
-static void note_failure(realtime_model *m, uint32_t key, bool transcript) {
-    if (m->failed_count == JOB_CAP + TRANSCRIPT_CAP) return;
-    m->failed[m->failed_count].key = key;
-    m->failed[m->failed_count++].transcript = transcript;
+static void note_failure(realtime_model *m, uint32_t key) {
+    if (m->failed_count < JOB_CAP) m->failed[m->failed_count++] = key;
+}
+
+/* Of a conversation of that class; what is no talk is beside the one that is. */
+static conversation_config config_of(const realtime_model *m, work_class class) {
+    return (conversation_config){.class = class,
+                                 .seed = m->config.seed,
+                                 .adapter = m->config.adapter,
+                                 .owner = m->config.owner,
+                                 .kin = m->kin,
+                                 .beside = class != WORK_TALK,
+                                 .drop_oldest_turns = true,
+                                 .ready = m->config.ready,
+                                 .context = m->config.context};
 }
 
 static conversation *open_alone(realtime_model *m, work_class class) {
-    const conversation_config c = {.class = class,
-                                   .seed = m->config.seed,
-                                   .adapter = m->config.adapter,
-                                   .owner = m->config.owner,
-                                   .drop_oldest_turns = true,
-                                   .ready = m->config.ready,
-                                   .context = m->config.context};
+    const conversation_config c = config_of(m, class);
     api_error error;
     return conversation_open(m->config.work, &c, &error);
 }
@@ -248,92 +250,80 @@ static void free_entries(const realtime_entry *entries, int count) {
         }
 }
 
+static void end_job(realtime_model *m, job *j) {
+    close_talk(m, &j->talk);
+    while (j->asked < j->count) command_free(&j->commands[j->asked++]);
+    free(j->commands);
+    *j = (job){0};
+}
+
+/* What waits goes to its conversation, as soon as one can be had: who asked first comes first. */
+static void run_jobs(realtime_model *m) {
+    for (bool any = true; any;) {
+        job *first = NULL;
+        for (job *j = m->jobs; j < m->jobs + JOB_CAP; j++) {
+            while (j->talk != NULL && j->asked < j->count &&
+                   conversation_ask(j->talk, &j->commands[j->asked]))
+                j->asked++;
+            if (j->key != 0 && j->talk == NULL && (first == NULL || j->key < first->key)) first = j;
+        }
+        if (first != NULL) first->talk = open_alone(m, WORK_REQUEST);
+        any = first != NULL && first->talk != NULL;
+    }
+}
+
+static bool has_room_beside(const realtime_model *m) {
+    work_facts f;
+    work_get_facts(m->config.work, &f);
+    return f.beside_max > 0;
+}
+
 static void on_respond_alone(void *context, uint32_t key, const realtime_prompt *prompt,
                              const realtime_entry *entries, int count, const realtime_wish *wish) {
     realtime_model *m = context;
     job *j = m->jobs;
     while (j < m->jobs + JOB_CAP && j->key != 0) j++;
-    conversation *talk = j < m->jobs + JOB_CAP ? open_alone(m, WORK_REQUEST) : NULL;
-    if (talk == NULL) {
+    if (j == m->jobs + JOB_CAP || !has_room_beside(m)) {
         free_entries(entries, count);
-        note_failure(m, key, false);
+        note_failure(m, key);
         return;
     }
-    realtime_sink s = sink_alone(m, talk);
+    realtime_sink s = {.model = model_of(m), .take = take_for_job, .context = j};
     realtime_put_prompt(&s, prompt);
     for (int i = 0; i < count; i++) realtime_put_entry(&s, &entries[i]);
     command c;
     s.refused = !realtime_begin_command(model_of(m), key, wish, prompt->tools, &c) || s.refused;
     c.spoken = false;
     realtime_put(&s, &c);
-    *j = (job){key, talk};
-    if (!s.refused) return;
-    conversation_close(&j->talk);
-    j->key = 0;
-    note_failure(m, key, false);
+    j->key = key;
+    if (s.refused) {
+        end_job(m, j);
+        note_failure(m, key);
+    }
+    run_jobs(m);
 }
 
 static void on_cancel(void *context, uint32_t key) {
     realtime_model *m = context;
     for (int i = 0; i < JOB_CAP; i++) {
         if (m->jobs[i].key != key) continue;
-        conversation_close(&m->jobs[i].talk);
-        m->jobs[i].key = 0;
+        end_job(m, &m->jobs[i]);
         return;
     }
     if (m->talk != NULL) conversation_cancel(m->talk, key);
 }
 
-/* ---- Transcripts ---- */
-
-static void end_hearing(realtime_model *m) {
-    conversation_close(&m->hearing.talk);
-    m->hearing.key = 0;
-    m->clip_count--;
-    memmove(m->clips, m->clips + 1, (size_t)m->clip_count * sizeof *m->clips);
-}
-
-/* The first clip that waits, when nothing is heard and a conversation can be had. */
-static void begin_hearing(realtime_model *m) {
-    if (m->hearing.key != 0 || m->clip_count == 0) return;
-    conversation *talk = open_alone(m, WORK_IDLE);
-    if (talk == NULL) return; /* it waits */
-    clip *c = &m->clips[0];
-    realtime_sink s = sink_alone(m, talk);
-    const realtime_prompt prompt = {.mode = RNL_MODE_TRANSCRIBE, .retention = {.keeps_all = true}};
-    const realtime_wish wish = {.mode = RNL_MODE_TRANSCRIBE, .temperature = -1};
-    const command sound = {
-        .kind = COMMAND_CLIP, .samples = c->samples, .count = c->count, .rate = RNL_RATE_IN};
-    command begin;
-    s.refused = !realtime_begin_command(model_of(m), c->key, &wish, NULL, &begin);
-    realtime_put_prompt(&s, &prompt);
-    realtime_put(&s, &sound);
-    realtime_put(&s, &begin);
-    m->hearing = (job){c->key, talk};
-    m->hearing_seconds = (double)c->count / RNL_RATE_IN;
-    m->said_size = 0;
-    c->samples = NULL; /* the command's own now */
-    if (!s.refused) return;
-    note_failure(m, c->key, true);
-    end_hearing(m);
-}
-
 static void on_transcribe(void *context, uint32_t key, float *samples, size_t count,
-                          const char *language) {
+                          const char *language, bool logprobs) {
     realtime_model *m = context;
     (void)language; /* the model hears which one it is */
-    if (m->clip_count == TRANSCRIPT_CAP || !rnl_model_can(model_of(m), RNL_MODE_TRANSCRIBE)) {
-        free(samples);
-        note_failure(m, key, true);
-        return;
-    }
-    m->clips[m->clip_count++] = (clip){key, samples, count};
-    begin_hearing(m);
+    realtime_hearing_add(m->hearing, key, samples, count, logprobs);
 }
 
 void realtime_model_tick(realtime_model *m) {
     flush(m);
-    begin_hearing(m);
+    run_jobs(m);
+    realtime_hearing_tick(m->hearing);
 }
 
 /* ---- News ---- */
@@ -341,8 +331,10 @@ void realtime_model_tick(realtime_model *m) {
 static realtime_usage usage_of(const work_usage *u) {
     return (realtime_usage){.input_text = u->input_text,
                             .input_audio = u->input_audio,
+                            .input_image = u->input_image,
                             .cached_text = u->cached_text,
                             .cached_audio = u->cached_audio,
+                            .cached_image = u->cached_image,
                             .output_text = u->output_text,
                             .output_audio = u->output_audio};
 }
@@ -406,7 +398,7 @@ static void astray(realtime_news_item *news) {
 
 /* The session failed: another one, which has nothing yet. */
 static void begin_anew(realtime_model *m, const api_error *error) {
-    conversation_close(&m->talk);
+    close_talk(m, &m->talk);
     for (size_t i = 0; i < m->waiting_count; i++) command_free(&m->waiting[i]);
     m->waiting_count = 0;
     m->guess = 0;
@@ -442,42 +434,8 @@ static bool next_of_job(realtime_model *m, job *j, realtime_news_item *news) {
                                          .size = strlen(m->why.message)};
             told = true;
         }
-        if (over) {
-            conversation_close(&j->talk);
-            j->key = 0;
-        }
+        if (over) end_job(m, j);
         if (told) return true;
-    }
-    return false;
-}
-
-static bool keep_said(realtime_model *m, const event *e) {
-    if (m->said == NULL) m->said = malloc(TRANSCRIPT_MAX);
-    if (m->said == NULL || e->size > TRANSCRIPT_MAX - m->said_size) return false;
-    memcpy(m->said + m->said_size, e->text, e->size);
-    m->said_size += e->size;
-    return true;
-}
-
-static bool next_of_hearing(realtime_model *m, realtime_news_item *news) {
-    event e;
-    while (m->hearing.talk != NULL && conversation_next(m->hearing.talk, &e)) {
-        *news = (realtime_news_item){.key = m->hearing.key, .text = e.text, .size = e.size};
-        if (e.kind == EVENT_TEXT && keep_said(m, &e)) {
-            news->kind = REALTIME_HEARD;
-            return true;
-        }
-        if (e.kind != EVENT_ENDED && e.kind != EVENT_LOST) continue;
-        const bool failed = e.error.code != API_OK;
-        m->why = e.error;
-        news->kind = failed ? REALTIME_UNHEARD : REALTIME_HEARD_ALL;
-        news->code = e.error.code;
-        news->text = failed ? m->why.message : m->said;
-        news->size = failed ? strlen(m->why.message) : m->said_size;
-        news->seconds = m->hearing_seconds;
-        end_hearing(m);
-        begin_hearing(m);
-        return true;
     }
     return false;
 }
@@ -497,10 +455,8 @@ static bool next_look(realtime_model *m, realtime_news_item *news) {
 static bool next_failure(realtime_model *m, realtime_news_item *news) {
     static const char text[] = "this machine has no room for it now";
     if (m->failed_count == 0) return false;
-    m->failed_count--;
-    const bool transcript = m->failed[m->failed_count].transcript;
-    *news = (realtime_news_item){.kind = transcript ? REALTIME_UNHEARD : REALTIME_ENDED,
-                                 .key = m->failed[m->failed_count].key,
+    *news = (realtime_news_item){.kind = REALTIME_ENDED,
+                                 .key = m->failed[--m->failed_count],
                                  .code = API_SERVER_OVERLOADED,
                                  .text = text,
                                  .size = sizeof text - 1};
@@ -509,15 +465,28 @@ static bool next_failure(realtime_model *m, realtime_news_item *news) {
 
 bool realtime_model_next(realtime_model *m, realtime_news_item *news) {
     flush(m);
+    run_jobs(m);
     if (next_failure(m, news) || next_look(m, news) || next_of_talk(m, news)) return true;
     for (int i = 0; i < JOB_CAP; i++)
         if (next_of_job(m, &m->jobs[i], news)) return true;
-    return next_of_hearing(m, news);
+    return realtime_hearing_next(m->hearing, news);
 }
 
 bool realtime_model_is_lost(const realtime_model *m, api_error *error) {
     if (m->lost) *error = m->why;
     return m->lost;
+}
+
+bool realtime_model_is_hearing(const realtime_model *m) {
+    return realtime_hearing_is_busy(m->hearing);
+}
+
+int64_t realtime_model_worked_us(const realtime_model *m) {
+    int64_t us = m->worked_us + realtime_hearing_worked_us(m->hearing);
+    if (m->talk != NULL) us += conversation_worked_us(m->talk);
+    for (int i = 0; i < JOB_CAP; i++)
+        if (m->jobs[i].talk != NULL) us += conversation_worked_us(m->jobs[i].talk);
+    return us;
 }
 
 /* ---- Life ---- */
@@ -529,15 +498,13 @@ realtime_model *realtime_model_open(const realtime_model_config *config, api_err
         return NULL;
     }
     m->config = *config;
-    const conversation_config c = {.class = WORK_TALK,
-                                   .seed = config->seed,
-                                   .adapter = config->adapter,
-                                   .owner = config->owner,
-                                   .drop_oldest_turns = true,
-                                   .ready = config->ready,
-                                   .context = config->context};
+    m->kin = work_new_kin(config->work);
+    const conversation_config c = config_of(m, WORK_TALK), beside = config_of(m, WORK_IDLE);
     m->talk = conversation_open(config->work, &c, error);
-    if (m->talk == NULL) realtime_model_close(&m);
+    m->hearing = realtime_hearing_open(config->work, &beside);
+    if (m->talk != NULL && m->hearing == NULL)
+        (void)api_fail(error, API_SERVER_OVERLOADED, NULL, "memory is exhausted");
+    if (m->talk == NULL || m->hearing == NULL) realtime_model_close(&m);
     return m;
 }
 
@@ -546,13 +513,11 @@ void realtime_model_close(realtime_model **out) {
     *out = NULL;
     if (m == NULL) return;
     conversation_close(&m->talk);
-    conversation_close(&m->hearing.talk);
+    realtime_hearing_close(&m->hearing);
     work_look_close(&m->look);
-    for (int i = 0; i < JOB_CAP; i++) conversation_close(&m->jobs[i].talk);
+    for (int i = 0; i < JOB_CAP; i++) end_job(m, &m->jobs[i]);
     for (size_t i = 0; i < m->waiting_count; i++) command_free(&m->waiting[i]);
-    for (int i = 0; i < m->clip_count; i++) free(m->clips[i].samples);
     free(m->waiting);
-    free(m->said);
     free(m->tools);
     free(m->call_name);
     free(m->call_arguments);

@@ -9,8 +9,16 @@
 
 /* ---- The response object ---- */
 
+static int input_of(const realtime_usage *u) {
+    return u->input_text + u->input_audio + u->input_image;
+}
+
+static int cached_of(const realtime_usage *u) {
+    return u->cached_text + u->cached_audio + u->cached_image;
+}
+
 static void write_usage(const realtime_usage *u, json_out *o) {
-    const int input = u->input_text + u->input_audio, output = u->output_text + u->output_audio;
+    const int input = input_of(u), output = u->output_text + u->output_audio;
     json_out_object(o, "usage");
     json_out_int(o, "total_tokens", input + output);
     json_out_int(o, "input_tokens", input);
@@ -18,12 +26,12 @@ static void write_usage(const realtime_usage *u, json_out *o) {
     json_out_object(o, "input_token_details");
     json_out_int(o, "text_tokens", u->input_text);
     json_out_int(o, "audio_tokens", u->input_audio);
-    json_out_int(o, "image_tokens", 0);
-    json_out_int(o, "cached_tokens", u->cached_text + u->cached_audio);
+    json_out_int(o, "image_tokens", u->input_image);
+    json_out_int(o, "cached_tokens", cached_of(u));
     json_out_object(o, "cached_tokens_details");
     json_out_int(o, "text_tokens", u->cached_text);
     json_out_int(o, "audio_tokens", u->cached_audio);
-    json_out_int(o, "image_tokens", 0);
+    json_out_int(o, "image_tokens", u->cached_image);
     json_out_end(o);
     json_out_end(o);
     json_out_object(o, "output_token_details");
@@ -372,8 +380,7 @@ static void end_response(realtime *rt, realtime_response *r, const ending *end) 
     close_message(rt, r, whole);
     tell_response(rt, r, "response.done", end);
     const realtime_usage *u = &r->usage;
-    realtime_tell_limits(rt, u->input_text + u->input_audio - u->cached_text - u->cached_audio +
-                                 u->output_text + u->output_audio);
+    realtime_tell_limits(rt, input_of(u) - cached_of(u) + u->output_text + u->output_audio);
     if (r->in_conversation) note_reply(rt, r, end);
     if (r->in_conversation) rt->astray = false;
     const bool arms = r->in_conversation && strcmp(end->status, "cancelled") != 0;

@@ -252,7 +252,10 @@ void realtime_settings_write(const realtime_settings *s, const realtime_config *
     if (!beta) {
         write_ga(s, config, o);
     } else {
-        if (!config->transcribes_only) write_beta(s, config, o);
+        if (config->transcribes_only)
+            write_modalities(s, true, o);
+        else
+            write_beta(s, config, o);
         write_input(s, true, o);
         write_include(s, o);
         if (facts->secret != NULL) write_secret(facts, o);

@@ -238,7 +238,7 @@ static void read_status(realtime_item *item, const json *object) {
 realtime_item *realtime_item_read(realtime *rt, const json *object, const char *path,
                                   api_error *f) {
     const json *id = json_get(object, "id");
-    const char *name = realtime_text_of(id, REALTIME_ID_CAP - 2);
+    const char *name = realtime_text_of(id, REALTIME_ID_CAP - 1);
     if (!json_is_object(object)) {
         (void)realtime_refuse(f, API_INVALID_VALUE, path, "Invalid '%s': an object is expected",
                               path);

@@ -99,7 +99,7 @@ static void transcribe(realtime *rt, const realtime_item *item, int64_t begin, i
     float *samples = realtime_heard(rt, begin, end);
     if (samples == NULL) return;
     rt->ops.transcribe(rt->ops.model, item->key, samples, (size_t)(end - begin),
-                       rt->settings.words[REALTIME_HEAR_LANGUAGE]);
+                       rt->settings.words[REALTIME_HEAR_LANGUAGE], rt->settings.logprobs);
 }
 
 /* The events of an item of the user at the end of the conversation. */
@@ -145,11 +145,11 @@ void realtime_commit(realtime *rt, const char *item_id, int64_t begin, int64_t e
     hand_over(rt, item, begin, end);
     tell_committed(rt, item);
     realtime_keep_sound(rt, &item->parts[0], raw, count);
-    transcribe(rt, item, begin, end);
     free(raw);
-    realtime_item_drop(&item);
     rt->in.buffer_begin = end;
     realtime_go_ahead(rt);
+    if (!rt->over) transcribe(rt, item, begin, end); /* which takes up what the model was given */
+    realtime_item_drop(&item);
 }
 
 /* ---- Turn events ---- */

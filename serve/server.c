@@ -209,7 +209,7 @@ static bool on_begin(void *context, net_exchange *x) {
     }
     c->server = s;
     c->exchange = x;
-    c->begun_us = clock_us();
+    c->worked_us = -1;
     net_exchange_set_state(x, c);
     s->call_count++;
     if (!is_allowed(s, c, &e, &answered)) {
@@ -268,11 +268,23 @@ static void on_writable(void *context, net_exchange *x) {
 static void on_gone(void *context, net_exchange *x) {
     server *s = context;
     call *c = net_exchange_state(x);
-    if (c == NULL) return;
     char address[NET_ADDRESS_CAP];
     address_of(s, x, address);
-    book_request(s->book, x, c->route, address, c->begun_us);
+    book_entry entry = {.address = address,
+                        .status = net_exchange_status(x),
+                        .begun_us = net_exchange_begun_us(x),
+                        .worked_us = -1};
+    if (c == NULL) { /* its head was none */
+        book_request(s->book, x, &entry);
+        return;
+    }
     if (c->service != NULL && c->service->gone != NULL) c->service->gone(c);
+    entry.route = c->route;
+    entry.worked_us = c->worked_us;
+    entry.file = c->file;
+    entry.content = c->body;
+    entry.content_size = c->body_size;
+    book_request(s->book, x, &entry);
     if (c->body != NULL) s->body_size -= c->body_cap;
     free(c->body);
     free(c);
@@ -280,6 +292,12 @@ static void on_gone(void *context, net_exchange *x) {
 }
 
 /* ---- What services use ---- */
+
+void call_close(call *c, conversation **talk) {
+    if (*talk == NULL) return;
+    c->worked_us = (c->worked_us > 0 ? c->worked_us : 0) + conversation_worked_us(*talk);
+    conversation_close(talk);
+}
 
 bool call_send(call *c, const char *type, json_out *out) {
     net_exchange *x = c->exchange;
@@ -341,10 +359,20 @@ static bool on_accept(void *context, net_exchange *x, const net_peer_handlers **
                       void **state, api_error *e) {
     server *s = context;
     call c = {.server = s, .exchange = x};
-    bool answered;
-    if (!is_allowed(s, &c, e, &answered)) return false;
-    if (c.route->id == ROUTE_REALTIME) return realtime_accept(&c, handlers, state, e);
-    return api_fail(e, API_UNKNOWN_URL, NULL, "there is no WebSocket here");
+    bool answered, taken = false;
+    char address[NET_ADDRESS_CAP];
+    if (is_allowed(s, &c, e, &answered))
+        taken = c.route->id == ROUTE_REALTIME
+                    ? realtime_accept(&c, handlers, state, e)
+                    : api_fail(e, API_UNKNOWN_URL, NULL, "there is no WebSocket here");
+    address_of(s, x, address);
+    const book_entry entry = {.route = c.route,
+                              .address = address,
+                              .status = taken ? 101 : api_code_status(e->code),
+                              .begun_us = net_exchange_begun_us(x),
+                              .worked_us = -1};
+    book_request(s->book, x, &entry);
+    return taken;
 }
 
 static void on_opened(void *context, net_peer *p, void *state) {
@@ -464,6 +492,7 @@ static rnl_status make(server *s, rnl_model *model, rnl_error *error) {
     const book_config b = {.model = model,
                            .name = c->name,
                            .log_form = c->log_form,
+                           .log_content = c->log_content,
                            .log = c->log,
                            .context = c->context};
     s->answers = answers_create();

@@ -42,6 +42,7 @@ typedef struct server_config {
     bool no_page;      /* GET / is not there */
     bool metrics_open; /* /metrics needs no key */
     log_form log_form; /* of the lines below; default LOG_TEXT */
+    bool log_content;  /* they have what was said, too; default false */
     /* A line of the log, with its end, in the loop thread; NULL (default): nobody reads it. */
     void (*log)(void *context, const char *line, size_t size);
     /* The sockets listen, the keys are read, and no thread was started yet; NULL (default): nobody

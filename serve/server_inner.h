@@ -35,14 +35,15 @@ struct call {
     net_exchange *exchange;
     const route *route;
     const service *service;
-    int64_t begun_us; /* clock_us of its head */
-    int owner;        /* number of the key; 0: none */
-    uint64_t caller;  /* whose conversations may go on from each other (work.h); 0: from none */
-    bool has_secret;  /* the key was a client secret: */
+    int owner;       /* number of the key; 0: none */
+    uint64_t caller; /* whose conversations may go on from each other (work.h); 0: from none */
+    bool has_secret; /* the key was a client secret: */
     realtime_secret secret;
     void *state; /* the service's */
     char *body;  /* [body_size] gathered, terminated */
     size_t body_size, body_cap;
+    int64_t worked_us; /* by the model, in conversations that are closed; below 0: none was */
+    char file[128];    /* name of an uploaded file; "": none */
 };
 
 struct server {
@@ -92,6 +93,8 @@ void realtime_count_states(const server *s, int counts[METRIC_STATE_COUNT]);
 bool audiosocket_adopt(server *s, const char *address, net_peer *p,
                        const net_peer_handlers **handlers, void **state);
 
+/* Closes a conversation of the call, and counts what it took. NULL is fine; sets NULL. */
+void call_close(call *c, conversation **talk);
 /* What is said in pieces: begins the answer unless it is begun, sends what the writer holds and
  * clears it. False: there is no room; writable() comes. */
 bool call_send(call *c, const char *type, json_out *out);

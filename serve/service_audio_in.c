@@ -1,4 +1,5 @@
 /* POST /v1/audio/transcriptions: the form's file through a transcript of the engine. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,7 @@ static bool take_event(writing *w, const event *e) {
         return true;
     }
     call_fail(w->call, &error, w->request.stream);
-    conversation_close(&w->conversation);
+    call_close(w->call, &w->conversation);
     return false;
 }
 
@@ -94,7 +95,7 @@ static void pump(writing *w) {
     else
         net_answer(w->call->exchange, 200, transcription_answer_type(w->answer), out->text,
                    out->size);
-    conversation_close(&w->conversation);
+    call_close(w->call, &w->conversation);
 }
 
 static void ready(void *context) {
@@ -140,7 +141,8 @@ static void gone(call *c) {
     writing *w = c->state;
     if (w == NULL) return;
     c->server->body_size -= w->counted;
-    conversation_close(&w->conversation);
+    (void)snprintf(c->file, sizeof c->file, "%s", w->form.file_name);
+    call_close(c, &w->conversation);
     transcription_form_free(&w->form);
     transcription_request_free(&w->request);
     transcription_answer_destroy(&w->answer);

@@ -47,12 +47,12 @@ static void pump(speaking *s) {
         if (speaker_step(&s->speaker, &error)) continue;
         if (error.code == API_OK) break;
         call_fail(s->call, &error, is_events(s));
-        speaker_stop(&s->speaker);
+        call_close(s->call, &s->speaker.conversation);
         return;
     }
     if (s->at < s->size || !speech_is_over(s->speaker.speech)) return;
     net_answer_end(s->call->exchange);
-    speaker_stop(&s->speaker);
+    call_close(s->call, &s->speaker.conversation);
 }
 
 static void ready(void *context) {
@@ -98,6 +98,7 @@ static void writable(call *c) {
 static void gone(call *c) {
     speaking *s = c->state;
     if (s == NULL) return;
+    call_close(c, &s->speaker.conversation);
     speaker_close(&s->speaker);
     free(s);
 }

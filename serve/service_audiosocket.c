@@ -93,7 +93,7 @@ static void on_gone(void *state) {
                              .duration_us = clock_us() - p->begun_us,
                              .bytes_in = p->bytes_in,
                              .bytes_out = p->bytes_out,
-                             .model_us = -1,
+                             .model_us = realtime_model_worked_us(p->model),
                              .address = net_peer_address(p->peer),
                              .why = p->starved ? "slow_reader" : "",
                              .file = ""};

@@ -70,7 +70,7 @@ static bool take_event(chatting *c, const event *e) {
         return true;
     }
     call_fail(c->call, &error, c->request.stream);
-    conversation_close(&c->conversation);
+    call_close(c->call, &c->conversation);
     return false;
 }
 
@@ -86,7 +86,7 @@ static void finish(chatting *c) {
         net_answer_end(c->call->exchange);
     else
         net_answer(c->call->exchange, 200, chat_answer_type(c->answer), out->text, out->size);
-    conversation_close(&c->conversation);
+    call_close(c->call, &c->conversation);
 }
 
 static void pump(chatting *c) {
@@ -196,7 +196,7 @@ static void writable(call *c) {
 static void gone(call *c) {
     chatting *chat = c->state;
     if (chat == NULL) return;
-    conversation_close(&chat->conversation);
+    call_close(c, &chat->conversation);
     chat_answer_destroy(&chat->answer);
     chat_request_free(&chat->request);
     free(chat);

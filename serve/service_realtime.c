@@ -91,9 +91,28 @@ static void close_peer(talk *t, int code, const char *reason, const char *why) {
     net_peer_close(t->peer, code, reason);
 }
 
+/* An event in the log, where it may have what was said. way: "in" or "out". */
+static void note_event(const talk *t, const char *way, const char *text, size_t size) {
+    if (!book_takes_content(t->server->book)) return;
+    const log_entry entry = {.what = "event",
+                             .id = realtime_id(t->rt),
+                             .method = "",
+                             .path = "/v1/realtime",
+                             .bytes_in = way[0] == 'i' ? size : 0,
+                             .bytes_out = way[0] == 'o' ? size : 0,
+                             .model_us = -1,
+                             .address = net_peer_address(t->peer),
+                             .why = way,
+                             .file = "",
+                             .content = text,
+                             .content_size = size};
+    book_connection(t->server->book, &entry);
+}
+
 static bool send_now(talk *t, const char *text, size_t size) {
     if (!net_peer_send(t->peer, text, size)) return false;
     t->bytes_out += size;
+    note_event(t, "out", text, size);
     return true;
 }
 
@@ -128,7 +147,8 @@ static void look_at_trouble(talk *t) {
         realtime_end(t->rt, API_ENGINE_FAILURE, e.message, 1011);
     work_facts f;
     work_get_facts(t->server->work, &f);
-    if (f.draining && !realtime_is_talking(t->rt, clock_us()))
+    if (f.draining && !realtime_is_talking(t->rt, clock_us()) &&
+        !realtime_model_is_hearing(t->model))
         close_peer(t, 1001, "the server is ending", "draining");
 }
 
@@ -159,6 +179,7 @@ static void on_message(void *state, net_peer *p, const char *bytes, size_t size)
     talk *t = state;
     (void)p;
     t->bytes_in += size;
+    note_event(t, "in", bytes, size);
     if (!utf8_is_valid(bytes, size))
         close_peer(t, 1007, "text is UTF-8", "wrong");
     else if (may_go_on(t) && t->in.first == NULL && !realtime_is_busy(t->rt))
@@ -190,7 +211,7 @@ static void write_log(const talk *t) {
                              .duration_us = clock_us() - t->begun_us,
                              .bytes_in = t->bytes_in,
                              .bytes_out = t->bytes_out,
-                             .model_us = -1,
+                             .model_us = realtime_model_worked_us(t->model),
                              .address = net_peer_address(t->peer),
                              .why = t->why,
                              .file = ""};

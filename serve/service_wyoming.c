@@ -42,6 +42,7 @@ typedef struct caller {
     char *rest;              /* [rest_size] bytes that the machine did not take yet */
     size_t rest_size;
     int64_t begun_us;
+    int64_t worked_us; /* by the model */
     uint64_t bytes_in, bytes_out;
     char refusal[API_MESSAGE_CAP];
 } caller;
@@ -51,6 +52,7 @@ typedef struct talking {
     conversation *conversation;
     caller *caller; /* NULL: nobody */
     int64_t tag;
+    int64_t counted_us; /* that the model worked, as counted so far */
 } talking;
 
 static void advance(caller *c);
@@ -160,15 +162,25 @@ static bool answer(caller *c, const wyoming_job *job, api_error *e) {
     return t != NULL && ask(t, work_model(s->config.work), job, e);
 }
 
+static int64_t worked_us(const conversation *c) {
+    return c != NULL ? conversation_worked_us(c) : 0;
+}
+
 /* The job is over; keep: its talk may go on. */
 static void end_job(caller *c, bool keep) {
     if (c->busy) c->service->busy--;
     c->busy = false;
+    c->worked_us += worked_us(c->recording) + worked_us(c->speaker.conversation);
     conversation_close(&c->recording);
     speaker_close(&c->speaker);
     if (c->talk == NULL) return;
     talking *t = c->talk->what;
-    if (t != NULL) t->caller = NULL;
+    if (t != NULL) {
+        t->caller = NULL;
+        const int64_t all_us = worked_us(t->conversation);
+        c->worked_us += all_us - t->counted_us;
+        t->counted_us = all_us;
+    }
     close_talk(wyoming_talks_give(c->talk, keep, clock_us()));
     c->talk = NULL;
 }
@@ -229,11 +241,18 @@ static void finish(caller *c) {
     wyoming_finished(c->machine, clock_us());
 }
 
+/* Where somebody spoke, as far as a piece of the transcript shows it. */
+static void tell_voice(caller *c, const rnl_piece *p) {
+    wyoming_voice(c->machine, true, (int64_t)(1000 * p->begin));
+    wyoming_voice(c->machine, false, (int64_t)(1000 * p->end));
+}
+
 /* Each takes one step of the job under way. False: nothing more is to be done now. */
 static bool step_hearing(caller *c) {
     event e;
     if (!conversation_next(c->recording, &e)) return false;
     if (e.kind == EVENT_PIECE) {
+        if (e.piece->text_size > 0) tell_voice(c, e.piece);
         if (c->has_text && e.piece->text_size > 0) wyoming_text(c->machine, " ", 1);
         wyoming_text(c->machine, e.piece->text, e.piece->text_size);
         c->has_text = c->has_text || e.piece->text_size > 0;
@@ -355,7 +374,7 @@ static void on_gone(void *state) {
                              .duration_us = clock_us() - c->begun_us,
                              .bytes_in = c->bytes_in,
                              .bytes_out = c->bytes_out,
-                             .model_us = -1,
+                             .model_us = c->worked_us,
                              .address = net_peer_address(c->peer),
                              .why = c->starved ? "slow_reader" : "",
                              .file = ""};

@@ -66,10 +66,6 @@ bool speaker_step(speaker *s, api_error *error) {
     return conversation_next(s->conversation, &e) && take_event(s, &e, error);
 }
 
-void speaker_stop(speaker *s) {
-    conversation_close(&s->conversation);
-}
-
 void speaker_close(speaker *s) {
     conversation_close(&s->conversation);
     speech_destroy(&s->speech);

@@ -9,7 +9,8 @@ typedef struct speaker {
     work *work;
     const char *prompt; /* the system prompt that asks for the voice; NULL: none */
     speech *speech;
-    conversation *conversation; /* NULL: nothing is under way */
+    conversation *conversation; /* NULL: nothing is under way. Closed early nothing more is spoken;
+                                 * what was can still be taken */
     int64_t tag;                /* of the sentence that is being spoken */
     bool taken;                 /* the engine has begun: an error is no refusal any more */
 } speaker;
@@ -21,7 +22,6 @@ bool speaker_open(speaker *s, work *w, const conversation_config *config, speech
 /* Gives the speech one event of the engine. False: none waits (error->code API_OK), or it
  * failed. */
 bool speaker_step(speaker *s, api_error *error);
-void speaker_stop(speaker *s);  /* nothing more is spoken; what was can still be taken */
 void speaker_close(speaker *s); /* zeroed, or closed already, is fine */
 
 #endif

@@ -220,7 +220,7 @@ bool speech_sound(speech *s, const float *samples, size_t count, api_error *erro
 }
 
 bool speech_end_sentence(speech *s, const work_usage *usage, api_error *error) {
-    s->input_count += usage->input_text + usage->input_audio;
+    s->input_count += work_usage_input(usage);
     s->output_count += usage->output_text + usage->output_audio;
     return next_sentence(s, error);
 }

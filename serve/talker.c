@@ -87,8 +87,6 @@ static void end_reply(conversation *c, rnl_finish finish, const api_error *error
     t->reply.usage.output_text = (int)reply.text_count;
     t->reply.usage.output_audio = (int)reply.frame_count;
     work_count_reply(c->work, &t->reply);
-    t->last_begin_audio = t->audio;
-    t->audio += (int)reply.frame_count;
     t->done = rnl_session_position_count(t->session);
     queued_event e = {
         .kind = EVENT_ENDED, .tag = t->reply.tag, .finish = finish, .usage = t->reply.usage};
@@ -200,7 +198,7 @@ static rnl_status reset(conversation *c) {
     talker *t = &c->talker;
     rnl_session_renew(t->session, c->config.seed);
     rnl_constraint_destroy(&t->tools);
-    t->audio = t->last_begin_audio = t->done = 0;
+    t->done = 0;
     t->clip_us = 0;
     t->lacks = false;
     t->again_tag = 0;
@@ -211,14 +209,13 @@ static rnl_status reset(conversation *c) {
 /* Several items of one reply are told one by one; all of it comes with the first. */
 static rnl_status add_again(conversation *c, const command *what, rnl_error *error) {
     talker *t = &c->talker;
-    int audio;
+    int audio_count;
     if (t->again_tag == what->tag) return RNL_OK;
     t->is_again = false;
-    const rnl_status status = session_add_again(t->session, what->tag, &t->is_again, &audio, error);
-    if (status != RNL_OK) return status;
-    t->again_tag = what->tag;
-    t->audio += audio;
-    return RNL_OK;
+    const rnl_status status =
+        session_add_again(t->session, what->tag, &t->is_again, &audio_count, error);
+    if (status == RNL_OK) t->again_tag = what->tag;
+    return status;
 }
 
 static rnl_status retain(conversation *c, const command *what) {
@@ -253,6 +250,24 @@ static rnl_status take_hold(conversation *c, const command *what, rnl_turn_confi
     return status;
 }
 
+/* Of the first `count` positions. */
+static void count_kinds(const rnl_session *s, int count, int *text, int *audio, int *image) {
+    session_count_kinds(s, count, audio, image);
+    *text = count - *audio - *image;
+}
+
+/* What the reply that was just begun is asked on. */
+static void count_input(talker *t) {
+    work_usage *u = &t->reply.usage;
+    const int all = rnl_session_position_count(t->session);
+    const int reused = rnl_session_reused_count(t->session, NULL);
+    /* What stood before the last reply, with its frames; or what was there before all of it. */
+    const int before = t->done > reused ? t->done : reused;
+    count_kinds(t->session, all, &u->input_text, &u->input_audio, &u->input_image);
+    count_kinds(t->session, before < all ? before : all, &u->cached_text, &u->cached_audio,
+                &u->cached_image);
+}
+
 static rnl_status begin(conversation *c, const command *what, int64_t now_us, rnl_error *error) {
     talker *t = &c->talker;
     rnl_turn_config turn = what->turn;
@@ -265,9 +280,6 @@ static rnl_status begin(conversation *c, const command *what, int64_t now_us, rn
     }
     if (c->config.class == WORK_TALK && turn.mode == RNL_MODE_INTERLEAVED)
         session_name_reply(t->session, what->tag); /* it can be told again */
-    const int all = rnl_session_position_count(t->session);
-    int reused_audio;
-    const int reused = rnl_session_reused_count(t->session, &reused_audio);
     t->reply = (talk_reply){.tag = what->tag,
                             .slack_us = INT64_MAX,
                             .going = true,
@@ -276,15 +288,7 @@ static rnl_status begin(conversation *c, const command *what, int64_t now_us, rn
                             .tokens = what->tokens,
                             .due_us = what->due_us,
                             .begun_us = now_us};
-    const int audio = t->audio < all ? t->audio : all;
-    /* What stood before the last reply, with its frames; or what was there before all of it. */
-    const bool goes_on = t->done > reused;
-    const int before = goes_on ? t->done : reused, cached = before < all ? before : all;
-    const int cached_audio = goes_on ? t->last_begin_audio : reused_audio;
-    t->reply.usage.input_audio = audio;
-    t->reply.usage.input_text = all - audio;
-    t->reply.usage.cached_audio = cached_audio < cached ? cached_audio : cached;
-    t->reply.usage.cached_text = cached - t->reply.usage.cached_audio;
+    count_input(t);
     conversation_tell(
         c, &(queued_event){.kind = EVENT_BEGUN, .tag = what->tag, .usage = t->reply.usage});
     return RNL_OK;
@@ -309,9 +313,7 @@ static rnl_status cut(conversation *c, const command *what, rnl_error *error) {
         return status;
     }
     if (t->reply.going) end_reply(c, RNL_FINISH_STOPPED, NULL);
-    rnl_reply reply;
-    rnl_session_get_reply(t->session, &reply);
-    t->audio = t->last_begin_audio + (int)reply.frame_count;
+    t->done = rnl_session_position_count(t->session); /* no more of it is in the cache */
     conversation_tell(
         c, &(queued_event){.kind = EVENT_CUT, .tag = what->tag, .size = size, .owned = heard});
     return RNL_OK;
@@ -319,25 +321,31 @@ static rnl_status cut(conversation *c, const command *what, rnl_error *error) {
 
 static rnl_status end_clip(conversation *c, rnl_error *error) {
     talker *t = &c->talker;
-    const int before = rnl_session_position_count(t->session);
     const rnl_status status = rnl_session_end_audio(t->session, error);
     if (status == RNL_AGAIN) return status;
-    if (status == RNL_OK) {
-        t->audio += rnl_session_position_count(t->session) - before;
-        work_count_heard(c->work, t->clip_us);
-    }
+    if (status == RNL_OK) work_count_heard(c->work, t->clip_us);
     t->clip_us = 0;
     return status;
 }
 
+/* The session of the spoken conversation of its kin; NULL: there is none. */
+static const rnl_session *lender_of(const conversation *c) {
+    for (const conversation *k = c->work->first; k != NULL && c->config.kin != 0; k = k->next)
+        if (k != c && k->config.kin == c->config.kin && k->config.class == WORK_TALK && !k->lost)
+            return k->talker.session;
+    return NULL;
+}
+
+/* Who has time waits for what is being encoded there: it may be this clip. */
 static rnl_status add_clip(conversation *c, const command *what, rnl_error *error) {
-    talker *t = &c->talker;
-    const int before = rnl_session_position_count(t->session);
-    const rnl_status status =
-        rnl_session_add_audio(t->session, what->samples, what->count, what->rate, error);
-    const int more = rnl_session_position_count(t->session) - before;
-    if (status == RNL_OK && more > 0) t->audio += more;
-    if (status == RNL_OK)
+    const rnl_session *lender = lender_of(c);
+    bool lent = false;
+    if (c->config.class == WORK_IDLE && lender != NULL &&
+        rnl_session_stage(lender) == RNL_STAGE_ENCODE)
+        return RNL_AGAIN;
+    const rnl_status status = session_add_audio_of(c->talker.session, lender, what->samples,
+                                                   what->count, what->rate, &lent, error);
+    if (status == RNL_OK && !lent)
         work_count_heard(c->work, (int64_t)((double)what->count / what->rate * 1e6));
     return status;
 }
@@ -352,9 +360,7 @@ static rnl_status add_image(conversation *c, const command *what, rnl_error *err
 static rnl_status keep_mark(conversation *c, const command *what, rnl_error *error) {
     talker *t = &c->talker;
     const rnl_status status = rnl_session_snapshot(t->session, what->slot, error);
-    if (status == RNL_OK)
-        t->marks[what->slot] =
-            (talk_mark){t->audio, t->done, t->last_begin_audio, t->clip_us, t->lacks};
+    if (status == RNL_OK) t->marks[what->slot] = (talk_mark){t->done, t->clip_us, t->lacks};
     return status;
 }
 
@@ -363,9 +369,7 @@ static rnl_status back_to_mark(conversation *c, const command *what, rnl_error *
     const rnl_status status = rnl_session_restore(t->session, what->slot, error);
     if (status != RNL_OK) return status;
     const talk_mark *m = &t->marks[what->slot];
-    t->audio = m->audio;
     t->done = m->done;
-    t->last_begin_audio = m->last_begin_audio;
     t->clip_us = m->clip_us;
     t->lacks = m->lacks;
     return RNL_OK;
@@ -540,7 +544,9 @@ void talker_want(conversation *c, int64_t now_us, double load, bool spare) {
     const talk_reply *r = &t->reply;
     const int64_t due_us = r->due_us > 0 ? r->due_us : r->begun_us + patience_us(c->config.class);
     t->held = false;
+    t->works = r->going || rnl_session_stage(t->session) != RNL_STAGE_IDLE;
     if (c->config.class == WORK_IDLE && !spare) {
+        t->works = false;
         rnl_batch_want(t->session, RNL_WANT_NOTHING, due_us);
     } else if (!r->going) {
         want_content(c, now_us);
@@ -551,6 +557,7 @@ void talker_want(conversation *c, int64_t now_us, double load, bool spare) {
     } else {
         const int64_t end_us = r->first_sound_us + r->sample_count * 1000000 / RNL_RATE_OUT;
         t->held = end_us - now_us > ahead_us(load);
+        t->works = !t->held;
         rnl_batch_want(t->session, t->held ? RNL_WANT_NOTHING : RNL_WANT_PLAYING, end_us);
     }
 }

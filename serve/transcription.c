@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -148,6 +149,9 @@ static bool begin_part(void *context, const multipart_part *part) {
         return api_fail(&f->error, API_INVALID_VALUE, fields[f->field].name,
                         "'%s' stands twice in the form; send it once", fields[f->field].name);
     f->seen |= bit;
+    if (f->field == FIELD_FILE)
+        (void)snprintf(f->file_name, sizeof f->file_name, "%.*s", (int)sizeof f->file_name - 1,
+                       part->file);
     if (f->field == FIELD_FILE && !part->is_file)
         return api_fail(&f->error, API_INVALID_VALUE, "file",
                         "'file' is a text; upload it as a file, with a file name");

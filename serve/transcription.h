@@ -53,6 +53,7 @@ typedef struct transcription_form {
     unsigned included; /* timestamp granularities, a bit each */
     char text[TRANSCRIPTION_FIELD_CAP];
     size_t text_size;
+    char file_name[128]; /* as the client gave it, or its beginning: for the log */
 } transcription_form;
 
 /* content_type: of the request. model: says which language can be. False: UNSUPPORTED_MEDIA_TYPE.

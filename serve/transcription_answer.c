@@ -110,11 +110,7 @@ static void put_logprobs(const transcription_answer *a, json_out *o, const char 
         size_t size = 0;
         (void)model_token_bytes(a->model, p->tokens[i], &bytes, &size);
         json_out_object(o, NULL);
-        json_out_text(o, "token", bytes, size);
-        json_out_array(o, "bytes");
-        for (size_t k = 0; k < size; k++) json_out_int(o, NULL, (unsigned char)bytes[k]);
-        json_out_end(o);
-        json_out_number(o, "logprob", rounded((double)p->token_confidences[i], 1e6));
+        json_out_logprob(o, bytes, size, true, (double)p->token_confidences[i]);
         json_out_end(o);
     }
     if (key != NULL) json_out_end(o);

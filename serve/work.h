@@ -74,6 +74,10 @@ typedef struct conversation_config {
     uint64_t seed;          /* of the sampler */
     bool drop_oldest_turns; /* a full context drops the oldest turns instead of refusing */
     const char *adapter;    /* the model's set of that name speaks; borrowed. NULL: none */
+    uint64_t kin;           /* other than 0: a CLIP that the WORK_TALK of this number and adapter
+                             * has had is not encoded again. No bit depends on it */
+    bool beside;            /* it serves a conversation that is open, and counts as none: there is
+                             * room for one beside four conversations */
     int owner;              /* who asks (api_keys.h: the number of a key; 0: nobody); fairness */
     /* Whose it is: what it leaves when it is over is kept for the next one of the same caller that
      * begins alike. 0 (default): nobody's, nothing is kept and nothing gone on from. */
@@ -87,6 +91,8 @@ typedef struct conversation_config {
     void *context;
 } conversation_config;
 
+/* A number for conversation_config.kin that nobody has had. */
+uint64_t work_new_kin(work *w);
 /* NULL with an error: SERVER_OVERLOADED, DRAINING, STARTING, RATE_LIMIT_EXCEEDED (the owner's). The
  * session itself is made by the engine thread; if that fails LOST comes. */
 conversation *conversation_open(work *w, const conversation_config *config, api_error *error);
@@ -96,6 +102,8 @@ conversation *conversation_open(work *w, const conversation_config *config, api_
 conversation *conversation_open_transcript(work *w, const conversation_config *config,
                                            const rnl_transcript_config *transcript,
                                            api_error *error);
+/* How long the model has worked for it: in passes over the weights it shares the time of all. */
+int64_t conversation_worked_us(const conversation *c);
 /* Cancels what is under way and forgets it; no ready() comes any more. NULL is fine; sets NULL. */
 void conversation_close(conversation **c);
 
@@ -218,11 +226,20 @@ typedef struct work_token {
 
 /* In positions of the backbone. */
 typedef struct work_usage {
-    int input_text, input_audio;   /* of the context where the reply begins */
-    int cached_text, cached_audio; /* of these: those that had gone through the model before, in
-                                    * this conversation or in one of the same caller */
+    int input_text, input_audio, input_image; /* of the context where the reply begins */
+    int cached_text, cached_audio,
+        cached_image;              /* of these: those that had gone through the model before, in
+                       * this conversation or in one of the same caller */
     int output_text, output_audio; /* tokens and frames of the reply */
 } work_usage;
+
+/* Of all kinds. */
+static inline int work_usage_input(const work_usage *u) {
+    return u->input_text + u->input_audio + u->input_image;
+}
+static inline int work_usage_cached(const work_usage *u) {
+    return u->cached_text + u->cached_audio + u->cached_image;
+}
 
 typedef struct event {
     event_kind kind;

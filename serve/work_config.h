@@ -33,20 +33,22 @@ typedef struct work_facts {
     bool starting;           /* passes are being measured */
     double measured_seconds; /* how long that took; 0: they were known */
     bool draining;
-    bool alive;          /* the thread made a step within 10 s, or has nothing to do */
-    bool admits;         /* one more conversation may be opened */
-    int conversations;   /* open, of all kinds but transcripts */
-    int kept;            /* sessions of conversations that are over */
-    int session_max;     /* S_max; */
-    int speaking_max;    /* S_load; 0: not even one in real time */
-    int speaking;        /* replies that are being played */
-    int transcripts;     /* open */
-    double load;         /* speaking / speaking_max, over 10 s */
-    int64_t pass_count;  /* since the start, */
-    int64_t rows;        /* positions that went through in them, */
-    int64_t decisions;   /* and decisions of these */
-    size_t session_size; /* bytes of one conversation */
-    size_t batch_size;   /* bytes of the batch */
+    bool alive;             /* the thread made a step within 10 s, or has nothing to do */
+    bool admits;            /* one more conversation may be opened */
+    int conversations;      /* open, of all kinds but transcripts and those beside others: */
+    int beside, beside_max; /* that are open, and may be */
+    int kept;               /* sessions of conversations that are over */
+    int session_max;        /* S_max; */
+    bool memory_binds;      /* with more memory it would be more */
+    int speaking_max;       /* S_load; 0: not even one in real time */
+    int speaking;           /* replies that are being played */
+    int transcripts;        /* open */
+    double load;            /* speaking / speaking_max, over 10 s */
+    int64_t pass_count;     /* since the start, */
+    int64_t rows;           /* positions that went through in them, */
+    int64_t decisions;      /* and decisions of these */
+    size_t session_size;    /* bytes of one conversation */
+    size_t batch_size;      /* bytes of the batch */
 } work_facts;
 
 #endif

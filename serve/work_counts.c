@@ -2,17 +2,21 @@
 #include "serve/metrics.h"
 #include "serve/work_inner.h"
 
+static metric_reason reason_of(const work *w, api_code refused) {
+    work_facts f;
+    if (refused == API_DRAINING) return METRIC_FOR_DRAINING;
+    if (refused == API_RATE_LIMIT_EXCEEDED) return METRIC_FOR_LIMIT;
+    work_get_facts(w, &f);
+    return f.memory_binds && f.conversations >= f.session_max ? METRIC_FOR_MEMORY : METRIC_FOR_LOAD;
+}
+
 void work_count_opened(work *w, api_code refused) {
     metrics *m = w->config.metrics;
     if (m == NULL) return;
     if (refused == API_OK)
         metrics_count(m, METRIC_SESSIONS_ADMITTED, 0, 1);
     else
-        metrics_count(m, METRIC_SESSIONS_REFUSED,
-                      refused == API_DRAINING              ? METRIC_FOR_DRAINING
-                      : refused == API_RATE_LIMIT_EXCEEDED ? METRIC_FOR_LIMIT
-                                                           : METRIC_FOR_LOAD,
-                      1);
+        metrics_count(m, METRIC_SESSIONS_REFUSED, (int)reason_of(w, refused), 1);
 }
 
 void work_count_heard(work *w, int64_t us) {
@@ -43,7 +47,7 @@ void work_count_reply(work *w, const talk_reply *r) {
     metrics *m = w->config.metrics;
     if (m == NULL) return;
     const work_usage *u = &r->usage;
-    const int read = u->input_text + u->input_audio - u->cached_text - u->cached_audio;
+    const int read = work_usage_input(u) - work_usage_cached(u);
     metrics_count(m, METRIC_PREFILL_POSITIONS, 0, read);
     metrics_count(m, METRIC_TEXT_POSITIONS, 0, u->output_text);
     metrics_count(m, METRIC_FRAMES, 0, u->output_audio);

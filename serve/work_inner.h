@@ -72,7 +72,7 @@ typedef struct talk_reply {
 
 /* Of a MARK. */
 typedef struct talk_mark {
-    int audio, done, last_begin_audio;
+    int done;
     int64_t clip_us;
     bool lacks;
 } talk_mark;
@@ -82,17 +82,16 @@ typedef struct talker {
     rnl_constraint *tools;
     rnl_constraint *some, *answer; /* of the reply under way: tools that it may call, its schema */
     talk_reply reply;
-    int audio;            /* positions of clips and frames in the conversation */
-    int last_begin_audio; /* of these, before the last reply */
-    int done;             /* positions that had gone through the model when the last reply ended */
-    int64_t again_tag;    /* of the last AGAIN since RESET; 0: none */
-    bool is_again;        /* it added something */
-    int64_t clip_us;      /* of sound in the open clip */
-    int64_t asked_us;     /* when content was given that waits for no reply yet; 0: none */
-    bool lacks;           /* content did not fit: no reply is made without it, */
-    api_error lacking;    /* this is why */
+    int done;          /* positions that had gone through the model when the last reply ended */
+    int64_t again_tag; /* of the last AGAIN since RESET; 0: none */
+    bool is_again;     /* it added something */
+    int64_t clip_us;   /* of sound in the open clip */
+    int64_t asked_us;  /* when content was given that waits for no reply yet; 0: none */
+    bool lacks;        /* content did not fit: no reply is made without it, */
+    api_error lacking; /* this is why */
     talk_mark marks[CONVERSATION_SLOTS];
-    bool held; /* it is far enough ahead of being played */
+    bool held;  /* it is far enough ahead of being played */
+    bool works; /* the next pass is for it, too */
 } talker;
 
 typedef struct recording {
@@ -122,6 +121,7 @@ struct conversation {
     atomic_bool closed;        /* by the loop thread, which does not touch it any more */
     atomic_bool full;          /* a command was refused for want of room */
     atomic_bool told;          /* events wait that ready() was not called for */
+    _Atomic int64_t worked_us; /* conversation_worked_us */
 
     /* Loop thread. */
     conversation *loop_next, *loop_before;
@@ -170,7 +170,8 @@ struct work {
 
     /* Loop thread. */
     conversation *open;
-    int open_count, recording_count; /* of all that were not closed */
+    int open_count, beside_count, recording_count; /* of all that were not closed */
+    uint64_t last_kin;
     work_look *looks_open;
 
     /* Engine thread. */

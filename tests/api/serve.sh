@@ -73,6 +73,11 @@ check "certificates read again" python3 "$source/tests/api/serve_tls.py" "$port"
     "$data"
 kill -TERM "$server"
 ends "TLS" 0
+start told --oversubscribe 100 --log-content --log-format json
+check "what is said, in the log" python3 "$source/tests/api/serve_told.py" "$port" told.err
+check "that the log has it" grep -q "^runnel: --log-content: " told.err
+kill -TERM "$server"
+ends "told" 0
 start draining --oversubscribe 100
 check "draining" python3 "$source/tests/api/serve_drain.py" "$port" "$server"
 ends "draining" 0
@@ -86,7 +91,13 @@ assert len(lines) > 5, lines
 for line in lines:
     assert {"time", "what", "id", "path", "code", "ms", "address"} <= set(line), line
     assert line["id"].startswith(("req_", "sess_")) and line["time"].endswith("Z"), line
-assert any(line["what"] == "realtime" for line in lines)
+talks = [line for line in lines if line["what"] == "realtime"]
+assert talks and any(line.get("model_seconds", 0) > 0 for line in talks), talks
+chats = [line for line in lines if line["path"] == "/v1/chat/completions" and line["code"] == 200]
+assert chats and all(line["model_seconds"] > 0 for line in chats), chats
+assert not any("content" in line for line in lines)
+assert any(line["path"] == "/v1/realtime" and line["code"] == 401 for line in lines)
+assert any(line["path"] == "other" and line["code"] == 400 for line in lines)
 assert any(line["code"] == 401 for line in lines) and any(line["code"] == 200 for line in lines)
 assert "0123456789abcdef" not in open(sys.argv[1]).read()
 PYTHON

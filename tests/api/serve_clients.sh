@@ -35,6 +35,8 @@ holds "ask.py by voice" "^The kitchen light is on.$"
 same "ask.py by voice is reply" spoken.wav reply.wav
 expect 0 "wyoming" "$python" "$source/tests/api/wyoming_package.py" \
     "$(sed -n 's|^Wyoming at .* port ||p' clients.out)" "$question"
+expect 0 "many kinds of turns" python3 "$source/tests/api/serve_events.py" "$port" "$source" events
+expect 0 "events as the client has them" "$python" "$source/tests/support/check_events.py" events
 kill -TERM "$server"
 ends "SIGTERM" 0
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from serving import PORT, ask, check, finish, refused
+from serving import PORT, ask, check, finish, refused, websocket
 
 HOST = f"Host: 127.0.0.1:{PORT}\r\n"
 KEY = "0123456789abcdef"
@@ -170,6 +170,14 @@ def keys():
     check("the other", ask("/v1/models", headers={"api-key": "fedcba9876543210"})[0] == 200)
     wrong = {"Authorization": f"Bearer {KEY[:-1]}"}
     refused("a prefix", 401, "invalid_api_key", ask("/v1/models", headers=wrong))
+    head = websocket.Socket(PORT, headers=f"Authorization: Bearer {KEY[:-1]}\r\n").head
+    check("a WebSocket with a prefix", b" 401 " in head, head)
+    check("a head that is none", b" 400 " in send(f"POST /v1/chat/completions HTTP/1.1\r\n{HOST}"
+                                                  "Content-Length: 2\r\nContent-Length: 3\r\n\r\n"))
+    page = ask("/metrics", headers=bearer).body.decode()
+    for path, code in (("/v1/realtime", 401), ("other", 400)):
+        check(f"counted: {path} {code}",
+              f'runnel_http_requests_total{{path="{path}",code="{code}"}}' in page, page)
     for _ in range(10):
         answer = ask("/v1/models", headers=wrong, source=("127.0.0.2", 0))
         refused("wrong", 401, "invalid_api_key", answer)

@@ -139,6 +139,10 @@ def main():
     bad.next()
     bad.frame(1, b'{"type": "\xff"}')
     check("UTF-8", bad.next() is None and bad.code == 1007, bad.code)
+    half = websocket.Socket(PORT)
+    half.wait("session.created")
+    half.frame(8, b"x")
+    check("half a code", half.next() is None and half.code == 1002, half.code)
     check("no calls", b" 400 " in websocket.Socket(PORT, "/v1/realtime?call_id=1").head)
 
     # A secret is made for one purpose.

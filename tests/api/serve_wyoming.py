@@ -84,6 +84,9 @@ def all_requests(question, said):
     check("pong", c.send("ping", {"text": "a"}).until("pong")[-1][1] == {"text": "a"})
     events = hear(c, question)
     check("speech to text", events[-1][1]["text"] == "Turn on the kitchen light.", events)
+    spoken = [(kind, data["timestamp"]) for kind, data, _ in events if kind.startswith("voice-")]
+    check("where it was", [k for k, _ in spoken] == ["voice-started", "voice-stopped"] and
+          0 <= spoken[0][1] < spoken[1][1] < 5000, spoken)
     pieces = "".join(data["text"] for kind, data, _ in events if kind == "transcript-chunk")
     check("its pieces", pieces == events[-1][1]["text"], pieces)
     events = c.send("synthesize", {"text": TEXT}).until("audio-stop")

@@ -112,9 +112,10 @@ static void on_truncate(void *context, uint32_t key, size_t count) {
 }
 
 static void on_transcribe(void *context, uint32_t key, float *samples, size_t count,
-                          const char *language) {
+                          const char *language, bool logprobs) {
     (void)count;
     (void)language;
+    (void)logprobs;
     ((talk *)context)->transcript = key;
     free(samples);
 }

@@ -199,12 +199,12 @@ static void on_truncate(void *context, uint32_t key, size_t count) {
 }
 
 static void on_transcribe(void *context, uint32_t key, float *samples, size_t count,
-                          const char *language) {
+                          const char *language, bool logprobs) {
     realtime_rig *r = context;
     (void)language;
     r->transcript = key;
     free(samples);
-    put_log(r, "transcribe #%d %zu", number_of(r, key), count);
+    put_log(r, "transcribe #%d %zu%s", number_of(r, key), count, logprobs ? " logprobs" : "");
 }
 
 static const realtime_ops fake_model = {

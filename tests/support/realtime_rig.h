@@ -5,7 +5,7 @@
  *     append KEY ROLE "text" 16000...
  *     push N (together)   drop   guess KEY   withdraw   end KEY   ask KEY N
  *     respond KEY interleaved|text   alone KEY N (entries)   cancel KEY   truncate KEY N
- *     transcribe KEY N
+ *     transcribe KEY N[ logprobs]
  *
  * KEY as #1, #2, ... in the order in which keys were seen. With REALTIME_RIG_LOG a folder, each
  * machine's events go to a file there as events_check.py reads them. */

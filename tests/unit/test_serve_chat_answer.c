@@ -22,13 +22,15 @@ static void identify(void *context, char id[CHAT_ID_CAP]) {
 
 static const work_usage usage = {.input_text = 10,
                                  .input_audio = 20,
+                                 .input_image = 12,
                                  .cached_text = 4,
                                  .cached_audio = 3,
+                                 .cached_image = 2,
                                  .output_text = 6,
                                  .output_audio = 5};
 #define USAGE                                                                                      \
-    "\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":11,\"total_tokens\":41,"                \
-    "\"prompt_tokens_details\":{\"audio_tokens\":20,\"cached_tokens\":7},"                         \
+    "\"usage\":{\"prompt_tokens\":42,\"completion_tokens\":11,\"total_tokens\":53,"                \
+    "\"prompt_tokens_details\":{\"audio_tokens\":20,\"image_tokens\":12,\"cached_tokens\":9},"     \
     "\"completion_tokens_details\":{\"audio_tokens\":5,\"reasoning_tokens\":0}}"
 
 static chat_answer *begin(const chat_request *r, int *calls) {
@@ -226,9 +228,8 @@ static void spoken_answers_hold_their_sound(void **state) {
     r = (chat_request){.audio = true, .stream = true, .format = SOUND_FORMAT_PCM};
     a = begin(&r, &calls);
     say(a, "Yes.");
-    assert_out(a, CHUNK("\"role\":\"assistant\",\"audio\":{\"id\":\"audio_1\",\"transcript\":"
-                        "\"Yes.\"}",
-                        "null"));
+    assert_out(a, CHUNK("\"role\":\"assistant\",\"content\":\"\"", "null")
+                      CHUNK("\"audio\":{\"id\":\"audio_1\",\"transcript\":\"Yes.\"}", "null"));
     assert_true(chat_answer_sound(a, samples, COUNT));
     o = chat_answer_out(a);
     made = 0;

@@ -12,6 +12,7 @@
 #include "audio/file.h"
 #include "core/clock.h"
 #include "engine/batch.h"
+#include "serve/metrics.h"
 #include "tests/support/work_rig.h"
 
 #define MINNOW SOURCE_DIR "/samples/minnow/minnow.gguf"
@@ -46,12 +47,16 @@ static void take(void *context) {
     }
 }
 
-static void open_talk(talk *t) {
+static void open_in(work *w, talk *t, work_class class, bool beside) {
     api_error e;
-    const conversation_config c = {.class = WORK_TALK, .ready = take, .context = t};
+    const conversation_config c = {.class = class, .beside = beside, .ready = take, .context = t};
     *t = (talk){0};
-    t->c = conversation_open(engine, &c, &e);
+    t->c = conversation_open(w, &c, &e);
     if (t->c == NULL) fail_msg("%s", e.message);
+}
+
+static void open_talk(talk *t) {
+    open_in(engine, t, WORK_TALK, false);
 }
 
 static float *copy_of(const float *samples, size_t count) {
@@ -217,6 +222,108 @@ static void a_reply_is_not_made_without_what_did_not_fit(void **state) {
 }
 
 /* The last test. Those that are under way or wait when it ends are closed, and that is all. */
+/* ---- Conversations beside others ---- */
+
+static int page_value(metrics *m, const char *name) {
+    static char page[65536];
+    const size_t size = metrics_write(m, page, sizeof page - 1);
+    assert_true(size < sizeof page);
+    page[size] = 0;
+    const char *at = strstr(page, name);
+    assert_non_null(at);
+    return atoi(at + strlen(name));
+}
+
+static int kept_times(void *context, rnl_batch *batch) {
+    (void)context;
+    rnl_batch_set_times(batch, 1, 1000, 10000);
+    return 1;
+}
+
+/* One has a place of its own, and nobody who asks is refused for it. */
+static void a_conversation_beside_another_takes_no_place(void **state) {
+    (void)state;
+    static const char *const paths[] = {"other"};
+    const metrics_config mc = {.kernels = "", .model = "", .paths = paths, .path_count = 1};
+    const conversation_config beside = {.class = WORK_IDLE, .beside = true},
+                              another = {.class = WORK_TALK};
+    work_config config = work_config_default();
+    metrics *m;
+    talk talking, listening;
+    api_error e;
+    work_facts f;
+    assert_int_equal(metrics_create(&mc, &m), RNL_OK);
+    config.thread_count = 2;
+    config.context_cap = 512;
+    config.session_cap = 1;
+    config.give_times = kept_times;
+    config.metrics = m;
+    work *w = work_rig_start(model, &config);
+    open_in(w, &listening, WORK_IDLE, true);
+    open_in(w, &talking, WORK_TALK, false);
+    assert_null(conversation_open(w, &beside, &e)); /* one for up to four */
+    assert_int_equal(e.code, API_SERVER_OVERLOADED);
+    assert_null(conversation_open(w, &another, &e));
+    work_get_facts(w, &f);
+    assert_int_equal(f.conversations, 1);
+    assert_int_equal(f.beside, 1);
+    assert_int_equal(f.beside_max, 1);
+    assert_int_equal(page_value(m, "\nrunnel_sessions_admitted_total "), 1);
+    assert_int_equal(page_value(m, "\nrunnel_sessions_refused_total{reason=\"load\"} "), 1);
+    work_drain(w); /* beside one that is open there still may be one */
+    conversation_close(&listening.c);
+    open_in(w, &listening, WORK_IDLE, true);
+    ask_clip(&listening);
+    ask_reply(&listening, 1, RNL_MODE_TRANSCRIBE);
+    work_rig_wait(w, &listening.ended, 1);
+    assert_int_equal(listening.error.code, API_OK);
+    assert_true(listening.text_size > 0);
+    assert_true(conversation_worked_us(listening.c) > 0);
+    assert_int_equal(conversation_worked_us(talking.c), 0);
+    conversation_close(&listening.c);
+    conversation_close(&talking.c);
+    work_destroy(&w);
+    metrics_destroy(&m);
+}
+
+/* Room for one conversation and none beside it: memory is why there are no more. */
+static void what_memory_refuses_is_told_apart(void **state) {
+    (void)state;
+    static const char *const paths[] = {"other"};
+    const metrics_config mc = {.kernels = "", .model = "", .paths = paths, .path_count = 1};
+    const conversation_config one = {.class = WORK_TALK}, beside = {.beside = true};
+    work_config config = work_config_default();
+    metrics *m;
+    api_error e;
+    work_facts f;
+    assert_int_equal(metrics_create(&mc, &m), RNL_OK);
+    config.thread_count = 2;
+    config.context_cap = 256;
+    config.session_cap = 4;
+    config.give_times = kept_times;
+    config.oversubscribe = 100;
+    config.metrics = m;
+    work *w = work_rig_start(model, &config);
+    work_get_facts(w, &f);
+    assert_int_equal(f.session_max, 4);
+    assert_false(f.memory_binds);
+    work_destroy(&w);
+    config.memory_size_max = f.batch_size + f.session_size + f.session_size / 2;
+    w = work_rig_start(model, &config);
+    work_get_facts(w, &f);
+    assert_int_equal(f.session_max, 1);
+    assert_int_equal(f.beside_max, 0);
+    assert_true(f.memory_binds);
+    conversation *c = conversation_open(w, &one, &e);
+    assert_non_null(c);
+    assert_null(conversation_open(w, &one, &e));
+    assert_null(conversation_open(w, &beside, &e));
+    assert_int_equal(page_value(m, "\nrunnel_sessions_refused_total{reason=\"memory\"} "), 1);
+    conversation_close(&c);
+    work_destroy(&w);
+    metrics_destroy(&m);
+}
+
 static void looks_are_closed_at_any_time(void **state) {
     (void)state;
     looker those[LOOKS];
@@ -224,12 +331,6 @@ static void looks_are_closed_at_any_time(void **state) {
     open_looks(those);
     work_stop(engine);
     for (int i = 0; i < LOOKS; i++) work_look_close(&those[i].look);
-}
-
-static int kept_times(void *context, rnl_batch *batch) {
-    (void)context;
-    rnl_batch_set_times(batch, 1, 1000, 10000);
-    return 1;
 }
 
 static int set_up(void **state) {
@@ -259,6 +360,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looks_and_replies_leave_each_other_as_they_are),
         cmocka_unit_test(a_reply_is_not_made_without_what_did_not_fit),
+        cmocka_unit_test(a_conversation_beside_another_takes_no_place),
+        cmocka_unit_test(what_memory_refuses_is_told_apart),
         cmocka_unit_test(looks_are_closed_at_any_time),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -191,6 +191,46 @@ static void only_transcripts(void **state) {
     assert_string_equal(rig_types(&r), "");
 }
 
+/* How sure the model was, where that is asked for. */
+static void transcripts_with_logprobs(void **state) {
+    (void)state;
+    static const char completed[] = "conversation.item.input_audio_transcription.completed",
+                      delta[] = "conversation.item.input_audio_transcription.delta";
+    static const realtime_token tokens[] = {{"Yes", 3, -0.25f}, {"\xc3", 1, -INFINITY}};
+    rig_open(&r, "{\"include\":[\"item.input_audio_transcription.logprobs\"],\"audio\":{\"input\":"
+                 "{\"transcription\":{\"model\":\"any\"}}}}");
+    rig_ask(&r, "light");
+    rig_silence(&r, 1);
+    assert_non_null(strstr(rig_asked(&r), " logprobs"));
+    realtime_news_item news = {.kind = REALTIME_HEARD,
+                               .key = r.transcript,
+                               .text = "Yes",
+                               .size = 3,
+                               .tokens = tokens,
+                               .token_count = 1};
+    realtime_news(r.rt, &news, r.now_us);
+    assert_string_equal(rig_value(&r, delta, "logprobs.0.token"), "Yes");
+    assert_string_equal(rig_value(&r, delta, "logprobs.0.bytes.2"), "115");
+    assert_string_equal(rig_value(&r, delta, "logprobs.0.logprob"), "-0.25");
+    assert_string_equal(rig_value(&r, delta, "logprobs.1.token"), "");
+    news.kind = REALTIME_HEARD_ALL;
+    news.token_count = 2;
+    realtime_news(r.rt, &news, r.now_us);
+    assert_string_equal(rig_value(&r, completed, "logprobs.1.bytes.0"), "195");
+    assert_string_equal(rig_value(&r, completed, "logprobs.1.logprob"), "-9999");
+    rig_send(&r, "{'type':'session.update','session':{'include':null}}");
+    rig_done(&r, RNL_FINISH_END);
+    rig_ask(&r, "light");
+    rig_silence(&r, 1);
+    assert_null(strstr(rig_asked(&r), " logprobs"));
+    news = (realtime_news_item){.kind = REALTIME_HEARD_ALL, .key = r.transcript, .text = ""};
+    realtime_news(r.rt, &news, r.now_us);
+    json *e = rig_last(&r, completed);
+    assert_null(json_get(e, "logprobs"));
+    json_destroy(&e);
+    rig_done(&r, RNL_FINISH_END);
+}
+
 static void by_telephone(void **state) {
     (void)state;
     rig_open(&r, "{\"audio\":{\"input\":{\"format\":{\"type\":\"audio/pcmu\"}}}}");
@@ -270,6 +310,7 @@ int main(void) {
         WITH_RIG(a_turn_is_forgotten),
         WITH_RIG(a_turn_ends_early),
         WITH_RIG(only_transcripts),
+        WITH_RIG(transcripts_with_logprobs),
         WITH_RIG(by_telephone),
         WITH_RIG(any_cut_gives_the_same_clip),
     };

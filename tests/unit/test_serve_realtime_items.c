@@ -181,6 +181,22 @@ static void deleted_items_are_gone(void **state) {
     rig_done(&r, RNL_FINISH_END);
 }
 
+/* 64 bytes are an id, 65 are none. */
+static void the_longest_id(void **state) {
+    (void)state;
+    char id[66];
+    memset(id, 'a', sizeof id);
+    id[64] = 0;
+    rig_open(&r, NULL);
+    add(id, "user", "Hello", NULL);
+    assert_int_equal(rig_count(&r, "error"), 0);
+    assert_string_equal(added("item.id"), id);
+    id[64] = 'a';
+    id[65] = 0;
+    add(id, "user", "Hello", NULL);
+    assert_string_equal(rig_value(&r, "error", "error.param"), "item.id");
+}
+
 static void wrong_items(void **state) {
     (void)state;
     static const char *const rows[][3] = {
@@ -400,6 +416,7 @@ int main(void) {
         WITH_RIG(pictures_are_shown),
         WITH_RIG(a_model_that_does_not_see),
         WITH_RIG(deleted_items_are_gone),
+        WITH_RIG(the_longest_id),
         WITH_RIG(wrong_items),
         WITH_RIG(sound_in_items),
         WITH_RIG(an_assistants_voice_cannot_be_made),

@@ -337,6 +337,21 @@ static void a_session_ends(void **state) {
     assert_true(realtime_is_over(r.rt));
 }
 
+/* Who speaks is waited for, like an answer. */
+static void a_turn_is_talk(void **state) {
+    (void)state;
+    rig_open(&r, NULL);
+    assert_false(realtime_is_talking(r.rt, r.now_us));
+    rig_ask(&r, "light");
+    assert_int_equal(rig_count(&r, "input_audio_buffer.speech_stopped"), 0);
+    assert_true(realtime_is_talking(r.rt, r.now_us));
+    rig_silence(&r, 1);
+    rig_answer(&r, "It is.", 1);
+    assert_true(realtime_is_talking(r.rt, r.now_us));
+    rig_wait(&r, 2);
+    assert_false(realtime_is_talking(r.rt, r.now_us));
+}
+
 /* Gone in mid-answer, with half a turn said: what was heard counts, and all is told again. */
 static void a_client_that_comes_back(void **state) {
     (void)state;
@@ -465,6 +480,7 @@ int main(void) {
         WITH_RIG(too_many_errors_close),
         WITH_RIG(a_flood_closes),
         WITH_RIG(a_session_ends),
+        WITH_RIG(a_turn_is_talk),
         WITH_RIG(a_client_that_comes_back),
         WITH_RIG(the_older_dialect),
         WITH_RIG(a_start_config),

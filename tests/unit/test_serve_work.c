@@ -394,6 +394,32 @@ static void a_reply_is_cut_to_what_was_heard(void **state) {
     work_destroy(&w);
 }
 
+/* What stands behind a cut was not there before: it is no part of what is cached. */
+static void what_was_cut_off_is_not_cached(void **state) {
+    (void)state;
+    work *w = start(1);
+    talk t;
+    open_talk(w, &t, WORK_TALK);
+    ask_clip(&t);
+    command begin = begin_of(1, RNL_MODE_INTERLEAVED);
+    begin.spoken = true;
+    assert_true(conversation_ask(t.c, &begin));
+    work_rig_wait(w, &t.ended, 1);
+    const int asked = t.usage.input_text + t.usage.input_audio;
+    const command cut = {.kind = COMMAND_CUT, .tag = 1};
+    assert_true(conversation_ask(t.c, &cut));
+    work_rig_wait(w, &t.cuts, 1);
+    ask_clip(&t);
+    begin = begin_of(2, RNL_MODE_TEXT);
+    assert_true(conversation_ask(t.c, &begin));
+    work_rig_wait(w, &t.ended, 2);
+    const int cached = t.usage.cached_text + t.usage.cached_audio;
+    assert_true(cached >= asked && cached < asked + 8); /* and how a turn is closed */
+    assert_true(t.usage.input_text + t.usage.input_audio > cached + 8);
+    close_talk(&t);
+    work_destroy(&w);
+}
+
 /* size 0: all of it. */
 static void ask_file(talk *t, const char *path, size_t size) {
     static unsigned char bytes[1 << 20];
@@ -536,6 +562,7 @@ int main(void) {
         cmocka_unit_test(commands_that_do_not_fit_are_asked_later),
         cmocka_unit_test(a_guess_that_is_taken_back_leaves_nothing),
         cmocka_unit_test(a_reply_is_cut_to_what_was_heard),
+        cmocka_unit_test(what_was_cut_off_is_not_cached),
         cmocka_unit_test(a_file_is_written_down),
         cmocka_unit_test(only_what_may_be_called_is),
         cmocka_unit_test(conversations_are_closed_at_any_time),
