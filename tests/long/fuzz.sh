@@ -102,6 +102,7 @@ printf '\007\000--b\r\n%b\r\n\r\nRIFF\r\n--b\r\n%b\r\n\r\n\r\n--b--' "$part" "$p
 for file in tests/data/serve/requests/*-chat-*.txt; do # body behind the byte of the model
     { printf '\000'; sed '1,/^$/d' "$file"; } > "$work/serve_chat/$(basename "$file")"
 done
+printf '\001%s' "$(head -c 300 LICENSE | base64 -w 0)" > "$work/serve_sound/a"
 head -c 300 LICENSE > "$work/serve_json/a"
 cp tests/data/stack/all/config.json "$work/stack/a"
 cp tests/data/dense/taps5/config.json "$work/stack/b"
