@@ -71,6 +71,6 @@ const command command_measure = {
         "there: {cmd} becomes its command line. --push copies it and the files: {file} here,\n"
         "{path} there. No shell of this machine takes part.\n"
         "--json: one line.",
-    .options = {&options_json, &options_measure},
+    .options = {&options_json, &options_measure, &options_remote},
     .run = run,
 };

@@ -10,11 +10,10 @@
 #include "apps/ending.h"
 #include "apps/machine.h"
 #include "apps/messages.h"
-#include "measure/device.h"
 #include "measure/report.h"
 #include "measure/table.h"
 
-enum { PATH_CAP = 4096, TIMEOUT = 600 /* seconds */ };
+enum { PATH_CAP = MEASURING_PATH_CAP, TIMEOUT = 600 /* seconds */ };
 
 static const option_row rows[] = {
     {.name = "type",
@@ -61,6 +60,10 @@ static const option_row rows[] = {
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(measure.device),
      .changes_result = true},
+};
+const option_list options_measure = OPTION_LIST(rows);
+
+static const option_row remote_rows[] = {
     {.name = "push",
      .value = "COMMAND",
      .help = "copies files there first: \"scp {file} HOST:{path}\"",
@@ -85,7 +88,7 @@ static const option_row rows[] = {
      .min = 1,
      .max = 86400},
 };
-const option_list options_measure = OPTION_LIST(rows);
+const option_list options_remote = OPTION_LIST(remote_rows);
 
 /* ---- Files ---- */
 
@@ -294,29 +297,38 @@ static int check_configs(const options *o, char (*paths)[PATH_CAP], const char *
     return EXIT_OK;
 }
 
-static int measure_there(const options *o, const measure_config *c, measure_report *out) {
+int measuring_device(const options *o, const char *way, char program[MEASURING_PATH_CAP],
+                     measure_device *out) {
     const measure_options *own = &o->measure;
+    rnl_error error = {0};
+    *out = (measure_device){.command = way,
+                            .push = own->push,
+                            .program = own->program,
+                            .folder = own->folder != NULL ? own->folder : "/tmp",
+                            .seconds_max = own->timeout > 0 ? own->timeout : TIMEOUT,
+                            .stop = interrupted};
+    if (out->program == NULL) {
+        if (!own_program(program))
+            return complain(EXIT_USAGE, "name the device's runnel-measure (--program)");
+        out->program = program;
+    }
+    if (measure_device_check(out, &error) != RNL_OK ||
+        measure_device_prepare(out, &error) != RNL_OK)
+        return failed_there(&error);
+    return EXIT_OK;
+}
+
+static int measure_there(const options *o, const measure_config *c, measure_report *out) {
     char program[PATH_CAP];
     const char *names[MEASURE_MODEL_CAP];
     rnl_error error = {0};
-    measure_device device = {.command = own->device,
-                             .push = own->push,
-                             .program = own->program,
-                             .folder = own->folder != NULL ? own->folder : "/tmp",
-                             .seconds_max = own->timeout > 0 ? own->timeout : TIMEOUT,
-                             .stop = interrupted};
-    if (device.program == NULL) {
-        if (!own_program(program))
-            return complain(EXIT_USAGE, "measure: name the device's runnel-measure (--program)");
-        device.program = program;
-    }
+    measure_device device;
     char(*paths)[PATH_CAP] = malloc(sizeof *paths * MEASURE_MODEL_CAP);
     if (paths == NULL) return complain(EXIT_FAILED, "memory is exhausted");
     int code = check_configs(o, paths, names);
-    if (code == EXIT_OK && (measure_device_check(&device, &error) != RNL_OK ||
-                            measure_device_prepare(&device, &error) != RNL_OK ||
-                            measure_remote(&device, c, own->reference, names, o->argument_count,
-                                           out, &error) != RNL_OK))
+    if (code == EXIT_OK) code = measuring_device(o, o->measure.device, program, &device);
+    if (code == EXIT_OK && measure_remote(&device, c, o->measure.reference, names,
+                                          o->argument_count, out, &error) != RNL_OK)
         code = failed_there(&error);
     free(paths);
     return code;

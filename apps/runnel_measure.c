@@ -12,7 +12,7 @@ static const command alone = {
     .name = "measure",
     .synopsis = "[options] CONFIG ...",
     .about = "Measures the stack of each config.json as `runnel measure` does.",
-    .options = {&options_json, &options_measure},
+    .options = {&options_json, &options_measure, &options_remote},
     .run = run,
 };
 

@@ -32,7 +32,8 @@ measure_config measure_config_default(void) {
     return (measure_config){.thread_count = rnl_thread_count_default(),
                             .type = QUANT_Q4_0,
                             .round_count = MEASURE_ROUNDS,
-                            .again_max = MEASURE_AGAIN};
+                            .again_max = MEASURE_AGAIN,
+                            .resident = true};
 }
 
 /* ---- Creation ---- */
@@ -99,7 +100,7 @@ static rnl_status memory_of(const measure *m, subject *s, rnl_error *error) {
     const measure_config *c = &m->config;
     rnl_status status =
         measure_sizes_of(s->w, &m->kernels, c->thread_count, c->exact, &s->result.sizes, error);
-    if (status == RNL_OK && s->made.set != NULL && c->round_count > 0)
+    if (status == RNL_OK && s->made.set != NULL && c->round_count > 0 && c->resident)
         (void)measure_resident(s->w, &m->kernels, c->thread_count, c->exact, &s->result.resident);
     if (status == RNL_OK && c->round_count > 0)
         status = measure_runs_create(&s->runs, s->w, &m->kernels, c->thread_count, c->exact, error);

@@ -19,6 +19,7 @@ typedef struct measure_config {
     quant_type type;    /* of weights that are made */
     int round_count;    /* [1, MEASURE_ROUND_CAP]; 0: nothing is timed, and there is no reference */
     int again_max;      /* [0, MEASURE_AGAIN]: measure_rounds */
+    bool resident;      /* of what is timed and made: measure_resident, too; default true */
     bool (*stop)(void); /* asked between steps; NULL: nobody is */
 } measure_config;
 measure_config measure_config_default(void);
@@ -30,7 +31,7 @@ typedef struct measure_result {
     int64_t parameter_count;
     size_t weight_size; /* bytes */
     measure_sizes sizes;
-    size_t resident; /* measure_resident; 0: not known, or nothing timed */
+    size_t resident; /* measure_resident; 0: not known, not asked, or nothing timed */
     measure_times times[MEASURE_METRIC_COUNT]; /* round_count 0: not timed */
 } measure_result;
 

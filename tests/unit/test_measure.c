@@ -12,6 +12,7 @@
 #include "core/pool.h"
 #include "core/threads.h"
 #include "kernels/tiny.h"
+#include "measure/apart.h"
 #include "measure/device.h"
 #include "measure/measure.h"
 #include "measure/pins.h"
@@ -313,6 +314,61 @@ static void measuring_can_be_stopped(void **state) {
     measure_destroy(&m);
 }
 
+/* ---- In a process of its own ---- */
+
+static bool later(void) {
+    static int asked;
+    return asked++ > 0; /* here; the other process has a counter of its own */
+}
+
+static void what_is_measured_apart_is_the_same(void **state) {
+    (void)state;
+    static const char *const paths[] = {DATA "plain.json", DATA "stack.json"};
+    rnl_error error = {0};
+    measure_config c = measure_config_default();
+    measure_report here, apart;
+    c.thread_count = 2;
+    c.round_count = 1;
+    c.again_max = 0;
+    c.resident = false;
+    take_small(&here, 1);
+    if (measure_apart(&c, paths[0], paths, 2, &apart, &error) != RNL_OK) fail_msg("%s", error.text);
+    assert_int_equal(apart.count, 2);
+    assert_int_equal(apart.results[0].sizes.cache, SMALL_CACHE);
+    assert_int_equal(apart.results[0].sizes.activation, here.results[0].sizes.activation);
+    assert_int_equal(apart.results[0].resident, 0);
+    assert_string_equal(apart.results[1].name, paths[1]);
+    assert_string_equal(apart.level, here.level);
+    for (int m = 0; m < MEASURE_METRIC_COUNT; m++)
+        assert_true(apart.results[1].times[m].ms > 0 && apart.reference_ms[m] > 0);
+    measure_report_free(&here);
+    measure_report_free(&apart);
+}
+
+static void what_fails_apart_is_told_here(void **state) {
+    (void)state;
+    static const char *const paths[] = {DATA "nowhere.json"};
+    rnl_error error = {0}, own = {0};
+    measure_config c = measure_config_default();
+    measure_report r;
+    measure *m;
+    c.thread_count = 1;
+    c.round_count = 0;
+    assert_int_equal(measure_create(&c, &m, &own), RNL_OK);
+    const rnl_status status = measure_add_config(m, paths[0], &own);
+    measure_destroy(&m);
+    assert_true(status < 0);
+    assert_int_equal(measure_apart(&c, NULL, paths, 1, &r, &error), status);
+    assert_string_equal(error.text, own.text);
+    measure_report_free(&r);
+    const char *const plain[] = {DATA "plain.json"};
+    c.round_count = MEASURE_ROUND_CAP;
+    c.stop = later;
+    assert_int_equal(measure_apart(&c, NULL, plain, 1, &r, &error), RNL_ERR_STATE);
+    assert_string_equal(error.text, "stopped");
+    measure_report_free(&r);
+}
+
 static void tiny_numbers_are_flushed_when_asked(void **state) {
     (void)state;
     volatile float tiny = 1e-39f, one = 1;
@@ -406,6 +462,8 @@ int main(void) {
         cmocka_unit_test(shapes_that_do_not_fit_a_type_are_refused),
         cmocka_unit_test(a_stack_beside_itself_takes_as_long),
         cmocka_unit_test(measuring_can_be_stopped),
+        cmocka_unit_test(what_is_measured_apart_is_the_same),
+        cmocka_unit_test(what_fails_apart_is_told_here),
         cmocka_unit_test(tiny_numbers_are_flushed_when_asked),
         cmocka_unit_test(a_report_comes_back),
         cmocka_unit_test(placeholders_stay_within_their_words),
