@@ -10,6 +10,7 @@
 #include "apps/messages.h"
 #include "apps/progress.h"
 #include "apps/replace.h"
+#include "apps/search_device.h"
 #include "apps/search_setup.h"
 #include "core/clock.h"
 #include "search/config.h"
@@ -19,10 +20,12 @@ typedef struct searching {
     const options *o;
     const char *folder;
     search_plan plan;
+    searching_device device;
     progress shown;
-    search_history found, control;
+    search_history found, control, given;
     int recorded; /* evaluations that the log had */
     double begun; /* when the first one was measured; 0: not yet */
+    bool late;    /* the time that it was given is over */
 } searching;
 
 static int failed(const rnl_error *error) {
@@ -38,7 +41,8 @@ static bool goes_on(void *context, const search_history *h) {
         x->begun = clock_seconds();
         x->recorded = h->count;
     }
-    return !interrupted();
+    x->late = x->o->search.minutes > 0 && clock_seconds() - x->begun >= 60 * x->o->search.minutes;
+    return !interrupted() && !x->late;
 }
 
 static void tell(void *context, const search_history *h) {
@@ -55,30 +59,38 @@ static void tell(void *context, const search_history *h) {
     progress_work(&x->shown, label, (double)h->count / most, detail);
 }
 
-/* One of the two logs. */
-static int search_into(searching *x, const char *name, bool at_random, search_history *h) {
+typedef rnl_status (*way)(const search_run *run, search_history *h, rnl_error *error);
+
+/* One of the logs. */
+static int search_into(searching *x, const char *name, way how, search_history *h) {
     char path[SEARCH_PATH_CAP];
     search_log log = {0};
     rnl_error error = {0};
     const search_run run = {.plan = &x->plan,
-                            .device = &search_made_up,
+                            .device = &x->device.device,
                             .log = &log,
+                            .keys = x->o->search.keys.at,
+                            .key_count = x->o->search.keys.count,
                             .goes_on = goes_on,
                             .evaluated = tell,
                             .context = x};
     int code = search_path(path, x->folder, name);
     if (code != EXIT_OK) return code;
-    if (!x->o->resume && access(path, F_OK) == 0)
-        return complain(EXIT_USAGE,
-                        "%s: a search stands there; go on with --resume, or name another folder",
-                        path);
+    code = searching_device_open(x->o, &x->plan, &x->device);
+    if (code != EXIT_OK) return code;
     rnl_status status = search_log_open(&log, path, &error);
-    if (status == RNL_OK)
-        status = at_random ? search_at_random(&run, h, &error) : search_evolve(&run, h, &error);
+    if (status == RNL_OK && how == search_given && x->plan.is_real)
+        status = search_real_take_yardstick(&x->device.real, x->found.all[0].line, &error);
+    if (status == RNL_OK) status = how(&run, h, &error);
     progress_clear(&x->shown);
     search_log_close(&log);
     if (status == RNL_OK) return EXIT_OK;
     if (status != RNL_ERR_STATE) return failed(&error);
+    if (!interrupted() && x->late) {
+        (void)fprintf(stderr, "the time is over behind %d evaluations; --resume goes on\n",
+                      h->count);
+        return EXIT_OK;
+    }
     return complain(EXIT_STOPPED, "%s; the same command with --resume goes on", error.text);
 }
 
@@ -91,19 +103,20 @@ static bool never(void *context, const search_history *h) {
 }
 
 /* What a log has, as far as it goes; a log that is not there is an empty one. */
-static int read_back(searching *x, const char *name, bool at_random, search_history *h) {
+static int read_back(searching *x, const char *name, way how, search_history *h) {
     char path[SEARCH_PATH_CAP];
     search_log log = {0};
     rnl_error error = {0};
-    const search_run run = {
-        .plan = &x->plan, .device = &search_made_up, .log = &log, .goes_on = never};
+    const search_run run = {.plan = &x->plan,
+                            .device = &search_made_up,
+                            .log = &log,
+                            .goes_on = never}; /* none is asked */
     const int code = search_path(path, x->folder, name);
     if (code != EXIT_OK || access(path, F_OK) != 0) return code;
     search_history_free(h);
     search_history_begin(h, &x->plan);
     rnl_status status = search_log_open_read(&log, path, &error);
-    if (status == RNL_OK)
-        status = at_random ? search_at_random(&run, h, &error) : search_evolve(&run, h, &error);
+    if (status == RNL_OK) status = how(&run, h, &error);
     search_log_close(&log);
     return status == RNL_OK || status == RNL_ERR_STATE ? EXIT_OK : failed(&error);
 }
@@ -153,7 +166,7 @@ static int write_best(const searching *x) {
 static int write_report(const searching *x) {
     char path[SEARCH_PATH_CAP];
     rnl_error error = {0};
-    const search_report report = {&x->found, &x->control};
+    const search_report report = {&x->found, &x->control, &x->given};
     const int code = search_path(path, x->folder, "report.html");
     if (code != EXIT_OK) return code;
     return replace_file(path, search_report_write, &report, &error) ? EXIT_OK : failed(&error);
@@ -161,8 +174,8 @@ static int write_report(const searching *x) {
 
 /* ---- What it says ---- */
 
-static int print_json_row(const searching *x, int index) {
-    const search_evaluation *e = &x->found.all[index];
+static int print_json_row(const searching *x, const search_history *h, int index) {
+    const search_evaluation *e = &h->all[index];
     const search_metrics *m = x->plan.metrics;
     char words[SEARCH_WORDS_CAP];
     json_draft *row = json_new_object();
@@ -175,8 +188,8 @@ static int print_json_row(const searching *x, int index) {
     return print_json(row);
 }
 
-static void print_row(const searching *x, int index) {
-    const search_evaluation *e = &x->found.all[index];
+static void print_row(const searching *x, const search_history *h, int index) {
+    const search_evaluation *e = &h->all[index];
     char words[SEARCH_WORDS_CAP];
     search_words(&x->plan.space, &e->candidate.genome, words);
     printf("%5d", index);
@@ -185,30 +198,36 @@ static void print_row(const searching *x, int index) {
     printf("  %s\n", words);
 }
 
-static int print_front(const searching *x) {
-    const search_history *h = &x->found;
-    if (h->front_count == 0)
-        return complain(EXIT_FAILED, "none of %d candidates keeps the limits", h->count);
+/* Those of the list [count], or all. */
+static int print_rows(const searching *x, const search_history *h, const int *list, int count) {
+    int code = EXIT_OK;
     if (!x->o->json) {
         printf("    n");
         for (int m = 0; m < x->plan.objective_count; m++)
             printf("  %12s", x->plan.metrics->row[x->plan.objectives[m]].name);
         printf("  stack\n");
     }
-    int code = EXIT_OK;
-    for (int i = 0; i < h->front_count && code == EXIT_OK; i++) {
+    for (int i = 0; i < count && code == EXIT_OK; i++) {
+        const int index = list != NULL ? list[i] : i;
         if (x->o->json)
-            code = print_json_row(x, h->front[i]);
+            code = print_json_row(x, h, index);
         else
-            print_row(x, h->front[i]);
+            print_row(x, h, index);
     }
     return code == EXIT_OK ? flush_output() : code;
 }
 
+static int print_front(const searching *x) {
+    const search_history *h = &x->found;
+    if (h->front_count > 0) return print_rows(x, h, h->front, h->front_count);
+    return complain(EXIT_FAILED, "none of %d candidates keeps the limits", h->count);
+}
+
 /* The logs as they stand on the disk become report, folders and lines. */
 static int leave(searching *x) {
-    int code = read_back(x, "log.jsonl", false, &x->found);
-    if (code == EXIT_OK) code = read_back(x, "random.jsonl", true, &x->control);
+    int code = read_back(x, "log.jsonl", search_evolve, &x->found);
+    if (code == EXIT_OK) code = read_back(x, "random.jsonl", search_at_random, &x->control);
+    if (code == EXIT_OK) code = read_back(x, "given.jsonl", search_given, &x->given);
     if (code != EXIT_OK) return code;
     if (x->found.count == 0) {
         if (x->o->search.random) return EXIT_OK; /* the control came first */
@@ -231,14 +250,41 @@ static int report_alone(searching *x) {
 }
 
 static int search(searching *x) {
+    char path[SEARCH_PATH_CAP];
     const bool at_random = x->o->search.random;
-    int code = search_setup(x->o, &x->plan);
+    const char *name = at_random ? "random.jsonl" : "log.jsonl";
+    search_history *h = at_random ? &x->control : &x->found;
+    int code = search_path(path, x->folder, name);
+    if (code != EXIT_OK) return code;
+    if (!x->o->resume && access(path, F_OK) == 0)
+        return complain(EXIT_USAGE,
+                        "%s: a search stands there; go on with --resume, or name another folder",
+                        path);
+    search_history_begin(h, &x->plan);
+    code = search_into(x, name, at_random ? search_at_random : search_evolve, h);
+    return code == EXIT_OK ? leave(x) : code;
+}
+
+/* Candidates that somebody names, beside those that were found. */
+static int measure_given(searching *x) {
+    int code = read_back(x, "log.jsonl", search_evolve, &x->found);
+    if (code != EXIT_OK) return code;
+    if (x->found.count == 0)
+        return complain(EXIT_USAGE,
+                        "%s: --key compares with what a search has found, and none was begun there",
+                        x->folder);
+    search_history_begin(&x->given, &x->plan);
+    code = search_into(x, "given.jsonl", search_given, &x->given);
+    if (code == EXIT_OK) code = read_back(x, "random.jsonl", search_at_random, &x->control);
+    if (code == EXIT_OK) code = write_report(x);
+    return code == EXIT_OK ? print_rows(x, &x->given, NULL, x->given.count) : code;
+}
+
+static int begin(searching *x) {
+    const int code = search_setup(x->o, &x->plan);
     if (code != EXIT_OK) return code;
     progress_begin(&x->shown, x->o);
-    search_history *h = at_random ? &x->control : &x->found;
-    search_history_begin(h, &x->plan);
-    code = search_into(x, at_random ? "random.jsonl" : "log.jsonl", at_random, h);
-    return code == EXIT_OK ? leave(x) : code;
+    return x->o->search.keys.count > 0 ? measure_given(x) : search(x);
 }
 
 static int run(const options *o) {
@@ -250,9 +296,11 @@ static int run(const options *o) {
                         "other names");
     x.folder = of != NULL ? of : o->output;
     interrupt_install();
-    const int code = of != NULL ? report_alone(&x) : search(&x);
+    const int code = of != NULL ? report_alone(&x) : begin(&x);
+    searching_device_close(&x.device);
     search_history_free(&x.found);
     search_history_free(&x.control);
+    search_history_free(&x.given);
     return code;
 }
 
@@ -265,9 +313,21 @@ static const option_row rows[] = {
      .changes_result = true},
     {.name = "device",
      .value = "NAME",
-     .help = "what candidates are measured by: made-up",
+     .help = "here (default), made-up, or a command: \"ssh HOST {cmd}\"",
      .kind = OPTION_TEXT,
      .offset = OPTION_AT(search.device),
+     .changes_result = true},
+    {.name = "corpus",
+     .value = "FILE",
+     .help = "a text that stacks learn from; a megabyte will do",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(search.corpus),
+     .changes_result = true},
+    {.name = "reference",
+     .value = "CONFIG",
+     .help = "config.json to measure beside (default: 8 blocks of LFM2-350M)",
+     .kind = OPTION_TEXT,
+     .offset = OPTION_AT(search.reference),
      .changes_result = true},
     {.name = "objectives",
      .value = "LIST",
@@ -348,6 +408,19 @@ static const option_row rows[] = {
      .kind = OPTION_FLAG,
      .offset = OPTION_AT(search.random),
      .changes_result = true},
+    {.name = "minutes",
+     .value = "N",
+     .help = "begin no candidate when they are over; --resume goes on",
+     .kind = OPTION_REAL,
+     .offset = OPTION_AT(search.minutes),
+     .min = 0.01,
+     .max = 1e6},
+    {.name = "key",
+     .value = "KEY",
+     .help = "no search: measure this candidate beside what was found; several",
+     .kind = OPTION_TEXTS,
+     .offset = OPTION_AT(search.keys),
+     .changes_result = true},
     {.name = "report",
      .value = "FOLDER",
      .help = "only write the report of what a search has found so far",
@@ -364,9 +437,12 @@ const command command_search = {
         "Candidates are lists of blocks: convolutions, attention, sliding windows, linear\n"
         "attention, state spaces, each with a feed-forward part, under one budget of parameters.\n"
         "They are measured, the best of them changed and crossed (NSGA-II), and measured again.\n"
-        "The device made-up is arithmetic alone: to see how a search goes, in a second.\n"
+        "Here means this machine (see `runnel measure`) and two short trainings of a narrow\n"
+        "stack; a command leads to another machine, the trainings stay here (options as those\n"
+        "of measure); made-up is arithmetic alone: to see how a search goes, in a second.\n"
         "FOLDER gets space.json (all that defines the search), log.jsonl, random.jsonl (the\n"
-        "control), report.html and best/KEY/config.json, of which `runnel train --from-scratch`\n"
+        "control), given.jsonl (--key), report.html and best/KEY/config.json, of which `runnel "
+        "train --from-scratch`\n"
         "makes a model. Fields of --space are those of space.json, all of which may be left out.",
-    .options = {&own, &options_output, &options_json, &options_resume},
+    .options = {&own, &options_remote, &options_output, &options_json, &options_resume},
     .run = run};

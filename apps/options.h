@@ -37,9 +37,11 @@ typedef struct measure_options {
 
 /* Of `runnel search`. */
 typedef struct search_options {
-    const char *space, *device, *objectives, *report;
+    const char *space, *device, *objectives, *report, *corpus, *reference;
+    option_texts keys;
     int evaluations, generations, population, tournament; /* -1: not given */
     double mutation, decode_ms_max, recall_min;           /* -1: not given */
+    double minutes;                                       /* 0: not given */
     size_t memory_max;                                    /* 0: not given */
     uint64_t seed;                                        /* UINT64_MAX: not given */
     bool random;

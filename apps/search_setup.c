@@ -10,7 +10,9 @@
 #include "apps/messages.h"
 #include "apps/replace.h"
 #include "apps/sources.h"
+#include "core/hash_table.h"
 #include "search/devices.h"
+#include "search/page.h"
 
 int search_path(char path[SEARCH_PATH_CAP], const char *folder, const char *name) {
     if ((size_t)snprintf(path, SEARCH_PATH_CAP, "%s/%s", folder, name) < SEARCH_PATH_CAP)
@@ -84,6 +86,43 @@ static int take_options(const options *o, search_plan *p) {
     return code;
 }
 
+static int take_reference(const options *o, search_plan *p) {
+    const char *path = o->search.reference;
+    if (path == NULL) return EXIT_OK;
+    if (!p->is_real)
+        return complain(EXIT_USAGE, "--reference: the device %s has no times", p->device);
+    if ((size_t)snprintf(p->reference, sizeof p->reference, "%s", path) < sizeof p->reference)
+        return EXIT_OK;
+    return complain(EXIT_USAGE, "--reference: %.60s...: the name is too long", path);
+}
+
+/* The text that is learnt, and what it is known by. */
+static int take_corpus(const options *o, search_plan *p) {
+    char *text;
+    size_t size;
+    rnl_error error = {0};
+    const char *path = o->search.corpus;
+    if (!p->is_real && path != NULL)
+        return complain(EXIT_USAGE, "--corpus: the device %s learns nothing", p->device);
+    if (!p->is_real) return EXIT_OK;
+    if (path == NULL && p->corpus[0] == '\0')
+        return complain(EXIT_USAGE,
+                        "search: give --corpus FILE, a text that stacks learn from; a megabyte "
+                        "will do");
+    if (path != NULL &&
+        (size_t)snprintf(p->corpus, sizeof p->corpus, "%s", path) >= sizeof p->corpus)
+        return complain(EXIT_USAGE, "--corpus: %.60s...: the name is too long", path);
+    source_note(p->corpus);
+    if (text_of_file(p->corpus, &text, &size, &error) != RNL_OK)
+        return complain(EXIT_INPUT, "%s", error.text);
+    (void)snprintf(p->corpus_hash, sizeof p->corpus_hash, "%016llx",
+                   (unsigned long long)hash_bytes(HASH_START, text, size));
+    free(text);
+    if (size >= CORPUS_SIZE_MIN) return EXIT_OK;
+    return complain(EXIT_INPUT, "%s: %zu bytes are too few to learn from; %d or more, please",
+                    p->corpus, size, CORPUS_SIZE_MIN);
+}
+
 /* ---- The folder ---- */
 
 static bool put_text(FILE *f, const void *text) {
@@ -126,8 +165,12 @@ int search_setup(const options *o, search_plan *p) {
     const bool begun = access(own, F_OK) == 0;
     code = base(o, own, begun, p);
     if (code == EXIT_OK) code = take_options(o, p);
+    if (code == EXIT_OK) code = take_reference(o, p);
+    if (code == EXIT_OK) code = take_corpus(o, p);
     if (code == EXIT_OK && begun) code = search_setup_read(own, &there);
     if (code != EXIT_OK) return code;
+    if (begun && strcmp(p->corpus_hash, there.corpus_hash) == 0) /* wherever it stands now */
+        memcpy(there.corpus, p->corpus, sizeof p->corpus);
     char *text = search_plan_text(p), *old = begun ? search_plan_text(&there) : NULL;
     if (text == NULL || (begun && old == NULL))
         code = complain(EXIT_FAILED, "memory is exhausted");

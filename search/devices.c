@@ -14,22 +14,42 @@ static const search_metric made_up_rows[] = {
 static const search_metrics made_up_metrics = {made_up_rows,
                                                sizeof made_up_rows / sizeof *made_up_rows};
 
+static const search_metric real_rows[] = {
+    [SEARCH_REAL_QUALITY] = {"quality", "bits + misses", false},
+    [SEARCH_REAL_LOSS] = {"loss", "bits a byte", false},
+    [SEARCH_REAL_RECALL] = {"recall", "", true},
+    [SEARCH_REAL_PREFILL_1K] = {"prefill_1k", "ms", false},
+    [SEARCH_REAL_PREFILL_4K] = {"prefill_4k", "ms", false},
+    [SEARCH_REAL_DECODE_1K] = {"decode_1k", "ms", false},
+    [SEARCH_REAL_DECODE_4K] = {"decode_4k", "ms", false},
+    [SEARCH_REAL_MEMORY] = {"memory", "bytes", false},
+    [SEARCH_REAL_CACHE] = {"cache", "bytes", false},
+    [SEARCH_REAL_ACTIVATION] = {"activation", "bytes", false},
+};
+static const search_metrics real_metrics = {real_rows, sizeof real_rows / sizeof *real_rows};
+
 const char *search_device_default(void) {
-    return "made-up";
+    return "here";
 }
 
 const char *search_device_names(void) {
-    return "made-up";
+    return "here, made-up, and a command with {cmd} that leads to another machine";
 }
 
 bool search_device_plan(search_plan *p, const char *name) {
-    static const int objectives[] = {MADE_UP_LOSS, MADE_UP_DECODE, MADE_UP_CACHE};
-    if (strcmp(name, "made-up") != 0) return false;
-    (void)snprintf(p->device, sizeof p->device, "%s", name);
-    p->metrics = &made_up_metrics;
-    p->objective_count = sizeof objectives / sizeof *objectives;
-    memcpy(p->objectives, objectives, sizeof objectives);
-    p->limit_count = 0;
+    static const int made_up[] = {MADE_UP_LOSS, MADE_UP_DECODE, MADE_UP_CACHE};
+    static const int real[] = {SEARCH_REAL_QUALITY, SEARCH_REAL_DECODE_4K, SEARCH_REAL_MEMORY};
+    enum { OBJECTIVES = 3 };
+    p->is_remote = strstr(name, "{cmd}") != NULL;
+    p->is_real = p->is_remote || strcmp(name, "here") == 0;
+    if (!p->is_real && strcmp(name, "made-up") != 0) return false;
+    if ((size_t)snprintf(p->device, sizeof p->device, "%s", name) >= sizeof p->device) return false;
+    p->metrics = p->is_real ? &real_metrics : &made_up_metrics;
+    p->objective_count = OBJECTIVES;
+    for (int i = 0; i < OBJECTIVES; i++) p->objectives[i] = p->is_real ? real[i] : made_up[i];
+    p->limit_count = p->is_real;
+    p->limits[0] =
+        (search_limit){.metric = SEARCH_REAL_PREFILL_4K, .bound = 1.5, .times_first = true};
     return true;
 }
 
@@ -61,11 +81,13 @@ static double made_up_cache(const search_block *b) {
 }
 
 static rnl_status measure_made_up(void *context, const search_history *h, const search_candidate *c,
-                                  double *values, json_draft **measured, rnl_error *error) {
+                                  int coming, double *values, json_draft **measured,
+                                  rnl_error *error) {
     double loss = 0, decode = 0, prefill = 0, cache = 0;
     int far = 0;
     (void)context;
     (void)h;
+    (void)coming;
     (void)measured;
     (void)error;
     for (int i = 0; i < c->genome.count; i++) {

@@ -21,9 +21,11 @@ typedef struct breeding {
     random_state random;
     member *all; /* [2 * population] those that live, and their children behind them */
     int count, alive;
+    search_candidate *coming; /* [coming_count] to be measured, then behind the history's last */
+    int coming_count;
     search_point *points; /* [2 * population] */
     search_place *places;
-    bool full; /* one more evaluation would be one too many */
+    bool full; /* with them there are as many evaluations as the plan says */
 } breeding;
 
 static rnl_status no_memory(rnl_error *error) {
@@ -70,14 +72,15 @@ static json_draft *draft_of(const breeding *b, const search_evaluation *e, json_
     return line;
 }
 
-static rnl_status measure(const breeding *b, search_evaluation *e, rnl_error *error) {
+/* Candidate i of those that come. */
+static rnl_status measure(const breeding *b, int i, search_evaluation *e, rnl_error *error) {
     const search_run *run = b->run;
     if (run->goes_on != NULL && !run->goes_on(run->context, b->h))
         return status_fail(error, RNL_ERR_STATE, "stopped behind %d evaluations", b->h->count);
     const double begun = clock_seconds();
     json_draft *measured = NULL;
-    rnl_status status = run->device->measure(run->device->context, b->h, &e->candidate, e->values,
-                                             &measured, error);
+    rnl_status status = run->device->measure(run->device->context, b->h, &b->coming[i],
+                                             b->coming_count - i, e->values, &measured, error);
     for (int m = 0; status == RNL_OK && m < b->plan->metrics->count; m++)
         if (!isfinite(e->values[m]))
             status = status_fail(error, RNL_ERR_DATA, "%.60s: %s is no number", e->candidate.key,
@@ -90,14 +93,14 @@ static rnl_status measure(const breeding *b, search_evaluation *e, rnl_error *er
     return search_log_append(run->log, line, error);
 }
 
-static rnl_status add(breeding *b, const search_candidate *c, int generation, rnl_error *error) {
+static rnl_status add(breeding *b, int i, int generation, rnl_error *error) {
     search_evaluation *e = search_history_room(b->h);
     rnl_status status = RNL_OK;
     if (e == NULL) return no_memory(error);
-    e->candidate = *c;
+    e->candidate = b->coming[i];
     e->generation = generation;
     if (b->run->log != NULL) status = search_log_next(b->run->log, &e->line, error);
-    if (status == RNL_OK) status = e->line != NULL ? recall(b, e, error) : measure(b, e, error);
+    if (status == RNL_OK) status = e->line != NULL ? recall(b, e, error) : measure(b, i, e, error);
     if (status == RNL_OK && !search_history_add(b->h)) status = no_memory(error);
     if (status != RNL_OK) {
         if (b->h->count == (int)(e - b->h->all)) json_destroy(&e->line);
@@ -107,34 +110,43 @@ static rnl_status add(breeding *b, const search_candidate *c, int generation, rn
     return RNL_OK;
 }
 
-/* Mends the genome and sees to it that it is measured. *index: -1 when it cannot be mended, or when
- * there are enough. */
-static rnl_status evaluate(breeding *b, search_genome *g, int generation, int *index,
-                           rnl_error *error) {
-    search_candidate c;
-    *index = -1;
-    if (!search_repair(&b->plan->space, g, &c.factor)) return RNL_OK;
-    search_canonical(g, &c.genome);
-    search_key(&c.genome, c.key);
-    *index = search_history_find(b->h, c.key);
-    if (*index >= 0) return RNL_OK;
-    b->full = b->h->count == b->plan->evaluations;
-    if (b->full) return RNL_OK;
-    c.params = search_params(&b->plan->space, g, c.factor);
-    const rnl_status status = add(b, &c, generation, error);
-    if (status == RNL_OK) *index = b->h->count - 1;
+/* Has all that come measured. What is drawn does not depend on it, so that a device can be told of
+ * a whole generation at once. */
+static rnl_status add_coming(breeding *b, int generation, rnl_error *error) {
+    rnl_status status = RNL_OK;
+    for (int i = 0; i < b->coming_count && status == RNL_OK; i++)
+        status = add(b, i, generation, error);
+    b->coming_count = 0;
     return status;
 }
 
+static int find(const breeding *b, const char *key) {
+    for (int i = 0; i < b->coming_count; i++)
+        if (strcmp(b->coming[i].key, key) == 0) return b->h->count + i;
+    return search_history_find(b->h, key);
+}
+
+/* Mends the genome and sees to it that it comes, if it is not known. Returns its index, now or
+ * then; -1: it cannot be mended, or there are enough. */
+static int enlist(breeding *b, search_genome *g) {
+    search_candidate *c = &b->coming[b->coming_count];
+    if (!search_repair(&b->plan->space, g, &c->factor)) return -1;
+    search_canonical(g, &c->genome);
+    search_key(&c->genome, c->key);
+    const int index = find(b, c->key);
+    if (index >= 0) return index;
+    b->full = b->h->count + b->coming_count == b->plan->evaluations;
+    if (b->full) return -1;
+    c->params = search_params(&b->plan->space, g, c->factor);
+    return b->h->count + b->coming_count++;
+}
+
 /* The same, and takes it in when it is not among them. */
-static rnl_status invite(breeding *b, search_genome *g, int generation, rnl_error *error) {
-    int index;
-    const rnl_status status = evaluate(b, g, generation, &index, error);
-    if (status != RNL_OK || index < 0) return status;
+static void invite(breeding *b, search_genome *g) {
+    const int index = enlist(b, g);
     for (int i = 0; i < b->count; i++)
-        if (b->all[i].index == index) return RNL_OK;
-    b->all[b->count++] = (member){.genome = *g, .index = index};
-    return RNL_OK;
+        if (b->all[i].index == index) return;
+    if (index >= 0) b->all[b->count++] = (member){.genome = *g, .index = index};
 }
 
 /* ---- Generations ---- */
@@ -147,20 +159,17 @@ static rnl_status rank_all(breeding *b, rnl_error *error) {
 
 static rnl_status populate(breeding *b, rnl_error *error) {
     enum { TRIES = 1000 };
-    rnl_status status = RNL_OK;
     search_genome g;
-    for (int i = 0; i < SEARCH_SEED_COUNT && status == RNL_OK; i++) {
-        if (b->count == b->plan->population) break;
+    for (int i = 0; i < SEARCH_SEED_COUNT && b->count < b->plan->population; i++) {
         search_seed_genome(&b->plan->space, i, &g);
-        status = invite(b, &g, 0, error);
+        invite(b, &g);
     }
-    for (int tries = 0; status == RNL_OK && !b->full && tries < TRIES; tries++) {
-        if (b->count == b->plan->population) break;
+    for (int tries = 0; !b->full && tries < TRIES && b->count < b->plan->population; tries++) {
         search_random_genome(&b->random, &b->plan->space, &g);
-        status = invite(b, &g, 0, error);
+        invite(b, &g);
     }
     b->alive = b->count;
-    return status;
+    return add_coming(b, 0, error);
 }
 
 static const search_genome *pick(breeding *b) {
@@ -175,16 +184,17 @@ static const search_genome *pick(breeding *b) {
 static rnl_status have_children(breeding *b, int generation, rnl_error *error) {
     enum { TRIES_EACH = 50 };
     const int population = b->plan->population;
-    rnl_status status = rank_all(b, error);
-    for (int tries = 0; status == RNL_OK && !b->full && tries < TRIES_EACH * population; tries++) {
+    const rnl_status status = rank_all(b, error);
+    if (status != RNL_OK) return status;
+    for (int tries = 0; !b->full && tries < TRIES_EACH * population; tries++) {
         search_genome child;
         if (b->count - b->alive == population) break;
         const search_genome *first = pick(b), *second = pick(b);
         search_cross(&b->random, first, second, &child);
         search_mutate(&b->random, &child, b->plan->mutation);
-        status = invite(b, &child, generation, error);
+        invite(b, &child);
     }
-    return status;
+    return add_coming(b, generation, error);
 }
 
 typedef struct claim {
@@ -285,7 +295,9 @@ static rnl_status begin(breeding *b, const search_run *run, search_history *h, r
     b->all = malloc(room * sizeof *b->all);
     b->points = malloc(room * sizeof *b->points);
     b->places = malloc(room * sizeof *b->places);
-    if (b->all != NULL && b->points != NULL && b->places != NULL) return RNL_OK;
+    b->coming = malloc((room + 1) * sizeof *b->coming); /* one more to look at */
+    if (b->all != NULL && b->points != NULL && b->places != NULL && b->coming != NULL)
+        return RNL_OK;
     return no_memory(error);
 }
 
@@ -293,6 +305,7 @@ static void end(breeding *b) {
     free(b->all);
     free(b->points);
     free(b->places);
+    free(b->coming);
 }
 
 /* Nothing may stand in the log behind the end. */
@@ -332,20 +345,70 @@ rnl_status search_at_random(const search_run *run, search_history *h, rnl_error 
     enum { TRIES_EACH = 1000 };
     breeding b;
     search_genome g;
-    int index;
     const search_plan *p = run->plan;
     rnl_status status = begin(&b, run, h, error);
     if (status == RNL_OK) {
         search_seed_genome(&p->space, 0, &g);
-        status = evaluate(&b, &g, 0, &index, error);
+        (void)enlist(&b, &g);
     }
-    for (int tries = 0; status == RNL_OK && h->count < p->evaluations; tries++) {
-        if (tries == TRIES_EACH * p->evaluations) break;
+    for (int tries = 0; status == RNL_OK && !b.full && tries < TRIES_EACH * p->evaluations;
+         tries++) {
         search_random_genome(&b.random, &p->space, &g);
-        status = evaluate(&b, &g, 0, &index, error);
+        (void)enlist(&b, &g);
+        if (b.coming_count == p->population) status = add_coming(&b, 0, error);
     }
+    if (status == RNL_OK) status = add_coming(&b, 0, error);
     if (status == RNL_OK && h->count == 0) status = none_fits(p, error);
     if (status == RNL_OK) status = end_log(run, error);
+    end(&b);
+    return status;
+}
+
+static rnl_status add_given(breeding *b, const char *key, rnl_error *error) {
+    search_genome g;
+    const bool is_key = search_key_read(key, &g) && g.count <= b->plan->space.blocks;
+    if (!is_key || enlist(b, &g) < 0)
+        return status_fail(error, RNL_ERR_ARGUMENT,
+                           "'%.200s' is no candidate of this search; a key is like 10020-21020, "
+                           "of at most %d blocks, and meets the budget of parameters",
+                           key, b->plan->space.blocks);
+    return RNL_OK;
+}
+
+/* Those that the log has, whatever they are. */
+static rnl_status add_recorded(breeding *b, rnl_error *error) {
+    search_log *log = b->run->log;
+    rnl_status status = RNL_OK;
+    while (log != NULL && log->at < log->size && status == RNL_OK) {
+        const search_log here = *log;
+        json *line = NULL;
+        status = search_log_next(log, &line, error);
+        const char *key = json_chars(json_get(line, "genome"), NULL);
+        if (status == RNL_OK && (key == NULL || add_given(b, key, NULL) != RNL_OK))
+            status = search_log_refuse(log, "is no candidate of this search", error);
+        json_destroy(&line);
+        if (status != RNL_OK) return status;
+        log->at = here.at; /* to be read as any other */
+        log->line = here.line;
+        if (b->coming_count == 0) return search_log_refuse(log, "stands there twice", error);
+        status = add_coming(b, 0, error);
+    }
+    return status;
+}
+
+rnl_status search_given(const search_run *run, search_history *h, rnl_error *error) {
+    breeding b;
+    search_plan any = *run->plan; /* however many */
+    any.evaluations = SEARCH_EVALUATION_MAX;
+    rnl_status status = begin(&b, run, h, error);
+    b.plan = &any;
+    if (status == RNL_OK) status = add_recorded(&b, error);
+    for (int i = 0; i < run->key_count && status == RNL_OK; i++) {
+        status = add_given(&b, run->keys[i], error);
+        if (status == RNL_OK && b.coming_count == run->plan->population)
+            status = add_coming(&b, 0, error);
+    }
+    if (status == RNL_OK) status = add_coming(&b, 0, error);
     end(&b);
     return status;
 }

@@ -39,13 +39,17 @@ void search_history_free(search_history *h); /* leaves an empty one */
 search_point search_history_point(const search_history *h, int index);
 /* Whether it is one of the front. */
 bool search_history_is_on_front(const search_history *h, int index);
+/* Whether what has these values would be on the front. */
+bool search_history_would_join(const search_history *h, const double *values);
 /* What volumes are measured to: twice the first candidate's objectives (1 where that is 0). */
 void search_history_reference(const search_history *h, double reference[SEARCH_OBJECTIVE_CAP]);
 
 typedef struct search_run {
     const search_plan *plan;
     const search_device *device;
-    search_log *log; /* NULL: nothing is recorded */
+    search_log *log;         /* NULL: nothing is recorded */
+    const char *const *keys; /* [key_count] of search_given */
+    int key_count;
     /* Asked before each measuring; false: the search ends there. NULL: not asked. */
     bool (*goes_on)(void *context, const search_history *h);
     /* Told of each evaluation and of each generation's end; or NULL. */
@@ -61,5 +65,8 @@ RNL_MUST_USE rnl_status search_evolve(const search_run *run, search_history *h, 
  * that volumes compare. */
 RNL_MUST_USE rnl_status search_at_random(const search_run *run, search_history *h,
                                          rnl_error *error);
+/* No search: those that the log has, and behind them those of the keys that it lacks. Draws
+ * nothing. RNL_ERR_ARGUMENT: a key is none of this plan. */
+RNL_MUST_USE rnl_status search_given(const search_run *run, search_history *h, rnl_error *error);
 
 #endif

@@ -17,13 +17,8 @@ void search_history_free(search_history *h) {
     *h = (search_history){0};
 }
 
-static double bound_of(const search_history *h, const search_limit *l) {
-    return l->times_first ? l->bound * h->all[0].values[l->metric] : l->bound;
-}
-
-search_point search_history_point(const search_history *h, int index) {
-    const search_plan *p = h->plan;
-    const double *values = h->all[index].values;
+/* first: values of the first candidate. */
+static search_point point_of(const search_plan *p, const double *values, const double *first) {
     search_point point = {.excess = 0};
     for (int m = 0; m < p->objective_count; m++) {
         const int metric = p->objectives[m];
@@ -31,7 +26,8 @@ search_point search_history_point(const search_history *h, int index) {
     }
     for (int i = 0; i < p->limit_count; i++) {
         const search_limit *l = &p->limits[i];
-        const double bound = bound_of(h, l), value = values[l->metric];
+        const double bound = l->times_first ? l->bound * first[l->metric] : l->bound;
+        const double value = values[l->metric];
         const double over = p->metrics->row[l->metric].rises ? bound - value : value - bound;
         if (over > 0) point.excess += over / fabs(bound > 0 ? bound : 1);
     }
@@ -42,6 +38,10 @@ bool search_history_is_on_front(const search_history *h, int index) {
     for (int i = 0; i < h->front_count; i++)
         if (h->front[i] == index) return true;
     return false;
+}
+
+search_point search_history_point(const search_history *h, int index) {
+    return point_of(h->plan, h->all[index].values, h->all[0].values);
 }
 
 void search_history_reference(const search_history *h, double reference[SEARCH_OBJECTIVE_CAP]) {
@@ -80,16 +80,22 @@ search_evaluation *search_history_room(search_history *h) {
     return &h->all[h->count];
 }
 
+bool search_history_would_join(const search_history *h, const double *values) {
+    const search_point own = point_of(h->plan, values, h->count > 0 ? h->all[0].values : values);
+    if (own.excess > 0) return false;
+    for (int i = 0; i < h->front_count; i++) {
+        const search_point other = search_history_point(h, h->front[i]);
+        if (search_dominates(&other, &own, h->plan->objective_count)) return false;
+    }
+    return true;
+}
+
 /* Whether the front is another one with the newest evaluation. */
 static bool take_into_front(search_history *h, int index) {
     const int count = h->plan->objective_count;
     const search_point own = search_history_point(h, index);
     int kept = 0;
-    if (own.excess > 0) return false;
-    for (int i = 0; i < h->front_count; i++) {
-        const search_point other = search_history_point(h, h->front[i]);
-        if (search_dominates(&other, &own, count)) return false;
-    }
+    if (!search_history_would_join(h, h->all[index].values)) return false;
     for (int i = 0; i < h->front_count; i++) {
         const search_point other = search_history_point(h, h->front[i]);
         if (!search_dominates(&own, &other, count)) h->front[kept++] = h->front[i];

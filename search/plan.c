@@ -30,6 +30,10 @@ rnl_status search_plan_default(search_plan *p, const char *device, rnl_error *er
         .generations = 1000,
         .mutation = 0.1,
         .seed = 1,
+        .recall_steps = 300,
+        .text_steps = 171,
+        .rounds = 5,
+        .again = 10,
     };
     if (!search_device_plan(p, device))
         return status_fail(error, RNL_ERR_ARGUMENT, "'%.60s' is no device; there is %s", device,
@@ -64,13 +68,37 @@ static const field fields[] = {
     {"evaluations", FIELD_INT, AT(evaluations), 1, SEARCH_EVALUATION_MAX},
     {"generations", FIELD_INT, AT(generations), 0, 10000},
     {"mutation", FIELD_REAL, AT(mutation), 0, 1},
+    {"recall_steps", FIELD_INT, AT(recall_steps), 1, 100000},
+    {"text_steps", FIELD_INT, AT(text_steps), 1, 100000},
+    {"rounds", FIELD_INT, AT(rounds), 1, 25},
+    {"again", FIELD_INT, AT(again), 0, 10},
     {"seed", FIELD_INT64, AT(seed), 0, 0x1p63 - 1024},
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
+/* Texts, of real devices. */
+typedef struct text_field {
+    const char *name;
+    size_t offset, cap;
+} text_field;
+
+#define TEXT(member) offsetof(search_plan, member), sizeof((search_plan *)0)->member
+static const text_field texts[] = {
+    {"corpus", TEXT(corpus)},
+    {"corpus_hash", TEXT(corpus_hash)},
+    {"reference", TEXT(reference)},
+};
+enum { TEXT_COUNT = sizeof texts / sizeof *texts };
+
 static const field *find_field(const char *name) {
     for (int i = 0; i < FIELD_COUNT; i++)
         if (strcmp(fields[i].name, name) == 0) return &fields[i];
+    return NULL;
+}
+
+static const text_field *find_text(const char *name) {
+    for (int i = 0; i < TEXT_COUNT; i++)
+        if (strcmp(texts[i].name, name) == 0) return &texts[i];
     return NULL;
 }
 
@@ -175,12 +203,23 @@ static bool take_limits(reading *r, const json *limits) {
     return json_each(limits, take_limit, r);
 }
 
+static bool take_text(reading *r, const text_field *f, const json *value) {
+    size_t size;
+    const char *text = json_chars(value, &size);
+    if (text == NULL || size >= f->cap || strlen(text) != size)
+        return refuse(r, f->name, "is no text, or too long");
+    memcpy((char *)r->p + f->offset, text, size + 1);
+    return true;
+}
+
 static bool take_member(void *context, const char *key, size_t key_size, const json *value) {
     reading *r = context;
     char range[96];
     if (strcmp(key, "device") == 0) return true; /* was taken before */
     if (strcmp(key, "objectives") == 0) return take_objectives(r, value);
     if (strcmp(key, "limits") == 0) return take_limits(r, value);
+    const text_field *words = find_text(key);
+    if (words != NULL) return take_text(r, words, value);
     const field *f = strlen(key) == key_size ? find_field(key) : NULL;
     if (f == NULL) return refuse(r, key, "is no field of a search");
     if (take_field(r->p, f, value)) return true;
@@ -230,6 +269,10 @@ rnl_status search_plan_check(const search_plan *p, const char *name, rnl_error *
 char *search_plan_text(const search_plan *p) {
     json_draft *root = json_new_object(), *names = json_new_array(), *limits = json_new_object();
     json_set(root, "device", json_new_string(p->device, strlen(p->device)));
+    for (int i = 0; i < TEXT_COUNT; i++) {
+        const char *text = (const char *)p + texts[i].offset;
+        if (text[0] != '\0') json_set(root, texts[i].name, json_new_string(text, strlen(text)));
+    }
     for (int i = 0; i < FIELD_COUNT; i++)
         json_set(root, fields[i].name, draft_field(p, &fields[i]));
     for (int i = 0; i < p->objective_count; i++) {

@@ -1,10 +1,11 @@
 /* Everything that defines a search: the file space.json. learn.md 6.1, 6.7, 6.10.
  *
- *     {"device": "made-up", "d": 96, "heads": 4, ..., "population": 16, "seed": 1,
- *      "objectives": ["loss", "decode", "cache"],
- *      "limits": {"decode": 20, "prefill": {"times_first": 1.5}}}
+ *     {"device": "here", "corpus": "docs.txt", "d": 1024, "heads": 16, ..., "seed": 1,
+ *      "objectives": ["quality", "decode_4k", "memory"],
+ *      "limits": {"recall": 0.5, "prefill_4k": {"times_first": 1.5}}}
  *
- * What a file leaves out has its default; what it has besides is refused by name. */
+ * What a file leaves out has its default, but for the corpus of a device that is real; what it has
+ * besides is refused by name. */
 #ifndef SEARCH_PLAN_H
 #define SEARCH_PLAN_H
 
@@ -14,6 +15,7 @@
 #include "search/genome.h"
 #include "search/pareto.h"
 
+enum { SEARCH_TEXT_CAP = 1024 };
 enum { SEARCH_METRIC_CAP = 12, SEARCH_EVALUATION_MAX = 10000, SEARCH_POPULATION_MAX = 256 };
 
 /* Something that is measured of each candidate. */
@@ -40,7 +42,9 @@ typedef struct search_limit {
 
 typedef struct search_plan {
     search_space space;
-    char device[32]; /* whose metrics are meant, "made-up" */
+    char device[SEARCH_TEXT_CAP]; /* "here", "made-up", or a command that leads to a machine */
+    bool is_real;                 /* stacks are taught and measured */
+    bool is_remote;               /* by that command */
     const search_metrics *metrics;
     int objectives[SEARCH_OBJECTIVE_CAP]; /* [objective_count] metrics, all different */
     int objective_count;                  /* >= 1 */
@@ -52,6 +56,14 @@ typedef struct search_plan {
     int generations; /* most of them, [0, 10000]; default 1000 */
     double mutation; /* rate, [0, 1]; default 0.1 */
     uint64_t seed;   /* [0, INT64_MAX]; default 1 */
+
+    /* Of real devices. */
+    char corpus[SEARCH_TEXT_CAP];    /* the text that is learnt; "": none yet */
+    char corpus_hash[20];            /* of its bytes */
+    char reference[SEARCH_TEXT_CAP]; /* config.json that is timed beside; "": measure's own */
+    int recall_steps, text_steps;    /* of the trainings, [1, 100000]; default 300, 171 */
+    int rounds;                      /* of measuring, [1, 25]; default 5 */
+    int again;                       /* most repeats of what was disturbed, [0, 10]; default 10 */
 } search_plan;
 
 /* Of a device with its own objectives and limits. RNL_ERR_ARGUMENT: no device is called so. */

@@ -1,14 +1,20 @@
 #include "search/quality.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/status.h"
 #include "learn/optimiser.h"
 
 const int search_recall_pairs[SEARCH_RECALLS] = {4, 8, 16};
 
-enum { HEADS = 4, HELD_ROWS = 64, DIVERGED_RUN = 5 }; /* HELD_ROWS: asked at least */
+enum { PATH_CAP = 4096, HEADS = 4, DIVERGED_RUN = 5, HELD_ROWS = 64 /* are asked at least */ };
 /* What is asked never was learnt from: other generators than those of lessons. */
 static const uint64_t held_seed = 0x5ea2c4;
 
@@ -46,8 +52,22 @@ static search_space narrow_of(const search_lesson *l) {
                           .length = l->length};
 }
 
-static rnl_status begin(taught *t, const search_candidate *c, uint64_t seed) {
+/* In a folder of its own: others may be taught meanwhile. */
+static rnl_status make_proxy(taught *t, const search_candidate *c, uint64_t seed) {
     const search_space narrow = narrow_of(t->lesson);
+    char folder[PATH_CAP];
+    if ((size_t)snprintf(folder, sizeof folder, "%s/%s-%" PRIu64, t->s->folder,
+                         t->corpus != NULL ? "text" : "recall", seed) >= sizeof folder)
+        return status_fail(t->error, RNL_ERR_ARGUMENT, "%.60s...: the name is too long", folder);
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return status_fail(t->error, RNL_ERR_IO, "%s: cannot be made: %s", folder, strerror(errno));
+    const rnl_status status = search_proxy_make(&narrow, c, folder, seed, t->s->thread_count,
+                                                t->lesson->rows, &t->proxy, t->error);
+    (void)rmdir(folder); /* empty again */
+    return status;
+}
+
+static rnl_status begin(taught *t, const search_candidate *c, uint64_t seed) {
     random_seed(&t->random, seed);
     t->hyper = (learn_hyper){.rate = t->lesson->rate,
                              .beta1 = 0.9,
@@ -61,8 +81,7 @@ static rnl_status begin(taught *t, const search_candidate *c, uint64_t seed) {
     *t->marks = (search_marks){.bits = 0};
     if (!search_page_make(&t->page, t->lesson->rows, t->lesson->length))
         return status_fail(t->error, RNL_ERR_MEMORY, "memory is exhausted");
-    return search_proxy_make(&narrow, c, t->s->folder, seed, t->s->thread_count, t->lesson->rows,
-                             &t->proxy, t->error);
+    return make_proxy(t, c, seed);
 }
 
 static void end(taught *t) {

@@ -4,7 +4,8 @@
  *               with more pairs than were learnt as well
  *     text      bits for each byte of a text that it has not read
  *
- * Everything follows from the candidate, the seed and the lesson: not from threads. */
+ * Everything follows from the candidate, the seed and the lesson: not from threads. Those that
+ * differ in seed or lesson may be taught beside each other. */
 #ifndef SEARCH_QUALITY_H
 #define SEARCH_QUALITY_H
 
@@ -19,7 +20,7 @@ typedef struct search_lesson {
 } search_lesson;
 
 typedef struct search_school {
-    const char *folder; /* for files that stand a moment */
+    const char *folder; /* for files that stand a moment, below names of the lesson and the seed */
     int thread_count;
     search_lesson recall, text;
     int hopeless_step; /* recall ends there when it is still below */

@@ -164,6 +164,27 @@ static void put_front(FILE *f, const search_history *h) {
     (void)fputs("</svg>\n", f);
 }
 
+/* ---- Chance ---- */
+
+/* How far the marks of the first candidate lie apart that other seeds gave it. */
+static void put_noise(FILE *f, const search_history *h) {
+    static const char *const lists[] = {"recall", "text"}, *const names[] = {"recall", "bits"};
+    const json *measured = json_get(h->all[0].line, "measured");
+    if (json_count(json_get(measured, "recall")) < 2) return;
+    (void)fputs("<h2>Chance</h2>\n<p>The first candidate with several seeds:", f);
+    for (int k = 0; k < 2; k++) {
+        const json *runs = json_get(measured, lists[k]);
+        (void)fprintf(f, " %s", names[k]);
+        for (size_t i = 0; i < json_count(runs); i++) {
+            double mark = NAN;
+            (void)json_number(json_get(json_at(runs, i), names[k]), &mark);
+            (void)fprintf(f, " %.3f", mark);
+        }
+        (void)fputs(k == 0 ? ";" : ".", f);
+    }
+    (void)fputs(" Candidates that differ by no more than these are equal.</p>\n", f);
+}
+
 /* ---- Volumes ---- */
 
 /* As shares of the box that the reference makes. */
@@ -315,22 +336,38 @@ static const char head[] =
     "td.stack { text-align: left; white-space: nowrap; } tr.front { font-weight: bold; }\n"
     "</style>\n<h1>runnel search</h1>\n";
 
+/* Texts that are not ours. */
+static void put_escaped(FILE *f, const char *text) {
+    for (; *text != '\0'; text++) {
+        if (*text == '<')
+            (void)fputs("&lt;", f);
+        else if (*text == '&')
+            (void)fputs("&amp;", f);
+        else
+            (void)fputc(*text, f);
+    }
+}
+
 bool search_report_write(FILE *f, const void *context) {
     const search_report *r = context;
     const search_history *h = r->found;
     char *plan = search_plan_text(h->plan);
     if (plan == NULL) return false;
     (void)fputs(head, f);
-    (void)fprintf(
-        f, "<p>%d candidates on the device <code>%s</code>, %d generations, seed %llu.</p>\n",
-        h->count, h->plan->device, h->generation_count, (unsigned long long)h->plan->seed);
+    (void)fprintf(f, "<p>%d candidates on the device <code>", h->count);
+    put_escaped(f, h->plan->device);
+    (void)fprintf(f, "</code>, %d generations, seed %llu.</p>\n", h->generation_count,
+                  (unsigned long long)h->plan->seed);
     put_front(f, h);
+    put_noise(f, h);
     put_volumes(f, r);
     const bool good = put_stacks(f, h);
     put_table(f, h, "All candidates");
     if (r->control->count > 0) put_table(f, r->control, "The control");
-    /* Names of metrics and devices are ours, numbers are numbers: nothing there to escape. */
-    (void)fprintf(f, "<h2>space.json</h2>\n<pre>%s</pre>\n</html>\n", plan);
+    if (r->given->count > 0) put_table(f, r->given, "Given");
+    (void)fputs("<h2>space.json</h2>\n<pre>", f);
+    put_escaped(f, plan);
+    (void)fputs("</pre>\n</html>\n", f);
     free(plan);
     return good && !ferror(f);
 }

@@ -10,6 +10,7 @@
 typedef struct search_report {
     const search_history *found;   /* at least one evaluation */
     const search_history *control; /* drawn at random; empty: there is none */
+    const search_history *given;   /* named by somebody; empty likewise */
 } search_report;
 
 /* context: a search_report. False: errno says why. */

@@ -58,6 +58,26 @@ check "is another search" [ "$(sed "$times" three/log.jsonl | cksum)" != \
 expect 0 "the control" "${search[@]}" -o one --random -q
 check "its evaluations" [ "$(wc -l < one/random.jsonl)" -eq 40 ]
 check "it is shown" grep -q 'class="control" points' one/report.html
+tables() { python3 -B - "$source/samples/search" <<'PY'
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import tables
+log = [json.loads(line) for line in open("one/log.jsonl")]
+found, ends = [x for x in log if "n" in x], [x for x in log if "generation_end" in x]
+names = json.load(open("one/space.json"))["objectives"]
+for end in ends:
+    rows = found[:end["evaluated"]]
+    volume = tables.volume(rows, names, [2 * found[0][m] for m in names])
+    assert abs(volume / end["hypervolume"] - 1) < 1e-9, (volume, end)
+front = {x["genome"] for x in tables.front_of(found, names)}
+assert front == {json.loads(line)["genome"] for line in open("front")}
+a, b = {"genome": "1", "x": 1.0, "y": 2.0}, {"genome": "2", "x": 1.1, "y": 2.2}
+assert abs(tables.behind(b, [a], "xy") - 0.1) < 1e-12 and tables.behind(a, [b], "xy") < 0
+PY
+}
+expect 0 "the front as JSON" "$runnel" search --report one --json -q
+cp out front
+check "the tables of samples/search find the same" tables
 expect 0 "the control first" "${search[@]}" -o four --random -q
 check "no page yet" [ ! -e four/report.html ]
 expect 0 "then the search" "$runnel" search -o four -q
@@ -95,6 +115,15 @@ holds "objectives" "^    n  *cache  *loss  stack$"
 expect 1 "nothing keeps them" "${search[@]}" -o none --max-decode-ms 0.5 -q
 check "nothing keeps them: it is said" grep -q "none of 40 candidates keeps the limits" err
 
+# ---- Given
+lfm3=13020-31020-13020-13020-21020-13020
+expect 0 "a candidate that is given" "$runnel" search -o one --key $lfm3 --json -q
+check "is measured" grep -q "\"genome\":\"$lfm3\"" out
+expect 0 "and another one" "$runnel" search -o one --key 1${lfm3:1} --key 21020-${lfm3:6} -q
+check "beside the first" [ "$(wc -l < one/given.jsonl)" -eq 2 ]
+check "it is shown" grep -q "<h2>Given</h2>" one/report.html
+same "the search stays" one/log.jsonl two/log.jsonl
+
 # ---- What is found becomes a model
 cat > small.json << 'JSON'
 {"d": 32, "heads": 4, "blocks": 3, "params": 70000, "vocab": 1216, "ff_multiple": 16,
@@ -107,11 +136,72 @@ expect 0 "learns" "$runnel" train --from-scratch "$plain" --data data.jsonl --st
     --tokenizer "$source/tests/data/tiny/tokenizer.json" -o learnt -q
 expect 0 "and is a model" "$runnel" info learnt/model.gguf
 
+# ---- This machine: targets are measured, proxies taught
+cat "$source"/docs/*.md | head -c 100000 > corpus.txt
+cat > here.json << JSON
+{"d": 64, "heads": 4, "blocks": 3, "params": 150000, "vocab": 256, "ff_multiple": 32,
+ "tolerance": 0.1, "population": 3, "evaluations": 4, "recall_steps": 2, "text_steps": 2,
+ "rounds": 1, "again": 0,
+ "reference": "$source/tests/data/measure/plain.json", "limits": {}}
+JSON
+here=("$runnel" search --space here.json -t 2 -q)
+expect 0 "a search here that has no time" "${here[@]}" --corpus corpus.txt --minutes 0.01 -o here
+check "ends behind its first candidate" grep -q "the time is over behind 1 evaluations" err
+mv corpus.txt moved.txt
+expect 0 "goes on, with a corpus that was moved" "${here[@]}" --resume --corpus moved.txt -o here
+expect 0 "one that is given here" "${here[@]}" --corpus moved.txt --key 21020-10020-13020 -o here
+log_of_here() { python3 - <<'PY'
+import json
+lines = [json.loads(line) for line in open("here/log.jsonl")]
+found = [x for x in lines if "n" in x]
+given = [json.loads(line) for line in open("here/given.jsonl")]
+assert len(found) == 4 and len(given) == 1
+for x in found + given:
+    m = x["measured"]
+    assert x["memory"] == x["cache"] + x["activation"] > 0 and x["decode_4k"] > 0
+    assert abs(x["quality"] - (x["loss"] + 1 - x["recall"])) < 1e-12 and x["loss"] < 20
+    assert m["target_seconds"] > 0 and m["raw"]["prefill_4k"]["rounds"] and m["raw"]["load"] >= 0
+    assert len(m["text"]) == (3 if x["n"] == 0 and x is not given[0] else 1)
+y = found[0]["measured"]["yardstick_ms"]
+for x in found + given:
+    want = x["measured"]["raw"]["decode_4k"]["ratio"] * y["decode_4k"]
+    assert abs(x["decode_4k"] / want - 1) < 1e-9
+PY
+}
+check "what the logs of here say" log_of_here
+check "chance is shown" grep -q "<h2>Chance</h2>" here/report.html
+check "nothing else is left" [ "$(ls here | tr '\n' ' ')" = \
+    "best given.jsonl log.jsonl report.html space.json " ]
+if [ -x "$(dirname "$runnel")/runnel-measure" ]; then
+    mkdir device
+    mkdir there
+    head -3 here/log.jsonl > there/log.jsonl
+    sed 's/"device":"here"/"device":"bash -c {cmd}"/' here/space.json > there/space.json
+    expect 0 "goes on on another machine" "$runnel" search -o there --resume -t 2 -q \
+        --corpus moved.txt --push "cp {file} {path}" --folder device
+    bytes_of() { grep '"n":3' "$1/log.jsonl" | grep -o '"memory":[^}]*"activation":[0-9.]*,'; }
+    check "the same bytes" [ "$(bytes_of there)" = "$(bytes_of here)" ]
+    check "it was copied" [ -x device/runnel-measure ]
+    head -3 here/log.jsonl > there/log.jsonl
+    sed -i 's/bash -c/nowhere/' there/space.json
+    refuse 1 "a device that is not there" "no such program" "$runnel" search -o there --resume \
+        --corpus moved.txt
+fi
+
 # ---- Refusals
 refuse 2 "no folder" "give -o FOLDER" "$runnel" search
 refuse 2 "two of them" "give -o FOLDER" "$runnel" search -o x --report one
 refuse 2 "again" "one/log.jsonl: a search stands there" "${search[@]}" -o one
+refuse 2 "another corpus" "another search stands there" "${here[@]}" --resume --corpus \
+    <(cat moved.txt; echo) -o here
 refuse 2 "another plan" "another search stands there" "${search[@]}" -o one --resume --seed 2
+refuse 2 "no corpus" "give --corpus" "$runnel" search -o x
+refuse 2 "a key before a search" "none was begun there" "${search[@]}" -o z --key 10020
+refuse 2 "a wrong key" "'10020' is no candidate of this search" "${search[@]}" -o one --key 10020
+echo short > short.txt
+refuse 5 "a short corpus" "short.txt: 6 bytes" "$runnel" search --corpus short.txt -o x
+refuse 5 "no such corpus" "nowhere.txt" "$runnel" search --corpus nowhere.txt -o x
+refuse 2 "a corpus that nobody reads" "learns nothing" "${search[@]}" --corpus short.txt -o x
 refuse 2 "a device" "'toaster' is no device" "$runnel" search --device toaster -o x
 refuse 2 "two devices" "space.json says 'made-up'" "${search[@]}" --device toaster -o x
 refuse 2 "objectives" "'loss,charm' are not" "${search[@]}" --objectives loss,charm -o x

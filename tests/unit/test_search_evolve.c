@@ -263,10 +263,10 @@ static void logs_of_others_are_refused(void **state) {
 
 static void limits_are_kept(void **state) {
     (void)state;
-    const search_plan p =
-        plan_of("{\"d\": 96, \"heads\": 4, \"params\": 1000000, \"vocab\": 512,"
-                "\"ff_multiple\": 16, \"evaluations\": 60, \"seed\": 9,"
-                "\"limits\": {\"cache\": 10, \"prefill\": {\"times_first\": 1}}}");
+    const search_plan p = plan_of(
+        "{\"device\": \"made-up\", \"d\": 96, \"heads\": 4, \"params\": 1000000, \"vocab\": 512,"
+        "\"ff_multiple\": 16, \"evaluations\": 60, \"seed\": 9,"
+        "\"limits\": {\"cache\": 10, \"prefill\": {\"times_first\": 1}}}");
     search_history h;
     write_text("", 0);
     assert_int_equal(run_to(&p, 1000, false, &h), RNL_OK);
@@ -292,7 +292,8 @@ static void limits_are_kept(void **state) {
 
 static void what_cannot_be_is_told(void **state) {
     (void)state;
-    search_plan p = plan_of("{\"d\": 96, \"heads\": 4, \"params\": 1, \"vocab\": 512}");
+    search_plan p = plan_of(
+        "{\"device\": \"made-up\", \"d\": 96, \"heads\": 4, \"params\": 1, \"vocab\": 512}");
     search_history h;
     rnl_error error = {0};
     const search_run run = {.plan = &p, .device = &search_made_up};
@@ -300,6 +301,93 @@ static void what_cannot_be_is_told(void **state) {
     assert_int_equal(search_evolve(&run, &h, &error), RNL_ERR_ARGUMENT);
     assert_non_null(strstr(error.text, "no candidate of 8 blocks has 1 parameters"));
     search_history_free(&h);
+}
+
+/* ---- What is told beforehand, and what is given ---- */
+
+/* A device that was told what it will be asked for. */
+typedef struct foretold {
+    char keys[SEARCH_POPULATION_MAX][SEARCH_KEY_CAP];
+    int count, calls; /* keys that are still to come; groups of them */
+} foretold;
+
+static rnl_status measure_foretold(void *context, const search_history *h,
+                                   const search_candidate *c, int coming, double *values,
+                                   json_draft **measured, rnl_error *error) {
+    foretold *f = context;
+    if (f->count > 0) {
+        assert_int_equal(coming, f->count);
+    } else {
+        f->calls++;
+        f->count = coming;
+        for (int i = 0; i < coming; i++) strcpy(f->keys[coming - 1 - i], c[i].key);
+    }
+    assert_string_equal(c->key, f->keys[--f->count]);
+    return search_made_up.measure(NULL, h, c, coming, values, measured, error);
+}
+
+static void a_device_is_told_of_a_generation(void **state) {
+    (void)state;
+    const search_plan p = plan_of(settings);
+    static foretold f;
+    search_history h;
+    const search_device device = {.measure = measure_foretold, .context = &f};
+    const search_run run = {.plan = &p, .device = &device};
+    search_history_begin(&h, &p);
+    assert_int_equal(search_evolve(&run, &h, NULL), RNL_OK);
+    assert_int_equal(f.count, 0);
+    assert_int_equal(f.calls, 7); /* those that it begins with, and 6 generations */
+    search_history_free(&h);
+}
+
+static rnl_status give(const char *const *keys, int count, search_history *h, rnl_error *error) {
+    static search_plan p;
+    search_log log;
+    p = plan_of(settings);
+    p.evaluations = 1; /* is not asked */
+    const search_run run = {
+        .plan = &p, .device = &search_made_up, .log = &log, .keys = keys, .key_count = count};
+    search_history_begin(h, &p);
+    assert_int_equal(search_log_open(&log, path, error), RNL_OK);
+    const rnl_status status = search_given(&run, h, error);
+    search_log_close(&log);
+    return status;
+}
+
+static void those_that_are_given_are_measured_once(void **state) {
+    (void)state;
+    static const char *const keys[] = {
+        "10020-10020-21020-10020-10020-21020-10020-10020",
+        "13020-13020-21020-13020-31020-13020-21020-13020",
+        "10020-10020-21020-10020-10020-21020-10020-10020",
+        "21020-21020-21020-21020-21020-21020-21020-21020",
+    };
+    search_history h;
+    rnl_error error = {0};
+    size_t size;
+    write_text("", 0);
+    assert_int_equal(give(keys, 3, &h, &error), RNL_OK);
+    assert_int_equal(h.count, 2);
+    assert_string_equal(h.all[1].candidate.key, keys[1]);
+    search_history_free(&h);
+    char *text = text_of(path, &size);
+    assert_int_equal(give(keys + 2, 2, &h, &error), RNL_OK); /* the log's own come first */
+    assert_int_equal(h.count, 3);
+    assert_string_equal(h.all[2].candidate.key, keys[3]);
+    search_history_free(&h);
+    char *more = text_of(path, &size);
+    assert_memory_equal(more, text, strlen(text));
+    free(more);
+    write_text(text, strlen(text));
+    free(text);
+    static const char *const wrong[] = {"10020-", "90020",
+                                        "10020-10020-10020-10020-10020-10020-"
+                                        "10020-10020-10020"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(give(&wrong[i], 1, &h, &error), RNL_ERR_ARGUMENT);
+        assert_non_null(strstr(error.text, "is no candidate of this search"));
+        search_history_free(&h);
+    }
 }
 
 /* Seeds that nobody has tuned anything with; as many evaluations of both. learn.md 6.7. */
@@ -359,6 +447,8 @@ int main(void) {
         cmocka_unit_test(logs_of_others_are_refused),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(what_cannot_be_is_told),
+        cmocka_unit_test(a_device_is_told_of_a_generation),
+        cmocka_unit_test(those_that_are_given_are_measured_once),
         cmocka_unit_test(more_is_dominated_than_at_random),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -19,7 +19,9 @@ static void nothing_said_is_the_default(void **state) {
     assert_int_equal(p.space.d, 1024);
     assert_true(p.space.params == 212000000);
     assert_int_equal(p.population, 8);
-    assert_true(p.objective_count == 3);
+    assert_true(p.objective_count == 3 && p.is_real && p.limit_count == 1);
+    assert_string_equal(p.metrics->row[p.limits[0].metric].name, "prefill_4k");
+    assert_true(p.recall_steps == 300 && p.text_steps == 171 && p.rounds == 5);
 }
 
 static void a_plan_is_read_as_it_was_written(void **state) {
@@ -72,9 +74,13 @@ static void what_makes_no_sense_is_refused(void **state) {
         {"{\"objectives\": [3]}", "does not measure"},
         {"{\"limits\": []}", "'limits' is no object"},
         {"{\"limits\": {\"charm\": 3}}", "does not measure"},
-        {"{\"limits\": {\"decode\": 0}}", "'decode' is neither a limit"},
-        {"{\"limits\": {\"decode\": {\"times\": 3}}}", "'decode' is neither a limit"},
-        {"{\"limits\": {\"decode\": {\"times_first\": 3, \"x\": 1}}}", "'decode' is neither"},
+        {"{\"limits\": {\"decode_4k\": 0}}", "'decode_4k' is neither a limit"},
+        {"{\"limits\": {\"decode_4k\": {\"times\": 3}}}", "'decode_4k' is neither a limit"},
+        {"{\"limits\": {\"decode_4k\": {\"times_first\": 3, \"x\": 1}}}", "'decode_4k' is neither"},
+        {"{\"limits\": {\"decode\": 3}}", "does not measure"},
+        {"{\"corpus\": 3}", "'corpus' is no text"},
+        {"{\"corpus_hash\": \"012345678901234567890\"}", "'corpus_hash' is no text, or too long"},
+        {"{\"rounds\": 26}", "'rounds'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         search_plan p;
