@@ -84,6 +84,12 @@ space='{"device":"made-up","d":96,"heads":4,"params":1000000,"vocab":512,"ff_mul
 "$build/runnel" search -q --evaluations 12 --population 4 --max-decode-ms 20 -o "$work/searched" \
     --space <(printf '%s}' "$space") > /dev/null
 { printf '\001'; cat "$work/searched/log.jsonl"; } > "$work/search/b"
+cat docs/*.md | head -c 90000 > "$work/corpus"
+space='{"d":64,"heads":4,"blocks":3,"params":150000,"vocab":256,"ff_multiple":32,"tolerance":0.1,'
+space+='"population":3,"evaluations":4,"recall_steps":1,"text_steps":1,"rounds":1,"again":0,'
+printf '%s"reference":"tests/data/measure/plain.json"}' "$space" > "$work/space"
+"$build/runnel" search -q --space "$work/space" --corpus "$work/corpus" -o "$work/here" > /dev/null
+{ printf '\002'; cat "$work/here/log.jsonl"; } > "$work/search/c"
 printf '\001{"audio":"a","text":"two"}' > "$work/train/c"
 printf '\002{"codes":"c","text":"two","voice":"uk-male"}' > "$work/train/d"
 printf '\000{"question_audio":"a","answer_text":"two","answer_codes":"c"}' > "$work/train/e"

@@ -1,5 +1,6 @@
-/* Does the recall run tell stacks apart? Two with attention behind convolutions, one without any,
- * one of nothing else; the bars are those of learn.md 6.8, on other seeds than they were drawn by.
+/* Does the recall run tell stacks apart? Two with attention behind convolutions, and those of
+ * convolutions, of attention and of linear attention alone; the bars are those of learn.md 6.8,
+ * on other seeds than they were drawn by.
  *
  *     RUNNEL_RECALL_SEEDS    3    as many seeds, from 2
  *     RUNNEL_RECALL_THREADS  2 */
@@ -31,10 +32,9 @@ static void attention_behind_convolutions_is_told_apart(void **state) {
         const char *name, *key;
         double least, most;
     } rows[] = {
-        {"caca", "10020-21020-10020-21020", 0.5, 1},
-        {"ccac", "10020-10020-21020-10020", 0.5, 1},
-        {"cccc", "10020-10020-10020-10020", 0, 0.3},
-        {"aaaa", "21020-21020-21020-21020", 0, 0.3},
+        {"caca", "10020-21020-10020-21020", 0.5, 1}, {"ccac", "10020-10020-21020-10020", 0.5, 1},
+        {"cccc", "10020-10020-10020-10020", 0, 0.3}, {"aaaa", "21020-21020-21020-21020", 0, 0.3},
+        {"llll", "40120-40120-40120-40120", 0, 0.3},
     };
     search_school s = search_school_default();
     int outside = 0;
