@@ -4,11 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include "apps/commands.h"
 #include "apps/messages.h"
@@ -18,6 +14,7 @@
 #include "apps/tuning.h"
 #include "serve/limits.h"
 #include "serve/notify.h"
+#include "serve/process_limits.h"
 #include "serve/sandbox.h"
 #include "serve/server.h"
 
@@ -364,15 +361,6 @@ static void install_signals(void) {
     (void)sigaction(SIGHUP, &action, NULL);
 }
 
-static void raise_descriptors(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= LIMIT_DESCRIPTORS) return;
-    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > LIMIT_DESCRIPTORS
-                         ? LIMIT_DESCRIPTORS
-                         : limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
-}
-
 /* What the server tells while it runs. */
 typedef struct running {
     const server_config *config;
@@ -554,15 +542,6 @@ static int serve(running *r, server_config *c, rnl_model *model) {
     return EXIT_OK;
 }
 
-/* What a conversation had goes back to the system when it ends. glibc alone would learn from the
- * first that ends to keep blocks of that size, and a server grows by how its conversations overlap:
- * 6,400 of minnow's took it from 64 to 98 MB. */
-static void give_memory_back(void) {
-#ifdef __GLIBC__
-    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
-#endif
-}
-
 static int run(const options *o) {
     server_config c;
     running r = {.systemd = {.fd = -1}, .quiet = o->quiet};
@@ -581,10 +560,10 @@ static int run(const options *o) {
     if (notify_open(&r.systemd, getenv("NOTIFY_SOCKET"), &error) != RNL_OK)
         return complain(EXIT_USAGE, "%s", error.text);
     r.watchdog_us = notify_watchdog_us(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
-    give_memory_back();
+    process_give_memory_back();
     rnl_model *model = open_model(o, &code);
     if (model == NULL) return code;
-    raise_descriptors();
+    process_raise_descriptors();
     name_of(o, model, name, sizeof name);
     c.name = name;
     code = serve(&r, &c, model);

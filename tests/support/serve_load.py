@@ -70,6 +70,15 @@ def is_refused(port):
         re.search(rb"\r\nretry-after: ([2-9]|10)(\r|$)", s.head) is not None
 
 
+def seconds_of_health(port):
+    """What an answer takes; asked ten times a second."""
+    begin = time.monotonic()
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20).read()
+    seconds = time.monotonic() - begin
+    time.sleep(max(0, 0.1 - seconds))
+    return seconds
+
+
 def load(port, pid, count):
     """For some minutes; returns those who talk."""
     alone = Talker(port, SOURCE)
@@ -79,14 +88,16 @@ def load(port, pid, count):
         t.start()
     begin, end = time.monotonic(), time.monotonic() + 60 * MINUTES
     full = all_there = 0
-    early = None
+    early, health = None, []
     while time.monotonic() < end and not any(t.trouble for t in talkers):
-        time.sleep(5)
+        health += [seconds_of_health(port) for _ in range(50)]
         if early is None and time.monotonic() > begin + 15 * MINUTES:
             early = Use(pid)
         if metric(port, 'runnel_connections{protocol="realtime"}') == count:
             all_there += 1
             full += is_refused(port)
+    late = sorted(health)[len(health) * 99 // 100] * 1e3
+    check(f"/health: 99 of 100 within {late:.1f} ms (n {len(health)})", late <= 10)
     check("nobody had trouble", not any(t.trouble for t in talkers), [t.trouble for t in talkers])
     turns = [sound for t in talkers for talk in t.answers for sound in talk]
     first = [talk[0] for t in talkers for talk in t.answers if talk]
