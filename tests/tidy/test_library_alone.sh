@@ -46,9 +46,9 @@ configure bare -DRUNNEL_APPS=OFF -DRUNNEL_DEVICES=OFF -DCMAKE_EXPORT_COMPILE_COM
     cat "$work/bare.log"
     exit 1
 }
-drivers=$(grep -o '/devices/[a-z_]*\.[cS]"' "$work/bare/compile_commands.json" |
-    sort -u | tr -d '\n')
-[ "$drivers" = '/devices/devices.c"/devices/encoder_device.c"' ] || {
+drivers=$(grep -o '/devices/[a-z_]*\.[cS]"' "$work/bare/compile_commands.json" | sort -u |
+    grep -Ev '/(devices|encoder_device|onnx_(encoder|matrix|ops|set|stack|write))\.c' | tr -d '\n' || true)
+[ -z "$drivers" ] || { # those above open no library: the table, and what writes files of ONNX
     echo "without devices these are built: $drivers"
     exit 1
 }
