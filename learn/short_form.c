@@ -65,8 +65,9 @@ static const char *heard(json_draft *messages, const json *line, const rnl_model
 static const char *spoken(json_draft *messages, const json *line, const learn_reading *how,
                           const rnl_model *m) {
     json_draft *sound = part_of("audio"), *text = part_of("text");
-    const bool whole = take(text, "text", line, "text") &
-                       (take(sound, "codes", line, "codes") || take(sound, "audio", line, "audio"));
+    const bool has_text = take(text, "text", line, "text");
+    const bool has_sound =
+        take(sound, "codes", line, "codes") || take(sound, "audio", line, "audio");
     const json *voice = json_get(line, "voice");
     size_t size;
     const char *name = json_chars(voice, &size), *asks = NULL;
@@ -77,7 +78,7 @@ static const char *spoken(json_draft *messages, const json *line, const learn_re
         prompt(messages, m, RNL_MODE_SPEAK);
     say_part(messages, "user", text);
     say_part(messages, "assistant", sound);
-    if (!whole)
+    if (!has_text || !has_sound)
         return "the line has not \"text\" and one of \"audio\", \"codes\", all texts, as --task "
                "tts "
                "wants";
@@ -88,10 +89,11 @@ static const char *spoken(json_draft *messages, const json *line, const learn_re
 
 static const char *answered(json_draft *messages, const json *line, const rnl_model *m) {
     json_draft *question = part_of("audio"), *answer = part_of("interleaved");
-    const bool whole = take(question, "audio", line, "question_audio") &
-                       take(answer, "text", line, "answer_text") &
-                       (take(answer, "codes", line, "answer_codes") ||
-                        take(answer, "audio", line, "answer_audio"));
+    const bool has_question = take(question, "audio", line, "question_audio");
+    const bool has_text = take(answer, "text", line, "answer_text");
+    const bool has_sound =
+        take(answer, "codes", line, "answer_codes") || take(answer, "audio", line, "answer_audio");
+    const bool whole = has_question && has_text && has_sound;
     prompt(messages, m, RNL_MODE_INTERLEAVED);
     say_part(messages, "user", question);
     say_part(messages, "assistant", answer);
