@@ -30,9 +30,10 @@ __kernel WHOLE_GROUP void norm(__global float *y, __global const float *x,
  * width] and out [rows, width] are those of a state; tails + tail [tap_count - 1, width] is what it
  * kept, and next + tail what it keeps after the pass. Group (channels, row); rows behind the last
  * make the tail. */
-__kernel WHOLE_GROUP void convolve(__global float *out, __global const float *bcx, __global const float *tails,
-                       __global float *next, int tail, __global const float *vectors, int taps,
-                       int bias, int first, int count, int tap_count, int width) {
+__kernel WHOLE_GROUP void convolve(__global float *out, __global const float *bcx,
+                                   __global const float *tails, __global float *next, int tail,
+                                   __global const float *vectors, int taps, int bias, int first,
+                                   int count, int tap_count, int width) {
     const int c = get_global_id(0), t = get_global_id(1);
     __global const float *rows = bcx + (size_t)first * 3 * width;
     const int kept = tap_count - 1;
