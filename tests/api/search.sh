@@ -172,7 +172,9 @@ check "what the logs of here say" log_of_here
 check "chance is shown" grep -q "<h2>Chance</h2>" here/report.html
 check "nothing else is left" [ "$(ls here | tr '\n' ' ')" = \
     "best given.jsonl log.jsonl report.html space.json " ]
-if [ -x "$(dirname "$runnel")/runnel-measure" ]; then
+if [ -n "${RUNNEL_TEST_SHORT:-}" ]; then
+    echo "left out with RUNNEL_TEST_SHORT: going on by a command that leads elsewhere"
+elif [ -x "$(dirname "$runnel")/runnel-measure" ]; then
     mkdir device
     mkdir there
     head -3 here/log.jsonl > there/log.jsonl
