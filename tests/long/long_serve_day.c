@@ -19,6 +19,8 @@
 #include "tests/support/rig.h"
 
 enum { TALKS = 4, BLOCK = 1600 /* samples of an append: 100 ms */, FRAMES = 25 };
+/* What glibc may count as held though it was freed: its cache of small blocks, in all of a day. */
+enum { CACHED = 64 << 10 };
 
 /* A conversation, and its model, which answers at once. */
 typedef struct talk {
@@ -258,7 +260,7 @@ static void a_day_leaves_nothing(void **state) {
             first_most = most;
             first_held = held();
         }
-        if (held() > first_held + 4096 || most > first_most + first_most / 50)
+        if (held() > first_held + CACHED || most > first_most + first_most / 50)
             fail_msg("hour %d: %zu bytes are held, %zu at most; at first %zu and %zu", hour, held(),
                      most, first_held, first_most);
     }
