@@ -162,7 +162,7 @@ static int compare(bench *b, const char *device, int stage, bool *faster) {
         if (interrupted()) return EXIT_STOPPED;
     }
     const double cpu = times[0] < times[2] ? times[0] : times[2];
-    *faster = times[1] > 0 && times[1] < clearly * cpu && rnl_model_device(b->model, NULL) != NULL;
+    *faster = times[1] > 0 && times[1] < clearly * cpu;
     if (!b->o->json && !b->o->quiet)
         printf("%-11s %-8s %10.3f ms, the CPU %.3f%s\n", device, stage_names[stage], times[1], cpu,
                *faster ? "  taken" : "");

@@ -32,7 +32,7 @@ rnl_status encoder_device_load(stack_device *d, const encoder_device_ops *ops,
                                const encoder_weights *w, bool exact, encoder_placed **out,
                                rnl_error *error) {
     encoder_placed *e = *out = calloc(1, sizeof *e);
-    if (e == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (e == NULL) return stack_device_no_memory(error);
     *e = (encoder_placed){.device = d, .ops = ops, .w = w, .exact = exact};
     stack_device_turn(d);
     const rnl_status status = stack_device_call(d, load_own, e, STACK_DEVICE_PATIENCE, error);

@@ -2,7 +2,6 @@
  * ready by the provider when weights are loaded. A pass takes the pieces one by one, each through
  * the smallest graph that it fits in, or the largest several times. */
 #include <assert.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,16 +36,6 @@ typedef struct mirror {
 
 /* ---- Devices ---- */
 
-static bool contains(const char *text, const char *part) {
-    const size_t size = strlen(part);
-    for (; strlen(text) >= size; text++) {
-        size_t i = 0;
-        while (i < size && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i])) i++;
-        if (i == size) return true;
-    }
-    return false;
-}
-
 static stack_device_facts facts_of(const onnx_runtime *r, const onnx_provider *p) {
     stack_device_facts facts = {0};
     (void)snprintf(facts.name, sizeof facts.name, "%s on %s", p->name, p->hardware);
@@ -76,17 +65,9 @@ static int list(const rnl_device_config *config, stack_device_entry *entries, in
     return count;
 }
 
-static char *copy_of(const char *text, bool *good) {
-    char *copy = text != NULL ? strdup(text) : NULL;
-    if (text != NULL && copy == NULL) *good = false;
-    return copy;
-}
-
 static void close_device(void *context) {
     onnx_device *d = context;
     onnx_runtime_close(&d->r);
-    free(d->cache_path);
-    free(d->options);
     free(d);
 }
 
@@ -94,8 +75,7 @@ static rnl_status choose(onnx_device *d, const char *name, rnl_error *error) {
     for (d->provider = 0; d->provider < onnx_runtime_count(d->r); d->provider++) {
         const onnx_provider p = onnx_runtime_provider(d->r, d->provider);
         const stack_device_facts facts = facts_of(d->r, &p);
-        if (name == NULL ? !p.is_cpu : contains(facts.name, name) || contains(facts.driver, name))
-            return RNL_OK;
+        if (name == NULL ? !p.is_cpu : stack_device_named(&facts, name)) return RNL_OK;
     }
     return status_fail(error, RNL_ERR_UNSUPPORTED,
                        "ONNX Runtime %s has no provider for a device%s%s; name the provider's "
@@ -106,14 +86,11 @@ static rnl_status choose(onnx_device *d, const char *name, rnl_error *error) {
 
 static rnl_status open_device(const rnl_device_config *config, const char *name, void **out,
                               stack_device_facts *facts, rnl_error *error) {
-    bool good = true;
     onnx_device *d = calloc(1, sizeof *d);
-    if (d == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
-    d->cache_path = copy_of(config->cache_path, &good);
-    d->options = copy_of(config->provider_options, &good);
-    rnl_status status =
-        good ? onnx_runtime_open(config, &d->r, error)
-             : status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (d == NULL) return stack_device_no_memory(error);
+    d->cache_path = config->cache_path;
+    d->options = config->provider_options;
+    rnl_status status = onnx_runtime_open(config, &d->r, error);
     if (status == RNL_OK) status = choose(d, name, error);
     if (status != RNL_OK) {
         close_device(d);
@@ -152,7 +129,7 @@ static rnl_status write_product(const matrix *w, const char *folder, rnl_error *
                      ? onnx_graph_stage(g, path, &file, error)
                      : RNL_ERR_ARGUMENT;
     } else {
-        status = status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+        status = stack_device_no_memory(error);
     }
     if (status == RNL_OK) status = onnx_data_commit(&data, error);
     if (status == RNL_OK) status = staged_commit(&file, error);
@@ -195,7 +172,7 @@ static rnl_status product(void *context, const matrix *w, bool exact, const floa
     (void)exact; /* inputs are never rounded to integers */
     assert(count >= 1 && count <= PRODUCT_ROWS);
     float *all = calloc(PRODUCT_ROWS * (cols + rows), sizeof *all);
-    if (all == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (all == NULL) return stack_device_no_memory(error);
     float *outputs = all + PRODUCT_ROWS * cols;
     memcpy(all, x, (size_t)count * cols * sizeof *all);
     rnl_status status = onnx_place_make(&place, error);
@@ -222,8 +199,7 @@ static onnx_terminal *terminals(const onnx_port *ports, int count, void **memory
 
 static rnl_status open_graph(ready *g, const placed *s, const onnx_stack_config *c,
                              const onnx_place *place, rnl_error *error) {
-    if (onnx_feed_create(s->w, c, &g->feed) != RNL_OK)
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (onnx_feed_create(s->w, c, &g->feed) != RNL_OK) return stack_device_no_memory(error);
     const onnx_ports *p = &g->feed.ports;
     onnx_terminal *inputs = terminals(p->inputs, p->input_count, g->feed.inputs);
     onnx_terminal *outputs = terminals(p->outputs, p->output_count, g->feed.outputs);
@@ -231,7 +207,7 @@ static rnl_status open_graph(ready *g, const placed *s, const onnx_stack_config 
         inputs != NULL && outputs != NULL
             ? onnx_runner_open(&g->runner, s->d, place, c->row_count, inputs,
                                (size_t)p->input_count, outputs, (size_t)p->output_count, error)
-            : status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+            : stack_device_no_memory(error);
     free(inputs);
     free(outputs);
     return status;
@@ -269,7 +245,7 @@ static rnl_status load(void *context, const stack_weights *w, const stack_device
         return status_fail(error, RNL_ERR_UNSUPPORTED,
                            "keys and values in rings are not what graphs of ONNX take");
     placed *s = calloc(1, sizeof *s);
-    if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (s == NULL) return stack_device_no_memory(error);
     *s = (placed){.d = context,
                   .w = w,
                   .row_cap = room->row_cap,
@@ -277,9 +253,7 @@ static rnl_status load(void *context, const stack_weights *w, const stack_device
                   .half = room->cache != KERNELS_CACHE_F32};
     s->hidden = malloc((size_t)room->row_cap * (size_t)w->config.width * sizeof *s->hidden);
     const onnx_set set = onnx_set_of_stack(w, room->row_cap, s->past_count, s->half);
-    status = s->hidden != NULL
-                 ? open_graphs(s, &set, error)
-                 : status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    status = s->hidden != NULL ? open_graphs(s, &set, error) : stack_device_no_memory(error);
     if (status != RNL_OK) {
         unload(s);
         return status;
@@ -315,7 +289,7 @@ static rnl_status make_mirror(const placed *s, mirror *m, rnl_error *error) {
     rnl_status status = RNL_OK;
     if (m->keys == NULL || m->values == NULL ||
         onnx_mirror_create(s->w, s->past_count, s->half, &m->m) != RNL_OK)
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+        return stack_device_no_memory(error);
     for (size_t i = 0; i < layers && status == RNL_OK; i++) {
         const stack_layer_config *l = &s->w->config.layers[i];
         const onnx_shape shape = ONNX_SHAPE(l->kv_head_count, s->past_count, l->head_width);
@@ -335,7 +309,7 @@ static rnl_status attach(void *context, const stack_state *state, void **out, rn
                            "the graphs have room for %d positions; this conversation has %d",
                            s->past_count, state->position_cap);
     mirror *m = calloc(1, sizeof *m);
-    if (m == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (m == NULL) return stack_device_no_memory(error);
     const rnl_status status = make_mirror(s, m, error);
     if (status != RNL_OK)
         detach(s, m);

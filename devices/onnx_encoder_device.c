@@ -51,8 +51,7 @@ static rnl_status take_memory(encoder *e, const onnx_set *set, rnl_error *error)
     layout(e, set, &a);
     e->size = a.size_used;
     e->memory = a.overflowed ? NULL : aligned_alloc(ARENA_ALIGN, a.size_used);
-    if (e->memory == NULL)
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (e->memory == NULL) return stack_device_no_memory(error);
     memset(e->memory, 0, a.size_used);
     a = (arena){.base = e->memory, .size_cap = e->size};
     layout(e, set, &a);
@@ -102,7 +101,7 @@ static rnl_status load(void *device, const encoder_weights *w, bool exact, void 
     rnl_status status = onnx_encoder_check(w, "the model", error);
     if (status != RNL_OK) return status;
     encoder *e = calloc(1, sizeof *e);
-    if (e == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (e == NULL) return stack_device_no_memory(error);
     e->w = w;
     const onnx_set set = onnx_set_of_encoder(w);
     status = take_memory(e, &set, error);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "core/status.h"
+#include "stack/device.h"
 
 static rnl_status make_tensors(onnx_runtime *r, const onnx_terminal *terminals, size_t count,
                                onnx_tensor **tensors, const char **names, rnl_error *error) {
@@ -43,7 +44,7 @@ rnl_status onnx_runner_open(onnx_runner *u, const onnx_device *d, const onnx_pla
                        .output_names = calloc(output_count, sizeof *u->output_names)};
     if (u->inputs == NULL || u->outputs == NULL || u->bound == NULL || u->input_names == NULL ||
         u->output_names == NULL)
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+        return stack_device_no_memory(error);
     rnl_status status = make_tensors(d->r, inputs, input_count, u->inputs, u->input_names, error);
     if (status == RNL_OK)
         status = make_tensors(d->r, outputs, output_count, u->outputs, u->output_names, error);

@@ -10,7 +10,7 @@
 typedef struct onnx_device {
     onnx_runtime *r;
     int provider;
-    char *cache_path, *options; /* NULL: none */
+    const char *cache_path, *options; /* of its config; NULL: none */
 } onnx_device;
 
 typedef struct onnx_terminal {

@@ -159,14 +159,19 @@ void onnx_data_add(onnx_data *d, const char *name, onnx_type type, const onnx_sh
                       staged_path(d->file), strerror(errno));
 }
 
-rnl_status onnx_data_complete(onnx_data *d, rnl_error *error) {
-    if (!onnx_data_failed(d)) return staged_sync(d->file, error);
-    if (error != NULL) *error = d->error;
+/* What failed first, if anything did. */
+static rnl_status outcome(const onnx_data *d, rnl_error *error) {
+    if (onnx_data_failed(d) && error != NULL) *error = d->error;
     return d->error.status;
 }
 
+rnl_status onnx_data_complete(onnx_data *d, rnl_error *error) {
+    const rnl_status status = outcome(d, error);
+    return status == RNL_OK ? staged_sync(d->file, error) : status;
+}
+
 rnl_status onnx_data_commit(onnx_data **out, rnl_error *error) {
-    rnl_status status = onnx_data_complete(*out, error);
+    rnl_status status = outcome(*out, error);
     if (status == RNL_OK) status = staged_commit(&(*out)->file, error);
     onnx_data_abort(out);
     return status;

@@ -5,21 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash_table.h"
 #include "core/mapped.h"
 #include "core/staged_file.h"
 
-static const uint64_t begin = 0xcbf29ce484222325u; /* FNV-1a, as the next one */
-static const uint64_t factor = 0x100000001b3u;
-
-static uint64_t hash(uint64_t sum, const unsigned char *bytes, size_t size) {
-    for (size_t i = 0; i < size; i++) sum = (sum ^ bytes[i]) * factor;
-    return sum;
-}
-
 uint64_t gpu_cache_key(const char *const *texts, int count) {
-    uint64_t sum = begin;
-    for (int i = 0; i < count; i++)
-        sum = hash(sum, (const unsigned char *)texts[i], strlen(texts[i]) + 1);
+    uint64_t sum = HASH_START;
+    for (int i = 0; i < count; i++) sum = hash_bytes(sum, texts[i], strlen(texts[i]) + 1);
     return sum;
 }
 
@@ -41,7 +33,7 @@ unsigned char *gpu_cache_read(const char *folder, uint64_t key, size_t *size) {
     if (path != NULL && mapped_open(path, &file, NULL) == RNL_OK && file.size > sizeof sum) {
         memcpy(&sum, file.data, sizeof sum);
         *size = file.size - sizeof sum;
-        if (hash(begin, file.data + sizeof sum, *size) == sum) out = malloc(*size);
+        if (hash_bytes(HASH_START, file.data + sizeof sum, *size) == sum) out = malloc(*size);
         if (out != NULL) memcpy(out, file.data + sizeof sum, *size);
     }
     mapped_close(&file);
@@ -50,7 +42,7 @@ unsigned char *gpu_cache_read(const char *folder, uint64_t key, size_t *size) {
 }
 
 void gpu_cache_write(const char *folder, uint64_t key, const unsigned char *bytes, size_t size) {
-    const uint64_t sum = hash(begin, bytes, size);
+    const uint64_t sum = hash_bytes(HASH_START, bytes, size);
     char *path = path_of(folder, key);
     staged_file *file = NULL;
     if (path != NULL && staged_open(path, &file, NULL) == RNL_OK) {

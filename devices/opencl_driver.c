@@ -346,7 +346,7 @@ static rnl_status begin(gpu *g, const char *folder, rnl_error *error) {
 rnl_status gpu_open(const rnl_device_config *config, const char *name, gpu **out,
                     stack_device_facts *facts, rnl_error *error) {
     gpu *g = *out = calloc(1, sizeof *g);
-    if (g == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+    if (g == NULL) return stack_device_no_memory(error);
     rnl_status status = open_library(config->opencl_path, &g->library, &g->cl, error);
     if (status == RNL_OK) status = choose(g, name, error);
     if (status == RNL_OK) status = begin(g, config->cache_path, error);

@@ -222,10 +222,6 @@ static void place_matrices(gpu_stack *s) {
     }
 }
 
-static rnl_status fail_memory(rnl_error *error) {
-    return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
-}
-
 rnl_status gpu_stack_load(void *device, const stack_weights *w, const stack_device_room *room,
                           void **stack, rnl_error *error) {
     gpu *g = device;
@@ -234,13 +230,13 @@ rnl_status gpu_stack_load(void *device, const stack_weights *w, const stack_devi
     rnl_status status = check(g, w, room, &borrowed, error);
     if (status != RNL_OK) return status;
     gpu_stack *s = calloc(1, sizeof *s);
-    if (s == NULL) return fail_memory(error);
+    if (s == NULL) return stack_device_no_memory(error);
     *s = (gpu_stack){.g = g, .w = w, .room = *room};
     s->layers = calloc((size_t)w->config.layer_count, sizeof *s->layers);
     if (s->layers == NULL || place_vectors(s, &vectors_size) != RNL_OK ||
         place_buffers(s, &own) != RNL_OK) {
         (void)gpu_check(g, NULL);
-        status = fail_memory(error);
+        status = stack_device_no_memory(error);
     } else {
         place_matrices(s);
         status = gpu_check(g, error);
@@ -293,7 +289,7 @@ rnl_status gpu_stack_attach(void *stack, const stack_state *state, void **mirror
                            "keys and values have %zu bytes, and it takes %zu", state->appended_size,
                            gpu_buffer_cap(s->g));
     gpu_mirror *m = calloc(1, sizeof *m);
-    if (m == NULL) return fail_memory(error);
+    if (m == NULL) return stack_device_no_memory(error);
     *m = (gpu_mirror){.host = state->appended_base,
                       .kept_size = state->appended_size,
                       .fixed_size = state->fixed_size};
@@ -308,7 +304,8 @@ rnl_status gpu_stack_attach(void *stack, const stack_state *state, void **mirror
     }
     (void)atomic_fetch_add(&s->size, mirror_size(s, m));
     rnl_status status = gpu_wait(s->g, error);
-    if (status == RNL_OK && m->fixed_size > 0 && m->made == NULL) status = fail_memory(error);
+    if (status == RNL_OK && m->fixed_size > 0 && m->made == NULL)
+        status = stack_device_no_memory(error);
     if (status == RNL_OK)
         *mirror = m;
     else

@@ -55,6 +55,10 @@ struct stack_placed {
     void *mirror;
 };
 
+rnl_status stack_device_no_memory(rnl_error *error) {
+    return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+}
+
 /* ---- Calls ---- */
 
 static void run(void *context) {
@@ -157,7 +161,7 @@ rnl_status stack_device_open(const stack_device_ops *ops, const rnl_device_confi
     if (d == NULL || pthread_mutex_init(&d->turn, NULL) != 0) {
         free(d);
         *out = NULL;
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+        return stack_device_no_memory(error);
     }
     d->ops = ops;
     d->lost = lost;
@@ -169,7 +173,7 @@ rnl_status stack_device_open(const stack_device_ops *ops, const rnl_device_confi
         (name == NULL) == (d->name == NULL))
         status = watched_create(&d->thread);
     if (status != RNL_OK)
-        (void)status_fail(error, status, "memory for a device is exhausted");
+        status = stack_device_no_memory(error);
     else
         status = call_once(d, open_own, d, error);
     if (status != RNL_OK) stack_device_close(out);
@@ -238,7 +242,7 @@ rnl_status stack_device_load(stack_device *d, const stack_weights *w, const stac
     if (p == NULL || p->pieces == NULL) {
         free(p);
         *out = NULL;
-        return status_fail(error, RNL_ERR_MEMORY, "memory for a device is exhausted");
+        return stack_device_no_memory(error);
     }
     p->device = d;
     p->w = w;

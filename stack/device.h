@@ -53,7 +53,8 @@ typedef struct stack_device_ops {
      * own and no one's who waits for sound; only `take` and what says so does not.
      *
      * open     the first usable device whose name or driver contains `name`, whatever the case of
-     *          its letters (NULL: the first). Any negative status with a sentence: none is. */
+     *          its letters (NULL: the first). Any negative status with a sentence: none is. What
+     *          config points to stays until close. */
     rnl_status (*open)(const rnl_device_config *config, const char *name, void **device,
                        stack_device_facts *facts, rnl_error *error);
     void (*close)(void *device);
@@ -174,6 +175,9 @@ void stack_placed_detach(stack_state *s);
  * memory is exhausted, and *strings is NULL. */
 bool stack_device_config_copy(rnl_device_config *out, char **strings,
                               const rnl_device_config *config);
+
+/* RNL_ERR_MEMORY, with the sentence of all that a device had no memory for here. */
+rnl_status stack_device_no_memory(rnl_error *error);
 
 /* Whether a driver's name for a device, or for itself, contains `name`; NULL: any does. */
 bool stack_device_named(const stack_device_facts *facts, const char *name);
