@@ -1,6 +1,5 @@
 /* Whole models on a GPU: logits of the dense checkpoints within the tolerances of their manifests,
  * and a spoken turn of the tiny model near the CPU's. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 
 #include "tests/support/golden.h"
 #include "tests/support/gpu.h"
-#include "tests/support/npy.h"
 #include "tests/support/prompt.h"
 #include "tests/support/rig.h"
 
@@ -34,24 +32,6 @@ static rnl_model *open_model(const char *path, bool exact, const rnl_device_conf
     return model;
 }
 
-static void check_prompt(rnl_session *s, const char *dir, int prompt) {
-    char path[256], file[64];
-    const int vocab = backbone_vocab_count(&s->model->backbone);
-    (void)snprintf(path, sizeof path, "%s/expect/prompt%d/ids.npy", dir, prompt);
-    npy ids = npy_read(path);
-    float *logits = malloc(ids.count * (size_t)vocab * sizeof *logits);
-    assert_non_null(logits);
-    rnl_session_reset(s);
-    prompt_run(s, ids.i, (int)ids.count, s->config.step_positions, logits);
-    (void)snprintf(path, sizeof path, "%s/expect", dir);
-    (void)snprintf(file, sizeof file, "prompt%d/logits.npy", prompt);
-    golden_check(path, file, logits, ids.count * (size_t)vocab);
-    (void)snprintf(path, sizeof path, "%s/expect/prompt%d/greedy.npy", dir, prompt);
-    prompt_check_greedy(s, path, logits + (ids.count - 1) * (size_t)vocab);
-    npy_free(&ids);
-    free(logits);
-}
-
 static void dense_checkpoints_give_the_reference_logits(void **state) {
     static const char *const checkpoints[] = {"dense/tied", "dense/untied", "dense/taps5"};
     (void)state;
@@ -61,21 +41,11 @@ static void dense_checkpoints_give_the_reference_logits(void **state) {
         rnl_model *model = open_model(checkpoints[i], true, &device);
         rnl_session *s = rig_session(model, 1);
         s->pass->backbone.on = model->placement.backbone;
-        for (int prompt = 0; prompt < 2; prompt++) check_prompt(s, checkpoints[i], prompt);
+        for (int prompt = 0; prompt < 2; prompt++) prompt_check(s, checkpoints[i], prompt);
         assert_true(stack_placed_count(model->placement.backbone) > 2);
         rnl_session_destroy(&s);
         rnl_model_close(&model);
     }
-}
-
-/* rms of the difference / rms. */
-static double off(const float *a, const float *b, size_t count) {
-    double difference = 0, size = 0;
-    for (size_t i = 0; i < count; i++) {
-        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        size += (double)b[i] * b[i];
-    }
-    return sqrt(difference / size);
 }
 
 /* Inputs of eight bits, KV F16: what the two round differently is a code here and there. */
@@ -105,7 +75,7 @@ static void packed_logits_are_near_the_cpu(void **state) {
     float *want = logits_of(cpu), *got = logits_of(gpu);
     assert_true(stack_placed_count(gpu->placement.backbone) == 3 + 8);
     const size_t count = ID_COUNT * (size_t)backbone_vocab_count(&cpu->backbone);
-    const double found = off(got, want, count);
+    const double found = golden_off(got, want, count);
     print_message("packed logits: off by %.2g of their rms\n", found);
     assert_true(found < allowed);
     free(want), free(got);
@@ -135,7 +105,7 @@ static void a_spoken_turn_is_that_of_the_cpu(void **state) {
     assert_string_equal(got.text, want.text);
     assert_int_equal(got.sample_count, want.sample_count);
     assert_true(want.sample_count > 0);
-    assert_true(off(got.samples, want.samples, want.sample_count) < allowed);
+    assert_true(golden_off(got.samples, want.samples, want.sample_count) < allowed);
     rig_free(&want);
     rig_free(&got);
     rnl_model_close(&cpu);

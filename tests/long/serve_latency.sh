@@ -9,16 +9,8 @@ source=$(realpath "$1") build=$(realpath "$2") rounds=${RUNNEL_ROUNDS:-2}
 "$build/runnel" serve --help > /dev/null 2>&1 || { echo "skipped: built without serve"; exit 77; }
 . "$source/tests/support/campaign.sh"
 campaign serve_latency
-
-"$build/runnel" serve -q --port 0 --oversubscribe 100 > "$work/out" 2> "$work/err" &
-server=$!
-trap 'kill "$server" 2> /dev/null; rm -rf "$work"' EXIT
-port=
-for ((n = 0; n < 600; n++)); do
-    port=$(sed -n 's|^ready at [^,]*:\([0-9]*\)/,.*|\1|p' "$work/out")
-    [ -z "$port" ] || break
-    sleep 0.1
-done
+. "$source/tests/support/long_server.sh"
+start open --oversubscribe 100
 
 # The questions as measure_latency.sh plays them to talk, answered by the server: a line for each.
 ask_server() { # ask_server DETECTION FILE

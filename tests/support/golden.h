@@ -14,5 +14,7 @@ void golden_check_transposed(const char *dir, const char *file, const float *got
 /* Tolerances by hand, for arrays without a manifest. */
 void golden_compare(const char *what, const float *want, const float *got, size_t count,
                     double tolerance, double tolerance_rms);
+/* The rms of the difference / that of want. */
+double golden_off(const float *got, const float *want, size_t count);
 
 #endif

@@ -2,9 +2,12 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
+#include "tests/support/golden.h"
 #include "tests/support/npy.h"
 
 void prompt_run(rnl_session *s, const int32_t *ids, int count, int step, float *logits) {
@@ -40,4 +43,22 @@ void prompt_check_greedy(rnl_session *s, const char *path, float *logits) {
         id = best(logits, vocab);
     }
     npy_free(&greedy);
+}
+
+void prompt_check(rnl_session *s, const char *dir, int prompt) {
+    char path[256], file[64];
+    const int vocab = backbone_vocab_count(&s->model->backbone);
+    (void)snprintf(path, sizeof path, "%s/expect/prompt%d/ids.npy", dir, prompt);
+    npy ids = npy_read(path);
+    float *logits = malloc(ids.count * (size_t)vocab * sizeof *logits);
+    assert_non_null(logits);
+    rnl_session_reset(s);
+    prompt_run(s, ids.i, (int)ids.count, s->config.step_positions, logits);
+    (void)snprintf(path, sizeof path, "%s/expect", dir);
+    (void)snprintf(file, sizeof file, "prompt%d/logits.npy", prompt);
+    golden_check(path, file, logits, ids.count * (size_t)vocab);
+    (void)snprintf(path, sizeof path, "%s/expect/prompt%d/greedy.npy", dir, prompt);
+    prompt_check_greedy(s, path, logits + (ids.count - 1) * (size_t)vocab);
+    npy_free(&ids);
+    free(logits);
 }

@@ -12,6 +12,7 @@
 
 #include "devices/opencl.h"
 #include "devices/opencl_driver.h"
+#include "tests/support/golden.h"
 #include "tests/support/gpu.h"
 #include "tests/support/layers.h"
 
@@ -70,16 +71,6 @@ static void close_device(rig *g) {
     r.work.on = NULL;
 }
 
-/* rms of the difference / rms. */
-static double off(const float *a, const float *b, int count) {
-    double difference = 0, size = 0;
-    for (int i = 0; i < count; i++) {
-        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-        size += (double)b[i] * b[i];
-    }
-    return sqrt(difference / size);
-}
-
 static void stacks_keep_the_laws(void **state) {
     rig g;
     (void)state;
@@ -91,7 +82,7 @@ static void stacks_keep_the_laws(void **state) {
     attach(&g);
     layers_run(&r, in, got, POSITIONS, BATCH);
     assert_int_equal(stack_placed_count(g.placed), (POSITIONS + BATCH - 1) / BATCH);
-    assert_true(off(got, want, POSITIONS * WIDTH) < 1e-6);
+    assert_true(golden_off(got, want, POSITIONS * WIDTH) < 1e-6);
     if (getenv("RUNNEL_TEST_SHORT") != NULL) { /* Oclgrind interprets every work-item */
         layers_run(&r, in, want, 7, 3);
         assert_memory_equal(want, got, sizeof *got * 7 * WIDTH);
@@ -121,7 +112,7 @@ static void the_cpu_goes_on_where_the_device_was(void **state) {
         r.work.on = count == 2 ? NULL : g.placed;
         layers_forward(&r, &r.states[0], got + at * WIDTH, count);
     }
-    assert_true(off(got, want, POSITIONS * WIDTH) < 1e-6);
+    assert_true(golden_off(got, want, POSITIONS * WIDTH) < 1e-6);
     close_device(&g);
     layers_close(&r);
 }
@@ -180,7 +171,7 @@ static void every_cache_is_kept_as_the_cpu_keeps_it(void **state) {
         layers_forward(&r, &copy, got, KEPT);
         for (int at = KEPT; at < POSITIONS; at++) layers_forward(&r, &copy, got + at * WIDTH, 1);
         assert_int_equal(stack_placed_count(g.placed), 1 + POSITIONS - KEPT);
-        const double found = off(got, want, POSITIONS * WIDTH);
+        const double found = golden_off(got, want, POSITIONS * WIDTH);
         if (!(found < allowed[c])) fail_msg("cache %zu: off by %g", c, found);
         size_t differ = 0;
         for (size_t i = 0; i < s.appended_size; i++)
