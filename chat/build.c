@@ -167,8 +167,8 @@ void build_literals_end(builder *b, int32_t node) {
     grammar *g = b->g;
     if (b->status != RNL_OK) return;
     grammar_node *n = &g->nodes[node];
-    grammar_literal *all = g->literals + n->begin;
     const int count = (int)g->literal_count - n->begin;
+    grammar_literal *all = count == 0 ? NULL : g->literals + n->begin;
     int kept = 0;
     /* By insertion: there are at most some thousands, mostly in order or few. */
     for (int i = 0; i < count; i++) {

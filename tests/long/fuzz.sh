@@ -66,6 +66,7 @@ schema+='"additionalProperties":{"type":"number"}}'
 length() { printf '\\x%02x\\x%02x' $((${#1} / 256)) $((${#1} % 256)); }
 { printf "$(length "$schema")"; printf '%s{"a":"x","b":[{"b":[]}],"c":1.5e3}' "$schema"; } \
     > "$work/schema/a"
+printf '\000\034{"type":"string","enum":[0]}x' > "$work/schema/b" # no value is possible
 list='[{"name":"f","parameters":'$schema'},"{\"name\":\"g\"}","text"]'
 { printf "$(length "$list")"; printf "%s[f(a='x', b=[{}], c=-1), g()]" "$list"; } > "$work/tools/a"
 python3 - "$work/conversation" << 'PYTHON'
