@@ -18,6 +18,7 @@ class Talker(threading.Thread):
         self.port, self.number, self.turns, self.over = port, number, turns, False
         self.answers, self.least, self.trouble, self.code = [], 10.0, None, None
         self.since = None  # when the turn under way began
+        self.ends = 0  # twice how often it left a conversation; odd: it is about to
         with wave.open(f"{source}/samples/questions/{name}.wav") as f:
             self.pcm = f.readframes(f.getnframes()) + bytes(20000)
 
@@ -39,7 +40,9 @@ class Talker(threading.Thread):
                 self.over = True
                 return
             self.answers[-1].append(sound)
+        self.ends += 1
         s.close()
+        self.ends += 1
 
     def is_heard(self):
         """Is in the midst of a turn."""

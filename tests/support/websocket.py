@@ -55,6 +55,12 @@ class Socket:
         while self.next() is not None:
             pass
 
+    def answer_ping(self, data):
+        try:
+            self.frame(10, data)
+        except OSError:
+            pass  # closed meanwhile: how, the next frames tell
+
     def next(self):
         """The next event; None: the connection was closed, with self.code."""
         while True:
@@ -69,7 +75,7 @@ class Socket:
                 self.code = int.from_bytes(data[:2], "big")
                 return None
             if kind & 15 == 9:
-                self.frame(10, data)
+                self.answer_ping(data)
             elif kind & 15 == 1:
                 self.events.append(json.loads(data))
                 return self.events[-1]
