@@ -5,7 +5,9 @@
  *   packed:                      linear_packed.c, of several matrices linear_groups.c
  *   float, with bf16:          linear_bf16.c
  *   what adapters add to it:     linear_lora.c
- *   one input, a direct kernel:  stored rows -> gemv; of 16 bits up to DIRECT_INPUTS, one by one
+ *   one input, a direct kernel:  stored rows -> gemv
+ *   several, with a kernel:      stored rows, KERNELS_STORED_ROWS at a time -> gemm_stored
+ *   few of 16 bits, without:     gemv, one by one
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
  *   many inputs, with room:      panels -> KERNELS_MANY_ROWS turned rows -> all inputs
@@ -23,6 +25,8 @@ enum {
     GRAIN = 16,
     DIRECT_ROWS = 64,  /* rows that gemv takes between two additions of the bias */
     DIRECT_INPUTS = 5, /* more are faster by panels (docs/notebook) */
+    /* Rows of float32 are panels where they lie: fewer inputs gain nothing (docs/notebook). */
+    STORED_F32_INPUTS = 24,
     /* Inputs per block: bounds the scratch, and is enough to pay for reading the weights and making
      * panels of them once more. Wide inputs may leave the second-level cache: that costs less. */
     BLOCK_LEN = 128,
@@ -169,12 +173,38 @@ static void panel_part(void *context, int64_t begin, int64_t end, int thread_ind
     }
 }
 
+static void stored_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const job *j = context;
+    const product *p = j->p;
+    const matrix *w = j->task->w;
+    (void)thread_index;
+    float sums[BLOCK_LEN * KERNELS_STORED_ROWS];
+    for (int64_t t = 0; t < p->count; t += BLOCK_LEN) {
+        const int64_t inputs = p->count - t < BLOCK_LEN ? p->count - t : BLOCK_LEN;
+        for (int64_t r = begin; r < end; r += KERNELS_STORED_ROWS) {
+            const int64_t rows = end - r < KERNELS_STORED_ROWS ? end - r : KERNELS_STORED_ROWS;
+            p->c->k->gemm_stored[w->type](
+                sums, KERNELS_STORED_ROWS, w->data + (size_t)r * w->row_size, w->row_size, rows,
+                p->x + (size_t)t * p->x_stride, p->x_stride, inputs, w->col_count, p->c->fetch);
+            for (int64_t i = 0; i < inputs; i++)
+                for (int64_t part = 0; part < rows; part += GRAIN)
+                    store(j, t + i, sums + i * KERNELS_STORED_ROWS + part, r + part,
+                          rows - part < GRAIN ? rows - part : GRAIN);
+        }
+    }
+}
+
+static bool is_stored(const product *p, const matrix *w) {
+    return w->data != NULL && p->c->k->gemm_stored[w->type] != NULL &&
+           (w->type != QUANT_F32 || p->count >= STORED_F32_INPUTS);
+}
+
 /* Whether inputs are multiplied one by one. Rows of float32 make panels for nothing, those of
  * blocks cost more to turn into floats than to read. */
 static bool is_direct(const product *p, const matrix *w) {
     const bool is_half = w->type == QUANT_F16 || w->type == QUANT_BF16;
     return w->data != NULL && p->c->k->gemv[w->type] != NULL &&
-           p->count <= (is_half ? DIRECT_INPUTS : 1);
+           p->count <= (is_half && !is_stored(p, w) ? DIRECT_INPUTS : 1);
 }
 
 static void multiply_exact(const product *p, const linear_task *task) {
@@ -188,6 +218,8 @@ static void multiply_exact(const product *p, const linear_task *task) {
     }
     if (c->turned != NULL && p->count >= MANY_INPUTS)
         pool_run(c->pool, w->row_count, KERNELS_MANY_ROWS, many_part, &j);
+    else if (is_stored(p, w))
+        pool_run(c->pool, w->row_count, KERNELS_STORED_ROWS, stored_part, &j);
     else
         pool_run(c->pool, w->row_count, GRAIN, panel_part, &j);
 }

@@ -19,10 +19,11 @@
 
 enum {
     KERNELS_LANES = 8,
-    KERNELS_ROWS = 8,       /* rows of a panel that gemm takes at once */
-    KERNELS_MANY_ROWS = 32, /* rows that multiply_turned takes at once */
-    KERNELS_BF16_ROWS = 32, /* rows that multiply_bf16 takes at once */
-    KERNELS_BF16_COLS = 32, /* its rows are whole blocks of so many columns */
+    KERNELS_ROWS = 8,         /* rows of a panel that gemm takes at once */
+    KERNELS_STORED_ROWS = 32, /* rows that gemm_stored takes at once */
+    KERNELS_MANY_ROWS = 32,   /* rows that multiply_turned takes at once */
+    KERNELS_BF16_ROWS = 32,   /* rows that multiply_bf16 takes at once */
+    KERNELS_BF16_COLS = 32,   /* its rows are whole blocks of so many columns */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
     KERNELS_SCRATCH_SIZE = 64 * 1024
 };
@@ -93,6 +94,13 @@ typedef struct kernels {
      * No alignment or padding is asked of any pointer; nothing beyond col_count is read. */
     void (*gemm)(float *y, size_t y_stride, const float *w, size_t w_stride, int64_t row_count,
                  const float *x, size_t x_stride, int64_t x_count, int64_t col_count);
+
+    /* The same of rows of a float type as they are stored, row_size bytes apart, r < row_count <=
+     * KERNELS_STORED_ROWS, with gemm's bits; w needs no alignment, and fetch is gemv's. NULL for
+     * other types and where a level gains nothing: the caller then makes panels. */
+    void (*gemm_stored[QUANT_TYPE_CAP])(float *y, size_t y_stride, const void *w, size_t row_size,
+                                        int64_t row_count, const float *x, size_t x_stride,
+                                        int64_t x_count, int64_t col_count, kernels_fetch fetch);
 
     /* The same with many inputs, with gemm's bits, in two steps; NULL where a level gains nothing.
      * First rows of a panel are turned, up to KERNELS_ROWS at a time, from `row`, a multiple of

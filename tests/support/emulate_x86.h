@@ -56,6 +56,10 @@ EMULATED __m512i emulated_cvtepi8_epi32(__m128i v) {
 EMULATED __m512i emulated_cvtepu8_epi32(__m128i v) {
     return emulated_join(_mm256_cvtepu8_epi32(v), _mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)));
 }
+EMULATED __m512i emulated_cvtepu16_epi32(__m256i v) {
+    return emulated_join(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(v)),
+                         _mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
+}
 EMULATED __m512 emulated_cvtepi32_ps(__m512i v) {
     return emulated_join_ps(_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(v, 0)),
                             _mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(v, 1)));
@@ -106,6 +110,8 @@ EMULATED_SHIFT(srai_epi32)
 #define _mm512_cvtepi8_epi32(v) emulated_cvtepi8_epi32(v)
 #undef _mm512_cvtepu8_epi32
 #define _mm512_cvtepu8_epi32(v) emulated_cvtepu8_epi32(v)
+#undef _mm512_cvtepu16_epi32
+#define _mm512_cvtepu16_epi32(v) emulated_cvtepu16_epi32(v)
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps(v) emulated_cvtepi32_ps(v)
 #undef _mm512_cvtps_epi32

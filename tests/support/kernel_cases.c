@@ -132,6 +132,14 @@ CALL(gemm) {
     }
 }
 
+CALL(gemm_stored) {
+    if (k->gemm_stored[c->type_id] != NULL)
+        k->gemm_stored[c->type_id](out, (size_t)c->rows, r->weights, row_size(c), c->rows, r->x,
+                                   (size_t)c->cols, c->count, c->cols, KERNELS_FETCH_NONE);
+    else
+        call_gemm(c, k, r, out);
+}
+
 /* Rows of weights are what x has a factor for; y begins as those of the inputs. */
 CALL(gemm_t) {
     float *y = out;
@@ -362,6 +370,23 @@ static void add_bf16(list *l, quant_type type) {
                              NAMED(multiply_bf16)});
 }
 
+/* Levels without it make panels of the rows and take gemm. */
+static void add_stored(list *l, quant_type type) {
+    static const int counts[] = {6, 32, KERNEL_INPUTS_CAP};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        add(l, (kernel_case){.type = quant_describe((uint32_t)type)->name,
+                             .type_id = (int)type,
+                             .weights = KERNEL_WEIGHTS_ROWS,
+                             .rows = KERNELS_STORED_ROWS,
+                             .count = counts[i],
+                             .work = 2.0 * KERNELS_STORED_ROWS * (double)l->cols * counts[i],
+                             .out_size = (size_t)counts[i] * KERNELS_STORED_ROWS * sizeof(float),
+                             .entry = ENTRY(gemm_stored, type),
+                             .instead = offsetof(kernels, gemm),
+                             .tolerance = 1e-5,
+                             NAMED(gemm_stored)});
+}
+
 static void add_attention(list *l, int type) {
     static const char *const names[KERNELS_CACHE_COUNT] = {"F32", "F16", "Q8_0"};
     for (int heads = 1; heads <= KERNEL_HEADS_CAP; heads *= 4) {
@@ -443,7 +468,9 @@ int kernel_cases(kernel_case out[KERNEL_CASES_CAP], int64_t cols) {
         c.kernel = "dequantise", c.call = call_dequantise;
         c.entry = offsetof(kernels, dequantise), c.out_size = (size_t)cols * sizeof(float);
         add(&l, c);
-        if (t == QUANT_F32 || t == QUANT_F16 || t == QUANT_BF16) add_bf16(&l, type);
+        if (t != QUANT_F32 && t != QUANT_F16 && t != QUANT_BF16) continue;
+        add_stored(&l, type);
+        add_bf16(&l, type);
     }
     add_gemm(&l);
     add_gemm_t(&l);

@@ -24,7 +24,7 @@ enum {
     KERNEL_WIDTH = 64,      /* of a head: lfm2's */
     KERNEL_HEADS_CAP = 8,   /* that share a key */
     KERNEL_OUT_CAP = 65536, /* bytes */
-    KERNEL_CASES_CAP = 160
+    KERNEL_CASES_CAP = 176
 };
 
 /* The data of a call, from take(). */
