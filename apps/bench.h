@@ -44,6 +44,7 @@ typedef struct bench {
     size_t memory_size, cursor;
     kernels_fetch fetch; /* the hint that reads fastest here */
     uint64_t sink;       /* of results that nobody wants */
+    pool *pool;          /* threads before there is a session, or NULL */
 
     int count;                                     /* repetitions done, of the row under way */
     double values[BENCH_TRIES * BENCH_REPEAT_CAP]; /* in the unit of the row */
@@ -56,9 +57,10 @@ typedef struct bench {
 
     const char *device; /* that computes, or NULL: nobody asked */
 
-    /* Who takes the rows instead of standard output; NULL: nobody. */
+    /* Who takes the rows instead of standard output, or besides; NULL: nobody. */
     void (*take)(void *context, const bench_row *row, double median);
     void *take_context;
+    bool shows; /* what is taken is printed as well, as a table */
 } bench;
 
 /* ---- bench_limit.c */
@@ -69,9 +71,9 @@ void bench_limit_destroy(bench *b);
 /* Finds the hint that reads fastest; needs the session. */
 void bench_limit_choose(bench *b);
 
-/* Repetitions of a row: bench_more() until there are b->repeat of one state, or BENCH_TRIES times
- * as many in all, or Ctrl-C; bench_add() after each. The first bench_more() sees the state
- * before. */
+/* Repetitions of a row, for which there has to be a session or a pool: bench_more() until there are
+ * b->repeat of one state, or BENCH_TRIES times as many in all, or Ctrl-C; bench_add() after each.
+ * The first bench_more() sees the state before. */
 void bench_start(bench *b);
 bool bench_more(bench *b);
 void bench_add(bench *b, double value, double limit);

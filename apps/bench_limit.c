@@ -34,10 +34,14 @@ void bench_limit_destroy(bench *b) {
     b->memory = NULL;
 }
 
+static pool *pool_of(const bench *b) {
+    return b->s != NULL ? b->s->pass->pool : b->pool;
+}
+
 /* ---- Memory ---- */
 
 static double read_region(bench *b, size_t begin, size_t size, kernels_fetch fetch) {
-    return bench_bandwidth(b->s->pass->pool, b->features, b->memory + begin, size, fetch, &b->sink);
+    return bench_bandwidth(pool_of(b), b->features, b->memory + begin, size, fetch, &b->sink);
 }
 
 /* From the cursor on, wrapping at the end of the buffer. */
@@ -79,7 +83,7 @@ void bench_limit_choose(bench *b) {
 
 static bench_state state_of(bench *b) {
     enum { SIZE = 64 << 20 };
-    return (bench_state){.round_trip = bench_round_trip(b->s->pass->pool),
+    return (bench_state){.round_trip = bench_round_trip(pool_of(b)),
                          .bandwidth = 1e-9 * read_region(b, b->memory_size - SIZE, SIZE, b->fetch)};
 }
 

@@ -126,11 +126,10 @@ void bench_report(bench *b, const bench_row *row) {
         const share s = share_of(b, &r);
         const double limit = bench_median(b->limits, b->count);
         const double median = bench_median(b->values, b->count);
-        if (b->take != NULL)
-            b->take(b->take_context, &r, median);
-        else if (b->o->json)
+        if (b->take != NULL) b->take(b->take_context, &r, median);
+        if (b->take == NULL && b->o->json)
             json_row(b, &r, median, limit, &s, kept);
-        else
+        else if (b->take == NULL || b->shows)
             print_row(b, &r, median, limit, &s, kept);
     }
     b->count = b->tried = 0;

@@ -11,7 +11,7 @@ struct bench_row {
     int tokens, depth;        /* tokens: of a batch, its rows */
 };
 
-/* Prints the row of b->count repetitions, or gives it to b->take, and forgets them. */
+/* Prints the row of b->count repetitions, or gives it to b->take, or both, and forgets them. */
 void bench_report(bench *b, const bench_row *row);
 /* Sorts the values. */
 double bench_median(double *values, int count);

@@ -149,24 +149,34 @@ rnl_session *bench_session(const bench *b, int *code) {
     return NULL;
 }
 
-/* Opens the model as often as it is timed; the last one stays. Devices come later. */
-static int open_repeatedly(bench *b, int times) {
+/* The model, in the place of one that was open. Devices come later. */
+static int open_once(bench *b) {
     int code = EXIT_OK;
     options o = *b->o;
     if (bench_takes_devices(&o)) o.device = NULL;
-    for (b->count = 0; b->count < times && !interrupted(); b->count++) {
-        rnl_model_close(&b->model);
+    rnl_model_close(&b->model);
+    b->model = open_model(&o, &code);
+    return b->model != NULL ? EXIT_OK : code;
+}
+
+/* Opens the model as often as it is timed; the last one stays. */
+static int open_repeatedly(bench *b) {
+    int code = EXIT_OK;
+    const int threads = b->o->threads > 0 ? b->o->threads : rnl_thread_count_default();
+    if (pool_create(threads, &b->pool) != RNL_OK)
+        return complain(EXIT_FAILED, "memory is exhausted");
+    b->fetch = kernels_fetch_for(kernels_cpu_caches()); /* until bench_limit_choose */
+    while (code == EXIT_OK && bench_more(b)) {
         const double begin = clock_seconds();
-        b->model = open_model(&o, &code);
-        if (b->model == NULL) return code;
-        b->values[b->count] = 1e3 * (clock_seconds() - begin);
-        b->limits[b->count] = 0;
+        code = open_once(b);
+        if (code == EXIT_OK) bench_add(b, 1e3 * (clock_seconds() - begin), 0);
     }
-    return b->model != NULL ? EXIT_OK : EXIT_STOPPED;
+    pool_destroy(&b->pool);
+    return code == EXIT_OK && b->model == NULL ? EXIT_STOPPED : code;
 }
 
 static int open_all(bench *b) {
-    int code = open_repeatedly(b, b->works == 0 || wants(b, WORK_LOAD) ? b->repeat : 1);
+    int code = b->works == 0 || wants(b, WORK_LOAD) ? open_repeatedly(b) : open_once(b);
     if (code != EXIT_OK) return code;
     code = check_works(b);
     if (code == EXIT_OK && !bench_takes_devices(b->o)) b->s = bench_session(b, &code);
@@ -197,7 +207,6 @@ static int measure(bench *b) {
     int code = EXIT_OK;
     if (!b->o->json) print_head(b);
     if (wants(b, WORK_LOAD)) bench_report(b, &(bench_row){.work = "load", .unit = "ms"});
-    b->count = 0;
     bench_limit_choose(b);
     if (wants(b, WORK_BANDWIDTH)) bench_bandwidth_rows(b);
     if (wants(b, WORK_PEAK)) bench_peak_rows(b);
@@ -255,6 +264,11 @@ static int calibrate_passes(bench *b, calibration *c) {
     if (code != EXIT_OK) return code;
     b->take = calibrate_take;
     b->take_context = c;
+    b->shows = !b->o->json && !b->o->quiet;
+    if (b->shows) {
+        printf("\n");
+        print_head(b);
+    }
     bench_limit_choose(b);
     code = measure_batch(b);
     if (code == EXIT_OK && interrupted()) code = EXIT_STOPPED;

@@ -4,7 +4,9 @@ NAME=MODEL...
 
 Runs `runnel bench --json` for each model, one after the other, and prints processor, load and
 command, then a table with a row for each kind of work and a column for each model: the median, in
-brackets the least and the most, and the share of what the machine allowed in that moment. A MODEL
+brackets the least and the most, and the share of what the machine allowed in that moment, median
+and spread of the repetitions' own; then how many rows were measured in which state of the machine,
+with the round trip between its cores and the bandwidth around them. A MODEL
 that ends in .jsonl is what such a run has printed already. Further options go to `runnel bench`,
 such as --repeat 5 or --work decode,frame.
 """
@@ -47,12 +49,25 @@ def number(x):
 def cell(row):
     unit = {"tok/s": "tokens/s"}.get(row["unit"], row["unit"])
     text = f"{number(row['median'])} {unit} ({number(row['min'])} to {number(row['max'])})"
-    if row.get("limit"):
-        share = row["median"] / row["limit"]
-        if row["unit"] == "ms":  # times are best when small, rates when large
-            share = 1 / share
-        text += f", {100 * share:.0f} %"
+    if row.get("share"):
+        text += ", {:.0f} % ({:.0f} to {:.0f})".format(
+            *(100 * row[k] for k in ("share", "share_min", "share_max")))
     return text
+
+
+def state_of(rows):
+    """In which states of the machine the rows of a model were measured, and what it was like."""
+    known = [row for row in rows if row.get("round_trip") is not None]
+    if not known:
+        return ""
+    states = {}
+    for row in known:
+        states[row["state"]] = states.get(row["state"], 0) + 1
+    trips = [row[k] for row in known for k in ("round_trip", "round_trip_after")]
+    widths = [row[k] for row in known for k in ("bandwidth", "bandwidth_after")]
+    return (", ".join(f"{count} {state}" for state, count in sorted(states.items())) +
+            f"; {min(trips):.0f} to {max(trips):.0f} ns; {number(min(widths))} to "
+            f"{number(max(widths))} GB/s")
 
 
 def rows_of(runnel, model, options):
@@ -88,12 +103,14 @@ def main():
     told = " ".join(["runnel bench", *options])
     print(f"{processor()}, kernels {', '.join(sorted(levels))}, "
           f"{', '.join(map(str, sorted(threads)))} threads, {load:.1f} of {os.cpu_count()} "
-          f"processors busy before; `{told}`, median (least to most), share of the limit:\n")
+          f"processors busy before; `{told}`, median (least to most), share of the limit "
+          "(likewise):\n")
     print("| what | " + " | ".join(names) + " |")
     print("|---" * (1 + len(names)) + "|")
     for kind in kinds:
         cells = [cell(columns[n][kind]) if kind in columns[n] else "" for n in names]
         print(f"| {kind} | " + " | ".join(cells) + " |")
+    print("| state | " + " | ".join(state_of(columns[n].values()) for n in names) + " |")
 
 
 if __name__ == "__main__":

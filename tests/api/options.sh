@@ -120,8 +120,9 @@ is "bench: decoding has a limit" \
 cp out bench.jsonl
 expect 0 "a table of it" python3 "$source/tools/speed_table.py" minnow=bench.jsonl again=bench.jsonl
 holds "a table of it: its head" "^| what | minnow | again |$"
-check "a table of it: a line for each kind of work" \
-    [ "$(grep -c '^| [^w]' out)" -eq "$(wc -l < bench.jsonl)" ]
+check "a table of it: a line for each kind of work, and one of the machine's state" \
+    [ "$(grep -c '^| [^w]' out)" -eq "$(($(wc -l < bench.jsonl) + 1))" ]
+holds "a table of it: the state" "^| state | [0-9]* [nfc][a-z]*.*; .* ns; .* GB/s |"
 is_row() { python3 - "$work" <<'PY'
 import json, re, sys
 rows = [json.loads(line) for line in open(sys.argv[1] + "/bench.jsonl")]
@@ -129,7 +130,9 @@ row = next(r for r in rows if r["work"] == "decode")
 line = next(l for l in open(sys.argv[1] + "/out") if l.startswith("| decode 32, depth 0 |"))
 median = float(re.match(r"[\d.]+", line.split("|")[2].strip()).group())
 assert abs(median / row["median"] - 1) < 0.01 and line.split("|")[2] == line.split("|")[3]
-assert f"{100 * row['median'] / row['limit']:.0f} %" in line
+share = "{:.0f} % ({:.0f} to {:.0f})".format(*(100 * row[k] for k in
+                                                ("share", "share_min", "share_max")))
+assert share in line, (share, line)
 PY
 }
 check "a table of it: decoding" is_row

@@ -44,6 +44,8 @@ if [ -z "${RUNNEL_TEST_SHORT:-}" ]; then
     for word in 'passes .* 1 row .* of tokens, .* of frames' 'passes .* 2 rows'; do
         holds "calibrate a model" "$word"
     done
+    holds "calibrate a model: state and share of each row" \
+        '^batch frame .* % (.* to .*)  [nfc][a-z]*, . of .; .* ns; .* GB/s'
 else
     echo "left out with RUNNEL_TEST_SHORT: calibrating again, for its table"
 fi

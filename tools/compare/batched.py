@@ -41,8 +41,6 @@ def run_runnel(o, rows, file):
         r = json.loads(line)
         if r.get("kind") != "text":
             continue
-        if r["state"] in compare.STATES and r["state"] != state["state"]:
-            state = dict(state, state="changed")
         values = {k: 1e3 * r["rows"] / r[of] for k, of in
                   (("median", "median"), ("min", "max"), ("max", "min"))}
         if r["limit"]:
@@ -50,7 +48,7 @@ def run_runnel(o, rows, file):
             for k in ("share", "share_min", "share_max"):
                 values[k] = r[k]
         rows.add("runnel", os.path.basename(file), "batch", r["rows"], o.depth,
-                 dict(values, **state))
+                 dict(values, **compare.state_of_row(r, state)))
 
 
 def main():

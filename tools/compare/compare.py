@@ -99,6 +99,12 @@ def around(o, command, errors=False):
                       bandwidths=[before[1], after[1]])
 
 
+def state_of_row(row, state):
+    """Of a row that runnel bench printed, within a process that began and ended in a state."""
+    same = row["state"] not in STATES or row["state"] == state["state"]
+    return state if same else dict(state, state="changed")
+
+
 def run_peer(o, rows, file, jobs, setting):
     """jobs: (prompts, steps, depths) as llama-bench takes them; all its prompts are at all depths,
     so prefill and deep decoding are two processes."""
@@ -124,16 +130,14 @@ def run_runnel(o, rows, file, jobs):
         text, state = around(o, command)
         for line in text.splitlines():
             r = json.loads(line)
-            if r["state"] in STATES and r["state"] != state["state"]:
-                state = dict(state, state="changed")
             kept = {k: r[k] for k in ("median", "min", "max", "limit", "share", "share_min",
                                       "share_max", "level", "type", "unit", "memory")}
             rows.add("runnel", os.path.basename(file), r["work"], r["tokens"], r["depth"],
-                     dict(kept, **state))
+                     dict(kept, **state_of_row(r, state)))
 
 
 def alternate(o, rows, engines):
-    """Rounds of every engine on every file, until there are enough pairs."""
+    """Rounds of every engine on every file, until there are enough pairs: of one engine, runs."""
     for round_number in range(3 * o.rounds):
         for file in o.files:
             of_file = [k for k in rows.found if k[0] == os.path.basename(file)]
@@ -197,11 +201,12 @@ def print_ratios(rows):
 
 
 def print_times(rows):
-    print("| file | work | ms | limit | of it |\n|---|---|---:|---:|---:|")
+    print("| file | work | ms | limit | of it | runs |\n|---|---|---:|---:|---:|---|")
     for key in rows.found:
-        s = rows.summary(key, "runnel")
-        of_it = f"{s['limit']:.1f} | {share(s)} |" if s["limit"] else "– | – |"
-        print(f"| {key[0]} | {key[1]} | {figure(s, 2)} | {of_it}")
+        s, state = rows.summary(key, "runnel"), rows.best_state(key)
+        of_it = f"{s['limit']:.1f} | {share(s)}" if s["limit"] else "– | –"
+        print(f"| {key[0]} | {key[1]} | {figure(s, 2)} | {of_it} |",
+              f"{rows.pairs(key, state)} {state} |")
 
 
 def print_machine(o):
@@ -239,10 +244,9 @@ def main():
         backbone(o, rows)
         print_ratios(rows)
     if o.audio:
-        rows = Rows(o.log)
-        for _ in range(o.rounds):
-            for file in o.audio:
-                run_runnel(o, rows, file, [["--work", "mel,encoder,frame,detokenizer"]])
+        rows, o.files = Rows(o.log), o.audio
+        jobs = [["--work", "mel,encoder,frame,detokenizer"]]
+        alternate(o, rows, [lambda f: run_runnel(o, rows, f, jobs)])
         print_times(rows)
 
 

@@ -79,7 +79,8 @@ def run_runnel(o, rows, model, mmproj):
         if r["work"] == "image":
             kept = {k: r[k] for k in ("median", "min", "max", "limit", "share", "share_min",
                                       "share_max")}
-            rows.add("runnel", os.path.basename(model), "image", SIDE, 0, dict(kept, **state))
+            rows.add("runnel", os.path.basename(model), "image", SIDE, 0,
+                     dict(kept, **compare.state_of_row(r, state)))
 
 
 def print_times(rows):
