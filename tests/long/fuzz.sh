@@ -9,8 +9,10 @@ command -v clang > /dev/null || { echo "skipped: clang is not installed"; exit 7
 cd "$source" || exit 1
 all=$(basename -s .c -a tests/fuzz/fuzz_*.c | sed 's/^fuzz_//' | tr '\n' ' ')
 read -ra programs <<< "${RUNNEL_FUZZ_NAMES:-$all}"
+targets=(fuzz_programs) # make builds several targets one after the other
+[ -z "${RUNNEL_FUZZ_NAMES:-}" ] || targets=("${programs[@]/#/fuzz_}")
 cmake --preset fuzz --log-level=NOTICE > /dev/null && cmake --build --preset fuzz -j"$(nproc)" \
-    --target "${programs[@]/#/fuzz_}" > "$build/fuzz-build.log" 2>&1 ||
+    --target "${targets[@]}" > "$build/fuzz-build.log" 2>&1 ||
     { tail "$build/fuzz-build.log"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
