@@ -216,15 +216,19 @@ print("V2V %.0f ms; the end was sure after %.0f ms, the answer there %.0f ms %s"
     "before" if t["T8"] < t["T3"] else "later"))'
 
 echo "-- it hears itself, 80 ms later and 6 dB lower, and does not answer"
-loopback=$(pactl load-module module-loopback source=speaker.monitor sink=room latency_msec=80)
-input=$(pactl list short sink-inputs | tail -1 | cut -f1)
-pactl set-sink-input-volume "$input" -6dB
-talk "$light" 6
-check "echo: Ctrl-C ends it with 0" test $? -eq 0
-check "echo: the words" grep -q "^The kitchen light is on" out
-check "echo: one turn, not an answer to itself ($(turns))" test "$(turns)" = 1
-check "echo: not interrupted by itself" grep -q '"barged_in":false' trace
-pactl unload-module "$loopback"
+if [ -n "${RUNNEL_TEST_SHORT:-}" ]; then
+    echo "left out with RUNNEL_TEST_SHORT: another talk with the same calls"
+else
+    loopback=$(pactl load-module module-loopback source=speaker.monitor sink=room latency_msec=80)
+    input=$(pactl list short sink-inputs | tail -1 | cut -f1)
+    pactl set-sink-input-volume "$input" -6dB
+    talk "$light" 6
+    check "echo: Ctrl-C ends it with 0" test $? -eq 0
+    check "echo: the words" grep -q "^The kitchen light is on" out
+    check "echo: one turn, not an answer to itself ($(turns))" test "$(turns)" = 1
+    check "echo: not interrupted by itself" grep -q '"barged_in":false' trace
+    pactl unload-module "$loopback"
+fi
 
 echo "-- the device goes in mid-turn and comes back, and the talk goes on"
 rm -f trace

@@ -93,7 +93,7 @@ static void damage_is_refused_or_harmless(void **state) {
     int refused = 0;
     char damaged[80];
     (void)snprintf(damaged, sizeof damaged, "%s/damaged.gguf", folder);
-    for (int i = 0; i < (rig_rounds(2) == 1 ? 40 : 400); i++) {
+    for (int i = 0; i < (rig_rounds(2) == 1 ? 12 : 400); i++) {
         const size_t span = size < 60000 ? size : 60000; /* the header, where lies are told */
         const size_t at = (size_t)(random_unit(&r) * (double)span);
         const unsigned char before = data[at];

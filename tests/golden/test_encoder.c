@@ -176,6 +176,8 @@ static void check_all_clips(const rnl_model *m, unsigned features) {
     chain *h = make(m, 2, SAMPLE_CAP, features);
     stages *got = new_stages();
     for (size_t i = 0; i < CLIP_COUNT; i++) {
+        /* Ten seconds at the scalar level are too long for sanitizers. */
+        if (features == 0 && rig_rounds(2) == 1 && clips[i].end > 100000) continue;
         float *x = samples_of(&clips[i]);
         encode_samples(h, x, clips[i].end - clips[i].begin, got);
         char file[64];

@@ -25,6 +25,7 @@ typedef struct outcome {
 } outcome;
 
 static rnl_model *model, *scalar_model;
+static int step_max = STEPS; /* of a reply */
 
 static int open_exact(void **state) {
     (void)state;
@@ -84,7 +85,7 @@ static void begin(rnl_session *s) {
         .mode = RNL_MODE_INTERLEAVED,
         .text = {.temperature = 0.9f, .top_k = 20, .top_p = 1, .repeat_penalty = 1.3f},
         .audio = {.temperature = 1.0f, .top_k = 4, .top_p = 1, .repeat_penalty = 1},
-        .step_max = STEPS,
+        .step_max = step_max,
         .text_run = 6,
         .audio_run = 12};
     assert_int_equal(rnl_session_begin(s, &turn, NULL), RNL_OK);
@@ -157,19 +158,22 @@ static void assert_threads_change_nothing(rnl_model *m, int thread_max) {
 
 static void any_thread_count_gives_the_same_bits(void **state) {
     (void)state;
-    assert_threads_change_nothing(model, 4);
+    assert_threads_change_nothing(model, rig_rounds(4) == 1 ? 3 : 4);
 }
 
 static void threads_of_the_scalar_level_do_so_too(void **state) {
     (void)state;
+    if (rig_rounds(2) == 1) step_max = 24; /* text, frames, text again */
     assert_threads_change_nothing(scalar_model, 2);
+    step_max = STEPS;
 }
 
 static void steps_of_any_size_give_the_same_bits(void **state) {
     (void)state;
-    const int sizes[] = {128, 1, 7, 32, 512};
+    const int sizes[5] = {128, 1, 7, 32, 512};
     outcome *first = NULL;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    const size_t count = rig_rounds(5) == 1 ? 3 : 5;
+    for (size_t i = 0; i < count; i++) {
         rnl_session_config c = rnl_session_config_default();
         c.step_positions = sizes[i];
         rnl_session *s;
@@ -513,7 +517,7 @@ static void disturbances_do_not_show(void **state) {
         random_seed(&luck, seed + 1000);
         rnl_session_reset(plain);
         rnl_session_reset(subject);
-        for (int i = 0; i < TURNS; i++) {
+        for (int i = 0; i < (rig_rounds(2) == 1 ? 2 : TURNS); i++) {
             const turn t = random_turn(&script);
             outcome *a = calloc(1, sizeof *a), *b = calloc(1, sizeof *b);
             assert_true(a != NULL && b != NULL);
@@ -546,6 +550,15 @@ int main(void) {
         cmocka_unit_test(nothing_pushed_changes_nothing),
         cmocka_unit_test(disturbances_do_not_show),
     };
-    const int exact = cmocka_run_group_tests_name("laws, exact", tests, open_exact, teardown);
+    const struct CMUnitTest few[] = {
+        cmocka_unit_test(any_thread_count_gives_the_same_bits),
+        cmocka_unit_test(threads_of_the_scalar_level_do_so_too),
+        cmocka_unit_test(reset_equals_fresh),
+        cmocka_unit_test(snapshots_bring_every_bit_back),
+    };
+    /* Sanitizers see sessions at work in the packed model; here what it is exact in. */
+    const int exact = rig_rounds(2) == 1
+                          ? cmocka_run_group_tests_name("laws, exact", few, open_exact, teardown)
+                          : cmocka_run_group_tests_name("laws, exact", tests, open_exact, teardown);
     return exact + cmocka_run_group_tests_name("laws, packed", tests, open_packed, teardown);
 }

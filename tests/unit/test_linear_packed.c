@@ -54,7 +54,8 @@ static void drop_matrix(packed_case *p) {
 
 /* Rounded inputs are off by at most part of the largest of their block, tiles by kernels.h. */
 static void check_values(const packed_case *p, const float *x, const float *y, const char *level) {
-    for (int t = 0; t < COUNT; t++)
+    const int step = getenv("RUNNEL_TEST_SHORT") != NULL ? 11 : 1; /* of inputs */
+    for (int t = 0; t < COUNT; t += step)
         for (int r = 0; r < ROWS; r++) {
             double sum = 0, size = 0;
             for (int c = 0; c < COLS; c++) {
