@@ -1,4 +1,4 @@
-/* Folders of the program's own: made, opened and removed without following anybody's links. */
+/* Folders of the program's own: made and opened without following anybody's links. */
 #ifndef APPS_FOLDERS_H
 #define APPS_FOLDERS_H
 
@@ -11,8 +11,5 @@ bool folders_make(const char *path, mode_t mode);
 /* Opens the folder `name` in the open folder `at`, makes it when it is missing. A link in its place
  * is ENOTDIR or ELOOP. The descriptor, or -1 with errno. */
 int folder_below(int at, const char *name);
-/* Removes a file, or a folder with all that is in it; links go, not what they point to. One that is
- * missing is fine. False: errno says why. */
-bool folder_remove(int at, const char *name);
 
 #endif

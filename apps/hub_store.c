@@ -14,6 +14,7 @@
 #include "apps/ending.h"
 #include "apps/folders.h"
 #include "apps/messages.h"
+#include "core/folder.h"
 
 enum { LINK_CAP = 1024 };
 
