@@ -6,6 +6,7 @@
  *     onnx_encoder                        the encoder as a graph
  *     onnx_set, onnx_place                graphs of several sizes; on the disk
  *     onnx_runtime, onnx_runner           the library; a graph that is ready to run
+ *     onnx_kept                           what was compiled of a graph, on the disk
  *     onnx_device, onnx_encoder_device    the rows */
 #ifndef DEVICES_ONNX_H
 #define DEVICES_ONNX_H

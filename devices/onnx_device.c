@@ -2,6 +2,7 @@
  * ready by the provider when weights are loaded. A pass takes the pieces one by one, each through
  * the smallest graph that it fits in, or the largest several times. */
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,8 @@ typedef struct placed {
     bool half;
     ready graphs[ONNX_SIZE_CAP];
     int graph_count;
-    float *hidden; /* [row_cap, width] of the last forward */
-    size_t size;
+    float *hidden;      /* [row_cap, width] of the last forward */
+    atomic_size_t size; /* bytes beyond the host's own */
 } placed;
 
 /* A state on this device. */
@@ -113,72 +114,42 @@ static float bound(const void *context, const matrix *w) {
 
 enum { PRODUCT_ROWS = 8 };
 
-static rnl_status write_product(const matrix *w, const char *folder, rnl_error *error) {
-    char path[ONNX_PATH_CAP];
-    onnx_data *data = NULL;
-    staged_file *file = NULL;
-    if (!onnx_set_path(folder, "product", 0, ".weights", path)) return RNL_ERR_ARGUMENT;
-    rnl_status status = onnx_data_create(path, false, &data, error);
-    if (status != RNL_OK) return status;
+static onnx_graph *make_product(const onnx_set *set, int size, onnx_data *data) {
+    const matrix *w = set->weights;
     onnx_graph *g = onnx_graph_create("product", data);
-    if (g != NULL) {
-        const onnx_value x =
-            onnx_graph_input(g, "x", ONNX_FLOAT, &ONNX_SHAPE(1, PRODUCT_ROWS, w->col_count));
-        onnx_graph_output(g, onnx_product(g, x, w, NULL, "w"), "y");
-        status = onnx_set_path(folder, "product", 0, ".onnx", path)
-                     ? onnx_graph_stage(g, path, &file, error)
-                     : RNL_ERR_ARGUMENT;
-    } else {
-        status = stack_device_no_memory(error);
-    }
-    if (status == RNL_OK) status = onnx_data_commit(&data, error);
-    if (status == RNL_OK) status = staged_commit(&file, error);
-    onnx_graph_destroy(&g);
-    onnx_data_abort(&data);
-    staged_abort(&file);
-    return status;
+    if (g == NULL) return NULL;
+    const onnx_value x = onnx_graph_input(g, "x", ONNX_FLOAT, &ONNX_SHAPE(1, size, w->col_count));
+    onnx_graph_output(g, onnx_product(g, x, w, NULL, "w"), "y");
+    return g;
 }
 
 /* x, y [PRODUCT_ROWS, ...]. */
-static rnl_status run_product(onnx_device *d, const matrix *w, const char *folder, float *x,
-                              float *y, rnl_error *error) {
-    char path[ONNX_PATH_CAP];
-    onnx_session *session = NULL;
-    onnx_tensor *in = NULL, *out = NULL;
-    static const char *const names[] = {"x", "y"};
-    (void)onnx_set_path(folder, "product", 0, ".onnx", path);
-    const onnx_session_config config = {
-        .provider = d->provider, .graph_path = path, .options = d->options};
-    rnl_status status = onnx_session_create(d->r, &config, &session, error);
-    if (status == RNL_OK)
-        status = onnx_tensor_create(d->r, ONNX_FLOAT, &ONNX_SHAPE(1, PRODUCT_ROWS, w->col_count), x,
-                                    &in, error);
-    if (status == RNL_OK)
-        status = onnx_tensor_create(d->r, ONNX_FLOAT, &ONNX_SHAPE(1, PRODUCT_ROWS, w->row_count), y,
-                                    &out, error);
-    const onnx_tensor *bound_in = in;
-    if (status == RNL_OK)
-        status = onnx_session_run(session, &names[0], &bound_in, 1, &names[1], &out, 1, error);
-    onnx_tensor_destroy(d->r, &in);
-    onnx_tensor_destroy(d->r, &out);
-    onnx_session_destroy(&session);
+static rnl_status run_product(const onnx_device *d, const matrix *w, float *x, float *y,
+                              rnl_error *error) {
+    const onnx_set set = {.weights = w, .count = 1, .sizes = {PRODUCT_ROWS}, .make = make_product};
+    const onnx_terminal in = {"x", ONNX_FLOAT, ONNX_SHAPE(1, PRODUCT_ROWS, w->col_count), x};
+    const onnx_terminal out = {"y", ONNX_FLOAT, ONNX_SHAPE(1, PRODUCT_ROWS, w->row_count), y};
+    onnx_place place;
+    onnx_runner runner = {0};
+    rnl_status status = onnx_place_enter(&place, NULL, &set, error);
+    if (status != RNL_OK) return status;
+    status = onnx_runner_open(&runner, d, &place, PRODUCT_ROWS, &in, 1, &out, 1, error);
+    if (status == RNL_OK) status = onnx_runner_run(&runner, error);
+    onnx_runner_close(&runner);
+    onnx_place_leave(&place);
     return status;
 }
 
 static rnl_status product(void *context, const matrix *w, bool exact, const float *x, int count,
                           float *y, rnl_error *error) {
     const size_t cols = (size_t)w->col_count, rows = (size_t)w->row_count;
-    onnx_place place;
     (void)exact; /* inputs are never rounded to integers */
     assert(count >= 1 && count <= PRODUCT_ROWS);
     float *all = calloc(PRODUCT_ROWS * (cols + rows), sizeof *all);
     if (all == NULL) return stack_device_no_memory(error);
     float *outputs = all + PRODUCT_ROWS * cols;
     memcpy(all, x, (size_t)count * cols * sizeof *all);
-    rnl_status status = onnx_place_make(&place, error);
-    if (status == RNL_OK) status = write_product(w, place.folder, error);
-    if (status == RNL_OK) status = run_product(context, w, place.folder, all, outputs, error);
-    onnx_place_leave(&place);
+    const rnl_status status = run_product(context, w, all, outputs, error);
     if (status == RNL_OK) memcpy(y, outputs, (size_t)count * rows * sizeof *y);
     free(all);
     return status;
@@ -231,7 +202,7 @@ static rnl_status open_graphs(placed *s, const onnx_set *set, rnl_error *error) 
         ready *g = &s->graphs[s->graph_count++];
         const onnx_stack_config c = onnx_set_config(set, set->sizes[i]);
         status = open_graph(g, s, &c, &place, error);
-        s->size += g->feed.size + onnx_runner_weights_size(&place);
+        (void)atomic_fetch_add(&s->size, g->feed.size + onnx_runner_weights_size(&place));
     }
     onnx_place_leave(&place);
     return status;
@@ -263,13 +234,13 @@ static rnl_status load(void *context, const stack_weights *w, const stack_device
 }
 
 static size_t memory(const void *context) {
-    return ((const placed *)context)->size;
+    return atomic_load(&((const placed *)context)->size);
 }
 
 /* ---- States ---- */
 
 static void detach(void *context, void *of) {
-    const placed *s = context;
+    placed *s = context;
     mirror *m = of;
     for (int i = 0; i < s->w->config.layer_count; i++) {
         if (m->keys != NULL) onnx_tensor_destroy(s->d->r, &m->keys[i]);
@@ -277,6 +248,7 @@ static void detach(void *context, void *of) {
     }
     free(m->keys);
     free(m->values);
+    (void)atomic_fetch_sub(&s->size, m->m.size);
     onnx_mirror_free(&m->m);
     free(m);
 }
@@ -311,6 +283,7 @@ static rnl_status attach(void *context, const stack_state *state, void **out, rn
     mirror *m = calloc(1, sizeof *m);
     if (m == NULL) return stack_device_no_memory(error);
     const rnl_status status = make_mirror(s, m, error);
+    (void)atomic_fetch_add(&s->size, m->m.size);
     if (status != RNL_OK)
         detach(s, m);
     else

@@ -24,12 +24,6 @@ typedef struct encoder {
     size_t size;
 } encoder;
 
-static size_t cells(onnx_shape s) {
-    size_t all = 1;
-    for (int i = 0; i < s.rank; i++) all *= (size_t)s.dims[i];
-    return all;
-}
-
 static onnx_shape rows_shape(const encoder_weights *w, int frame_count) {
     return ONNX_SHAPE(1, frame_count / ONNX_ENCODER_STEP, w->width);
 }
@@ -39,10 +33,12 @@ static void layout(encoder *e, const onnx_set *set, arena *a) {
         length *l = &e->lengths[i];
         l->frame_count = set->sizes[i];
         for (int n = 0; n < ONNX_ENCODER_INPUT_COUNT; n++)
-            l->inputs[n] = arena_take(
-                a, cells(onnx_encoder_shape(e->w, l->frame_count, (onnx_encoder_input)n)),
-                sizeof(float));
-        l->rows = arena_take(a, cells(rows_shape(e->w, l->frame_count)), sizeof(float));
+            l->inputs[n] =
+                arena_take(a,
+                           onnx_size_of(ONNX_FLOAT, onnx_encoder_shape(e->w, l->frame_count,
+                                                                       (onnx_encoder_input)n)),
+                           1);
+        l->rows = arena_take(a, onnx_size_of(ONNX_FLOAT, rows_shape(e->w, l->frame_count)), 1);
     }
 }
 

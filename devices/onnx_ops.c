@@ -49,11 +49,7 @@ onnx_value onnx_number(onnx_graph *g, float number) {
 }
 
 onnx_value onnx_zeros(onnx_graph *g, onnx_shape shape) {
-    size_t size = 0;
-    const bool fits = onnx_size(ONNX_FLOAT, &shape, &size);
-    assert(fits);
-    (void)fits;
-    void *zeros = calloc(size, 1);
+    void *zeros = calloc(onnx_size_of(ONNX_FLOAT, shape), 1);
     const onnx_value v = onnx_graph_constant(g, ONNX_FLOAT, &shape, zeros);
     free(zeros);
     return v;

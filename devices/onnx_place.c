@@ -1,37 +1,40 @@
 #include "devices/onnx_place.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/hash_table.h"
+#include "core/folder.h"
 #include "core/status.h"
 
-/* Of what is written there: another number is another folder. */
-enum { FORM = 1 };
+/* Of what is written there: another number is another folder, as is another version. */
+enum { FORM = 2 };
 
-static uint64_t hash_of(const onnx_set *set) {
-    const int64_t form = FORM;
-    const uint64_t own = set->hash(set);
-    uint64_t hash = hash_bytes(HASH_START, &form, sizeof form);
-    hash = hash_bytes(hash, &own, sizeof own);
-    return hash_bytes(hash, set->sizes, (size_t)set->count * sizeof *set->sizes);
+static void name_of(const onnx_set *set, char out[CHECKSUM_TEXT_CAP]) {
+    checksum sum;
+    checksum_begin(&sum);
+    checksum_add_number(&sum, FORM);
+    checksum_add_text(&sum, RNL_VERSION);
+    checksum_add(&sum, set->sizes, (size_t)set->count * sizeof *set->sizes);
+    set->sum(set, &sum);
+    checksum_text(&sum, out);
 }
 
 static bool is_complete(const char *folder, const onnx_set *set) {
     char path[ONNX_PATH_CAP];
-    bool all = onnx_set_path(folder, "graph", 0, ".weights", path) && access(path, R_OK) == 0;
+    bool all = onnx_set_path(folder, "graph", 0, ".weights", path, NULL) == RNL_OK &&
+               access(path, R_OK) == 0;
     for (int i = 0; i < set->count && all; i++)
-        all =
-            onnx_set_path(folder, "graph", set->sizes[i], ".onnx", path) && access(path, R_OK) == 0;
+        all = onnx_set_path(folder, "graph", set->sizes[i], ".onnx", path, NULL) == RNL_OK &&
+              access(path, R_OK) == 0;
     return all;
 }
 
-rnl_status onnx_place_make(onnx_place *p, rnl_error *error) {
+static rnl_status make_temporary(onnx_place *p, rnl_error *error) {
     static const char temporary[] = "/tmp";
     *p = (onnx_place){.kept = false};
     (void)snprintf(p->folder, sizeof p->folder, "%s/runnel-onnx-XXXXXX", temporary);
@@ -44,9 +47,11 @@ rnl_status onnx_place_make(onnx_place *p, rnl_error *error) {
 
 static rnl_status enter_cache(onnx_place *p, const char *cache_path, const onnx_set *set,
                               rnl_error *error) {
+    char name[CHECKSUM_TEXT_CAP];
+    name_of(set, name);
     *p = (onnx_place){.kept = true};
-    if ((size_t)snprintf(p->folder, sizeof p->folder, "%s/onnx-%016llx", cache_path,
-                         (unsigned long long)hash_of(set)) >= sizeof p->folder)
+    if ((size_t)snprintf(p->folder, sizeof p->folder, "%s/onnx-%s", cache_path, name) >=
+        sizeof p->folder)
         return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", cache_path);
     if (mkdir(p->folder, 0777) == 0 || errno == EEXIST) return RNL_OK;
     return status_fail(error, RNL_ERR_IO, "%s: cannot be made: %s", p->folder, strerror(errno));
@@ -55,7 +60,7 @@ static rnl_status enter_cache(onnx_place *p, const char *cache_path, const onnx_
 rnl_status onnx_place_enter(onnx_place *p, const char *cache_path, const onnx_set *set,
                             rnl_error *error) {
     rnl_status status =
-        cache_path != NULL ? enter_cache(p, cache_path, set, error) : onnx_place_make(p, error);
+        cache_path != NULL ? enter_cache(p, cache_path, set, error) : make_temporary(p, error);
     if (status == RNL_OK && !is_complete(p->folder, set)) {
         onnx_set_files files;
         status = onnx_set_stage(set, p->folder, "graph", p->kept, NULL, NULL, &files, error);
@@ -67,14 +72,6 @@ rnl_status onnx_place_enter(onnx_place *p, const char *cache_path, const onnx_se
 
 void onnx_place_leave(onnx_place *p) {
     if (p->kept || p->folder[0] == '\0') return;
-    DIR *d = opendir(p->folder);
-    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-        char path[ONNX_PATH_CAP + 256];
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        (void)snprintf(path, sizeof path, "%s/%s", p->folder, e->d_name);
-        (void)unlink(path);
-    }
-    if (d != NULL) (void)closedir(d);
-    (void)rmdir(p->folder);
+    (void)folder_remove(AT_FDCWD, p->folder);
     p->folder[0] = '\0';
 }

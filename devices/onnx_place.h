@@ -14,8 +14,6 @@ typedef struct onnx_place {
  * cache_path NULL: one that onnx_place_leave removes. Errors as onnx_set_stage. */
 RNL_MUST_USE rnl_status onnx_place_enter(onnx_place *p, const char *cache_path, const onnx_set *set,
                                          rnl_error *error);
-/* An empty one for the time being. RNL_ERR_IO. */
-RNL_MUST_USE rnl_status onnx_place_make(onnx_place *p, rnl_error *error);
 void onnx_place_leave(onnx_place *p); /* twice is fine */
 
 #endif

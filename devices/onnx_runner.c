@@ -20,13 +20,13 @@ static rnl_status make_tensors(onnx_runtime *r, const onnx_terminal *terminals, 
 
 static rnl_status open_session(onnx_runner *u, const onnx_place *place, int size,
                                rnl_error *error) {
-    char graph[ONNX_PATH_CAP], context[ONNX_PATH_CAP];
-    if (!onnx_set_path(place->folder, "graph", size, ".onnx", graph) ||
-        !onnx_set_path(place->folder, "graph", size, ".context.onnx", context))
-        return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", place->folder);
+    char graph[ONNX_PATH_CAP], kept[ONNX_PATH_CAP];
+    rnl_status status = onnx_set_path(place->folder, "graph", size, ".onnx", graph, error);
+    if (status == RNL_OK) status = onnx_set_path(place->folder, "compiled", size, "", kept, error);
+    if (status != RNL_OK) return status;
     const onnx_session_config config = {.provider = u->d->provider,
                                         .graph_path = graph,
-                                        .context_path = place->kept ? context : NULL,
+                                        .kept_path = place->kept ? kept : NULL,
                                         .options = u->d->options};
     return onnx_session_create(u->d->r, &config, &u->session, error);
 }
@@ -74,6 +74,6 @@ rnl_status onnx_runner_run(const onnx_runner *u, rnl_error *error) {
 size_t onnx_runner_weights_size(const onnx_place *place) {
     char path[ONNX_PATH_CAP];
     struct stat info;
-    if (!onnx_set_path(place->folder, "graph", 0, ".weights", path)) return 0;
+    if (onnx_set_path(place->folder, "graph", 0, ".weights", path, NULL) != RNL_OK) return 0;
     return stat(path, &info) == 0 ? (size_t)info.st_size : 0;
 }

@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "core/folder.h"
 #include "core/library.h"
 #include "core/status.h"
+#include "devices/onnx_kept.h"
 
 enum {
     API_VERSION = 22,
@@ -30,12 +31,16 @@ enum {
     SLOT_RELEASE_VALUE = 96,
     SLOT_RELEASE_OPTIONS = 100,
     SLOT_CONFIG_ENTRY = 130,
+    SLOT_KEY_VALUE = 297,
     SLOT_REGISTER_PROVIDER = 301,
     SLOT_DEVICES = 303,
     SLOT_APPEND_PROVIDER = 304,
     SLOT_HARDWARE_TYPE = 307,
+    SLOT_HARDWARE_VENDOR = 308,
+    SLOT_HARDWARE_DEVICE = 310,
     SLOT_PROVIDER_NAME = 312,
     SLOT_PROVIDER_VENDOR = 313,
+    SLOT_PROVIDER_FACTS = 314,
     SLOT_PROVIDER_HARDWARE = 316,
 };
 enum { LOG_FATAL = 4, OPTIMIZE_NOTHING = 0, ALLOCATOR_ARENA = 1, MEMORY_DEFAULT = 0 };
@@ -49,6 +54,7 @@ typedef struct ort_options ort_options;
 typedef struct ort_memory_info ort_memory_info;
 typedef struct ort_device ort_device;
 typedef struct ort_hardware ort_hardware;
+typedef struct ort_pairs ort_pairs;
 
 typedef struct ort_base {
     const library_fn *(*table)(uint32_t version);
@@ -309,7 +315,8 @@ static rnl_status set_options(onnx_runtime *r, ort_options *options,
         status = set_entry(r, options, "ep.context_enable", "1", error);
         if (status == RNL_OK)
             status = set_entry(r, options, "ep.context_file_path", compiled, error);
-        if (status == RNL_OK) status = set_entry(r, options, "ep.context_embed_mode", "1", error);
+        /* In files of its own: inside the graph's, which may have 2 GiB, some providers lose it. */
+        if (status == RNL_OK) status = set_entry(r, options, "ep.context_embed_mode", "0", error);
     }
     return status == RNL_OK ? append_provider(r, options, config, error) : status;
 }
@@ -332,18 +339,71 @@ static rnl_status create_from(onnx_session *s, const onnx_session_config *config
     return status;
 }
 
-/* What was compiled takes its name when all of it is there. */
-static rnl_status compile(onnx_session *s, const onnx_session_config *config, const char *kept,
-                          rnl_error *error) {
-    char *fresh = staged_beside(kept, ".new");
-    if (fresh == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
-    (void)unlink(fresh); /* of a run that was killed: a provider may refuse to write over it */
-    const rnl_status status = create_from(s, config, config->graph_path, fresh, error);
-    /* A provider that keeps nothing is none the worse. */
-    if (status == RNL_OK) (void)rename(fresh, kept);
-    (void)unlink(fresh);
-    free(fresh);
+/* ---- What was compiled ---- */
+
+static void add_device(checksum *sum, const onnx_runtime *r, const ort_device *device) {
+    typedef const ort_pairs *(*facts_fn)(const ort_device *);
+    typedef const char *(*value_fn)(const ort_pairs *, const char *);
+    typedef const ort_hardware *(*hardware_fn)(const ort_device *);
+    typedef uint32_t (*number_fn)(const ort_hardware *);
+    const ort_pairs *facts = CALL(r, SLOT_PROVIDER_FACTS, facts_fn)(device);
+    const ort_hardware *hardware = CALL(r, SLOT_PROVIDER_HARDWARE, hardware_fn)(device);
+    checksum_add_text(sum, CALL(r, SLOT_KEY_VALUE, value_fn)(facts, "version"));
+    checksum_add_text(sum, CALL(r, SLOT_KEY_VALUE, value_fn)(facts, "os_driver_version"));
+    checksum_add_number(sum, CALL(r, SLOT_HARDWARE_VENDOR, number_fn)(hardware));
+    checksum_add_number(sum, CALL(r, SLOT_HARDWARE_DEVICE, number_fn)(hardware));
+}
+
+/* A library's file, if the system was told where it lies. */
+static void add_library(checksum *sum, const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash != NULL ? strndup(path, (size_t)(slash - path)) : NULL;
+    if (folder != NULL) (void)folder_sum(folder, slash + 1, false, sum);
+    free(folder);
+}
+
+/* Of all that what is compiled depends on besides the graph: ONNX Runtime, the provider with the
+ * libraries beside it, which are its driver, the devices, and what they are told. */
+static void key_of(const onnx_runtime *r, const onnx_session_config *config,
+                   char key[CHECKSUM_TEXT_CAP]) {
+    checksum sum;
+    const char *name = provider_name(r, (size_t)config->provider);
+    checksum_begin(&sum);
+    checksum_add_text(&sum, r->version);
+    add_library(&sum, library_path(r->library));
+    checksum_add_text(&sum, name);
+    checksum_add_text(&sum, config->options);
+    for (size_t i = 0; i < r->device_count; i++)
+        if (strcmp(provider_name(r, i), name) == 0) add_device(&sum, r, r->devices[i]);
+    if (r->provider_folder != NULL) (void)folder_sum(r->provider_folder, ".so", false, &sum);
+    checksum_text(&sum, key);
+}
+
+/* Compiles the graph and keeps what that gives, if the provider gives anything to keep. */
+static rnl_status compile(onnx_session *s, const onnx_session_config *config, const char *key) {
+    char *fresh = onnx_kept_begin(config->kept_path);
+    char *path = fresh != NULL ? onnx_kept_graph(fresh) : NULL;
+    const rnl_status status =
+        path != NULL ? create_from(s, config, config->graph_path, path, NULL) : RNL_ERR_IO;
+    if (status == RNL_OK)
+        onnx_kept_commit(&fresh, config->kept_path, key);
+    else
+        onnx_kept_abort(&fresh);
+    free(path);
     return status;
+}
+
+/* As it was compiled before, or else as it is now. Negative: neither way, for whatever reason. */
+static rnl_status create_kept(onnx_session *s, const onnx_session_config *config) {
+    char key[CHECKSUM_TEXT_CAP];
+    rnl_status status = RNL_ERR_IO;
+    key_of(s->r, config, key);
+    if (onnx_kept_whole(config->kept_path, key)) {
+        char *path = onnx_kept_graph(config->kept_path);
+        if (path != NULL) status = create_from(s, config, path, NULL, NULL);
+        free(path);
+    }
+    return status == RNL_OK ? RNL_OK : compile(s, config, key);
 }
 
 rnl_status onnx_session_create(onnx_runtime *r, const onnx_session_config *config,
@@ -351,17 +411,10 @@ rnl_status onnx_session_create(onnx_runtime *r, const onnx_session_config *confi
     onnx_session *s = *out = calloc(1, sizeof *s);
     if (s == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     s->r = r;
-    const bool is_cpu = onnx_runtime_provider(r, config->provider).is_cpu;
-    const char *kept = is_cpu ? NULL : config->context_path;
-    rnl_status status = RNL_ERR_IO;
-    if (kept != NULL && access(kept, R_OK) == 0) {
-        status = create_from(s, config, kept, NULL, NULL);
-        if (status != RNL_OK) (void)unlink(kept); /* of another driver */
-    }
-    if (status != RNL_OK && kept != NULL)
-        status = compile(s, config, kept, error);
-    else if (status != RNL_OK)
-        status = create_from(s, config, config->graph_path, NULL, error);
+    const bool keeps =
+        config->kept_path != NULL && !onnx_runtime_provider(r, config->provider).is_cpu;
+    rnl_status status = keeps ? create_kept(s, config) : RNL_ERR_IO;
+    if (status != RNL_OK) status = create_from(s, config, config->graph_path, NULL, error);
     if (status != RNL_OK) onnx_session_destroy(out);
     return status;
 }
@@ -380,14 +433,10 @@ rnl_status onnx_tensor_create(onnx_runtime *r, onnx_type type, const onnx_shape 
                               void *memory, onnx_tensor **out, rnl_error *error) {
     typedef ort_status *(*tensor_fn)(const ort_memory_info *, void *, size_t, const int64_t *,
                                      size_t, int, onnx_tensor **);
-    size_t size = 0;
-    const bool fits = onnx_size(type, shape, &size);
-    assert(fits);
-    (void)fits;
     *out = NULL;
     return failed(r,
-                  CALL(r, SLOT_TENSOR, tensor_fn)(r->memory, memory, size, shape->dims,
-                                                  (size_t)shape->rank, type, out),
+                  CALL(r, SLOT_TENSOR, tensor_fn)(r->memory, memory, onnx_size_of(type, *shape),
+                                                  shape->dims, (size_t)shape->rank, type, out),
                   "a tensor", error);
 }
 

@@ -34,11 +34,11 @@ onnx_provider onnx_runtime_provider(const onnx_runtime *r, int index);
 typedef struct onnx_session onnx_session;
 
 typedef struct onnx_session_config {
-    int provider;             /* index; all devices of its name take part */
-    const char *graph_path;   /* the model's file */
-    const char *context_path; /* where what the provider compiles is kept, and taken from when it is
-                               * there; NULL: nowhere */
-    const char *options;      /* "key=value,key=value" for the provider, or NULL */
+    int provider;           /* index; all devices of its name take part */
+    const char *graph_path; /* the model's file */
+    const char *kept_path; /* what the provider compiles of this graph is kept there, and taken from
+                             * there (onnx_kept.h); NULL: nowhere */
+    const char *options;   /* "key=value,key=value" for the provider, or NULL */
 } onnx_session_config;
 
 RNL_MUST_USE rnl_status onnx_session_create(onnx_runtime *r, const onnx_session_config *config,

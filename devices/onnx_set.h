@@ -3,6 +3,7 @@
 #ifndef DEVICES_ONNX_SET_H
 #define DEVICES_ONNX_SET_H
 
+#include "core/checksum.h"
 #include "devices/onnx_encoder.h"
 #include "devices/onnx_stack.h"
 
@@ -17,8 +18,8 @@ struct onnx_set {
     int sizes[ONNX_SIZE_CAP]; /* rising */
     /* NULL: memory. */
     onnx_graph *(*make)(const onnx_set *set, int size, onnx_data *data);
-    /* Of all that the files depend on but the sizes. */
-    uint64_t (*hash)(const onnx_set *set);
+    /* Adds all that the files depend on but the sizes: every number of every weight. */
+    void (*sum)(const onnx_set *set, checksum *sum);
 };
 
 /* Rows 1, 32 and 128, up to the first that row_cap fits in. The stack was checked. */
@@ -28,9 +29,11 @@ onnx_stack_config onnx_set_config(const onnx_set *set, int row_count);
 /* Clips of 1, 2, 4 and 8 s, and of a little more, as their last frame may be. */
 onnx_set onnx_set_of_encoder(const encoder_weights *w);
 
-/* FOLDER/NAME-SIZE and an ending, or FOLDER/NAME and an ending with size 0. False: too long. */
-bool onnx_set_path(const char *folder, const char *name, int size, const char *ending,
-                   char path[ONNX_PATH_CAP]);
+/* FOLDER/NAME-SIZE and an ending, or FOLDER/NAME and an ending with size 0. RNL_ERR_ARGUMENT: it is
+ * too long. */
+RNL_MUST_USE rnl_status onnx_set_path(const char *folder, const char *name, int size,
+                                      const char *ending, char path[ONNX_PATH_CAP],
+                                      rnl_error *error);
 
 /* Files that are complete on the disk, under other names yet. */
 typedef struct onnx_set_files {

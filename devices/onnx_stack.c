@@ -77,20 +77,32 @@ rnl_status onnx_stack_check(const stack_weights *w, const char *file, rnl_error 
 
 /* ---- Ports ---- */
 
-static bool has_role(const onnx_ports *p, onnx_role role, const stack_weights *w, int layer) {
-    const stack_layer_config *l = config_of(w, layer);
-    for (int i = 0; i < p->input_count; i++) {
-        const onnx_port *port = &p->inputs[i];
-        const stack_layer_config *o = config_of(w, port->layer);
-        if (port->role != role) continue;
-        if (role == ONNX_MASK && o->window == l->window) return true;
-        if (role == ONNX_LAST && o->taps == l->taps) return true;
-        if ((role == ONNX_COS || role == ONNX_SIN) && o->rotary.base == l->rotary.base &&
-            o->head_width == l->head_width && o->rotary.pair_count == l->rotary.pair_count &&
-            o->rotary.adjacent == l->rotary.adjacent)
-            return true;
+/* Whether an input is the layer's in that role: its own, or one of a layer that is alike in it. */
+static bool serves(const onnx_port *port, onnx_role role, const stack_weights *w, int layer) {
+    const stack_layer_config *l = config_of(w, layer), *o = config_of(w, port->layer);
+    if (port->role != role) return false;
+    switch (role) {
+    case ONNX_ROWS:
+        return true;
+    case ONNX_MASK:
+        return o->window == l->window;
+    case ONNX_LAST:
+        return o->taps == l->taps;
+    case ONNX_COS:
+    case ONNX_SIN:
+        return o->rotary.base == l->rotary.base && o->head_width == l->head_width &&
+               o->rotary.pair_count == l->rotary.pair_count &&
+               o->rotary.adjacent == l->rotary.adjacent;
+    default:
+        return port->layer == layer;
     }
-    return false;
+}
+
+/* The input that serves a layer in a role; -1: there is none yet. */
+static int input_at(const onnx_ports *p, onnx_role role, const stack_weights *w, int layer) {
+    for (int i = 0; i < p->input_count; i++)
+        if (serves(&p->inputs[i], role, w, layer)) return i;
+    return -1;
 }
 
 static void add_port(onnx_port *ports, int *count, onnx_role role, int layer, const char *name,
@@ -101,9 +113,7 @@ static void add_port(onnx_port *ports, int *count, onnx_role role, int layer, co
         (void)snprintf(p->name, sizeof p->name, "%s", name);
     else
         (void)snprintf(p->name, sizeof p->name, "%s.%d", name, layer);
-    const bool fits = onnx_size(type, &shape, &p->size);
-    assert(fits); /* the states were measured with checked sizes */
-    (void)fits;
+    p->size = onnx_size_of(type, shape); /* the states were measured with checked sizes */
 }
 
 static void add_input(onnx_ports *p, onnx_role role, int layer, const char *name, onnx_type type,
@@ -118,9 +128,9 @@ static void add_attention_ports(const stack_weights *w, const onnx_stack_config 
     const onnx_type kept = c->half ? ONNX_FLOAT16 : ONNX_FLOAT;
     const onnx_shape cache = ONNX_SHAPE(l->kv_head_count, past, width);
     const onnx_shape fresh = ONNX_SHAPE(l->kv_head_count, rows, width);
-    if (!has_role(p, ONNX_MASK, w, layer))
+    if (input_at(p, ONNX_MASK, w, layer) < 0)
         add_input(p, ONNX_MASK, layer, "mask", ONNX_FLOAT, ONNX_SHAPE(rows, past + rows));
-    if (!has_role(p, ONNX_COS, w, layer)) {
+    if (input_at(p, ONNX_COS, w, layer) < 0) {
         add_input(p, ONNX_COS, layer, "cos", ONNX_FLOAT, ONNX_SHAPE(rows, 1, width));
         add_input(p, ONNX_SIN, layer, "sin", ONNX_FLOAT, ONNX_SHAPE(rows, 1, width));
     }
@@ -136,7 +146,7 @@ static void add_convolution_ports(const stack_weights *w, const onnx_stack_confi
     const int64_t kept = config_of(w, layer)->taps - 1;
     const onnx_shape tail = ONNX_SHAPE(1, kept, w->config.width);
     if (kept == 0) return;
-    if (!has_role(p, ONNX_LAST, w, layer))
+    if (input_at(p, ONNX_LAST, w, layer) < 0)
         add_input(p, ONNX_LAST, layer, "last", ONNX_FLOAT,
                   ONNX_SHAPE(1, kept, kept + c->row_count));
     add_input(p, ONNX_TAIL, layer, "tail", ONNX_FLOAT, tail);
@@ -169,16 +179,10 @@ void onnx_ports_free(onnx_ports *p) {
     *p = (onnx_ports){0};
 }
 
-/* The input that serves a layer in a role. */
 static onnx_value input_of(const builder *b, onnx_role role, int layer) {
-    for (int i = 0; i < b->ports.input_count; i++) {
-        const onnx_ports one = {.inputs = &b->ports.inputs[i], .input_count = 1};
-        const bool own = role == ONNX_ROWS || b->ports.inputs[i].layer == layer;
-        if (b->ports.inputs[i].role == role && (own || has_role(&one, role, b->w, layer)))
-            return b->inputs[i];
-    }
-    assert(false);
-    return 0;
+    const int at = input_at(&b->ports, role, b->w, layer);
+    assert(at >= 0);
+    return b->inputs[at];
 }
 
 static void put_output(const builder *b, onnx_role role, int layer, onnx_value v) {

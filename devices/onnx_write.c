@@ -35,6 +35,14 @@ bool onnx_size(onnx_type type, const onnx_shape *shape, size_t *out) {
     return true;
 }
 
+size_t onnx_size_of(onnx_type type, onnx_shape shape) {
+    size_t size = 0;
+    const bool fits = onnx_size(type, &shape, &size);
+    assert(fits);
+    (void)fits;
+    return size;
+}
+
 /* ---- Weights ---- */
 
 typedef struct entry {
@@ -370,15 +378,11 @@ onnx_value onnx_graph_weight(onnx_graph *g, const char *name) {
 
 onnx_value onnx_graph_constant(onnx_graph *g, onnx_type type, const onnx_shape *shape,
                                const void *bytes) {
-    size_t size = 0;
-    const bool fits = onnx_size(type, shape, &size);
-    assert(fits);
-    (void)fits;
     if (bytes == NULL) g->exhausted = true;
     const onnx_value v = value_add(g, NULL, type, shape);
     if (g->exhausted) return 0;
     put_tensor_head(g, g->values[v].name, type, shape);
-    put_field(g, &g->message, TENSOR_RAW, bytes, size);
+    put_field(g, &g->message, TENSOR_RAW, bytes, onnx_size_of(type, *shape));
     put_message(g, &g->initializers, GRAPH_INITIALIZER, &g->message);
     return v;
 }

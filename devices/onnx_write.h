@@ -36,6 +36,8 @@ typedef struct onnx_shape {
 
 /* Bytes of a tensor; false: more than a size holds. */
 bool onnx_size(onnx_type type, const onnx_shape *shape, size_t *out);
+/* Of one that is known to fit: asserted. */
+size_t onnx_size_of(onnx_type type, onnx_shape shape);
 
 /* ---- Weights ---- */
 

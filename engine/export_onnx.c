@@ -116,8 +116,8 @@ static int find_stages(const rnl_model *m, const export_onnx_config *c, stage_ex
 static rnl_status ask(const export_onnx_config *c, const char *name, int row_count,
                       const char *ending, rnl_error *error) {
     char path[ONNX_PATH_CAP];
-    if (!onnx_set_path(c->folder, name, row_count, ending, path))
-        return status_fail(error, RNL_ERR_ARGUMENT, "%s: the path is too long", c->folder);
+    const rnl_status status = onnx_set_path(c->folder, name, row_count, ending, path, error);
+    if (status != RNL_OK) return status;
     return c->target != NULL ? c->target(c->target_context, path, error) : RNL_OK;
 }
 
@@ -146,7 +146,7 @@ static rnl_status write_all(const export_onnx_config *c, stage_export *stages, i
     /* A disk that is full shows above, before any file has its name. */
     for (int i = 0; i < count && status == RNL_OK; i++)
         status = onnx_set_commit(&stages[i].files, error);
-    (void)onnx_set_path(c->folder, "onnx", 0, ".json", path);
+    if (status == RNL_OK) status = onnx_set_path(c->folder, "onnx", 0, ".json", path, error);
     if (status == RNL_OK) status = write_description(stages, count, path, error);
     for (int i = 0; i < count; i++) onnx_set_abort(&stages[i].files);
     return status;

@@ -37,16 +37,20 @@ count() { # what became of it, for device_tests_counted
 if onnxruntime_files "$kept" onnxruntime; then
     library=$(echo "$files"/onnxruntime/capi/libonnxruntime.so.*)
     expect 0 "goldens by ONNX Runtime" "$checker" "$library"
-    holds "tests of devices that ran" "^10 device tests ran$"
+    holds "tests of devices that ran" "^12 device tests ran$"
     grep -E "rms|Provider" out
     count "ran $(sed -n 's/ device tests ran$//p' out)"
     expect 0 "devices" "$runnel" devices --compute --device-set "onnxruntime=$library"
     holds "devices" "CPUExecutionProvider"
     ask=(reply -q -m "$model" --exact --device npu:CPUExecutionProvider
         --device-set "onnxruntime=$library" "$question")
-    expect 0 "a turn" "$runnel" "${ask[@]}"
-    holds "a turn" "^The kitchen light is on.$"
+    expect 0 "a turn of the CPU" "$runnel" reply -q --json -m "$model" --exact "$question" -o a.wav
+    cp out cpu.json
+    expect 0 "a turn" "$runnel" "${ask[@]}" --json -o b.wav
     check "nothing was refused" test ! -s err
+    check "each text token and each frame is the CPU's" python3 -c 'import json
+a, b = json.load(open("cpu.json")), json.load(open("out"))
+assert a["frames"] and all(a[k] == b[k] for k in ("text", "text_tokens", "frames")), b["text"]'
     mkdir cache
     for time in first second; do
         expect 0 "with a cache, the $time time" "$runnel" "${ask[@]}" --device-set cache=cache

@@ -1,10 +1,12 @@
-/* The rows of ONNX Runtime on a real one: onnx_check LIBRARY [NAME PROVIDER OPTIONS].
+/* The rows of ONNX Runtime on a real one: onnx_check LIBRARY [NAME PROVIDER OPTIONS [TEST]].
  *
  * With the library alone its own CPU provider computes: float32 checkpoints within their golden
  * tolerances, quantised ones as the CPU computes them without rounding inputs. With a provider for
  * devices (QNNExecutionProvider, its library, its options) stacks and the encoder are held to the
  * bounds of docs/DEVICES.md, with nothing on the CPU. Ends with "N device tests ran": whoever
  * starts it counts. */
+#include <fcntl.h>
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,9 +17,12 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
+#include "core/folder.h"
 #include "devices/onnx.h"
 #include "engine/convert.h"
 #include "engine/session.h"
+#include "tests/devices/onnx_detokenizer.h"
 #include "tests/support/encode.h"
 #include "tests/support/folder.h"
 #include "tests/support/golden.h"
@@ -27,15 +32,35 @@
 
 enum { POSITIONS = 128, PROMPT_COUNT = 2 };
 
+/* dB, of sound by a device: below it no detokenizer goes there (docs/DEVICES.md). */
+enum { SNR_ASKED = 40 };
+
 static rnl_device_config config;
 static const char *provider = "CPUExecutionProvider";
 static int ran;
+
+static bool on_cpu(void) {
+    return strcmp(provider, "CPUExecutionProvider") == 0;
+}
+
+static void *open_device(void) {
+    static bool told;
+    rnl_error error = {0};
+    stack_device_facts facts = {0};
+    void *device = NULL;
+    if (onnx_device_ops.open(&config, provider, &device, &facts, &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    if (!told) printf("    %s; %s\n", facts.name, facts.driver);
+    told = true;
+    return device;
+}
 
 /* A model's backbone on the device, and a conversation of its own. */
 typedef struct rig {
     rnl_model *model;
     rnl_session *s; /* what computes on the CPU, and lends its scratch */
     void *device, *stack, *mirror;
+    size_t size; /* of the stack without a state */
     stack_state state;
     void *memory;
 } rig;
@@ -55,24 +80,25 @@ static void open_state(rig *p, kernels_cache cache, int step) {
 
 static void place(rig *p, rnl_model *model, int step) {
     rnl_error error = {0};
-    stack_device_facts facts = {0};
     const kernels_cache cache = model->backbone.stack.cache;
     const stack_device_room room = {
         .row_cap = step, .position_cap = POSITIONS, .cache = cache, .exact = true};
     *p = (rig){.model = model, .s = rig_session(model, 1)};
-    if (onnx_device_ops.open(&config, provider, &p->device, &facts, &error) != RNL_OK)
-        fail_msg("%s", error.text);
+    p->device = open_device();
     if (onnx_device_ops.load(p->device, &model->backbone.stack, &room, &p->stack, &error) != RNL_OK)
         fail_msg("%s", error.text);
     open_state(p, cache, step);
+    p->size = onnx_device_ops.memory(p->stack);
     if (onnx_device_ops.attach(p->stack, &p->state, &p->mirror, &error) != RNL_OK)
         fail_msg("%s", error.text);
+    assert_true(onnx_device_ops.memory(p->stack) > p->size); /* the state's, which goes with it */
     p->state.mirror = p->mirror;
     ran++;
 }
 
 static void leave(rig *p) {
     onnx_device_ops.detach(p->stack, p->mirror);
+    assert_int_equal(onnx_device_ops.memory(p->stack), p->size);
     onnx_device_ops.unload(p->stack);
     onnx_device_ops.close(p->device);
     rnl_session_destroy(&p->s);
@@ -209,7 +235,6 @@ static void quantised_stacks_are_near(void **state) {
     static const char *const checkpoints[] = {"dense/tied", "dense/taps5"};
     static const char *const types[] = {"q4_0", "q8_0"};
     static const int steps[] = {20, 1};
-    const bool on_cpu = strcmp(provider, "CPUExecutionProvider") == 0;
     for (size_t i = 0; i < 4; i++) {
         const char *dir = checkpoints[i / 2], *type = types[i % 2];
         char rounded[PATH_CAP], floats[PATH_CAP];
@@ -218,9 +243,9 @@ static void quantised_stacks_are_near(void **state) {
         rnl_model *stored = rig_model(dir);
         rnl_model *model = convert(stored, type, rounded);
         const distance d = tell(dir, type, "blocks", measure(model, dir, steps));
-        assert_true(d.rms <= (on_cpu ? 1e-5 : 0.02));
-        assert_true(d.right >= (on_cpu ? d.count : d.count * 103 / 107));
-        if (!on_cpu) {
+        assert_true(d.rms <= (on_cpu() ? 1e-5 : 0.02));
+        assert_true(d.right >= (on_cpu() ? d.count : d.count * 103 / 107));
+        if (!on_cpu()) {
             rnl_model *same = convert(model, "f32", floats);
             const distance f = tell(dir, type, "floats", measure(same, dir, steps));
             assert_true(d.rms <= 1.1 * f.rms);
@@ -236,15 +261,12 @@ static void quantised_stacks_are_near(void **state) {
 static void encoders_are_near(void **state) {
     static const int counts[] = {96, 301, 800};
     (void)state;
-    const bool on_cpu = strcmp(provider, "CPUExecutionProvider") == 0;
     rnl_error error = {0};
-    stack_device_facts facts = {0};
-    void *device = NULL, *encoder = NULL;
+    void *encoder = NULL;
     encode_rig u;
     rnl_model *m = rig_model("tiny");
     encode_open(&u, m, counts[2]);
-    if (onnx_device_ops.open(&config, provider, &device, &facts, &error) != RNL_OK)
-        fail_msg("%s", error.text);
+    void *const device = open_device();
     if (onnx_encoder_ops.load(device, &m->encoder, true, &encoder, &error) != RNL_OK)
         fail_msg("%s", error.text);
     assert_true(onnx_encoder_ops.frame_cap(encoder) >= counts[2]);
@@ -253,17 +275,13 @@ static void encoders_are_near(void **state) {
         const size_t count = (size_t)encoder_position_count(counts[n]) * (size_t)m->encoder.width;
         const float *want = encode_clip(&u, mel, counts[n]);
         float *got = malloc(count * sizeof *got);
-        double off = 0, size = 0;
         assert_non_null(got);
         if (onnx_encoder_ops.encode(encoder, mel, counts[n], &error) != RNL_OK)
             fail_msg("%s", error.text);
         onnx_encoder_ops.take(encoder, got);
-        for (size_t i = 0; i < count; i++) {
-            off += pow((double)got[i] - (double)want[i], 2);
-            size += pow((double)want[i], 2);
-        }
-        printf("    tiny, encoder, %d frames: rms %.3g\n", counts[n], sqrt(off / size));
-        assert_true(sqrt(off / size) <= (on_cpu ? 1e-5 : 0.02));
+        const double off = golden_off(got, want, count);
+        printf("    tiny, encoder, %d frames: rms %.3g\n", counts[n], off);
+        assert_true(off <= (on_cpu() ? 1e-5 : 0.02));
         free(got);
     }
     ran++;
@@ -274,14 +292,139 @@ static void encoders_are_near(void **state) {
     rnl_model_close(&m);
 }
 
+/* As the reference has them, from its own mel. */
+static void encoders_meet_the_goldens(void **state) {
+    static const char *const clips[] = {"clipA", "clipB"};
+    (void)state;
+    rnl_error error;
+    void *encoder = NULL;
+    rnl_model *m = rig_model("tiny");
+    void *const device = open_device();
+    if (onnx_encoder_ops.load(device, &m->encoder, true, &encoder, &error) != RNL_OK)
+        fail_msg("%s", error.text);
+    for (size_t n = 0; n < sizeof clips / sizeof *clips; n++) {
+        char file[64];
+        (void)snprintf(file, sizeof file, "tiny/expect/%s/mel.npy", clips[n]);
+        npy by_band = npy_read(file); /* [bands, frames] */
+        const size_t bands = (size_t)by_band.shape[0], frames = (size_t)by_band.shape[1];
+        const size_t rows = (size_t)encoder_position_count((int)frames);
+        float *mel = malloc(by_band.count * sizeof *mel);
+        float *got = malloc(rows * (size_t)m->encoder.width * sizeof *got);
+        assert_true(mel != NULL && got != NULL);
+        for (size_t i = 0; i < by_band.count; i++)
+            mel[i % frames * bands + i / frames] = by_band.f[i];
+        if (onnx_encoder_ops.encode(encoder, mel, (int)frames, &error) != RNL_OK)
+            fail_msg("%s", error.text);
+        onnx_encoder_ops.take(encoder, got);
+        (void)snprintf(file, sizeof file, "%s/layer%d.npy", clips[n], m->encoder.layer_count - 1);
+        golden_check("tiny/expect", file, got, rows * (size_t)m->encoder.width);
+        npy_free(&by_band);
+        free(mel);
+        free(got);
+    }
+    ran++;
+    onnx_encoder_ops.unload(encoder);
+    onnx_device_ops.close(device);
+    rnl_model_close(&m);
+}
+
+/* ---- What was compiled ---- */
+
+/* All graphs of the cache are spoilt, so that nothing can be compiled from them. */
+static void spoil_graphs(const char *cache) {
+    char pattern[PATH_CAP];
+    glob_t found;
+    (void)snprintf(pattern, sizeof pattern, "%s/onnx-*/graph-*.onnx", cache);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) write_file(found.gl_pathv[i], "no graph", 8);
+    globfree(&found);
+}
+
+static void remove_cache(const char *cache) {
+    char pattern[PATH_CAP];
+    glob_t found;
+    (void)snprintf(pattern, sizeof pattern, "%s/onnx-*", cache);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        assert_true(folder_remove(AT_FDCWD, found.gl_pathv[i]));
+    globfree(&found);
+}
+
+static bool can_load(const rnl_model *model, const char *options) {
+    const stack_device_room room = {.row_cap = 20,
+                                    .position_cap = POSITIONS,
+                                    .cache = model->backbone.stack.cache,
+                                    .exact = true};
+    const rnl_device_config was = config;
+    rnl_error error;
+    void *stack = NULL;
+    if (options != NULL) config.provider_options = options;
+    void *const device = open_device();
+    config = was;
+    const bool good =
+        onnx_device_ops.load(device, &model->backbone.stack, &room, &stack, &error) == RNL_OK;
+    if (good) onnx_device_ops.unload(stack);
+    onnx_device_ops.close(device);
+    return good;
+}
+
+/* The second time the graphs are not there any more, and the answers are the same; with other
+ * options for the provider what was compiled is not taken. */
+static void what_was_compiled_is_taken_again(void **state) {
+    const folder *f = *state;
+    char rounded[PATH_CAP];
+    float *logits[2];
+    npy ids = ids_of("dense/tied", 0);
+    name_in(f, "rounded.gguf", rounded);
+    rnl_model *stored = rig_model("dense/tied"), *model = convert(stored, "q4_0", rounded);
+    const size_t count = ids.count * (size_t)backbone_vocab_count(&model->backbone);
+    config.cache_path = f->path;
+    for (int i = 0; i < 2; i++) {
+        rig p;
+        logits[i] = malloc(count * sizeof *logits[i]);
+        assert_non_null(logits[i]);
+        const int64_t begin_us = clock_us();
+        place(&p, model, 20);
+        printf("    %s in %.3f s\n", i == 0 ? "compiled" : "taken",
+               (double)(clock_us() - begin_us) / 1e6);
+        run(&p, ids.i, (int)ids.count, 20, logits[i]);
+        leave(&p);
+        spoil_graphs(f->path);
+    }
+    assert_memory_equal(logits[0], logits[1], count * sizeof **logits);
+    assert_true(can_load(model, NULL));
+    assert_false(can_load(model, "soc_model=69"));
+    config.cache_path = NULL;
+    remove_cache(f->path);
+    free(logits[0]);
+    free(logits[1]);
+    npy_free(&ids);
+    rnl_model_close(&model);
+    rnl_model_close(&stored);
+}
+
+/* ---- The detokenizer ---- */
+
+/* Its layers as graphs lose too much in FP16, which is why no device is given them; in float32 they
+ * lose nothing that is heard. */
+static void the_detokenizer_is_judged(void **state) {
+    (void)state;
+    const detokenizer_snr db = onnx_detokenizer_measure(&config, provider);
+    printf("    minnow, detokenizer: layers %.1f dB, with its last matrix %.1f dB\n", db.stack_db,
+           db.head_db);
+    if (on_cpu())
+        assert_true(db.stack_db >= 90 && db.head_db >= 90);
+    else
+        assert_true(db.stack_db < SNR_ASKED);
+    ran++;
+}
+
 /* ---- The row ---- */
 
 static void products_are_within_the_bound(void **state) {
     enum { ROWS = 3 };
     char rounded[PATH_CAP];
     rnl_error error = {0};
-    stack_device_facts facts = {0};
-    void *device = NULL;
     name_in(*state, "rounded.gguf", rounded);
     rnl_model *stored = rig_model("dense/tied");
     rnl_model *model = convert(stored, "q4_0", rounded);
@@ -293,18 +436,11 @@ static void products_are_within_the_bound(void **state) {
     assert_non_null(x);
     float *want = x + ROWS * cols, *got = want + ROWS * rows;
     for (size_t i = 0; i < ROWS * cols; i++) x[i] = (float)((i * 7919) % 257) / 257 - 0.5f;
-    if (onnx_device_ops.open(&config, provider, &device, &facts, &error) != RNL_OK)
-        fail_msg("%s", error.text);
-    printf("    %s; %s\n", facts.name, facts.driver);
+    void *const device = open_device();
     linear(&c, w, NULL, x, cols, want, rows, ROWS);
     if (onnx_device_ops.product(device, w, true, x, ROWS, got, &error) != RNL_OK)
         fail_msg("%s", error.text);
-    double off = 0, size = 0;
-    for (size_t i = 0; i < ROWS * rows; i++) {
-        off += pow((double)got[i] - (double)want[i], 2);
-        size += pow((double)want[i], 2);
-    }
-    assert_true(sqrt(off / size) <= (double)onnx_device_ops.bound(device, w));
+    assert_true(golden_off(got, want, ROWS * rows) <= (double)onnx_device_ops.bound(device, w));
     ran++;
     onnx_device_ops.close(device);
     free(x);
@@ -338,13 +474,14 @@ static void what_is_not_there_is_told(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2 && argc != 5) {
-        (void)fprintf(stderr, "usage: onnx_check LIBRARY [NAME PROVIDER OPTIONS]\n");
+    if (argc != 2 && argc != 5 && argc != 6) {
+        (void)fprintf(stderr, "usage: onnx_check LIBRARY [NAME PROVIDER OPTIONS [TEST]]\n");
         return 2;
     }
     config = rnl_device_config_default();
     config.onnx_path = argv[1];
-    if (argc == 5) {
+    if (argc == 6) cmocka_set_test_filter(argv[5]);
+    if (argc >= 5) {
         provider = argv[2];
         config.provider_path = argv[3];
         config.provider_options = argv[4];
@@ -355,13 +492,15 @@ int main(int argc, char **argv) {
         cmocka_unit_test(float_checkpoints_meet_the_goldens),
         IN_FOLDER(quantised_stacks_are_near),
         cmocka_unit_test(encoders_are_near),
+        cmocka_unit_test(encoders_meet_the_goldens),
+        cmocka_unit_test(the_detokenizer_is_judged),
     };
     const struct CMUnitTest of_device[] = {
-        IN_FOLDER(products_are_within_the_bound),
-        IN_FOLDER(quantised_stacks_are_near),
-        cmocka_unit_test(encoders_are_near),
+        IN_FOLDER(products_are_within_the_bound),    IN_FOLDER(quantised_stacks_are_near),
+        cmocka_unit_test(encoders_are_near),         IN_FOLDER(what_was_compiled_is_taken_again),
+        cmocka_unit_test(the_detokenizer_is_judged),
     };
-    const int failed = argc == 5 ? cmocka_run_group_tests(of_device, NULL, NULL)
+    const int failed = argc >= 5 ? cmocka_run_group_tests(of_device, NULL, NULL)
                                  : cmocka_run_group_tests(of_cpu, NULL, NULL);
     printf("%d device tests ran\n", ran);
     return failed == 0 ? 0 : 1;

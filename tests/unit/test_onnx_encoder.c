@@ -36,8 +36,8 @@ static void clips_give_what_the_cpu_gives(void **state) {
         fail_msg("%s", error.text);
     assert_int_equal(onnx_set_commit(&files, &error), RNL_OK);
     assert_int_equal(entry_count(f), 3);
-    assert_true(onnx_set_path(f->path, "encoder", FRAMES, ".onnx", graph));
-    assert_true(onnx_set_path(f->path, "encoder", 0, ".weights", data));
+    assert_int_equal(onnx_set_path(f->path, "encoder", FRAMES, ".onnx", graph, NULL), RNL_OK);
+    assert_int_equal(onnx_set_path(f->path, "encoder", 0, ".weights", data, NULL), RNL_OK);
     onnx_read_open(graph, data, &read);
     onnx_run *r = onnx_run_open(&read);
     encode_open(&u, m, FRAMES);

@@ -42,7 +42,7 @@ static onnx_place enter(const char *cache, const onnx_set *set) {
 static ino_t graph_in(const onnx_place *p) {
     char path[ONNX_PATH_CAP];
     struct stat info;
-    assert_true(onnx_set_path(p->folder, "graph", 1, ".onnx", path));
+    assert_int_equal(onnx_set_path(p->folder, "graph", 1, ".onnx", path, NULL), RNL_OK);
     return stat(path, &info) == 0 ? info.st_ino : 0;
 }
 
@@ -73,6 +73,11 @@ static void a_cache_keeps_them_by_their_weights(void **state) {
     other.past_count++;
     const onnx_place longer = enter(f->path, &other);
     assert_string_not_equal(longer.folder, first.folder);
+    stack_rotary *rotary = &l->w.config.layers[1].rotary;
+    rotary->base *= 2; /* layers of one base share inputs */
+    const onnx_place turned = enter(f->path, &set);
+    assert_string_not_equal(turned.folder, first.folder);
+    rotary->base /= 2;
     float *norm = (float *)(uintptr_t)l->w.layers[1].parts[STACK_FEED_FORWARD].norm;
     const float was = norm[3];
     norm[3] = was + 1;
@@ -81,12 +86,12 @@ static void a_cache_keeps_them_by_their_weights(void **state) {
     norm[3] = was;
 
     char path[ONNX_PATH_CAP];
-    assert_true(onnx_set_path(first.folder, "graph", 1, ".onnx", path));
+    assert_int_equal(onnx_set_path(first.folder, "graph", 1, ".onnx", path, NULL), RNL_OK);
     assert_int_equal(unlink(path), 0);
     const onnx_place whole = enter(f->path, &set);
     assert_string_equal(whole.folder, first.folder);
     assert_int_not_equal(graph_in(&whole), 0); /* what is missing is made */
-    const onnx_place *const all[] = {&first, &half, &longer, &changed};
+    const onnx_place *const all[] = {&first, &half, &longer, &turned, &changed};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) remove_place(all[i]);
     close_layers(l);
 }

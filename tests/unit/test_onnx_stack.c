@@ -46,8 +46,9 @@ static void open_graphs(rig *r, const folder *f, bool half) {
     assert_int_equal(entry_count(f), 3);
     for (int i = 0; i < 2; i++) {
         char graph[ONNX_PATH_CAP], data[ONNX_PATH_CAP];
-        assert_true(onnx_set_path(f->path, "stack", r->set.sizes[i], ".onnx", graph));
-        assert_true(onnx_set_path(f->path, "stack", 0, ".weights", data));
+        assert_int_equal(onnx_set_path(f->path, "stack", r->set.sizes[i], ".onnx", graph, NULL),
+                         RNL_OK);
+        assert_int_equal(onnx_set_path(f->path, "stack", 0, ".weights", data, NULL), RNL_OK);
         onnx_read_open(graph, data, &r->reads[i]);
         r->runs[i] = onnx_run_open(&r->reads[i]);
         const onnx_stack_config c = onnx_set_config(&r->set, r->set.sizes[i]);
