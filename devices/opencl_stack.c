@@ -71,57 +71,22 @@ static void convolve(const run *r, int layer) {
 /* Keys and values of several rows first, as these attend to each other; a single row makes its own
  * on the way. */
 static void attend_piece(const run *r, int layer, const stack_piece *piece, int first) {
-    gpu_stack *s = r->s;
+    const gpu_stack *s = r->s;
     const gpu_layer *own = &s->layers[layer];
     const stack_layer_config *l = &s->w->config.layers[layer];
     const gpu_mirror *m = piece->state->mirror;
+    const stack_attention_kept kept = stack_attention_keeps(piece->state, layer);
+    const unsigned char *base = piece->state->appended_base;
     const int rows = r->p->row_count, turn_width = r->p->work->rotary_width;
-    const int turn_at = s->w->layers[layer].rotary * rows * turn_width;
-    const size_t kv_heads = (size_t)l->kv_head_count, count = (size_t)piece->count;
-    const float eps = s->w->config.eps, scale = 1.0f / sqrtf((float)l->head_width);
-    const gpu_arg fresh = gpu_of_buffer(s->fresh), fresh_at = gpu_of_long(r->fresh_at);
-    const gpu_arg vectors = gpu_of_buffer(s->vectors), turns = gpu_of_buffer(s->turns);
-    if (piece->count > 1) {
-        const gpu_arg args[] = {
-            fresh,
-            fresh_at,
-            gpu_of_buffer(s->wide),
-            vectors,
-            gpu_of_int(own->k_norm),
-            turns,
-            gpu_of_int(turn_at),
-            gpu_of_int(turn_width),
-            gpu_of_int(first),
-            gpu_of_int(rows),
-            gpu_of_int(l->head_count),
-            gpu_of_int(l->kv_head_count),
-            gpu_of_int(l->head_width),
-            gpu_of_int(l->rotary.pair_count),
-            gpu_of_int(l->rotary.adjacent),
-            gpu_of_int((int32_t)s->room.cache),
-            gpu_of_float(eps),
-        };
-        gpu_launch(s->g, GPU_KEEP, args, sizeof args / sizeof *args, kv_heads, count);
-    }
-    int cap;
-    size_t half;
-    const unsigned char *keys = stack_kept_keys(piece->state, layer, &cap, &half);
-    const size_t kept_at = (size_t)(keys - piece->state->appended_base);
     const gpu_arg args[] = {
-        gpu_of_buffer(s->mixed),
+        /* of `keep`: the rows of the pass */
+        gpu_of_buffer(s->fresh),
+        gpu_of_long(r->fresh_at),
         gpu_of_buffer(s->wide),
-        gpu_of_buffer(m->kept),
-        gpu_of_long(kept_at),
-        gpu_of_long(kept_at + half),
-        gpu_of_int(cap),
-        gpu_of_int((int32_t)piece->state->position),
-        fresh,
-        fresh_at,
-        vectors,
-        gpu_of_int(own->q_norm),
+        gpu_of_buffer(s->vectors),
         gpu_of_int(own->k_norm),
-        turns,
-        gpu_of_int(turn_at),
+        gpu_of_buffer(s->turns),
+        gpu_of_int(s->w->layers[layer].rotary * rows * turn_width),
         gpu_of_int(turn_width),
         gpu_of_int(first),
         gpu_of_int(rows),
@@ -130,14 +95,25 @@ static void attend_piece(const run *r, int layer, const stack_piece *piece, int 
         gpu_of_int(l->head_width),
         gpu_of_int(l->rotary.pair_count),
         gpu_of_int(l->rotary.adjacent),
-        gpu_of_int(l->window),
         gpu_of_int((int32_t)s->room.cache),
-        gpu_of_float(scale),
-        gpu_of_float(eps),
+        gpu_of_float(s->w->config.eps),
+        /* of `attend` besides: what the state keeps, and what comes out */
+        gpu_of_buffer(s->mixed),
+        gpu_of_buffer(m->kept),
+        gpu_of_long((size_t)(kept.keys - base)),
+        gpu_of_long((size_t)(kept.values - base)),
+        gpu_of_int(kept.row_count),
+        gpu_of_int((int32_t)piece->state->position),
+        gpu_of_int(own->q_norm),
+        gpu_of_int(l->window),
+        gpu_of_float(1.0f / sqrtf((float)l->head_width)),
         gpu_of_int(piece->count == 1),
         gpu_of_local(gpu_attend_size(l)),
     };
-    gpu_launch(s->g, GPU_ATTEND, args, sizeof args / sizeof *args, kv_heads, count);
+    enum { OF_KEEP = 17, OF_ATTEND = sizeof args / sizeof *args };
+    const size_t kv_heads = (size_t)l->kv_head_count, count = (size_t)piece->count;
+    if (piece->count > 1) gpu_launch(s->g, GPU_KEEP, args, OF_KEEP, kv_heads, count);
+    gpu_launch(s->g, GPU_ATTEND, args, OF_ATTEND, kv_heads, count);
 }
 
 static void run_layer(run *r, int layer) {
@@ -218,16 +194,13 @@ static void take_piece(const gpu_stack *s, const stack_pass *p, const stack_piec
     for (int i = 0; i < s->w->config.layer_count; i++) {
         const stack_layer_config *l = &s->w->config.layers[i];
         if (!s->layers[i].attends) continue;
-        const size_t row = kernels_cache_row_size(s->room.cache, l->head_width);
-        const size_t all = gpu_fresh_size(l, s->room.cache, p->row_count);
-        const size_t from_rows = (size_t)p->row_count * row, size = (size_t)piece->count * row;
-        int cap;
-        size_t half;
-        unsigned char *keys = stack_kept_keys(state, i, &cap, &half);
-        unsigned char *to = keys + (size_t)state->position * row;
+        const stack_attention_kept kept = stack_attention_keeps(state, i);
+        const size_t all = gpu_fresh_size(l, s->room.cache, p->row_count), row = kept.row_size;
+        const size_t from_rows = (size_t)p->row_count * row, to_rows = (size_t)kept.row_count * row;
+        const size_t at = (size_t)state->position * row, size = (size_t)piece->count * row;
         const unsigned char *from = fresh + first * row;
-        take_rows(from, from_rows, to, (size_t)cap * row, l->kv_head_count, size);
-        take_rows(from + all / 2, from_rows, to + half, (size_t)cap * row, l->kv_head_count, size);
+        take_rows(from, from_rows, kept.keys + at, to_rows, l->kv_head_count, size);
+        take_rows(from + all / 2, from_rows, kept.values + at, to_rows, l->kv_head_count, size);
         fresh += all;
     }
 }

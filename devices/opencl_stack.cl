@@ -141,13 +141,17 @@ static void keep_head(__global uchar *fresh, __global const float *qkv, int t, i
     keep_row(to + (size_t)kv_heads * row_count * row_size, cache, key + kv_heads * h->width, h);
 }
 
-/* The same for all rows of a state, before they attend to each other. Group (head, row). at: where
- * fresh begins. turns [row_count, turn_width]. */
-__kernel WHOLE_GROUP void keep(__global uchar *fresh, ulong at, __global const float *qkv,
-                               __global const float *vectors, int gain, __global const float *turns,
-                               int turn_at, int turn_width, int first, int row_count, int heads,
-                               int kv_heads, int width, int pairs, int adjacent, int cache,
-                               float eps) {
+/* The rows [first, ...) of the pass that are those of a state, as `keep` and `attend` take them:
+ * from `at` on fresh is the layer's; vectors + gain are the norms of keys, turns + turn_at the
+ * layer's cosines and sines [row_count, turn_width]. */
+#define ROWS_OF_PASS                                                                               \
+    __global uchar *fresh, ulong at, __global const float *qkv, __global const float *vectors,     \
+        int gain, __global const float *turns, int turn_at, int turn_width, int first,             \
+        int row_count, int heads, int kv_heads, int width, int pairs, int adjacent, int cache,     \
+        float eps
+
+/* The same for all rows of a state, before they attend to each other. Group (head, row). */
+__kernel WHOLE_GROUP void keep(ROWS_OF_PASS) {
     const int t = first + get_group_id(1);
     head_turn h = {
         vectors + gain, turns + turn_at + (size_t)t * turn_width, width, pairs, adjacent, 0.0f};
@@ -189,17 +193,12 @@ static __global const uchar *row_at(__global const uchar *kept, __global const u
 }
 
 /* The query heads of one key and value head over all keys that row t of the state sees, KEYS at a
- * time, oldest first. Group (head, row). kept: keys [kv_heads, cap] rows from kept_at on, values
- * from value_at on; `before` of each are there. stores: makes its own row of fresh first (the only
- * row of its state in the pass). room: local memory of attend_room. scale: 1 / sqrt(width). */
-__kernel WHOLE_GROUP void attend(__global float *out, __global const float *qkv,
-                                 __global const uchar *kept, ulong kept_at, ulong value_at, int cap,
-                                 int before, __global uchar *fresh, ulong at,
-                                 __global const float *vectors, int q_gain, int k_gain,
-                                 __global const float *turns, int turn_at, int turn_width,
-                                 int first, int row_count, int heads, int kv_heads, int width,
-                                 int pairs, int adjacent, int window, int cache, float scale,
-                                 float eps, int stores, __local float *room) {
+ * time, oldest first. Group (head, row). kept: keys [kv_heads, cap] rows from key_at on, values
+ * from value_at on; `before` of each are there. scale: 1 / sqrt(width). stores: makes its own row
+ * of fresh first (the only row of its state in the pass). room: local memory of attend_room. */
+__kernel WHOLE_GROUP void attend(ROWS_OF_PASS, __global float *out, __global const uchar *kept,
+                                 ulong key_at, ulong value_at, int cap, int before, int q_gain,
+                                 int window, float scale, int stores, __local float *room) {
     const int head = get_group_id(0), t = first + get_group_id(1), item = get_local_id(0);
     const int group = heads / kv_heads, last = before + get_group_id(1);
     const size_t row_size = cache_row_size(cache, width);
@@ -210,7 +209,7 @@ __kernel WHOLE_GROUP void attend(__global float *out, __global const float *qkv,
                            room + group * (2 * width + KEYS + 1),
                            room + group * (2 * width + KEYS + 2)};
     head_turn h = {
-        vectors + k_gain, turns + turn_at + (size_t)t * turn_width, width, pairs, adjacent, 0.0f};
+        vectors + gain, turns + turn_at + (size_t)t * turn_width, width, pairs, adjacent, 0.0f};
     if (stores) keep_head(fresh + at, qkv, t, row_count, head, heads, kv_heads, cache, &h, eps);
     h.gains = vectors + q_gain;
     for (int i = item; i < group * width; i += ITEMS) {
@@ -225,7 +224,7 @@ __kernel WHOLE_GROUP void attend(__global float *out, __global const float *qkv,
         r.sum[g] = 0.0f;
     }
     barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
-    __global const uchar *keys = kept + kept_at + (size_t)head * cap * row_size;
+    __global const uchar *keys = kept + key_at + (size_t)head * cap * row_size;
     __global const uchar *values = kept + value_at + (size_t)head * cap * row_size;
     __global const uchar *new_keys = fresh + at + ((size_t)head * row_count + first) * row_size;
     __global const uchar *new_values = new_keys + (size_t)kv_heads * row_count * row_size;

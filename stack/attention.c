@@ -155,12 +155,6 @@ static unsigned char *keys_of(const stack_state *s, int layer) {
                                : stack_fixed(s, owner, STACK_OPERATOR);
 }
 
-unsigned char *stack_kept_keys(const stack_state *s, int layer, int *row_cap, size_t *half) {
-    *row_cap = row_count_of(s, layer);
-    *half = half_size(s, layer);
-    return keys_of(s, layer);
-}
-
 stack_attention_kept stack_attention_keeps(const stack_state *s, int layer) {
     assert(s->position_cap > 0);
     unsigned char *keys = keys_of(s, layer);

@@ -103,11 +103,6 @@ int64_t stack_one(const stack_weights *w, int layer);
  * move. RNL_OK: layers remain; RNL_DONE. */
 rnl_status stack_pass_layer(const stack_pass *p, float *x);
 
-/* The keys of an attention layer as a state keeps them, of the layer above where it shares them:
- * [kv_head_count, *row_cap] rows, position n in row n % *row_cap; the values lie alike, *half_size
- * bytes behind them. */
-unsigned char *stack_kept_keys(const stack_state *s, int layer, int *row_cap, size_t *half_size);
-
 /* x += in W^T + bias, through the post norm where the part has one: how every part ends. bias or
  * NULL; in [row_count, in_stride]. */
 void stack_put(const stack_pass *p, const stack_part *part, const matrix *w, const float *bias,
