@@ -131,6 +131,8 @@ bool bench_takes_devices(const options *o);
 /* Measures on the CPU, and then on each device that --device names, on a session of its own. The
  * exit code. */
 int bench_devices(bench *b, int (*measure)(bench *b));
+/* The device at hand was given up: what is measured is the CPU's. */
+bool bench_lost(const bench *b);
 /* Tells for each of these devices in which stages it is clearly faster than the CPU. */
 int bench_calibrate_devices(bench *b,
                             void (*keep)(void *context, const char *device, unsigned stages),

@@ -84,6 +84,10 @@ static int enter(bench *b, const char *device, unsigned stages, rnl_error *why) 
     return b->s != NULL ? EXIT_OK : code;
 }
 
+bool bench_lost(const bench *b) {
+    return b->device != NULL && strcmp(b->device, rnl_model_device(b->model, NULL)) != 0;
+}
+
 int bench_devices(bench *b, int (*measure)(bench *b)) {
     rnl_device_info *infos = calloc(INFO_CAP, sizeof *infos);
     rnl_error why;
@@ -106,6 +110,7 @@ int bench_devices(bench *b, int (*measure)(bench *b)) {
             continue;
         }
         if (code == EXIT_OK) code = measure(b);
+        if (bench_lost(b)) say_refusal(b, device, "it was given up while it was measured");
     }
     if (code == EXIT_USAGE && count >= 0) (void)complain(code, "%s", why.text);
     free(infos);
@@ -146,20 +151,34 @@ static bool has(const rnl_model *m, int stage) {
     return stage < 3 || m->source.config.codebook_count > 0;
 }
 
-/* CPU, device, CPU: whether the device is clearly faster than the better of the two. */
-static int compare(bench *b, const char *device, int stage, bool *faster) {
+/* Of the device that computes: "gpu:NAME", which names no other. */
+static void name_of(const bench *b, char out[BENCH_DEVICE_CAP]) {
+    (void)snprintf(out, BENCH_DEVICE_CAP, "%s", rnl_model_device(b->model, NULL));
+    char *space = strchr(out, ' ');
+    if (space != NULL) *space = ':';
+}
+
+/* CPU, device, CPU: whether the device is clearly faster than the better of the two. device: as
+ * --device names it; found: the one that was measured, if any was. */
+static int compare(bench *b, const char *device, int stage, bool *faster,
+                   char found[BENCH_DEVICE_CAP]) {
     double times[3] = {0};
     rnl_error why;
+    *faster = false;
     for (int i = 0; i < 3; i++) {
         leave(b);
         const int code = enter(b, device, i == 1 ? 1u << stage : 0, &why);
         if (code == EXIT_DEVICE) { /* it does not take this stage */
-            *faster = false;
+            if (!b->o->json && !b->o->quiet)
+                printf("%-11s %-8s %s\n", device, stage_names[stage], why.text);
             return EXIT_OK;
         }
         if (code != EXIT_OK) return complain(code, "%s", why.text);
+        if (i == 1) name_of(b, found);
         times[i] = time_of(b, stage);
         if (interrupted()) return EXIT_STOPPED;
+        if (i == 1 && strcmp(rnl_model_device(b->model, NULL), "cpu") == 0)
+            return EXIT_OK; /* lost */
     }
     const double cpu = times[0] < times[2] ? times[0] : times[2];
     *faster = times[1] > 0 && times[1] < clearly * cpu;
@@ -177,16 +196,17 @@ int bench_calibrate_devices(bench *b,
     const int count = chosen(b, infos);
     int code = count >= 0 ? EXIT_OK : EXIT_USAGE;
     for (int i = 0; i < count && code == EXIT_OK; i++) {
-        char device[BENCH_DEVICE_CAP];
+        char device[BENCH_DEVICE_CAP], found[BENCH_DEVICE_CAP];
         unsigned stages = 0;
         choice_of(&infos[i], device);
+        choice_of(&infos[i], found);
         if (infos[i].refusal.status != RNL_OK) continue;
         for (int stage = 0; stage < STAGE_COUNT && code == EXIT_OK; stage++) {
             bool faster = false;
-            if (has(b->model, stage)) code = compare(b, device, stage, &faster);
+            if (has(b->model, stage)) code = compare(b, device, stage, &faster, found);
             if (faster) stages |= 1u << stage;
         }
-        if (code == EXIT_OK) keep(context, device, stages);
+        if (code == EXIT_OK) keep(context, found, stages);
     }
     free(infos);
     return code;

@@ -87,6 +87,8 @@ static void json_row(const bench *b, const bench_row *row, double median, double
     json_share(o, s);
     json_state(b, o, kept);
     json_set(o, "memory", json_new_int(bench_high_water(b)));
+    if (b->device != NULL)
+        json_set(o, "device_memory", json_new_int((int64_t)placement_size(b->model)));
     char *line = json_text(o);
     json_drop(&o);
     if (line != NULL) puts(line);
@@ -119,7 +121,7 @@ void bench_report(bench *b, const bench_row *row) {
             kept = bench_keep(b);
             break;
         }
-    if (b->count > 0) {
+    if (b->count > 0 && !bench_lost(b)) {
         bench_row r = *row;
         if (r.type == NULL) r.type = bench_type(b->model);
         if (r.level == NULL) r.level = b->model->kernels.name;

@@ -218,9 +218,13 @@ static int measure(bench *b) {
     if (wants(b, WORK_FRAME)) bench_frame(b);
     if (wants(b, WORK_DETOKENIZER)) bench_detokenizer(b);
     if (wants(b, WORK_BATCH) && !interrupted()) code = measure_batch(b);
+    const size_t device_size = placement_size(b->model);
     if (!b->o->json)
         printf("\nmemory at the most %.0f MB, mapped weights included\n",
                1e-6 * (double)bench_high_water(b));
+    if (!b->o->json && device_size > 0)
+        printf("%.1f MB of it, or of the device's, are what it takes beside the model\n",
+               1e-6 * (double)device_size);
     return code;
 }
 

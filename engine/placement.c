@@ -245,6 +245,15 @@ bool placement_attach(const rnl_model *m, stack_state *s) {
     return false;
 }
 
+size_t placement_size(const rnl_model *m) {
+    const placement *p = &m->placement;
+    const stack_placed *const stacks[] = {p->backbone, p->depth};
+    size_t size = p->encoder != NULL ? encoder_placed_size(p->encoder) : 0;
+    for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
+        if (stacks[i] != NULL) size += stack_placed_size(stacks[i]);
+    return size;
+}
+
 bool placement_hangs(const rnl_model *m) {
     return m->placement.hung || stack_device_hangs(m->placement.device);
 }

@@ -46,6 +46,8 @@ void placement_close(rnl_model *m);
 stack_placed *placement_of(const rnl_model *m, bool decides);
 /* A state of the backbone may go to the device from here on. False: it does not. */
 bool placement_attach(const rnl_model *m, stack_state *s);
+/* Bytes that the device takes beside the model's and its sessions' own, as its row says. */
+size_t placement_size(const rnl_model *m);
 /* A device hangs: the memory that it was shown stays, that of the model, and of the sessions and
  * passes that say so (`elsewhere`). */
 bool placement_hangs(const rnl_model *m);

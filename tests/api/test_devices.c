@@ -102,6 +102,7 @@ static void a_turn_on_a_device_is_that_of_the_cpu(void **state) {
     rnl_model *m = open_placed(&(fake_plan){0}, RNL_DEVICE_STAGES, 10000, RNL_OK, &error);
     assert_string_equal(rnl_model_device(m, &stages), "npu Fake NPU");
     assert_int_equal(stages, RNL_DEVICE_STAGES);
+    assert_true(placement_size(m) > encoder_placed_size(m->placement.encoder));
     rnl_session *s = rig_session(m, 2);
     check_same(s);
     assert_int_equal(fake_clips(), TURNS);

@@ -31,8 +31,11 @@ PY
 
 answer "without a tuning" plain
 small=(-m "$model" -t 1 --rows 1,2 --depth 64 --repeat 1)
-expect 0 "calibrate --json" "$runnel" bench --calibrate --json "${small[@]}"
+nowhere=(--device-set opencl=/nowhere/libOpenCL.so)
+expect 0 "calibrate --json" "$runnel" bench --calibrate --json "${small[@]}" --device gpu \
+    "${nowhere[@]}"
 check "--json tells what the file holds" cmp -s out "$file"
+check "a device that is not there is faster in nothing" grep -q '"device":"gpu","stages":\[\]' out
 told > told
 check "passes of the model are kept" test "$(cat told)" = "1 [1, 2] 32 True"
 if [ -z "${RUNNEL_TEST_SHORT:-}" ]; then
@@ -60,6 +63,19 @@ for change in "${changes[@]}"; do
     answer "$change" other
     same "$change"
 done
+
+# ---- auto asks the device that was faster, for this model, level and threads, and no other
+auto() { # auto NAME THREADS SAID: how often it says that a device is not used
+    expect 0 "auto, $1" "$runnel" reply --seed 3 --temp 0.7 --top-k 20 -t "$2" --device auto \
+        "${nowhere[@]}" "$question" -o other.wav
+    check "auto, $1: told" test "$(grep -c 'is not used.*the CPU computes' err)" = "$3"
+    same "auto, $1"
+}
+cp kept "$file"
+auto "nothing faster" 1 0
+sed 's/"device":"gpu","stages":\[\]/"device":"gpu:A","stages":["decode"]/' kept > "$file"
+auto "a device that has gone" 1 1
+auto "other threads" 2 0
 
 # ---- A file of another processor is passed over; a damaged one is named, and nothing else happens
 cp kept "$file"

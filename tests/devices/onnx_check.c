@@ -405,17 +405,18 @@ static void what_was_compiled_is_taken_again(void **state) {
 
 /* ---- The detokenizer ---- */
 
-/* Its layers as graphs lose too much in FP16, which is why no device is given them; in float32 they
- * lose nothing that is heard. */
+/* What is lost in FP16 hangs on the weights and is too much for some, so that no device is given a
+ * detokenizer; in float32 nothing is lost. */
 static void the_detokenizer_is_judged(void **state) {
+    double least = DETOKENIZER_SAME;
     (void)state;
-    const detokenizer_snr db = onnx_detokenizer_measure(&config, provider);
-    printf("    minnow, detokenizer: layers %.1f dB, with its last matrix %.1f dB\n", db.stack_db,
-           db.head_db);
-    if (on_cpu())
-        assert_true(db.stack_db >= 90 && db.head_db >= 90);
-    else
-        assert_true(db.stack_db < SNR_ASKED);
+    for (int trained = 0; trained < 2; trained++) {
+        const detokenizer_snr db = onnx_detokenizer_measure(&config, provider, trained != 0);
+        printf("    %s, detokenizer: layers %.1f dB, with its last matrix %.1f dB\n",
+               trained ? "minnow" : "tiny", db.stack_db, db.head_db);
+        least = fmin(least, fmin(db.stack_db, db.head_db));
+    }
+    assert_true(on_cpu() ? least >= 90 : least < SNR_ASKED);
     ran++;
 }
 

@@ -15,6 +15,7 @@
 
 #include "devices/onnx.h"
 #include "engine/session.h"
+#include "tests/support/npy.h"
 #include "tests/support/rig.h"
 
 enum { CODEBOOKS = 8, STEP = 32 /* rows of a pass */, HEAD_ROWS = 8 };
@@ -39,19 +40,39 @@ static void *need(void *memory) {
 
 /* ---- Codes ---- */
 
-/* Rows of the first answer of the reference, one frame after the other. */
-static void embed_all(rig *r) {
+/* The first answer of the demo model's reference. [*count, CODEBOOKS]; free() them. */
+static int32_t *spoken_codes(size_t *count) {
     json_t *all = need(json_load_file(TEST_DATA "/minnow/expected.json", 0, NULL));
     const json_t *frames =
         need(json_object_get(json_array_get(json_object_get(all, "typed"), 0), "reply_frames"));
+    *count = json_array_size(frames);
+    int32_t *codes = need(malloc(*count * CODEBOOKS * sizeof *codes));
+    for (size_t i = 0; i < *count * CODEBOOKS; i++)
+        codes[i] = (int32_t)json_integer_value(
+            json_array_get(json_array_get(frames, i / CODEBOOKS), i % CODEBOOKS));
+    json_decref(all);
+    return codes;
+}
+
+/* Likewise of the random checkpoint, by chance. */
+static int32_t *random_codes(size_t *count) {
+    npy by_book = npy_read("tiny/expect/detok7/codes.npy"); /* [CODEBOOKS, frames] */
+    *count = (size_t)by_book.shape[1];
+    int32_t *codes = need(malloc(*count * CODEBOOKS * sizeof *codes));
+    for (size_t i = 0; i < *count * CODEBOOKS; i++)
+        codes[i] = by_book.i[i % CODEBOOKS * *count + i / CODEBOOKS];
+    npy_free(&by_book);
+    return codes;
+}
+
+/* Their rows, one frame after the other. */
+static void embed_all(rig *r, const int32_t *all, size_t frame_count) {
     const size_t width = (size_t)r->w->stack.config.width;
     float *row = need(malloc(width * sizeof *row));
     int count = 0;
-    r->x = need(calloc(json_array_size(frames) * LFM_POSITIONS * width, sizeof *r->x));
-    for (size_t f = 0; f < json_array_size(frames); f++) {
-        int32_t codes[CODEBOOKS];
-        for (size_t b = 0; b < CODEBOOKS; b++)
-            codes[b] = (int32_t)json_integer_value(json_array_get(json_array_get(frames, f), b));
+    r->x = need(calloc(frame_count * LFM_POSITIONS * width, sizeof *r->x));
+    for (size_t f = 0; f < frame_count; f++) {
+        const int32_t *codes = all + f * CODEBOOKS;
         if (!lfm_has_sound(r->w, codes)) continue;
         float *to = r->x + (size_t)count * width;
         for (int b = 0; b < CODEBOOKS; b++) {
@@ -64,7 +85,6 @@ static void embed_all(rig *r) {
     }
     r->row_count = count;
     free(row);
-    json_decref(all);
 }
 
 /* ---- Layers ---- */
@@ -75,15 +95,18 @@ static void layout(rig *r, arena *a) {
     stack_work_layout(&r->work, w, STEP, r->row_count, 1, a);
 }
 
-static void open_rig(rig *r, const rnl_device_config *config, const char *provider) {
+static void open_rig(rig *r, const rnl_device_config *config, const char *provider, bool trained) {
     stack_device_facts facts;
     rnl_error error;
     arena a = {0};
-    *r = (rig){.model = rig_model(SOURCE_DIR "/samples/minnow/minnow.gguf")};
+    size_t frame_count;
+    *r = (rig){.model = rig_model(trained ? SOURCE_DIR "/samples/minnow/minnow.gguf" : "tiny")};
     r->s = rig_session(r->model, 1);
     r->w = &r->model->codec.lfm;
     r->c = session_compute(r->s);
-    embed_all(r);
+    int32_t *codes = trained ? spoken_codes(&frame_count) : random_codes(&frame_count);
+    embed_all(r, codes, frame_count);
+    free(codes);
     layout(r, &a);
     r->memory = need(aligned_alloc(ARENA_ALIGN, a.size_used));
     a = (arena){.base = r->memory, .size_cap = a.size_used};
@@ -191,11 +214,12 @@ static double snr(const float *want, const float *got, size_t count) {
     return off > 0 ? 10 * log10(own / off) : DETOKENIZER_SAME;
 }
 
-detokenizer_snr onnx_detokenizer_measure(const rnl_device_config *config, const char *provider) {
+detokenizer_snr onnx_detokenizer_measure(const rnl_device_config *config, const char *provider,
+                                         bool trained) {
     detokenizer_snr db;
     size_t count;
     rig r;
-    open_rig(&r, config, provider);
+    open_rig(&r, config, provider, trained);
     float *by_cpu = hidden_of(&r, NULL), *by_device = hidden_of_device(&r);
     float *want = sound_of(&r, spectra_of(&r, by_cpu, false), &count);
     float *half = sound_of(&r, spectra_of(&r, by_device, false), &count);

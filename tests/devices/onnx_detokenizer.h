@@ -1,7 +1,9 @@
-/* What the sound of the demo model's detokenizer loses where a device computes its layers: the one
+/* What the sound of a detokenizer loses where a device computes its layers: the one
  * stage that no device is given (docs/DEVICES.md, "The detokenizer"). */
 #ifndef TESTS_DEVICES_ONNX_DETOKENIZER_H
 #define TESTS_DEVICES_ONNX_DETOKENIZER_H
+
+#include <stdbool.h>
 
 #include <runnel/runnel.h>
 
@@ -12,7 +14,9 @@ typedef struct detokenizer_snr {
 } detokenizer_snr;
 #define DETOKENIZER_SAME 999.0
 
-/* A spoken answer of the reference. Fails the running test. */
-detokenizer_snr onnx_detokenizer_measure(const rnl_device_config *config, const char *provider);
+/* Of a spoken answer by the demo model, or of random codes by the random checkpoint "tiny". Fails
+ * the running test. */
+detokenizer_snr onnx_detokenizer_measure(const rnl_device_config *config, const char *provider,
+                                         bool trained);
 
 #endif
