@@ -32,6 +32,11 @@ rnl_live_config rnl_live_config_default(const rnl_model *model) {
     return c;
 }
 
+/* endpoint_config.interrupt_odds where a reply is held first, so that nothing is lost before what
+ * was said is heard: a lone "no" often has no third sure block. More than one sure block and than a
+ * second of breath; below it, hardly more is found (docs/LATENCY.md, "Backchannels"). */
+static const float hold_odds = 3.0f;
+
 static endpoint_config turns_of(const rnl_live_config *c) {
     endpoint_config t = endpoint_config_default();
     t.guess_ms = c->guess_ms;
@@ -176,6 +181,7 @@ static rnl_status create(rnl_live *l, rnl_error *error) {
     vad_reset(&l->vad);
     vad_reset(&l->raw_vad);
     energy_reset(&l->energy);
+    if (l->backchannel_ms > 0) turns.interrupt_odds = hold_odds;
     turns.asks = turns.asks && l->session->pass->config.turn != NULL; /* a batch may have none */
     endpoint_reset(&l->turns, &turns);
     l->pace.caution = 1;

@@ -4,6 +4,8 @@
  *       ▲                   └─ shorter, and HOLD_SILENCE_MS of silence: hear ─┤
  *       └──────────────────────────────────────────── words of the list ◄─────┘
  *
+ * Holding loses nothing, so less speech confirms than where it cuts (hold_odds, live.c).
+ *
  * When it is decided is a function of the samples alone: at that place listening waits until what
  * was said has been heard (live_is_urgent). Until then the session is not asked for anything. What
  * the turn machine says meanwhile about the interruption is kept: where the reply is cut, it counts

@@ -57,7 +57,8 @@ typedef struct rnl_live_config {
 
     int backchannel_ms; /* speech into a reply, up to so long and with 300 ms of silence behind it,
                          * is heard by the model itself: "mhm" or "okay" (words of a list) and what
-                         * is no word let the reply go on (HOLD, RESUME), anything else cuts it; 0:
+                         * is no word let the reply go on (HOLD, RESUME), anything else cuts it.
+                         * Less speech is enough to be heard so than to cut: "no" is short. 0:
                          * every interruption cuts; [0, 1000]; default: the model's
                          * (runnel.default.backchannel_ms), else 0. end_ms and end_ms_min are then
                          * 332 at least. Costs a second session's memory (of session's

@@ -506,9 +506,9 @@ static void hearing_changes_nothing_of_the_answer(void **state) {
     (void)state;
     script s = word_into_answer(350, 6);
     rnl_live_config c = plain();
+    c.backchannel_ms = 600;
     world *given = open(&c, &s, 600, "Mhm.", 1);
     world_run(given);
-    c.backchannel_ms = 600;
     world *w = run_own(&c, &s, 0, "Mhm.");
     assert_int_equal(ear.asked_count, 1);
     assert_int_equal(world_count(w, RNL_LIVE_RESUME), 1);
@@ -518,6 +518,31 @@ static void hearing_changes_nothing_of_the_answer(void **state) {
     assert_int_equal(positions_of(w), positions_of(given));
     world_drop(w);
     world_drop(given);
+    script_free(&s);
+}
+
+/* So short a word interrupts nothing by itself; where it can be heard, it holds the answer, and
+ * what it is decides. */
+static void a_short_word_is_heard(void **state) {
+    (void)state;
+    static const char *const words[] = {"Stop.", "Mhm."};
+    script s = word_into_answer(210, 4);
+    rnl_live_config c = plain();
+    world *w = open(&c, &s, 0, "", 1);
+    world_run(w);
+    assert_int_equal(world_count(w, RNL_LIVE_FALSE_ALARM), 1);
+    assert_int_equal(world_count(w, RNL_LIVE_CUT), 0);
+    world_drop(w);
+    c.backchannel_ms = 600;
+    for (int k = 0; k < 2; k++) {
+        w = run_own(&c, &s, 0, words[k]);
+        assert_int_equal(ear.asked_count, 1);
+        assert_int_equal(world_count(w, RNL_LIVE_HOLD), 1);
+        assert_int_equal(world_count(w, RNL_LIVE_RESUME), k);
+        assert_int_equal(world_count(w, RNL_LIVE_CUT), 1 - k);
+        assert_int_equal(world_count(w, RNL_LIVE_TURN), 2 - k);
+        world_drop(w);
+    }
     script_free(&s);
 }
 
@@ -568,6 +593,7 @@ int main(void) {
         cmocka_unit_test(the_model_hears_the_clip_alone),
         cmocka_unit_test(each_word_is_heard_afresh),
         cmocka_unit_test(hearing_changes_nothing_of_the_answer),
+        cmocka_unit_test(a_short_word_is_heard),
         cmocka_unit_test(settings),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,9 +4,9 @@
  * The loop is the real one, with minnow; its loudspeaker and its microphone stand in a room
  * (tests/support/world, room). What a clip says is told to it in place of what the model hears,
  * which is reported beside it. In the environment: BACKCHANNEL_COUNT, how many of each kind (300);
- * BACKCHANNEL_SEED, the first room; BACKCHANNEL_EVEN=1 takes the prompts whose name hashes even,
- * for seeking; BACKCHANNEL_MS, the longest speech that may be one (800); BACKCHANNEL_VERBOSE=1
- * tells all. */
+ * BACKCHANNEL_DEMANDS, how many demands (as many); BACKCHANNEL_SEED, the first room;
+ * BACKCHANNEL_EVEN=1 takes the prompts whose name hashes even, for seeking; BACKCHANNEL_MS, the
+ * longest speech that may be one (800); BACKCHANNEL_VERBOSE=1 tells all. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -260,10 +260,19 @@ static void forget_events(talk *k) {
     w->said[0] = w->heard[0] = '\0';
 }
 
-static what wanted(const tallies *t) {
+/* Of that kind, for one of so many workers. */
+static int share_of_worker(what w, int workers) {
+    const int count = number_of("BACKCHANNEL_COUNT", 300);
+    return ((w == DEMAND ? number_of("BACKCHANNEL_DEMANDS", count) : count) + workers - 1) /
+           workers;
+}
+
+/* What lags behind most. */
+static what wanted(const tallies *t, const int *share) {
     what w = WORD;
     for (int i = 1; i < WHAT_COUNT; i++)
-        if (count_of(t, (what)i) < count_of(t, w)) w = (what)i;
+        if (share[w] == 0 || count_of(t, (what)i) * share[w] < count_of(t, w) * share[i])
+            w = (what)i;
     return w;
 }
 
@@ -307,7 +316,7 @@ static void count_sound(talk *k, what w, const sound *x, int64_t begin_us) {
 }
 
 /* A reply has begun. True: the user has a turn of his own now. */
-static bool speak_into(talk *k) {
+static bool speak_into(talk *k, const int *share) {
     enum { FIRST_MS = 700, LAST_MS = 300, TURN_MS = 20000 };
     static sound x;
     const live_reply *r = &k->w->live->reply;
@@ -316,7 +325,7 @@ static bool speak_into(talk *k) {
     k->t->replies++;
     world_run_until(k->w, begun_us + 20000);
     const int length = (int)((r->made - r->trimmed) / (RNL_RATE_OUT / 1000));
-    const what w = wanted(k->t);
+    const what w = wanted(k->t, share);
     make_sound(k, w, &x);
     const int last = length - LAST_MS - x.end / MS;
     if (!k->w->live->measure.settled || !r->complete || last < FIRST_MS) {
@@ -342,15 +351,15 @@ static bool speak_into(talk *k) {
     return !own && e->turn.barged_in;
 }
 
-static bool is_through(const tallies *t, int share) {
+static bool is_through(const tallies *t, const int *share) {
     for (int w = 0; w < WHAT_COUNT; w++)
-        if (count_of(t, (what)w) < share) return false;
+        if (count_of(t, (what)w) < share[w]) return false;
     return true;
 }
 
 /* Levels as in long_room: a talker of -34 to -26 dBFS at 1 m, noise 0 to 30 dB below what arrives
  * of him. Not longer than the drift of the clocks allows. */
-static void converse(rnl_model *model, uint64_t seed, int share, tallies *t) {
+static void converse(rnl_model *model, uint64_t seed, const int *share, tallies *t) {
     enum { SECONDS = 60, ANSWER_MS = 4000, IDLE_MS = 600 };
     talk k = {.t = t, .verbose = getenv("BACKCHANNEL_VERBOSE") != NULL};
     random_seed(&k.s, seed);
@@ -382,7 +391,7 @@ static void converse(rnl_model *model, uint64_t seed, int share, tallies *t) {
             utter(&k, ask->samples, ask->count, k.rms);
             world_run_until(k.w, k.w->now_us + ask->count * 1000 / MS);
         }
-        answered = await(&k, RNL_LIVE_SPEAKING, ANSWER_MS) != NULL && speak_into(&k);
+        answered = await(&k, RNL_LIVE_SPEAKING, ANSWER_MS) != NULL && speak_into(&k, share);
     }
     room_destroy(k.w->room);
     world_drop(k.w);
@@ -391,7 +400,8 @@ static void converse(rnl_model *model, uint64_t seed, int share, tallies *t) {
 
 static void work(int worker, int count, void *result) {
     tallies *t = result;
-    const int share = (number_of("BACKCHANNEL_COUNT", 300) + count - 1) / count;
+    int share[WHAT_COUNT];
+    for (int w = 0; w < WHAT_COUNT; w++) share[w] = share_of_worker((what)w, count);
     rnl_model *model = rig_model_fast(SOURCE_DIR "/samples/minnow/minnow.gguf");
     uint64_t seed = (uint64_t)number_of("BACKCHANNEL_SEED", 0) + (uint64_t)worker;
     for (; !is_through(t, share); seed += (uint64_t)count) converse(model, seed, share, t);

@@ -144,6 +144,15 @@ static void interrupting(void **state) {
     };
     endpoint_config config = endpoint_config_default();
     CHECK_ROWS(&config, rows);
+    static const row hasty[] = {
+        {"64 ms are enough where less is asked", "> .10 S2 < .20", "O10 C11 G15 E27"},
+        {"32 ms are not", "> .10 S1 .20", "O10 R15"},
+        {"nor is breath", "> .10 b20 .20", "O10 R34"},
+        {"while we are silent nothing changes", ".10 S2 .20", "O10 R16"},
+    };
+    config.interrupt_odds = 3;
+    CHECK_ROWS(&config, hasty);
+    config.interrupt_odds = endpoint_config_default().interrupt_odds;
     static const row deaf[] = {
         {"no barge-in: speech during ours is nothing", "> .5 S20 .5 < .20", ""},
         {"no barge-in: what goes on behind ours is heard", "> .5 S20 < S10 .20", "O25 C32 G38 E50"},
