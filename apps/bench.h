@@ -46,14 +46,15 @@ typedef struct bench {
     uint64_t sink;       /* of results that nobody wants */
     pool *pool;          /* threads before there is a session, or NULL */
 
-    int count;                                     /* repetitions done, of the row under way */
-    double values[BENCH_TRIES * BENCH_REPEAT_CAP]; /* in the unit of the row */
-    double limits[BENCH_TRIES * BENCH_REPEAT_CAP]; /* likewise; 0: no limit is known */
+    int count;                                      /* repetitions done, of the row under way */
+    double values[BENCH_TRIES * BENCH_REPEAT_CAP];  /* in the unit of the row */
+    double limits[BENCH_TRIES * BENCH_REPEAT_CAP];  /* likewise; 0: no limit is known */
+    double reached[BENCH_TRIES * BENCH_REPEAT_CAP]; /* of a batch: with the rate that a prefill
+                                                     * reaches instead of the peak; 0: not known */
     bench_nearness states[BENCH_TRIES * BENCH_REPEAT_CAP];
-    double ratios[BENCH_TRIES * BENCH_REPEAT_CAP]; /* limit / value, of those that are kept */
-    int of_state[BENCH_NEARNESS_COUNT];            /* repetitions; none: no state is known */
-    int tried;                                     /* before bench_keep; 0: it was not called */
-    bench_state before, after;                     /* the row, and the last repetition */
+    int of_state[BENCH_NEARNESS_COUNT]; /* repetitions; none: no state is known */
+    int tried;                          /* before bench_keep; 0: it was not called */
+    bench_state before, after;          /* the row, and the last repetition */
 
     const char *device; /* that computes, or NULL: nobody asked */
 
@@ -71,14 +72,23 @@ void bench_limit_destroy(bench *b);
 /* Finds the hint that reads fastest; needs the session. */
 void bench_limit_choose(bench *b);
 
+/* ms that a pass over the weights takes at least: all its bytes read, or all its products,
+ * whichever is longer. */
+typedef struct bench_longer {
+    double by_peak; /* products at the peak of their instruction; 0: that is not known */
+    double by_rate; /* at the rate that was given */
+} bench_longer;
+
 /* Repetitions of a row, for which there has to be a session or a pool: bench_more() until there are
  * b->repeat of one state, or BENCH_TRIES times as many in all, or Ctrl-C; bench_add() after each.
  * The first bench_more() sees the state before. */
 void bench_start(bench *b);
 bool bench_more(bench *b);
 void bench_add(bench *b, double value, double limit);
-/* Leaves the repetitions of the state that most were in, which it returns, and sets the ratios, in
- * their order. A second call does nothing. */
+/* Of a batch. */
+void bench_add_pass(bench *b, double value, const bench_longer *limit);
+/* Leaves the repetitions of the state that most were in, which it returns. A second call does
+ * nothing. */
 bench_nearness bench_keep(bench *b);
 
 /* Reads `size` bytes `times` times over. */
@@ -101,11 +111,11 @@ double bench_peak(bench *b, const matrix *w, bool bf16);
 double bench_prefill_ops(const bench *b, int tokens);
 double bench_encoder_ops(const bench *b, int positions);
 
-/* ms that a pass over the weights takes at least, for one token each of so many conversations, or a
- * frame: all its bytes read, or all its products, whichever is longer. 0: no limit is known. */
-double bench_texts_limit(bench *b, int rows, int depth);
-double bench_frames_limit(bench *b, int rows, int depth);
-/* The same of the experts of all layers, for so many rows that choose by chance. */
+/* Of a pass with one token each of so many conversations, or a frame; rate: operations a
+ * second. */
+bench_longer bench_texts_limit(bench *b, int rows, int depth, double rate);
+bench_longer bench_frames_limit(bench *b, int rows, int depth, double rate);
+/* By the peak, of the experts of all layers, for so many rows that choose by chance. */
 double bench_experts_limit(bench *b, int rows);
 
 /* The rows "bandwidth" and "peak". */
@@ -115,6 +125,8 @@ void bench_peak_rows(bench *b);
 /* ---- bench_work.c: each prints its rows */
 void bench_encoder(bench *b, bool wants_mel, bool wants_encoder);
 void bench_prefill(bench *b, int tokens);
+/* Operations a second that a prefill reaches now, rounded no more than passes of a batch are. */
+double bench_prefill_rate(bench *b);
 void bench_decode(bench *b, int steps, int depth);
 void bench_experts(bench *b, int rows);
 void bench_frame(bench *b);

@@ -1,8 +1,10 @@
 /* Passes of a batch: many conversations at the same depth, each with one decision to make. The
  * decision is taken back before the next pass, so that all passes of a row do the same. How many
- * can speak at once follows from the times of both kinds. */
+ * can speak at once follows from the times of both kinds. Limits are two: by the peak of the
+ * arithmetic, and by the rate that a prefill of many positions reaches in the same minute. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apps/bench_report.h"
 #include "apps/ending.h"
@@ -25,8 +27,11 @@ typedef struct crowd {
     rnl_session *sessions[PASS_DECISION_CAP];
     rnl_batch_item items[PASS_DECISION_CAP];
     int count;
-    schedule times, limits;        /* of passes: as measured, as the machine would allow */
-    double text_ms, text_limit_ms; /* of the rows that are measured */
+    schedule times, limits, reached; /* of passes: as measured, as the peak would allow, as what a
+                                      * prefill reaches */
+    double rate;                     /* operations a second of that, for the rows at hand */
+    double text_ms;                  /* of these rows, */
+    bench_longer text_limit;         /* in ms */
     bool silent; /* a frame was the end of its audio, which the codec never sees */
 } crowd;
 
@@ -145,24 +150,37 @@ static int measure(crowd *c, pass_kind kind, int rows, int depth) {
     bench *b = c->b;
     while (bench_more(b)) {
         double unused = 0, seconds = 0;
-        const double limit = kind == PASS_FRAME ? bench_frames_limit(b, rows, depth)
-                                                : bench_texts_limit(b, rows, depth);
+        const bench_longer limit = kind == PASS_FRAME ? bench_frames_limit(b, rows, depth, c->rate)
+                                                      : bench_texts_limit(b, rows, depth, c->rate);
         int code = pass_once(c, rows, kind, &unused); /* the threads of the limit fall asleep */
         for (int i = 0; code == EXIT_OK && i < PASS_COUNT; i++)
             code = pass_once(c, rows, kind, &seconds);
         if (code != EXIT_OK) return code;
-        bench_add(b, 1e3 * seconds / PASS_COUNT, limit);
+        bench_add_pass(b, 1e3 * seconds / PASS_COUNT, &limit);
     }
     (void)bench_keep(b);
     return b->count > 0 ? EXIT_OK : EXIT_STOPPED;
 }
 
+/* Leaves their order, by which a repetition's value and limits belong together. */
+static double median(const double *values, int count) {
+    double sorted[BENCH_TRIES * BENCH_REPEAT_CAP];
+    memcpy(sorted, values, (size_t)count * sizeof *values);
+    return bench_median(sorted, count);
+}
+
+static bench_longer median_limit(const bench *b) {
+    return (bench_longer){.by_peak = median(b->limits, b->count),
+                          .by_rate = median(b->reached, b->count)};
+}
+
 static int measure_texts(crowd *c, int rows, int depth) {
     bench *b = c->b;
+    c->rate = bench_prefill_rate(b);
     const int code = measure(c, PASS_TEXT, rows, depth);
     if (code != EXIT_OK) return code;
-    c->text_ms = bench_median(b->values, b->count);
-    c->text_limit_ms = bench_median(b->limits, b->count);
+    c->text_ms = median(b->values, b->count);
+    c->text_limit = median_limit(b);
     bench_report(
         b, &(bench_row){
                .work = "batch", .kind = "text", .unit = "ms", .tokens = rows, .depth = depth});
@@ -173,9 +191,10 @@ static int measure_frames(crowd *c, int rows, int depth) {
     bench *b = c->b;
     const int code = measure(c, PASS_FRAME, rows, depth);
     if (code != EXIT_OK) return code;
-    schedule_know(&c->times, rows, 1e3 * c->text_ms, 1e3 * bench_median(b->values, b->count));
-    schedule_know(&c->limits, rows, 1e3 * c->text_limit_ms,
-                  1e3 * bench_median(b->limits, b->count));
+    const bench_longer limit = median_limit(b);
+    schedule_know(&c->times, rows, 1e3 * c->text_ms, 1e3 * median(b->values, b->count));
+    schedule_know(&c->limits, rows, 1e3 * c->text_limit.by_peak, 1e3 * limit.by_peak);
+    schedule_know(&c->reached, rows, 1e3 * c->text_limit.by_rate, 1e3 * limit.by_rate);
     bench_report(
         b, &(bench_row){
                .work = "batch", .kind = "frame", .unit = "ms", .tokens = rows, .depth = depth});
@@ -186,6 +205,7 @@ static void report_speaking(crowd *c, int depth) {
     bench *b = c->b;
     b->values[0] = schedule_speaking_max(&c->times);
     b->limits[0] = schedule_speaking_max(&c->limits);
+    b->reached[0] = schedule_speaking_max(&c->reached);
     b->count = 1;
     bench_report(
         b, &(bench_row){.work = "speaking", .unit = "sess", .tokens = c->count, .depth = depth});
@@ -199,6 +219,7 @@ static int measure_depth(crowd *c, const bench_list *rows, int depth) {
         .row_cap = most, .decision_cap = most, .frame_us = 80000, .text_run = 6, .audio_run = 12};
     schedule_init(&c->times, &speech);
     schedule_init(&c->limits, &speech);
+    schedule_init(&c->reached, &speech);
     int code = open_crowd(c, most, depth);
     if (code != EXIT_OK) return code;
     const int begun = (int)c->sessions[0]->live->backbone.position;

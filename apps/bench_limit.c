@@ -106,7 +106,13 @@ void bench_add(bench *b, double value, double limit) {
     b->of_state[state]++;
     b->values[b->count] = value;
     b->limits[b->count] = limit;
+    b->reached[b->count] = 0;
     b->states[b->count++] = state;
+}
+
+void bench_add_pass(bench *b, double value, const bench_longer *limit) {
+    bench_add(b, value, limit->by_peak);
+    b->reached[b->count - 1] = limit->by_rate;
 }
 
 bench_nearness bench_keep(bench *b) {
@@ -120,8 +126,8 @@ bench_nearness bench_keep(bench *b) {
     for (int i = 0; i < b->tried; i++) {
         if (b->states[i] != kept) continue;
         b->values[b->count] = b->values[i];
-        b->limits[b->count] = b->limits[i];
-        b->ratios[b->count++] = b->limits[i] / b->values[i];
+        b->reached[b->count] = b->reached[i];
+        b->limits[b->count++] = b->limits[i];
     }
     return kept;
 }
@@ -267,26 +273,28 @@ static double frame_ops(const bench *b) {
     return sum;
 }
 
-static double longer_of(bench *b, const bench_pass *passes, int count, double op_count) {
+static bench_longer longer_of(bench *b, const bench_pass *passes, int count, double op_count,
+                              double rate) {
     (void)bench_read(b, passes, count); /* a small model finds its copy in the caches */
     const double seconds = bench_read(b, passes, count);
     const double peak = bench_peak(b, stack_first_matrix(&b->model->backbone.stack), false);
-    return peak > 0 ? 1e3 * fmax(seconds, op_count / peak) : 0;
+    return (bench_longer){.by_peak = peak > 0 ? 1e3 * fmax(seconds, op_count / peak) : 0,
+                          .by_rate = rate > 0 ? 1e3 * fmax(seconds, op_count / rate) : 0};
 }
 
-double bench_texts_limit(bench *b, int rows, int depth) {
+bench_longer bench_texts_limit(bench *b, int rows, int depth, double rate) {
     bench_pass passes[BENCH_PASS_CAP];
     const int count = bench_decode_passes(b, depth, rows, passes);
-    return longer_of(b, passes, count, rows * bench_prefill_ops(b, 1));
+    return longer_of(b, passes, count, rows * bench_prefill_ops(b, 1), rate);
 }
 
-double bench_frames_limit(bench *b, int rows, int depth) {
+bench_longer bench_frames_limit(bench *b, int rows, int depth, double rate) {
     bench_pass passes[BENCH_PASS_CAP];
     const int count = bench_frame_passes(b, passes);
     const stack_weights *stack = &b->model->backbone.stack;
     passes[0].size +=
         rows * stack_cost_of(stack, b->s->live->backbone.cache, depth, rows).kept_size;
-    return longer_of(b, passes, count, rows * frame_ops(b));
+    return longer_of(b, passes, count, rows * frame_ops(b), rate);
 }
 
 double bench_experts_limit(bench *b, int rows) {
@@ -296,5 +304,5 @@ double bench_experts_limit(bench *b, int rows) {
         if (w->config.layers[i].kinds[STACK_FEED_FORWARD] == &stack_experts)
             stack_experts.cost(w, i, w->cache, 0, rows, &sum);
     const bench_pass once = {sum.byte_count, 1};
-    return longer_of(b, &once, 1, rows * sum.op_count);
+    return longer_of(b, &once, 1, rows * sum.op_count, 0).by_peak;
 }

@@ -32,19 +32,23 @@ static void set_text(json_draft *o, const char *key, const char *text) {
     json_set(o, key, json_new_string(text, strlen(text)));
 }
 
-/* Of the limit, of each repetition: times are best when small, rates when large; either way 1 is
- * the limit. */
+/* Of a limit, of each repetition: times are best when small, rates when large; either way 1 is the
+ * limit. */
 typedef struct share {
-    double median, min, max; /* 0: no limit is known */
+    double limit, median, min, max; /* 0: no limit is known */
 } share;
 
-static share share_of(bench *b, const bench_row *row) {
-    if (b->limits[0] <= 0) return (share){0, 0, 0};
-    if (b->tried == 0) b->ratios[0] = b->limits[0] / b->values[0]; /* one figure, made of others */
-    const double median = bench_median(b->ratios, b->count);
-    const double min = b->ratios[0], max = b->ratios[b->count - 1];
-    if (strcmp(row->unit, "ms") == 0) return (share){median, min, max};
-    return (share){1 / median, 1 / max, 1 / min};
+/* The limits become ratios. */
+static share share_of(bench *b, double *limits, const bench_row *row) {
+    double sorted[BENCH_TRIES * BENCH_REPEAT_CAP];
+    if (limits[0] <= 0) return (share){0};
+    memcpy(sorted, limits, (size_t)b->count * sizeof *limits);
+    const double limit = bench_median(sorted, b->count);
+    for (int i = 0; i < b->count; i++) limits[i] /= b->values[i];
+    const double median = bench_median(limits, b->count);
+    const double min = limits[0], max = limits[b->count - 1];
+    if (strcmp(row->unit, "ms") == 0) return (share){limit, median, min, max};
+    return (share){limit, 1 / median, 1 / max, 1 / min};
 }
 
 static void json_share(json_draft *o, const share *s) {
@@ -64,8 +68,8 @@ static void json_state(const bench *b, json_draft *o, bench_nearness kept) {
     json_set(o, "bandwidth_after", json_new_number(known ? b->after.bandwidth : NAN));
 }
 
-static void json_row(const bench *b, const bench_row *row, double median, double limit,
-                     const share *s, bench_nearness kept) {
+static void json_row(const bench *b, const bench_row *row, double median, const share *s,
+                     const share *by_prefill, bench_nearness kept) {
     json_draft *o = json_new_object();
     if (b->device != NULL) set_text(o, "device", b->device);
     set_text(o, "work", row->work);
@@ -83,8 +87,12 @@ static void json_row(const bench *b, const bench_row *row, double median, double
     json_set(o, "min", json_new_number(b->values[0]));
     json_set(o, "max", json_new_number(b->values[b->count - 1]));
     json_set(o, "n", json_new_int(b->count));
-    json_set(o, "limit", json_new_number(limit > 0 ? limit : NAN));
+    json_set(o, "limit", json_new_number(s->limit > 0 ? s->limit : NAN));
     json_share(o, s);
+    if (by_prefill->limit > 0) {
+        json_set(o, "limit_by_prefill", json_new_number(by_prefill->limit));
+        json_set(o, "share_by_prefill", json_new_number(by_prefill->median));
+    }
     json_state(b, o, kept);
     json_set(o, "memory", json_new_int(bench_high_water(b)));
     if (b->device != NULL)
@@ -96,16 +104,18 @@ static void json_row(const bench *b, const bench_row *row, double median, double
     (void)fflush(stdout);
 }
 
-static void print_row(const bench *b, const bench_row *r, double median, double limit,
-                      const share *s, bench_nearness kept) {
+static void print_row(const bench *b, const bench_row *r, double median, const share *s,
+                      const share *by_prefill, bench_nearness kept) {
     char name[32];
     (void)snprintf(name, sizeof name, "%s%s%s", r->work, r->kind != NULL ? " " : "",
                    r->kind != NULL ? r->kind : "");
     printf("%-11s %-8s %-11s %6d %6d %10.2f %-6s %10.2f %10.2f", name, r->type, r->level, r->tokens,
            r->depth, median, r->unit, b->values[0], b->values[b->count - 1]);
     if (s->median > 0)
-        printf(" %10.2f %5.0f %% (%.0f to %.0f)", limit, 100 * s->median, 100 * s->min,
+        printf(" %10.2f %5.0f %% (%.0f to %.0f)", s->limit, 100 * s->median, 100 * s->min,
                100 * s->max);
+    if (by_prefill->limit > 0)
+        printf("  by prefill %.2f, %.0f %%", by_prefill->limit, 100 * by_prefill->median);
     if (b->tried > 0)
         printf("  %s, %d of %d; %.0f, %.0f ns; %.1f, %.1f GB/s", bench_nearness_names[kept],
                b->count, b->tried, b->before.round_trip, b->after.round_trip, b->before.bandwidth,
@@ -125,14 +135,13 @@ void bench_report(bench *b, const bench_row *row) {
         bench_row r = *row;
         if (r.type == NULL) r.type = bench_type(b->model);
         if (r.level == NULL) r.level = b->model->kernels.name;
-        const share s = share_of(b, &r);
-        const double limit = bench_median(b->limits, b->count);
+        const share s = share_of(b, b->limits, &r), by_prefill = share_of(b, b->reached, &r);
         const double median = bench_median(b->values, b->count);
         if (b->take != NULL) b->take(b->take_context, &r, median);
         if (b->take == NULL && b->o->json)
-            json_row(b, &r, median, limit, &s, kept);
+            json_row(b, &r, median, &s, &by_prefill, kept);
         else if (b->take == NULL || b->shows)
-            print_row(b, &r, median, limit, &s, kept);
+            print_row(b, &r, median, &s, &by_prefill, kept);
     }
     b->count = b->tried = 0;
     memset(b->of_state, 0, sizeof b->of_state);

@@ -98,6 +98,15 @@ void bench_prefill(bench *b, int tokens) {
     bench_report(b, &(bench_row){.work = "prefill", .unit = "tok/s", .tokens = tokens});
 }
 
+double bench_prefill_rate(bench *b) {
+    enum { TOKENS = 128 };
+    stack_reset(&b->s->live->backbone);
+    const double begin = clock_seconds();
+    forward(b->s, TOKENS, true);
+    logits(b->s, (TOKENS - 1) % b->s->config.step_positions);
+    return bench_prefill_ops(b, TOKENS) / (clock_seconds() - begin);
+}
+
 void bench_decode(bench *b, int steps, int depth) {
     rnl_session *s = b->s;
     bench_pass passes[BENCH_PASS_CAP];

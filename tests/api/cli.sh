@@ -144,12 +144,15 @@ shapes = [(r["rows"], r["kind"]) for r in passes]
 assert shapes == 2 * [(3, "text"), (3, "frame"), (1, "text"), (1, "frame")], shapes
 assert all(r["tokens"] == r["rows"] and r["unit"] == "ms" and r["n"] <= 2 for r in passes), rows
 assert all(0 < r["min"] <= r["median"] <= r["max"] and r["limit"] > 0 for r in passes), rows
+assert all(r["limit_by_prefill"] > 0 and r["share_by_prefill"] > 0 for r in passes), rows
 depths = [r["depth"] for r in rows]
 assert 0 < depths[0] < 200 and depths == 5 * depths[:1] + 5 * [200], depths
 for begin in 0, 5:
     text, frame = (r["median"] for r in rows[begin:begin + 2])
     speaking = rows[begin + 4]
     assert speaking["work"] == "speaking" and speaking["n"] == 1, rows
+    share = speaking["median"] / speaking["limit_by_prefill"]
+    assert abs(share - speaking["share_by_prefill"]) < 1e-6, rows
     assert (speaking["median"] == 3) == (12 * frame + 6 * text <= 768), rows
 PY
 cp "$source/tests/data/gguf/tiny-F16.gguf" "$work/alone.gguf"

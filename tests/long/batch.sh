@@ -19,22 +19,23 @@ fi
 check "convert" "$runnel" convert -q "$work/model" -o "$work/q4.gguf" --type q4_0
 rm -rf "$work/model"
 
-# speaking: how many can, as `runnel bench` measures passes, and as the machine's limit would allow
+# speaking: how many can, as `runnel bench` measures passes, and as bandwidth and the rate of a
+# prefill would allow
 speaking() {
     "$runnel" bench -q -m "$work/q4.gguf" -t 2 --work batch --depth 500 --repeat 3 --json > "$1"
     python3 - "$1" <<'PY'
 import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
 row = next(r for r in rows if r["work"] == "speaking")
-print(int(row["median"]), int(row["limit"]))
+print(int(row["median"]), int(row["limit_by_prefill"]))
 PY
 }
 read -r measured limit < <(speaking "$work/before")
 count=$((limit * 8 / 10))
 [ "$count" -ge 1 ] || count=1
-echo "S is $limit by the machine's limit, $measured by the passes measured; $count speak"
+echo "S is $limit by bandwidth and a prefill's rate, $measured by the passes measured; $count speak"
 check "nobody runs out of sound" env RUNNEL_SPEAKING_MODEL="$work/q4.gguf" \
     RUNNEL_SPEAKING_COUNT="$count" RUNNEL_SPEAKING_SECONDS="${RUNNEL_LONG_SPEAKING:-600}" \
     "$build/tests/long_speaking"
-echo "S afterwards (measured, limit): $(speaking "$work/after")"
+echo "S afterwards (measured, by bandwidth and rate): $(speaking "$work/after")"
 campaign_summary
