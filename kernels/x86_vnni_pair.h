@@ -44,6 +44,34 @@ INLINE block_input input_at(const packed_info p, const kernels_input *x, int64_t
     return in;
 }
 
+/* What is fetched while a block is multiplied, up to ends: a line at a time between its groups. All
+ * at once the lines would take every buffer that loads of the block itself need, and memory would
+ * rest in between. */
+typedef struct pair_fetch {
+    packed_fetch of[PAIR];
+    const unsigned char *ends[PAIR];
+} pair_fetch;
+
+INLINE void fetch_begin(pair_fetch *f, bool is_one) {
+    UNROLL for (int s = 0; s < PAIR; s++) {
+        const packed_fetch *of = &f->of[s];
+        const size_t left = (size_t)(of->end - of->next);
+        f->ends[s] = of->next + (left < of->block_size ? left : of->block_size);
+        if (s == 1 && is_one) f->ends[s] = of->next;
+    }
+}
+/* Behind group n. */
+INLINE void fetch_one(pair_fetch *f, int n) {
+    packed_fetch *of = &f->of[n % PAIR];
+    if (of->next >= f->ends[n % PAIR]) return;
+    kernels_fetch_line(of->next, of->to);
+    of->next += PACKED_LINE;
+}
+INLINE void fetch_rest(pair_fetch *f) {
+    UNROLL for (int s = 0; s < PAIR; s++) f->of[s].next =
+        kernels_fetch_lines(f->of[s].next, f->ends[s], f->of[s].to);
+}
+
 /* Group g of a block, added to a. */
 INLINE void pair_group(const packed_info p, int count, const unsigned char *const block[PAIR],
                        const block_input *x, int g, ints a[PAIR_INPUTS][PAIR]) {
@@ -57,7 +85,7 @@ INLINE void pair_group(const packed_info p, int count, const unsigned char *cons
 
 /* Likewise with inputs of 16 bits. */
 INLINE void pair_wide(const packed_info p, int count, const unsigned char *const block[PAIR],
-                      const block_input *x, ints a[PAIR_INPUTS][PAIR]) {
+                      const block_input *x, pair_fetch *fetch, ints a[PAIR_INPUTS][PAIR]) {
     UNROLL for (int g = 0; g < PACKED_GROUPS; g++) UNROLL for (int odd = 0; odd < 2; odd++) {
         ints line[PAIR];
         UNROLL for (int s = 0; s < PAIR; s++) {
@@ -68,6 +96,7 @@ INLINE void pair_wide(const packed_info p, int count, const unsigned char *const
             const ints xs = spread(x->wide + i * x->cols + 4 * g + 2 * odd);
             UNROLL for (int s = 0; s < PAIR; s++) a[i][s] = dot_words(a[i][s], line[s], xs);
         }
+        fetch_one(fetch, odd);
     }
 }
 
@@ -85,7 +114,7 @@ INLINE floats scale_raised(ints sum, floats scale, floats less) {
 /* The scaled sums of block `index` of a super-block: integers, as float32. */
 INLINE void pair_sums(const packed_info p, int count, const unsigned char *const block[PAIR],
                       const unsigned char *const meta[PAIR], int index, const block_input *x,
-                      floats out[PAIR_INPUTS][PAIR]) {
+                      pair_fetch *fetch, floats out[PAIR_INPUTS][PAIR]) {
     const int sub = index * PACKED_BLOCK / p.sub_len;
     ints a[PAIR_INPUTS][PAIR];
     UNROLL for (int i = 0; i < count; i++) {
@@ -94,10 +123,12 @@ INLINE void pair_sums(const packed_info p, int count, const unsigned char *const
         a[i][1] = a[i][0];
     }
     if (is_wide(p)) {
-        pair_wide(p, count, block, x, a);
+        pair_wide(p, count, block, x, fetch, a);
     } else { /* groups g and g + 4 share a line: one after the other, so that it need not be kept */
-        UNROLL for (int n = 0; n < PACKED_GROUPS; n++)
+        UNROLL for (int n = 0; n < PACKED_GROUPS; n++) {
             pair_group(p, count, block, x, n % 2 * (PACKED_GROUPS / 2) + n / 2, a);
+            fetch_one(fetch, n);
+        }
     }
     UNROLL for (int s = 0; s < PAIR; s++) {
         const floats scale = p.has_scale ? read_scale(meta[s], sub) : single(1);
@@ -110,7 +141,7 @@ INLINE void pair_sums(const packed_info p, int count, const unsigned char *const
 /* The same with a scale for each half. */
 INLINE void pair_half_sums(const packed_info p, int count, const unsigned char *const block[PAIR],
                            const unsigned char *const meta[PAIR], int index, const block_input *x,
-                           floats out[PAIR_INPUTS][PAIR]) {
+                           pair_fetch *fetch, floats out[PAIR_INPUTS][PAIR]) {
     const int sub = index * PACKED_BLOCK / p.sub_len;
     UNROLL for (int half = 0; half < 2; half++) {
         ints a[PAIR_INPUTS][PAIR];
@@ -119,7 +150,10 @@ INLINE void pair_half_sums(const packed_info p, int count, const unsigned char *
             begin_halves(p, x->sums + 4 * i * x->blocks, dwords(RAISED_BITS), begin);
             a[i][0] = a[i][1] = begin[half];
         }
-        UNROLL for (int g = 4 * half; g < 4 * half + 4; g++) pair_group(p, count, block, x, g, a);
+        UNROLL for (int g = 4 * half; g < 4 * half + 4; g++) {
+            pair_group(p, count, block, x, g, a);
+            fetch_one(fetch, g);
+        }
         UNROLL for (int s = 0; s < PAIR; s++) {
             const floats scale = read_scale(meta[s], sub + half);
             const floats less = times(scale, single(-RAISED));
@@ -191,12 +225,12 @@ INLINE void pair_rows(const packed_info p, int count, float *const *y, const pai
     const int64_t blocks = x->col_count / PACKED_BLOCK;
     const int of_super = p.super_len / PACKED_BLOCK;
     const unsigned char *code[PAIR], *meta[PAIR];
-    packed_fetch fetch[PAIR];
+    pair_fetch fetch;
     floats acc[PAIR_INPUTS][PAIR];
     for (int s = 0; s < PAIR; s++) {
         code[s] = rows->slabs[s] + 4 * rows->row[s];
         meta[s] = rows->slabs[s] + (size_t)blocks * packed_code_size(&p) + rows->row[s];
-        fetch[s] = fetch_of(p, rows->slabs[s], x, at.index, at.count);
+        fetch.of[s] = fetch_of(p, rows->slabs[s], x, at.index, at.count);
     }
     UNROLL for (int i = 0; i < count; i++) acc[i][0] = acc[i][1] = single(0);
     for (int64_t b = 0; b < blocks; b += of_super) {
@@ -205,20 +239,19 @@ INLINE void pair_rows(const packed_info p, int count, float *const *y, const pai
         for (int j = 0; j < of_super; j++) {
             const block_input in = input_at(p, x, at.t, b + j);
             floats sums[PAIR_INPUTS][PAIR];
+            fetch_begin(&fetch, rows->is_one);
             if (p.sub_len == 32)
-                pair_sums(p, count, code, meta, j, &in, sums);
+                pair_sums(p, count, code, meta, j, &in, &fetch, sums);
             else
-                pair_half_sums(p, count, code, meta, j, &in, sums);
+                pair_half_sums(p, count, code, meta, j, &in, &fetch, sums);
+            fetch_rest(&fetch);
             UNROLL for (int i = 0; i < count; i++) {
                 const floats scale = single(in.scales[i * blocks]);
                 UNROLL for (int s = 0; s < PAIR; s++) products[i][s] =
                     of_super == 1 ? times(sums[i][s], scale)
                                   : times_plus(sums[i][s], scale, products[i][s]);
             }
-            for (int s = 0; s < PAIR; s++) {
-                if (s == 0 || !rows->is_one) fetch_blocks(&fetch[s], 1);
-                code[s] += packed_code_size(&p);
-            }
+            for (int s = 0; s < PAIR; s++) code[s] += packed_code_size(&p);
         }
         UNROLL for (int s = 0; s < PAIR; s++) {
             const floats d = halves(halves_of(p, meta[s]) + rows->row[s]);
