@@ -137,7 +137,7 @@ void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread
     k->previous = arena_take(scratch, rows * dim, sizeof(float));
     k->logits = arena_take(scratch, count * rows * codes, sizeof(float));
     k->outputs = arena_take(scratch, count * rows * dim, sizeof(float));
-    k->draw = arena_take(scratch, 2 * codes, sizeof(float));
+    k->draw = arena_take(scratch, (size_t)thread_count * 2 * codes, sizeof(float));
 }
 
 rnl_status depth_on(depth_work *k, stack_placed *on, rnl_error *error) {
@@ -156,7 +156,33 @@ void depth_off(depth_work *k) {
     k->stack.on = NULL;
 }
 
-/* Codebook b of all rows. */
+/* Codebook `book` of all rows. */
+typedef struct depth_job {
+    depth_work *k;
+    const compute *c;
+    depth_row *rows;
+    int book;
+    const float *logits; /* [row_cap, code_count] */
+} depth_job;
+
+/* Rows are drawn by all threads: alone it takes as long as a layer of the stack. */
+static void draw_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const depth_job *job = context;
+    const depth_weights *w = job->k->w;
+    const size_t dim = (size_t)w->stack.config.width, codes = (size_t)w->code_count;
+    float *draw = job->k->draw + (size_t)thread_index * 2 * codes;
+    for (size_t r = (size_t)begin; r < (size_t)end; r++) {
+        depth_row *row = &job->rows[r];
+        const int code = row->given != NULL ? row->given[job->book]
+                                            : sample_index(job->logits + r * codes, w->code_count,
+                                                           row->how, row->random, draw);
+        if (code < 0) row->failed = true;
+        row->codes[job->book] = code < 0 ? 0 : code;
+        matrix_row(job->c, &w->embedding[job->book], row->codes[job->book],
+                   job->k->previous + r * dim);
+    }
+}
+
 static void step(depth_work *k, const compute *c, depth_row *rows, int count, int b) {
     const depth_weights *w = k->w;
     const size_t dim = (size_t)w->stack.config.width, codes = (size_t)w->code_count;
@@ -171,14 +197,8 @@ static void step(depth_work *k, const compute *c, depth_row *rows, int count, in
         c->k->rms_norm(k->x + r * dim, k->x + r * dim, w->norm[b], norm_eps, (int64_t)dim);
     float *logits = k->logits + at * codes;
     linear(c, &w->head[b], NULL, k->x, dim, logits, codes, count);
-    for (size_t r = 0; r < (size_t)count; r++) {
-        const int code = rows[r].given != NULL ? rows[r].given[b]
-                                               : sample_index(logits + r * codes, w->code_count,
-                                                              rows[r].how, rows[r].random, k->draw);
-        if (code < 0) rows[r].failed = true;
-        rows[r].codes[b] = code < 0 ? 0 : code;
-        matrix_row(c, &w->embedding[b], rows[r].codes[b], k->previous + r * dim);
-    }
+    depth_job job = {.k = k, .c = c, .rows = rows, .book = b, .logits = logits};
+    pool_run(c->pool, count, 1, draw_part, &job);
 }
 
 void depth_frames(depth_work *k, const compute *c, const float *hidden, depth_row *rows,

@@ -35,7 +35,7 @@ typedef struct depth_work {
     float *previous;     /* [row_cap, dim] embeddings of the codes just drawn */
     float *logits;       /* [codebook_count, row_cap, code_count] of the last pass, for who asks */
     float *outputs;      /* [codebook_count, row_cap, dim] likewise */
-    float *draw;         /* [2 * code_count] of the sampler */
+    float *draw;         /* [thread_count, 2 * code_count] of the sampler */
 } depth_work;
 
 void depth_layout(depth_work *k, const depth_weights *w, int row_cap, int thread_count,

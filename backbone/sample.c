@@ -69,6 +69,41 @@ static float kth_largest(float *x, int count, int k) {
     return x[want];
 }
 
+enum { FEW = 64 };
+
+/* Whether one of SIDE values is larger. */
+static bool any_above(const float *x, float least) {
+    uint32_t above = 0;
+    for (int j = 0; j < SIDE; j++) above |= x[j] > least;
+    return above != 0;
+}
+
+/* The same for k <= FEW and k <= count, with x left in its order: nearly all values are below the k
+ * largest so far, which one comparison of a whole vector tells. */
+static float kth_largest_of_few(const float *x, int count, int k) {
+    float kept[FEW]; /* [k] the largest so far, in falling order */
+    for (int i = 0; i < k; i++) kept[i] = -INFINITY;
+    for (int begin = 0; begin < count; begin += SIDE) {
+        const int end = begin + SIDE < count ? begin + SIDE : count;
+        if (end - begin == SIDE && !any_above(x + begin, kept[k - 1])) continue;
+        for (int i = begin; i < end; i++) {
+            if (!(x[i] > kept[k - 1])) continue;
+            int at = k - 1;
+            for (; at > 0 && x[i] > kept[at - 1]; at--) kept[at] = kept[at - 1];
+            kept[at] = x[i];
+        }
+    }
+    return kept[k - 1];
+}
+
+/* Of values that stay in their order; copy [count]: scratch. */
+static float least_of_top(const float *x, int count, int k, float *copy) {
+    if (k >= count) return -INFINITY;
+    if (k <= FEW) return kth_largest_of_few(x, count, k);
+    memcpy(copy, x, (size_t)count * sizeof *copy);
+    return kth_largest(copy, count, k);
+}
+
 void sample_penalise(float *logits, int count, const int32_t *ids, size_t id_count, float penalty,
                      unsigned char *seen) {
     memset(seen, 0, ((size_t)count + 7) / 8);
@@ -134,9 +169,7 @@ void sample_probabilities(const float *logits, int count, rnl_sampling how, floa
     }
     /* The largest subtracted first: a tiny temperature would send the quotients to infinity. */
     for (int i = 0; i < count; i++) scratch[i] = (logits[i] - logits[best]) / how.temperature;
-    memcpy(probabilities, scratch, (size_t)count * sizeof *probabilities);
-    const float least =
-        how.top_k < count ? kth_largest(probabilities, count, how.top_k) : -INFINITY;
+    const float least = least_of_top(scratch, count, how.top_k, probabilities);
     double sum = 0.0;
     for (int i = 0; i < count; i++) {
         const double p = scratch[i] < least ? 0.0 : exp((double)scratch[i]);

@@ -105,7 +105,11 @@ void lfm_work_layout(lfm_work *k, const lfm_weights *w, int frame_cap, int threa
     const size_t rows = (size_t)frame_cap * LFM_POSITIONS;
     *k = (lfm_work){.w = w, .frame_cap = frame_cap};
     stack_work_layout(&k->stack, &w->stack, (int)rows, 0, thread_count, scratch);
-    istft_work_layout(&k->istft, &w->istft, scratch);
+    k->istft = arena_take(scratch, (size_t)thread_count, sizeof *k->istft);
+    for (int i = 0; i < thread_count; i++) {
+        istft_work measured;
+        istft_work_layout(k->istft != NULL ? &k->istft[i] : &measured, &w->istft, scratch);
+    }
     k->pieces = arena_take(scratch, (size_t)frame_cap, sizeof *k->pieces);
     k->x = arena_take(scratch, rows * width, sizeof(float));
     k->row = arena_take(scratch, width, sizeof(float));
@@ -131,6 +135,27 @@ bool lfm_has_sound(const lfm_weights *w, const int32_t *codes) {
     return true;
 }
 
+typedef struct sound_job {
+    lfm_work *k;
+    lfm_frame *frames;
+} sound_job;
+
+/* Spectra of frames [begin, end) to samples. */
+static void sound_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const sound_job *job = context;
+    const lfm_weights *w = job->k->w;
+    const size_t size = 2 * (size_t)w->bins;
+    for (int64_t i = begin; i < end; i++) {
+        lfm_frame *f = &job->frames[i];
+        const float *spectrum = job->k->spectrum + (size_t)i * LFM_POSITIONS * size;
+        f->count = 0;
+        for (int r = 0; r < LFM_POSITIONS; r++, spectrum += size)
+            f->count += istft_push(&f->state->istft, &job->k->istft[thread_index], spectrum,
+                                   spectrum + w->bins, f->out + f->count);
+        f->state->frame_count++;
+    }
+}
+
 void lfm_push(lfm_work *k, const compute *c, lfm_frame *frames, int count) {
     const lfm_weights *w = k->w;
     const size_t width = (size_t)w->stack.config.width, size = 2 * (size_t)w->bins;
@@ -142,16 +167,8 @@ void lfm_push(lfm_work *k, const compute *c, lfm_frame *frames, int count) {
     }
     stack_forward(&k->stack, c, k->pieces, count, k->x);
     linear(c, &w->out, w->out_bias, k->x, width, k->spectrum, size, (int64_t)count * LFM_POSITIONS);
-    for (int i = 0; i < count; i++) {
-        lfm_frame *f = &frames[i];
-        f->count = 0;
-        for (size_t r = 0; r < LFM_POSITIONS; r++) {
-            const float *spectrum = k->spectrum + ((size_t)i * LFM_POSITIONS + r) * size;
-            f->count += istft_push(&f->state->istft, &k->istft, spectrum, spectrum + w->bins,
-                                   f->out + f->count);
-        }
-        f->state->frame_count++;
-    }
+    sound_job job = {.k = k, .frames = frames};
+    pool_run(c->pool, count, 1, sound_part, &job);
 }
 
 void lfm_finish(lfm_state *s, float *out, int *count) {

@@ -48,7 +48,7 @@ typedef struct lfm_work {
     const lfm_weights *w;
     int frame_cap;
     stack_work stack;
-    istft_work istft;
+    istft_work *istft;   /* [thread_count] */
     stack_piece *pieces; /* [frame_cap] */
     float *x;            /* [frame_cap, LFM_POSITIONS, width] */
     float *row;          /* [width] */

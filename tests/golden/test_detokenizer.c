@@ -148,7 +148,7 @@ static void the_inverse_transform_of_the_specification(void **state) {
             magnitude[k] = (float)(3 - 0.02 * k + 0.1 * f);
             phase[k] = (float)(0.3 * k + 0.5 * f);
         }
-        count += istft_push(t, &s->pass->codec.lfm.istft, magnitude, phase, y + count);
+        count += istft_push(t, s->pass->codec.lfm.istft, magnitude, phase, y + count);
     }
     count += istft_finish(t, y + count);
     assert_int_equal(count, FRAME);

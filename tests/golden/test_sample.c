@@ -76,6 +76,35 @@ static void recipes_equal_the_reference(void **state) {
     npy_free(&logits);
 }
 
+static int by_falling(const void *a, const void *b) {
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+/* Few and many, with ties, and values that a mask has switched off. */
+static void top_k_keeps_what_a_sort_keeps(void **state) {
+    (void)state;
+    enum { COUNT = 150 };
+    random_state r;
+    random_seed(&r, 5);
+    for (int round = 0; round < 2000; round++) {
+        const int count = 2 + (int)(random_u64(&r) % (COUNT - 1));
+        const int k = 2 + (int)(random_u64(&r) % 80);
+        const uint64_t steps = round % 2 == 0 ? 9 : 1 << 20;
+        float x[COUNT], sorted[COUNT], got[COUNT], scratch[COUNT];
+        for (int i = 0; i < count; i++) {
+            x[i] = (float)(random_u64(&r) % steps) * (8.0f / (float)steps);
+            if (i > 0 && random_u64(&r) % 8 == 0) x[i] = -INFINITY;
+        }
+        memcpy(sorted, x, sizeof sorted);
+        qsort(sorted, (size_t)count, sizeof *sorted, by_falling);
+        const float least = sorted[k < count ? k - 1 : count - 1];
+        sample_probabilities(x, count, rnl_sampling_plain(1, k), got, scratch);
+        for (int i = 0; i < count; i++)
+            assert_int_equal(got[i] > 0, x[i] >= least && x[i] > -INFINITY);
+    }
+}
+
 /* What the reference does in words: sort ascending, equals in the order of their indices, and drop
  * while the running sum is within 1 - p. */
 static void slow_top_p(const double *p, int count, double top_p, bool *kept) {
@@ -229,6 +258,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probabilities_equal_the_reference),
         cmocka_unit_test(recipes_equal_the_reference),
+        cmocka_unit_test(top_k_keeps_what_a_sort_keeps),
         cmocka_unit_test(top_p_keeps_what_a_sort_keeps),
         cmocka_unit_test(greedy_takes_the_lowest_index_among_equals),
         cmocka_unit_test(greedy_sees_every_place),
