@@ -128,7 +128,7 @@ rnl_status rnl_live_listen(rnl_live *l, int64_t now_us, rnl_error *error) {
     live_stamp(l, now_us);
     if (l->event_count > 0) return RNL_AGAIN;
     const schedule_pace pace = schedule_pace_of(&l->batch->schedule);
-    live_output_pace(l, &pace, l->batch->schedule.mean);
+    live_output_pace(l, &pace, 1 / l->batch->schedule.caution);
     live_output_tick(l);
     tell_busy(l);
     do {

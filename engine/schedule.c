@@ -13,9 +13,11 @@ static const double load_memory_us = 10e6; /* over which the load is averaged */
 static const double margin_us = 20000;     /* a pass may take longer than foreseen by this, */
 static const double margin_frame = 0.25;   /* and by this part of a pass of frames */
 static const double few_positions = 1.5;   /* what a position among few takes of one among many */
-static const double ratio_max = 4;         /* more is no pass, but a machine that slept */
-static const double rising = 0.5, falling = 0.1; /* what counts is that a pass ends in time */
-static const double averaging = 0.02;
+static const double held_us = 200000;      /* of sound beyond its needs stays with who waits */
+static const int enough_positions = 16;
+static const double ratio_max = 4;               /* more is no pass, but a machine that slept */
+static const double rising = 0.5, falling = 0.1; /* caution: a pass has to end in time */
+static const double averaging = 0.1;
 
 enum { AHEAD_MOST_US = 10000000, AHEAD_LEAST_US = 1500000 };
 
@@ -24,7 +26,7 @@ void schedule_init(schedule *s, const schedule_config *config) {
     *s = (schedule){.config = *config,
                     .position_us = position_us_guess,
                     .encode_us = encode_us_guess,
-                    .mean = 1,
+                    .caution = 1,
                     .load_at_us = INT64_MIN};
 }
 
@@ -67,31 +69,82 @@ double schedule_frame_us(const schedule *s, int rows) {
     return schedule_text_us(s, rows) + frames_more_us(s, rows);
 }
 
-double schedule_foresee(const schedule *s, const schedule_pass *p) {
+/* On average. */
+static double average_us(const schedule *s, const schedule_pass *p) {
     const int rows = p->texts + p->frames;
     double us = schedule_text_us(s, rows) + frames_more_us(s, p->frames);
+    if (p->texts > 0 && p->frames > 0) us += s->both_us;
     us += s->position_us * p->positions + s->encode_us * p->encode_size;
     /* The weights are read, however few positions there are. */
     if (rows == 0 && p->positions > 0 && us < schedule_text_us(s, 1)) us = schedule_text_us(s, 1);
     return us;
 }
 
-static void correct(double *known, double value, double factor) {
-    *known = value * factor;
+double schedule_foresee(const schedule *s, const schedule_pass *p) {
+    return s->caution * average_us(s, p);
+}
+
+/* Work beside decisions. Of positions enough to hide that weights are read a decision is one more;
+ * as they are foreseen, behind each other, such a pass looks a little longer than it is. Of a pass
+ * with both positions and blocks nobody knows which took how long. */
+static void learn_others(schedule *s, double us) {
+    const schedule_pass *p = &s->planned;
+    const schedule_pass decisions = {.texts = p->texts, .frames = p->frames};
+    double *of = p->positions > 0 ? &s->position_us : &s->encode_us;
+    bool *known = p->positions > 0 ? &s->position_known : &s->encode_known;
+    double value;
+    if (p->positions > 0 && p->encode_size > 0) return;
+    if (p->positions > 0) {
+        const int rows = p->texts + p->frames;
+        if (*known && p->positions < enough_positions) return;
+        us -= average_us(s, &decisions) - schedule_text_us(s, rows);
+        value = us / (p->positions + rows);
+    } else {
+        value = (us - average_us(s, &decisions)) / p->encode_size;
+    }
+    if (value < *of / ratio_max) value = *of / ratio_max;
+    *of += (*known ? averaging : 1) * (value - *of);
+    *known = true;
+}
+
+/* What is known of other numbers of rows follows half way: the machine may have become slower or
+ * faster as a whole, and what is not tried any more must not stay as it was in a bad minute. */
+static void correct(schedule *s, double *table, int at, double value, double factor, bool alone) {
+    const double others = alone ? 1 : sqrt(factor);
+    for (int rows = 1; rows <= s->config.decision_cap; rows++) table[rows] *= others;
+    table[at] = value * factor;
+}
+
+/* A pass with both kinds corrects first what they take more together, up to a pass of one token, of
+ * which that is a part that is read again. */
+static void learn_decisions(schedule *s, double us) {
+    const schedule_pass *p = &s->planned;
+    const int rows = p->texts + p->frames;
+    const double text_us = schedule_text_us(s, rows), more_us = frames_more_us(s, p->frames);
+    const bool is_new = s->text_us[rows] == 0 || (p->frames > 0 && s->frame_us[p->frames] == 0);
+    const double gain = is_new ? 1 : averaging;
+    if (p->texts > 0 && p->frames > 0) {
+        const double both_us = fmin(fmax(us - text_us - more_us, 0), schedule_text_us(s, 1));
+        s->both_us += averaging * (both_us - s->both_us);
+        us -= both_us;
+    }
+    /* Both parts were wrong alike. */
+    const double factor = 1 + gain * (us / (text_us + more_us) - 1);
+    correct(s, s->text_us, rows, text_us, factor, is_new);
+    if (p->frames > 0) correct(s, s->frame_us, p->frames, more_us, factor, is_new);
 }
 
 void schedule_learn(schedule *s, double us) {
     const schedule_pass *p = &s->planned;
-    const int rows = p->texts + p->frames;
     if (p->us <= 0 || us <= 0) return;
-    const double ratio = us / p->us < ratio_max ? us / p->us : ratio_max;
-    s->mean += averaging * (ratio - s->mean);
-    /* Everything that made up the forecast was wrong alike. */
-    const double factor = 1 + (ratio - 1) * (ratio > 1 ? rising : falling);
-    if (rows > 0) correct(&s->text_us[rows], schedule_text_us(s, rows), factor);
-    if (p->frames > 0) correct(&s->frame_us[p->frames], frames_more_us(s, p->frames), factor);
-    if (p->positions > 0) s->position_us *= factor;
-    if (p->encode_size > 0) s->encode_us *= factor;
+    const double foreseen = schedule_foresee(s, p);
+    if (us > ratio_max * foreseen) us = ratio_max * foreseen;
+    const double wanted = foreseen + (us - foreseen) * (us > foreseen ? rising : falling);
+    if (p->positions > 0 || p->encode_size > 0)
+        learn_others(s, us);
+    else
+        learn_decisions(s, us);
+    s->caution = fmax(1, wanted / average_us(s, p));
 }
 
 /* ---- Load ---- */
@@ -101,8 +154,7 @@ int schedule_speaking_max(const schedule *s) {
     const double turn_us = c->audio_run * c->frame_us;
     int most = 0;
     for (int rows = 1; rows <= c->decision_cap; rows++)
-        if (s->mean * (c->audio_run * schedule_frame_us(s, rows) +
-                       c->text_run * schedule_text_us(s, rows)) <=
+        if (c->audio_run * schedule_frame_us(s, rows) + c->text_run * schedule_text_us(s, rows) <=
             load_most * turn_us)
             most = rows;
     return most;
@@ -145,8 +197,9 @@ schedule_pace schedule_pace_of(const schedule *s) {
     const int rows = s->placed_count > 0 ? s->placed_count : 1;
     const int runs = c->audio_run + c->text_run;
     const int frames = runs > 0 ? rows * c->audio_run / runs : 0;
-    return (schedule_pace){.text_us = schedule_text_us(s, rows) + frames_more_us(s, frames),
-                           .frame_us = schedule_frame_us(s, rows)};
+    const schedule_pass text = {.texts = rows - frames, .frames = frames}, frame = {.frames = rows};
+    return (schedule_pace){.text_us = schedule_foresee(s, &text),
+                           .frame_us = schedule_foresee(s, &frame)};
 }
 
 /* Every client's deadline: when its next piece of work has to be done at the latest. */
@@ -155,7 +208,7 @@ static void set_deadlines(const schedule *s, schedule_client *clients, int count
     for (int i = 0; i < count; i++) {
         schedule_client *c = &clients[i];
         c->granted = 0;
-        c->overdue = false;
+        c->overdue = c->held = false;
         c->deadline_us = c->due_us - (int64_t)(c->texts_before * p.text_us + p.frame_us);
     }
 }
@@ -195,7 +248,8 @@ typedef struct budget {
 
 static budget budget_of(const schedule *s, const schedule_client *clients, int count,
                         int64_t now_us) {
-    const double one_text = schedule_text_us(s, 1), one_frame = schedule_frame_us(s, 1);
+    const schedule_pass text = {.texts = 1}, frame = {.frames = 1};
+    const double one_text = schedule_foresee(s, &text), one_frame = schedule_foresee(s, &frame);
     const schedule_pace p = schedule_pace_of(s);
     budget b = {.decisions_us = INFINITY, .others_us = INFINITY};
     for (int i = 0; i < count; i++) {
@@ -219,6 +273,29 @@ static bool is_ready(const schedule *s, schedule_client *c, int places, int64_t 
     return false;
 }
 
+/* Whether it comes to its next run of tokens soon: nearer than the other way round. */
+static bool comes_soon(const schedule *s, schedule_client *c, int places, int64_t now_us) {
+    return c->want == SCHEDULE_FRAME && c->placed &&
+           2 * (int64_t)c->frames_before <= s->config.text_run + s->config.audio_run &&
+           is_ready(s, c, places, now_us);
+}
+
+/* Who is at the beginning of a run of tokens, with sound enough, waits for those who come soon:
+ * from then on they go through both kinds of passes together. */
+static void hold(const schedule *s, schedule_client *clients, int count, int places,
+                 int64_t now_us) {
+    const schedule_pace p = schedule_pace_of(s);
+    bool some = false;
+    for (int i = 0; i < count; i++) some = some || comes_soon(s, &clients[i], places, now_us);
+    for (int i = 0; some && i < count; i++) {
+        schedule_client *c = &clients[i];
+        if (c->want != SCHEDULE_TEXT || !c->playing || !c->placed) continue;
+        if (c->texts_before != s->config.text_run) continue;
+        /* A pass without it, and then its own. */
+        c->held = limit_of(c, &p, now_us) >= p.frame_us + p.text_us + held_us;
+    }
+}
+
 static void grant(schedule *s, schedule_client *c, int count) {
     if (c->reply && !c->placed) {
         c->placed = true;
@@ -227,9 +304,17 @@ static void grant(schedule *s, schedule_client *c, int count) {
     c->granted = count;
 }
 
+/* Whether its sound does not last for a pass without it and then its own. */
+static bool cannot_wait(const schedule *s, const schedule_client *c, int64_t now_us) {
+    const schedule_pace p = schedule_pace_of(s);
+    const double own_us = c->want == SCHEDULE_FRAME ? p.frame_us : p.text_us;
+    return c->playing && limit_of(c, &p, now_us) < s->planned.us + own_us;
+}
+
 /* The decision of this one, if the pass still ends in time with it; that of the first who is
- * playing in any case. */
-static bool add_decision(schedule *s, schedule_client *c, double budget_us) {
+ * playing in any case, and of those who are playing and cannot wait: a row more takes little beside
+ * reading the weights, so that to leave them out would make everybody late. */
+static bool add_decision(schedule *s, schedule_client *c, double budget_us, int64_t now_us) {
     schedule_pass more = s->planned;
     if (more.texts + more.frames == s->config.decision_cap ||
         more.texts + more.frames == s->config.row_cap)
@@ -238,7 +323,7 @@ static bool add_decision(schedule *s, schedule_client *c, double budget_us) {
     more.frames += c->want == SCHEDULE_FRAME;
     more.us = schedule_foresee(s, &more);
     const bool first = s->planned.us == 0 && c->playing;
-    if (!first && more.us > budget_us) return false;
+    if (!first && more.us > budget_us && !cannot_wait(s, c, now_us)) return false;
     s->planned = more;
     grant(s, c, 1);
     return true;
@@ -250,7 +335,7 @@ static bool add_positions(schedule *s, schedule_client *c, double budget_us) {
     int most = SCHEDULE_CHUNK_MAX - p->positions;
     const int room = s->config.row_cap - p->texts - p->frames - p->positions;
     if (room < most) most = room;
-    const double time = (budget_us - p->us) / s->position_us;
+    const double time = (budget_us - p->us) / (s->caution * s->position_us);
     if (time < most) most = (int)time;
     const bool begins = p->positions == 0;
     const int least = room < SCHEDULE_CHUNK_MIN ? room : SCHEDULE_CHUNK_MIN;
@@ -264,7 +349,7 @@ static bool add_positions(schedule *s, schedule_client *c, double budget_us) {
 
 /* Blocks of the encoder, which has one clip at a time: as many as there is time for. */
 static bool add_blocks(schedule *s, schedule_client *c, double budget_us) {
-    const double block_us = s->encode_us * c->size;
+    const double block_us = s->caution * s->encode_us * c->size;
     const double time = (budget_us - s->planned.us) / block_us;
     const int count = time < SCHEDULE_BLOCK_MAX ? (int)time : SCHEDULE_BLOCK_MAX;
     if (count < 1) return false;
@@ -281,8 +366,8 @@ static int add_decisions(schedule *s, schedule_client *clients, const int *order
     for (int i = 0; i < count; i++) {
         schedule_client *c = &clients[order[i]];
         if ((c->want == SCHEDULE_TEXT || c->want == SCHEDULE_FRAME) && c->playing == playing &&
-            is_ready(s, c, places, now_us))
-            granted += add_decision(s, c, budget_us);
+            !c->held && is_ready(s, c, places, now_us))
+            granted += add_decision(s, c, budget_us, now_us);
     }
     return granted;
 }
@@ -317,6 +402,7 @@ int schedule_plan(schedule *s, schedule_client *clients, int *order, int count, 
     set_deadlines(s, clients, count);
     sort(clients, order, count);
     const budget b = budget_of(s, clients, count, now_us);
+    hold(s, clients, count, places, now_us);
     int granted = add_decisions(s, clients, order, count, true, b.decisions_us, places, now_us);
     granted += add_decisions(s, clients, order, count, false, b.decisions_us, places, now_us);
     granted += add_prefills(s, clients, order, count, b.others_us, places, now_us);

@@ -8,7 +8,11 @@
  * playing it may be long, else it has to end before the first of them runs out, the steps that he
  * needs behind it and a margin taken off. Decisions come first, then positions of prefills, then
  * the encoder. A reply that is to be spoken needs a place; there are as many as can speak at once,
- * and who comes later waits, so that running speech is never slowed. */
+ * and who comes later waits, so that running speech is never slowed.
+ *
+ * A pass that decides tokens reads the head, one that decides frames the depthformer, and one that
+ * decides both reads both. So replies are brought into step: one that has come to its next run of
+ * tokens, and has sound enough, sits out passes until those who come to theirs soon are there. */
 #ifndef ENGINE_SCHEDULE_H
 #define ENGINE_SCHEDULE_H
 
@@ -47,7 +51,8 @@ typedef struct schedule_client {
                        * reply is made */
     int granted;       /* out: PREFILL: positions; ENCODE: blocks; decisions: 0 or 1 */
     bool overdue;      /* out: waits for a place for SCHEDULE_OVERDUE_US and more */
-    int64_t deadline_us; /* scratch */
+    int64_t deadline_us; /* scratch, */
+    bool held;           /* likewise: it waits for others to come into step with it */
 } schedule_client;
 
 typedef struct schedule_config {
@@ -63,14 +68,18 @@ typedef struct schedule_pass {
     double us;       /* foreseen */
 } schedule_pass;
 
+/* Times are averages. What a pass is foreseen to take is more by a factor for all, which rises at
+ * once and falls slowly. */
 typedef struct schedule {
     schedule_config config;
     /* By rows, index 0 unused; 0: not known. */
     double text_us[SCHEDULE_ROW_CAP + 1];  /* a pass of so many rows, as if all decided tokens */
     double frame_us[SCHEDULE_ROW_CAP + 1]; /* and so much more for so many that decide frames */
+    double both_us;                        /* and so much more when there are both */
     double position_us;                    /* a position of a prefill */
     double encode_us;                      /* a block of the encoder, by mel frame of its clip */
-    double mean;                           /* what passes take of what is foreseen with caution */
+    bool position_known, encode_known;     /* these two were measured */
+    double caution;                        /* that factor, >= 1 */
     double load;                           /* places taken of those there are, over 10 s */
     int64_t load_at_us;                    /* INT64_MIN: never */
     int placed_count;
@@ -82,15 +91,15 @@ void schedule_init(schedule *s, const schedule_config *config);
 /* A pass of `rows` decisions takes so long when all are tokens, when all are frames. rows in
  * [1, decision_cap]. */
 void schedule_know(schedule *s, int rows, double text_us, double frame_us);
-/* Times at a number of rows: between known ones a straight line, above them by what more rows
+/* Averages at a number of rows: between known ones a straight line, above them by what more rows
  * compute. */
 double schedule_text_us(const schedule *s, int rows);
 double schedule_frame_us(const schedule *s, int rows);
-/* Of a pass, its `us` not looked at. */
+/* Of a pass, its `us` not looked at, with caution. */
 double schedule_foresee(const schedule *s, const schedule_pass *pass);
 
-/* What a step takes with those who speak now: one that makes a token, beside others that make
- * frames, and one that makes a frame. */
+/* What a step takes with those who speak now, with caution: one that makes a token, beside others
+ * that make frames, and one that makes a frame. */
 typedef struct schedule_pace {
     double text_us, frame_us;
 } schedule_pace;

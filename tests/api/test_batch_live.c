@@ -216,7 +216,7 @@ static void who_finds_no_place_is_told(void **state) {
         askers[i].first = 1600;
     }
     assert_false(rnl_batch_admits(b));
-    run_together(b, askers, 2, 45000);
+    run_together(b, askers, 2, 90000);
     assert_true(askers[0].busy + askers[1].busy > 0);
     assert_true(askers[0].turns >= 2 && askers[1].turns >= 2);
     for (int i = 0; i < 2; i++) close_asker(&askers[i]);
