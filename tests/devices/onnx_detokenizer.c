@@ -192,7 +192,7 @@ static float *sound_of(const rig *r, float *spectra, size_t *count) {
     const size_t size = 2 * (size_t)r->w->bins;
     float *out = need(calloc((size_t)r->row_count * (size_t)w->hop + (size_t)w->size, sizeof *out));
     istft_state *state = &r->s->live->codec.lfm.istft;
-    istft_work *work = &r->s->pass->codec.lfm.istft;
+    istft_work *work = r->s->pass->codec.lfm.istft;
     istft_reset(state);
     *count = 0;
     for (int i = 0; i < r->row_count; i++) {
