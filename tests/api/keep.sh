@@ -116,6 +116,7 @@ with wave.open(sys.argv[1]) as r, wave.open("hours.wav", "wb") as w:
     w.writeframes(r.readframes(r.getnframes()) * 300)
 PY
 stopped() { # stopped COMMAND...: Ctrl-C after some text
+    rm -f out # that of an earlier run would have the shell stopped before it is the program
     "$@" > out 2> err < /dev/null &
     local pid=$!
     for _ in $(seq 500); do

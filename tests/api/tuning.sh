@@ -48,7 +48,7 @@ if [ -z "${RUNNEL_TEST_SHORT:-}" ]; then
         holds "calibrate a model" "$word"
     done
     holds "calibrate a model: state and share of each row" \
-        '^batch frame .* % (.* to .*)  [nfc][a-z]*, . of .; .* ns; .* GB/s'
+        '^batch frame .* % (.* to .*)  by prefill .* %  [nfc][a-z]*, . of .; .* ns; .* GB/s'
 else
     echo "left out with RUNNEL_TEST_SHORT: calibrating again, for its table"
 fi
