@@ -31,7 +31,8 @@ typedef struct training {
     const options *o;
     rnl_model *model;
     train_setup setup;
-    learn_reader *reader;
+    learn_readers *readers;
+    learn_heard_cache *heard; /* NULL: nothing is kept */
     learn_dataset data, held;
     learn_network *network;
     learn_trainer *t;
@@ -85,7 +86,7 @@ static bool goes_on(void *context, double done) {
 static int read_file(training *x, const char *path, learn_dataset *into) {
     rnl_error error = {0};
     source_note(path);
-    const rnl_status status = learn_dataset_read(into, x->reader, path, &error);
+    const rnl_status status = learn_dataset_read(into, x->readers, path, &error);
     progress_clear(&x->shown);
     if (status == RNL_OK) return EXIT_OK;
     if (status == RNL_ERR_STATE) return EXIT_STOPPED;
@@ -113,18 +114,21 @@ static int read_data(training *x) {
     rnl_error error = {0};
     if (o->cache != NULL && !folders_make(o->cache, 0777))
         return complain(EXIT_FAILED, "%s: cannot be made: %s", o->cache, strerror(errno));
-    x->setup.reading.cache = o->cache;
+    if (o->cache != NULL && learn_heard_open(x->model, o->cache, &x->heard) != RNL_OK)
+        return complain(EXIT_FAILED, "memory is exhausted");
+    x->setup.reading.cache = x->heard;
     x->setup.reading.goes_on = goes_on;
     x->setup.reading.context = x;
     x->setup.reading.media =
         (learn_media){.sound = hear, .codes = take_codes, .voice = voice_prompt, .context = x};
-    if (learn_reader_create(x->model, &x->setup.reading, &x->reader, &error) != RNL_OK)
-        return failed(&error);
-    int code = EXIT_OK;
+    int code = learn_readers_create(x->model, &x->setup.reading, &x->readers, &error) == RNL_OK
+                   ? EXIT_OK
+                   : failed(&error);
     for (int i = 0; i < o->data.count && code == EXIT_OK; i++)
         code = read_file(x, o->data.at[i], &x->data);
     if (code == EXIT_OK && o->validation != NULL) code = read_file(x, o->validation, &x->held);
-    learn_reader_destroy(&x->reader);
+    learn_readers_destroy(&x->readers);
+    learn_heard_close(&x->heard);
     if (code != EXIT_OK) return code;
     if (x->setup.hold > 0 && !learn_dataset_hold(&x->data, x->setup.hold, &x->held))
         return complain(EXIT_FAILED, "memory is exhausted");

@@ -11,7 +11,7 @@
 #include "core/random.h"
 #include "core/status.h"
 
-enum { OPEN_ROWS = 8, SAMPLE_CAP = 1 << 24, PLACE_CAP = 4096 + 32 };
+enum { OPEN_ROWS = 8, SAMPLE_CAP = 1 << 24, LINES_A_THREAD = 8 };
 
 /* ---- Reading ---- */
 
@@ -36,48 +36,67 @@ static bool is_blank(const char *text, size_t size) {
     return true;
 }
 
-static rnl_status take_line(learn_dataset *d, learn_reader *r, const char *place,
-                            const char *folder, const char *text, size_t size, rnl_error *error) {
-    learn_sample s;
-    bool is_cut = false;
-    const rnl_status status = learn_reader_line(r, place, folder, text, size, &s, &is_cut, error);
-    if (status != RNL_OK) return status;
-    d->line_count++;
-    d->cut_count += is_cut;
-    d->hash = hash_bytes(d->hash == 0 ? HASH_START : d->hash, &s.hash, sizeof s.hash);
-    if (s.text_count + s.label_frame_count == 0) {
-        d->empty_count++;
-        learn_sample_free(&s);
-        return RNL_OK;
+/* What came of a line; the sample is d's, or freed. */
+static rnl_status add_line(learn_dataset *d, learn_line *line, rnl_error *error) {
+    if (line->status != RNL_OK) {
+        *error = line->error;
+        return line->status;
     }
-    if (append(d, &s)) return RNL_OK;
-    learn_sample_free(&s);
-    return status_fail(error, RNL_ERR_MEMORY, "%s: memory is exhausted", place);
+    learn_sample *s = &line->sample;
+    d->line_count++;
+    d->cut_count += line->is_cut;
+    d->hash = hash_bytes(d->hash == 0 ? HASH_START : d->hash, &s->hash, sizeof s->hash);
+    const bool teaches = s->text_count + s->label_frame_count > 0;
+    d->empty_count += !teaches;
+    if (teaches && append(d, s)) return RNL_OK;
+    learn_sample_free(s);
+    return teaches ? status_fail(error, RNL_ERR_MEMORY, "memory is exhausted") : RNL_OK;
 }
 
-static rnl_status take_lines(learn_dataset *d, learn_reader *r, const char *path, const char *text,
-                             size_t size, rnl_error *error) {
-    char place[PLACE_CAP], folder[PLACE_CAP];
-    const char *slash = strrchr(path, '/');
-    (void)snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path) : 0, path);
-    if (slash == path) (void)strcpy(folder, "/");
-    const learn_reading *how = learn_reader_how(r);
+/* All of them up to the first that cannot be read. */
+static rnl_status add_lines(learn_dataset *d, learn_readers *r, const char *path, learn_line *lines,
+                            int count, rnl_error *error) {
     rnl_status status = RNL_OK;
-    long line = 0;
-    for (size_t at = 0, end; at < size && status == RNL_OK; at = end + 1) {
-        const char *newline = memchr(text + at, '\n', size - at);
-        end = newline != NULL ? (size_t)(newline - text) : size;
-        line++;
-        if (is_blank(text + at, end - at)) continue;
-        if (how->goes_on != NULL && !how->goes_on(how->context, (double)at / (double)size))
-            return status_fail(error, RNL_ERR_STATE, "%s: stopped at line %ld", path, line);
-        (void)snprintf(place, sizeof place, "%s, line %ld", path, line);
-        status = take_line(d, r, place, folder, text + at, end - at, error);
+    learn_readers_take(r, path, lines, count);
+    for (int i = 0; i < count; i++) {
+        if (status == RNL_OK)
+            status = add_line(d, &lines[i], error);
+        else
+            learn_sample_free(&lines[i].sample);
     }
     return status;
 }
 
-rnl_status learn_dataset_read(learn_dataset *d, learn_reader *r, const char *path,
+static rnl_status take_lines(learn_dataset *d, learn_readers *r, const char *path, const char *text,
+                             size_t size, rnl_error *error) {
+    const learn_reading *how = learn_readers_how(r);
+    const int most = LINES_A_THREAD * how->thread_count;
+    learn_line *lines = calloc((size_t)most, sizeof *lines);
+    if (lines == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    rnl_status status = RNL_OK;
+    long number = 0;
+    for (size_t at = 0; at < size && status == RNL_OK;) {
+        int count = 0;
+        const bool on =
+            how->goes_on == NULL || how->goes_on(how->context, (double)at / (double)size);
+        while (on && at < size && count < most) {
+            const char *newline = memchr(text + at, '\n', size - at);
+            const size_t end = newline != NULL ? (size_t)(newline - text) : size;
+            number++;
+            if (!is_blank(text + at, end - at))
+                lines[count++] =
+                    (learn_line){.text = text + at, .size = end - at, .number = number};
+            at = end + 1;
+        }
+        status =
+            on ? add_lines(d, r, path, lines, count, error)
+               : status_fail(error, RNL_ERR_STATE, "%s: stopped behind line %ld", path, number);
+    }
+    free(lines);
+    return status;
+}
+
+rnl_status learn_dataset_read(learn_dataset *d, learn_readers *r, const char *path,
                               rnl_error *error) {
     mapped file;
     rnl_status status = mapped_open(path, &file, error);

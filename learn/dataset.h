@@ -6,7 +6,7 @@
 #ifndef LEARN_DATASET_H
 #define LEARN_DATASET_H
 
-#include "learn/sample.h"
+#include "learn/readers.h"
 
 typedef struct learn_dataset {
     learn_sample *samples; /* [count] */
@@ -19,7 +19,7 @@ typedef struct learn_dataset {
 /* Adds the samples of a file of lines, empty ones passed over. {0} is an empty
  * set. Sentences name file and line. RNL_ERR_STATE: it was
  * to end there. */
-RNL_MUST_USE rnl_status learn_dataset_read(learn_dataset *d, learn_reader *r, const char *path,
+RNL_MUST_USE rnl_status learn_dataset_read(learn_dataset *d, learn_readers *r, const char *path,
                                            rnl_error *error);
 /* Moves the samples whose hashes fall into the share [0, 1] to `held`, which is empty: always the
  * same ones, whatever else is in the set. False: memory is exhausted, nothing has moved. */

@@ -1,6 +1,7 @@
 #include "learn/heard_cache.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,14 @@ typedef struct head {
     uint32_t rows, width;
 } head;
 
-uint64_t learn_encoder_hash(const rnl_model *m) {
+struct learn_heard_cache {
+    const char *folder;
+    uint64_t encoder;
+    int width;
+    pthread_mutex_t writing; /* the same clip may stand in two lines */
+};
+
+static uint64_t hash_of_encoder(const rnl_model *m) {
     uint64_t hash = HASH_START;
     for (size_t i = 0; i < weights_count(m->source.w); i++) {
         const tensor *t = weights_at(m->source.w, i);
@@ -29,13 +37,39 @@ uint64_t learn_encoder_hash(const rnl_model *m) {
     return hash;
 }
 
-uint64_t learn_clip_hash(uint64_t encoder, const float *samples, size_t count, int rate) {
-    const uint64_t hash = hash_bytes(encoder, &rate, sizeof rate);
+rnl_status learn_heard_open(const rnl_model *m, const char *folder, learn_heard_cache **out) {
+    learn_heard_cache *c = calloc(1, sizeof *c);
+    *out = NULL;
+    if (c == NULL || pthread_mutex_init(&c->writing, NULL) != 0) {
+        free(c);
+        return RNL_ERR_MEMORY;
+    }
+    c->folder = folder;
+    c->encoder = hash_of_encoder(m);
+    c->width = m->source.config.has_encoder ? encoder_width(&m->encoder) : 0;
+    *out = c;
+    return RNL_OK;
+}
+
+void learn_heard_close(learn_heard_cache **c) {
+    if (*c == NULL) return;
+    (void)pthread_mutex_destroy(&(*c)->writing);
+    free(*c);
+    *c = NULL;
+}
+
+const char *learn_heard_folder(const learn_heard_cache *c) {
+    return c->folder;
+}
+
+uint64_t learn_heard_hash(const learn_heard_cache *c, const float *samples, size_t count,
+                          int rate) {
+    const uint64_t hash = hash_bytes(c->encoder, &rate, sizeof rate);
     return hash_bytes(hash, samples, count * sizeof *samples);
 }
 
-static bool path_of(const char *folder, uint64_t clip, char path[PATH_CAP]) {
-    return (size_t)snprintf(path, PATH_CAP, "%s/%016" PRIx64 ".rows", folder, clip) < PATH_CAP;
+static bool path_of(const learn_heard_cache *c, uint64_t hash, char path[PATH_CAP]) {
+    return (size_t)snprintf(path, PATH_CAP, "%s/%016" PRIx64 ".rows", c->folder, hash) < PATH_CAP;
 }
 
 /* The values behind a head that fits. */
@@ -56,11 +90,11 @@ static float *read_rows(FILE *f, int width, int *row_count) {
     return NULL;
 }
 
-float *learn_heard_find(const char *folder, uint64_t clip, int width, int *row_count) {
+float *learn_heard_find(const learn_heard_cache *c, uint64_t hash, int *row_count) {
     char path[PATH_CAP];
-    FILE *f = path_of(folder, clip, path) ? fopen(path, "rb") : NULL;
+    FILE *f = path_of(c, hash, path) ? fopen(path, "rb") : NULL;
     if (f == NULL) return NULL;
-    float *rows = read_rows(f, width, row_count);
+    float *rows = read_rows(f, c->width, row_count);
     (void)fclose(f);
     return rows;
 }
@@ -76,14 +110,22 @@ static bool write_rows(FILE *f, int width, const float *rows, int row_count) {
     return written && fflush(f) == 0;
 }
 
-bool learn_heard_keep(const char *folder, uint64_t clip, int width, float *rows, int row_count) {
-    char path[PATH_CAP];
+static bool write_file(const char *path, int width, const float *rows, int row_count) {
     staged_file *file = NULL;
-    for (size_t i = 0; i < (size_t)row_count * (size_t)width; i++)
-        rows[i] = quant_f16_to_f32(quant_f32_to_f16(rows[i]));
-    if (!path_of(folder, clip, path) || staged_open(path, &file, NULL) != RNL_OK) return false;
+    if (staged_open(path, &file, NULL) != RNL_OK) return false;
     if (write_rows(staged_stream(file), width, rows, row_count))
         return staged_commit(&file, NULL) == RNL_OK;
     staged_abort(&file);
     return false;
+}
+
+bool learn_heard_keep(learn_heard_cache *c, uint64_t hash, float *rows, int row_count) {
+    char path[PATH_CAP];
+    for (size_t i = 0; i < (size_t)row_count * (size_t)c->width; i++)
+        rows[i] = quant_f16_to_f32(quant_f32_to_f16(rows[i]));
+    if (!path_of(c, hash, path)) return false;
+    (void)pthread_mutex_lock(&c->writing);
+    const bool kept = write_file(path, c->width, rows, row_count);
+    (void)pthread_mutex_unlock(&c->writing);
+    return kept;
 }

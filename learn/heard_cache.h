@@ -6,14 +6,21 @@
 
 #include "engine/model.h"
 
-/* Of the encoder's tensors. */
-uint64_t learn_encoder_hash(const rnl_model *m);
-uint64_t learn_clip_hash(uint64_t encoder, const float *samples, size_t count, int rate);
+typedef struct learn_heard_cache learn_heard_cache;
 
-/* Rows [*row_count, width]: free() them. NULL: they are not there, or not whole. */
-float *learn_heard_find(const char *folder, uint64_t clip, int width, int *row_count);
-/* Rounds rows to what will be read, and keeps them. False: they cannot be written; they are rounded
- * all the same. */
-bool learn_heard_keep(const char *folder, uint64_t clip, int width, float *rows, int row_count);
+/* folder and model outlive it. RNL_ERR_MEMORY. */
+RNL_MUST_USE rnl_status learn_heard_open(const rnl_model *m, const char *folder,
+                                         learn_heard_cache **out);
+void learn_heard_close(learn_heard_cache **c); /* NULL is fine; sets NULL */
+
+const char *learn_heard_folder(const learn_heard_cache *c);
+uint64_t learn_heard_hash(const learn_heard_cache *c, const float *samples, size_t count, int rate);
+
+/* From any thread. Rows [*row_count, width of the encoder]: free() them. NULL: they are not there,
+ * or not whole. */
+float *learn_heard_find(const learn_heard_cache *c, uint64_t hash, int *row_count);
+/* From any thread. Rounds rows to what will be read, and keeps them. False: they cannot be written;
+ * they are rounded all the same. */
+bool learn_heard_keep(learn_heard_cache *c, uint64_t hash, float *rows, int row_count);
 
 #endif

@@ -11,7 +11,6 @@
 #include "core/status.h"
 #include "core/utf8.h"
 #include "engine/session.h"
-#include "learn/heard_cache.h"
 #include "learn/short_form.h"
 #include "learn/spoken.h"
 
@@ -20,9 +19,8 @@ enum { CONTEXT_MIN = 64, IDS_CAP = 1 << 24 };
 struct learn_reader {
     const rnl_model *model;
     learn_reading how;
-    rnl_session *session;  /* lends the scratch of the tokenizer and of the encoder */
-    learn_spoken *spoken;  /* NULL until it is first needed */
-    uint64_t encoder_hash; /* with a cache */
+    rnl_session *session; /* lends the scratch of the tokenizer and of the encoder */
+    learn_spoken *spoken; /* NULL until it is first needed */
 };
 
 void learn_sample_free(learn_sample *s) {
@@ -45,7 +43,6 @@ rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how, lea
     if (r == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
     r->model = m;
     r->how = *how;
-    if (how->cache != NULL) r->encoder_hash = learn_encoder_hash(m);
     rnl_session_config config = rnl_session_config_for(m);
     config.thread_count = how->thread_count;
     config.context_cap = CONTEXT_MIN;
@@ -62,10 +59,6 @@ rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how, lea
     }
     learn_reader_destroy(&r);
     return status;
-}
-
-const learn_reading *learn_reader_how(const learn_reader *r) {
-    return &r->how;
 }
 
 void learn_reader_destroy(learn_reader **r) {
@@ -207,15 +200,14 @@ static float *encode_clip(draft *d, const char *path, const float *samples, size
 /* The same, from the cache where there is one. */
 static float *find_clip(draft *d, const char *path, const float *samples, size_t count, int rate,
                         int *row_count) {
-    const char *cache = d->r->how.cache;
-    const int width = encoder_width(&d->r->model->encoder);
+    learn_heard_cache *cache = d->r->how.cache;
     if (cache == NULL) return encode_clip(d, path, samples, count, rate, row_count);
-    const uint64_t clip = learn_clip_hash(d->r->encoder_hash, samples, count, rate);
-    float *rows = learn_heard_find(cache, clip, width, row_count);
+    const uint64_t hash = learn_heard_hash(cache, samples, count, rate);
+    float *rows = learn_heard_find(cache, hash, row_count);
     if (rows != NULL) return rows;
     rows = encode_clip(d, path, samples, count, rate, row_count);
-    if (rows != NULL && !learn_heard_keep(cache, clip, width, rows, *row_count))
-        fail(d, RNL_ERR_IO, "%s: what was heard cannot be kept there", cache);
+    if (rows != NULL && !learn_heard_keep(cache, hash, rows, *row_count))
+        fail(d, RNL_ERR_IO, "%s: what was heard cannot be kept there", learn_heard_folder(cache));
     return rows;
 }
 

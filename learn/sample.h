@@ -20,6 +20,7 @@
 #define LEARN_SAMPLE_H
 
 #include "engine/model.h"
+#include "learn/heard_cache.h"
 #include "learn/network.h"
 
 typedef struct learn_sample {
@@ -58,10 +59,9 @@ typedef struct learn_reading {
     bool skips_newline; /* the newline behind an answer's end is not learnt */
     bool last_only;     /* of each conversation only the last answer is learnt */
     learn_task task;
-    double seconds_max; /* of a sound that is heard */
-    int thread_count;   /* for the encoder */
-    const char
-        *cache; /* a folder that keeps what the encoder gave (learn/heard_cache.h); NULL: none */
+    double seconds_max;       /* of a sound that is heard */
+    int thread_count;         /* for the encoder */
+    learn_heard_cache *cache; /* keeps what the encoder gave; NULL: nothing does */
     learn_media media;
     /* Asked before each line, done of a file's bytes read; false ends the reading: RNL_ERR_STATE.
      * NULL: not asked. */
@@ -75,8 +75,6 @@ typedef struct learn_reader learn_reader;
 RNL_MUST_USE rnl_status learn_reader_create(const rnl_model *m, const learn_reading *how,
                                             learn_reader **out, rnl_error *error);
 void learn_reader_destroy(learn_reader **r); /* NULL is fine; sets NULL */
-
-const learn_reading *learn_reader_how(const learn_reader *r);
 
 /* One line. place ("chats.jsonl, line 12") is put into sentences; folder: paths in the line are
  * relative to it. *is_cut: it was longer than length_max. Of a sample with nothing to learn both

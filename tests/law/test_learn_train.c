@@ -27,10 +27,10 @@ typedef struct world {
 
 static void read_data(world *w, const folder *f) {
     char path[PATH_CAP], line[256];
-    learn_reader *r = NULL;
+    learn_readers *r = NULL;
     rnl_error error = {0};
-    const learn_reading how = {.length_max = LENGTH, .seconds_max = 1, .thread_count = 1};
-    assert_int_equal(learn_reader_create(w->model, &how, &r, &error), RNL_OK);
+    const learn_reading how = {.length_max = LENGTH, .seconds_max = 1, .thread_count = 3};
+    assert_int_equal(learn_readers_create(w->model, &how, &r, &error), RNL_OK);
     name_in(f, "chats.jsonl", path);
     FILE *file = fopen(path, "w");
     for (int i = 0; i < 24; i++) {
@@ -46,7 +46,7 @@ static void read_data(world *w, const folder *f) {
     assert_int_equal(fclose(file), 0);
     if (learn_dataset_read(&w->data, r, path, &error) != RNL_OK) fail_msg("%s", error.text);
     assert_true(learn_dataset_hold(&w->data, 0.2, &w->held));
-    learn_reader_destroy(&r);
+    learn_readers_destroy(&r);
 }
 
 static void open_world(world *w, const folder *f) {

@@ -246,7 +246,7 @@ static void what_was_heard_is_kept(void **state) {
         "\"audio\":\"a.wav\"}]},{\"role\":\"assistant\",\"content\":\"x\"}]}";
     learn_reading how = reading();
     learn_sample plain = read_line(&how, line), first, second;
-    how.cache = f->path;
+    assert_int_equal(learn_heard_open(model, f->path, &how.cache), RNL_OK);
     first = read_line(&how, line);
     assert_int_equal(entry_count(f), 1);
     second = read_line(&how, line);
@@ -267,6 +267,60 @@ static void what_was_heard_is_kept(void **state) {
     second = read_line(&how, line);
     assert_memory_equal(second.heard, first.heard, count * sizeof *first.heard);
     learn_sample_free(&plain), learn_sample_free(&first), learn_sample_free(&second);
+    learn_heard_close(&how.cache);
+}
+
+/* Lines [count] of the one clip by so many threads. */
+static learn_dataset read_many(const folder *f, int thread_count, bool keeps, int count) {
+    char path[PATH_CAP];
+    learn_reading how = reading();
+    learn_readers *r = NULL;
+    learn_dataset d = {0};
+    rnl_error error = {0};
+    how.thread_count = thread_count;
+    name_in(f, "many.jsonl", path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < count; i++)
+        assert_true(fprintf(file,
+                            "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+                            "\"audio\",\"audio\":\"/clips/a.wav\"}]},{\"role\":\"assistant\","
+                            "\"content\":\"answer %d\"}]}\n",
+                            i) > 0);
+    assert_int_equal(fclose(file), 0);
+    if (keeps) assert_int_equal(learn_heard_open(model, f->path, &how.cache), RNL_OK);
+    assert_int_equal(learn_readers_create(model, &how, &r, &error), RNL_OK);
+    if (learn_dataset_read(&d, r, path, &error) != RNL_OK) fail_msg("%s", error.text);
+    learn_readers_destroy(&r);
+    learn_heard_close(&how.cache);
+    return d;
+}
+
+static void assert_same(const learn_dataset *x, const learn_dataset *y) {
+    const size_t width = (size_t)encoder_width(&model->encoder);
+    assert_int_equal(x->count, y->count);
+    assert_true(x->hash == y->hash);
+    for (int i = 0; i < x->count; i++) {
+        const learn_sample *a = &x->samples[i], *b = &y->samples[i];
+        assert_int_equal(a->count, b->count);
+        assert_memory_equal(a->ids, b->ids, (size_t)a->count * sizeof *a->ids);
+        assert_int_equal(a->heard_count, b->heard_count);
+        assert_memory_equal(a->heard, b->heard, (size_t)a->heard_count * width * sizeof(float));
+    }
+}
+
+/* One clip in all lines: what is kept of it is written by one thread at a time. */
+static void threads_change_no_sample(void **state) {
+    enum { LINES = 50 };
+    const folder *f = *state;
+    learn_dataset one = read_many(f, 1, false, LINES), three = read_many(f, 3, false, LINES);
+    assert_int_equal(one.count, LINES);
+    assert_same(&one, &three);
+    learn_dataset kept = read_many(f, 3, true, LINES), found = read_many(f, 1, true, LINES);
+    assert_int_equal(entry_count(f), 2);
+    assert_same(&kept, &found);
+    learn_dataset_free(&one), learn_dataset_free(&three);
+    learn_dataset_free(&kept), learn_dataset_free(&found);
 }
 
 static void link_in(const folder *f, const char *from, const char *name) {
@@ -329,10 +383,11 @@ static void what_is_wrong_is_said_with_its_line(void **state) {
     const folder *f = *state;
     char path[PATH_CAP], text[1024];
     name_in(f, "x.jsonl", path);
-    const learn_reading how = reading();
-    learn_reader *r = NULL;
+    learn_reading how = reading();
+    how.thread_count = 3;
+    learn_readers *r = NULL;
     rnl_error error = {0};
-    assert_int_equal(learn_reader_create(model, &how, &r, &error), RNL_OK);
+    assert_int_equal(learn_readers_create(model, &how, &r, &error), RNL_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         learn_dataset d = {0};
         const int size = snprintf(text, sizeof text, "{\"text\":\"fine\"}\n\n%s\n", cases[i].line);
@@ -343,7 +398,7 @@ static void what_is_wrong_is_said_with_its_line(void **state) {
         assert_int_equal(d.count, 1); /* what stood before is there */
         learn_dataset_free(&d);
     }
-    learn_reader_destroy(&r);
+    learn_readers_destroy(&r);
 }
 
 /* ---- Rows ---- */
@@ -418,6 +473,7 @@ int main(void) {
         cmocka_unit_test(sounds_are_heard_and_spoken),
         cmocka_unit_test(short_lines_of_sound_are_conversations),
         IN_FOLDER(what_was_heard_is_kept),
+        IN_FOLDER(threads_change_no_sample),
         IN_FOLDER(the_models_own_codec_makes_codes),
         IN_FOLDER(what_is_wrong_is_said_with_its_line),
         cmocka_unit_test(rows_hold_whole_samples_each_once),
