@@ -15,7 +15,8 @@ holds "the old domain" '^| old domain, 2 sentences |'
 holds "the time" '^minutes: speaking'
 holds "what to do with it" "--lora $work/small/adapter"
 check "an adapter" [ -s small/adapter/adapter.gguf ]
-check "cached rows" [ "$(ls small/rows | wc -l)" -eq 8 ]
+clips=$(grep -o '"audio": "[^"]*"' small/lessons.jsonl | sort -u | wc -l)
+check "cached rows of each clip, no two voices the same" [ "$(ls small/rows | wc -l)" -eq "$clips" ]
 learnt() { python3 - <<'PY'
 import json
 steps = [r for r in map(json.loads, open("small/adapter/log.jsonl")) if "loss" in r]
