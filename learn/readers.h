@@ -19,7 +19,8 @@ typedef struct learn_line {
     rnl_error error;
 } learn_line;
 
-/* how->thread_count of them, at most 8; how->media is asked by all at a time. Errors of learn_reader_create. */
+/* how->thread_count of them, at most 8; how->media is asked by all at a time. Errors of
+ * learn_reader_create. */
 RNL_MUST_USE rnl_status learn_readers_create(const rnl_model *m, const learn_reading *how,
                                              learn_readers **out, rnl_error *error);
 void learn_readers_destroy(learn_readers **r); /* NULL is fine; sets NULL */
