@@ -4,7 +4,6 @@
  * arithmetic, and by the rate that a prefill of many positions reaches in the same minute. */
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "apps/bench_report.h"
 #include "apps/ending.h"
@@ -162,16 +161,9 @@ static int measure(crowd *c, pass_kind kind, int rows, int depth) {
     return b->count > 0 ? EXIT_OK : EXIT_STOPPED;
 }
 
-/* Leaves their order, by which a repetition's value and limits belong together. */
-static double median(const double *values, int count) {
-    double sorted[BENCH_TRIES * BENCH_REPEAT_CAP];
-    memcpy(sorted, values, (size_t)count * sizeof *values);
-    return bench_median(sorted, count);
-}
-
 static bench_longer median_limit(const bench *b) {
-    return (bench_longer){.by_peak = median(b->limits, b->count),
-                          .by_rate = median(b->reached, b->count)};
+    return (bench_longer){.by_peak = bench_median_kept(b->limits, b->count),
+                          .by_rate = bench_median_kept(b->reached, b->count)};
 }
 
 static int measure_texts(crowd *c, int rows, int depth) {
@@ -179,7 +171,7 @@ static int measure_texts(crowd *c, int rows, int depth) {
     c->rate = bench_prefill_rate(b);
     const int code = measure(c, PASS_TEXT, rows, depth);
     if (code != EXIT_OK) return code;
-    c->text_ms = median(b->values, b->count);
+    c->text_ms = bench_median_kept(b->values, b->count);
     c->text_limit = median_limit(b);
     bench_report(
         b, &(bench_row){
@@ -192,7 +184,7 @@ static int measure_frames(crowd *c, int rows, int depth) {
     const int code = measure(c, PASS_FRAME, rows, depth);
     if (code != EXIT_OK) return code;
     const bench_longer limit = median_limit(b);
-    schedule_know(&c->times, rows, 1e3 * c->text_ms, 1e3 * median(b->values, b->count));
+    schedule_know(&c->times, rows, 1e3 * c->text_ms, 1e3 * bench_median_kept(b->values, b->count));
     schedule_know(&c->limits, rows, 1e3 * c->text_limit.by_peak, 1e3 * limit.by_peak);
     schedule_know(&c->reached, rows, 1e3 * c->text_limit.by_rate, 1e3 * limit.by_rate);
     bench_report(

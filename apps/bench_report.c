@@ -18,6 +18,12 @@ double bench_median(double *values, int count) {
     return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+double bench_median_kept(const double *values, int count) {
+    double sorted[BENCH_TRIES * BENCH_REPEAT_CAP];
+    memcpy(sorted, values, (size_t)count * sizeof *values);
+    return bench_median(sorted, count);
+}
+
 int64_t bench_high_water(const bench *b) {
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
@@ -40,10 +46,8 @@ typedef struct share {
 
 /* The limits become ratios. */
 static share share_of(bench *b, double *limits, const bench_row *row) {
-    double sorted[BENCH_TRIES * BENCH_REPEAT_CAP];
     if (limits[0] <= 0) return (share){0};
-    memcpy(sorted, limits, (size_t)b->count * sizeof *limits);
-    const double limit = bench_median(sorted, b->count);
+    const double limit = bench_median_kept(limits, b->count);
     for (int i = 0; i < b->count; i++) limits[i] /= b->values[i];
     const double median = bench_median(limits, b->count);
     const double min = limits[0], max = limits[b->count - 1];

@@ -15,6 +15,8 @@ struct bench_row {
 void bench_report(bench *b, const bench_row *row);
 /* Sorts the values. */
 double bench_median(double *values, int count);
+/* Leaves their order, by which a repetition's value and limits belong together. */
+double bench_median_kept(const double *values, int count);
 /* The type of the backbone's feed-forward matrices, for a file of mixed types. */
 const char *bench_type(const rnl_model *m);
 /* Bytes resident at the most so far, without the buffer of the limits, which is always there. */

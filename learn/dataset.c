@@ -37,7 +37,7 @@ static bool is_blank(const char *text, size_t size) {
 }
 
 /* What came of a line; the sample is d's, or freed. */
-static rnl_status add_line(learn_dataset *d, learn_line *line, rnl_error *error) {
+static rnl_status add_line(learn_dataset *d, const char *path, learn_line *line, rnl_error *error) {
     if (line->status != RNL_OK) {
         *error = line->error;
         return line->status;
@@ -50,7 +50,9 @@ static rnl_status add_line(learn_dataset *d, learn_line *line, rnl_error *error)
     d->empty_count += !teaches;
     if (teaches && append(d, s)) return RNL_OK;
     learn_sample_free(s);
-    return teaches ? status_fail(error, RNL_ERR_MEMORY, "memory is exhausted") : RNL_OK;
+    return teaches ? status_fail(error, RNL_ERR_MEMORY, "%s, line %ld: memory is exhausted", path,
+                                 line->number)
+                   : RNL_OK;
 }
 
 /* All of them up to the first that cannot be read. */
@@ -60,11 +62,33 @@ static rnl_status add_lines(learn_dataset *d, learn_readers *r, const char *path
     learn_readers_take(r, path, lines, count);
     for (int i = 0; i < count; i++) {
         if (status == RNL_OK)
-            status = add_line(d, &lines[i], error);
+            status = add_line(d, path, &lines[i], error);
         else
             learn_sample_free(&lines[i].sample);
     }
     return status;
+}
+
+/* A file's text that is read line by line. */
+typedef struct reading {
+    const char *text; /* [size] */
+    size_t size, at;
+    long number; /* lines before `at` */
+} reading;
+
+/* The next lines [at most `most`] that are not blank; returns how many. */
+static int next_lines(reading *x, learn_line *lines, int most) {
+    int count = 0;
+    while (x->at < x->size && count < most) {
+        const char *begin = x->text + x->at;
+        const char *newline = memchr(begin, '\n', x->size - x->at);
+        const size_t size = newline != NULL ? (size_t)(newline - begin) : x->size - x->at;
+        x->number++;
+        x->at += size + 1;
+        if (!is_blank(begin, size))
+            lines[count++] = (learn_line){.text = begin, .size = size, .number = x->number};
+    }
+    return count;
 }
 
 static rnl_status take_lines(learn_dataset *d, learn_readers *r, const char *path, const char *text,
@@ -73,24 +97,14 @@ static rnl_status take_lines(learn_dataset *d, learn_readers *r, const char *pat
     const int most = LINES_A_THREAD * how->thread_count;
     learn_line *lines = calloc((size_t)most, sizeof *lines);
     if (lines == NULL) return status_fail(error, RNL_ERR_MEMORY, "memory is exhausted");
+    reading x = {.text = text, .size = size};
     rnl_status status = RNL_OK;
-    long number = 0;
-    for (size_t at = 0; at < size && status == RNL_OK;) {
-        int count = 0;
-        const bool on =
-            how->goes_on == NULL || how->goes_on(how->context, (double)at / (double)size);
-        while (on && at < size && count < most) {
-            const char *newline = memchr(text + at, '\n', size - at);
-            const size_t end = newline != NULL ? (size_t)(newline - text) : size;
-            number++;
-            if (!is_blank(text + at, end - at))
-                lines[count++] =
-                    (learn_line){.text = text + at, .size = end - at, .number = number};
-            at = end + 1;
-        }
-        status =
-            on ? add_lines(d, r, path, lines, count, error)
-               : status_fail(error, RNL_ERR_STATE, "%s: stopped behind line %ld", path, number);
+    while (x.at < size && status == RNL_OK) {
+        if (how->goes_on != NULL && !how->goes_on(how->context, (double)x.at / (double)size))
+            status =
+                status_fail(error, RNL_ERR_STATE, "%s: stopped behind line %ld", path, x.number);
+        else
+            status = add_lines(d, r, path, lines, next_lines(&x, lines, most), error);
     }
     free(lines);
     return status;

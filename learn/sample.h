@@ -63,8 +63,8 @@ typedef struct learn_reading {
     int thread_count;         /* for the encoder */
     learn_heard_cache *cache; /* keeps what the encoder gave; NULL: nothing does */
     learn_media media;
-    /* Asked before each line, done of a file's bytes read; false ends the reading: RNL_ERR_STATE.
-     * NULL: not asked. */
+    /* Asked before lines that are read side by side, done of a file's bytes read; false ends
+     * the reading: RNL_ERR_STATE. NULL: not asked. */
     bool (*goes_on)(void *context, double done);
     void *context; /* of goes_on */
 } learn_reading;
