@@ -10,7 +10,7 @@
  *   few of 16 bits, without:     gemv, one by one
  *   otherwise:                   rows -> panel of KERNELS_ROWS float32 rows -> gemm with a block of
  *                                inputs, panel after panel
- *   many inputs, with room:      panels -> KERNELS_MANY_ROWS turned rows -> all inputs
+ *   many inputs, with room:      panels -> KERNELS_MANY_ROWS turned rows -> tiles of all inputs
  *
  * Sums first land in a small scratch on the stack; bias and residual join them there. */
 #include "core/linear.h"
@@ -53,6 +53,7 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     c->turned = NULL;
     if (c->many && c->k->multiply_turned != NULL)
         c->turned = arena_take(a, (size_t)thread_count * KERNELS_MANY_ROWS, size);
+    c->tiled = c->many ? arena_take(a, LINEAR_MANY, size) : NULL;
     linear_lora_layout(c, a);
     if (c->exact) return;
     linear_packed_layout(c, thread_count, col_cap, a);
@@ -67,6 +68,7 @@ bool compute_rounds(const compute *c) {
 typedef struct job {
     const product *p;
     const linear_task *task;
+    int64_t first, count; /* inputs in tiles, of many */
 } job;
 
 static void store(const job *j, int64_t t, const float *sums, int64_t row, int64_t count) {
@@ -128,26 +130,73 @@ static void turn_rows(const compute *c, const matrix *w, int64_t row, int64_t co
     }
 }
 
+typedef struct tile_job {
+    float *tiled;
+    const float *x;
+    size_t x_stride;
+    int64_t count, cols, lanes;
+} tile_job;
+
+static void tile_part(void *context, int64_t begin, int64_t end, int thread_index) {
+    const tile_job *j = context;
+    const int64_t steps = (j->cols + j->lanes - 1) / j->lanes;
+    (void)thread_index;
+    for (int64_t i = begin; i < end; i++) {
+        const float *x = j->x + (size_t)(i * KERNELS_TILE) * j->x_stride;
+        const int64_t left = j->count - i * KERNELS_TILE;
+        const int64_t inputs = left < KERNELS_TILE ? left : KERNELS_TILE;
+        float *tile = j->tiled + (size_t)(i * steps * j->lanes) * KERNELS_TILE;
+        for (int64_t s = 0; s < steps; s++)
+            for (int64_t l = 0; l < j->lanes; l++) {
+                float *to = tile + (l * steps + s) * KERNELS_TILE;
+                const int64_t c = s * j->lanes + l;
+                for (int64_t t = 0; t < inputs; t++)
+                    to[t] = c < j->cols ? x[(size_t)t * j->x_stride + (size_t)c] : 0;
+            }
+    }
+}
+
+void linear_tile(const compute *c, float *tiled, const float *x, size_t x_stride, int64_t count,
+                 int64_t col_count, int64_t lanes) {
+    tile_job j = {tiled, x, x_stride, count, col_count, lanes};
+    assert(count <= LINEAR_MANY);
+    pool_run(c->pool, (count + KERNELS_TILE - 1) / KERNELS_TILE, 1, tile_part, &j);
+}
+
 static void many_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const job *j = context;
-    const product *p = j->p;
-    const compute *c = p->c;
+    const compute *c = j->p->c;
     const matrix *w = j->task->w;
+    const size_t tile_cols = (size_t)((w->col_count + KERNELS_LANES - 1) / KERNELS_LANES) *
+                             KERNELS_LANES; /* of an input */
     float *own = c->panel + (size_t)thread_index * KERNELS_ROWS * c->panel_cols;
     float *turned = c->turned + (size_t)thread_index * KERNELS_MANY_ROWS * c->panel_cols;
     float sums[MANY_LEN * KERNELS_MANY_ROWS];
     for (int64_t r = begin; r < end; r += KERNELS_MANY_ROWS) {
         const int64_t rows = end - r < KERNELS_MANY_ROWS ? end - r : KERNELS_MANY_ROWS;
         turn_rows(c, w, r, rows, own, turned);
-        for (int64_t t = 0; t < p->count; t += MANY_LEN) {
-            const int64_t inputs = p->count - t < MANY_LEN ? p->count - t : MANY_LEN;
-            c->k->multiply_turned(sums, turned, p->x + (size_t)t * p->x_stride, p->x_stride, inputs,
+        for (int64_t t = 0; t < j->count; t += MANY_LEN) {
+            const int64_t inputs = j->count - t < MANY_LEN ? j->count - t : MANY_LEN;
+            c->k->multiply_turned(sums, turned, c->tiled + (size_t)t * tile_cols, inputs,
                                   w->col_count);
             for (int64_t i = 0; i < inputs; i++)
                 for (int64_t n = 0; n < rows; n += KERNELS_ROWS)
-                    store(j, t + i, sums + i * KERNELS_MANY_ROWS + n, r + n,
+                    store(j, j->first + t + i, sums + i * KERNELS_MANY_ROWS + n, r + n,
                           rows - n < KERNELS_ROWS ? rows - n : KERNELS_ROWS);
         }
+    }
+}
+
+/* LINEAR_MANY inputs at a time. */
+static void multiply_many(job *j) {
+    const product *p = j->p;
+    const matrix *w = j->task->w;
+    for (j->first = 0; j->first < p->count; j->first += LINEAR_MANY) {
+        const int64_t left = p->count - j->first;
+        j->count = left < LINEAR_MANY ? left : LINEAR_MANY;
+        linear_tile(p->c, p->c->tiled, p->x + (size_t)j->first * p->x_stride, p->x_stride, j->count,
+                    w->col_count, KERNELS_LANES);
+        pool_run(p->c->pool, w->row_count, KERNELS_MANY_ROWS, many_part, j);
     }
 }
 
@@ -217,7 +266,7 @@ static void multiply_exact(const product *p, const linear_task *task) {
         return;
     }
     if (c->turned != NULL && p->count >= MANY_INPUTS)
-        pool_run(c->pool, w->row_count, KERNELS_MANY_ROWS, many_part, &j);
+        multiply_many(&j);
     else if (is_stored(p, w))
         pool_run(c->pool, w->row_count, KERNELS_STORED_ROWS, stored_part, &j);
     else

@@ -44,10 +44,9 @@ typedef struct compute {
     bool exact;       /* float32 inputs for every matrix; set before compute_layout */
     bool bf16;        /* products by multiply_tiles and multiply_bf16 where the level has them.
                         * Their bits are others: whoever sets it says for which calls of a stage */
-    bool
-        many; /* room for products with many inputs, where the level has them: faster, with the same
-                * bits. Set before compute_layout */
-    bool bf16_any;       /* with bf16: stored types that have no such kernel as well, by panels of
+    bool many;        /* room for products with many inputs: faster, with the same bits. Set before
+                       * compute_layout */
+    bool bf16_any;    /* with bf16: stored types that have no such kernel as well, by panels of
                     * floats. Set before compute_layout */
     kernels_fetch fetch; /* where what is multiplied next is asked for ahead */
     size_t block_size;   /* bytes of rounded inputs multiplied at a time: with what else a thread
@@ -61,7 +60,9 @@ typedef struct compute {
     float *lowered;    /* [LINEAR_TASK_CAP, rows of a block, rank_cap] down x, scratch */
     float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
     size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
-    float *turned;     /* [thread_count, KERNELS_MANY_ROWS, panel_cols]; NULL without many */
+    float *turned; /* [thread_count, KERNELS_MANY_ROWS, panel_cols]; NULL without many, and where
+                        * the level gains nothing by it */
+    float *tiled;  /* [LINEAR_MANY, panel_cols] inputs side by side; NULL without many */
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */
@@ -134,6 +135,18 @@ void linear_groups(const compute *c, const linear_group *groups, int group_count
 /* y[i] = silu(W x[i]) * (U x[i]); raised: scratch of y's shape. As linear_gated(). */
 void linear_gated_groups(const compute *c, const linear_group *groups, int group_count,
                          const linear_rows *rows, float *y, float *raised);
+
+/* Inputs side by side, KERNELS_TILE of them: tiled [tiles, lanes, steps, KERNELS_TILE] has the
+ * number of column c at lane c % lanes and step c / lanes; there are as many steps as the columns
+ * need, and missing columns are 0. count <= LINEAR_MANY. */
+enum { LINEAR_MANY = 516 };
+void linear_tile(const compute *c, float *tiled, const float *x, size_t x_stride, int64_t count,
+                 int64_t col_count, int64_t lanes);
+/* Inputs in BF16 to c->rounded, which must be there and has room for LINEAR_MANY of panel_cols
+ * columns with many, else for LINEAR_GROUP_ROWS. Returns how many numbers apart they are; whole
+ * KERNELS_BF16_COLS, and beyond the columns 0. */
+size_t linear_round_bf16(const compute *c, const float *x, size_t x_stride, int64_t count,
+                         int64_t col_count);
 
 /* out[0 .. col_count) = row r of the matrix as float32 (an embedding). */
 void matrix_row(const compute *c, const matrix *w, int64_t row, float *out);

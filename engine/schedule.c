@@ -7,6 +7,8 @@
 /* Before anything is measured: a model of some hundred million weights on two cores. */
 static const double text_us_guess = 20000, position_us_guess = 2000, encode_us_guess = 30;
 static const double load_most = 0.80;      /* of the time may go into speech */
+static const double load_beside = 1.1;     /* of that of one alone makes nobody late, */
+static const double load_real = 0.95;      /* as long as speech is made in real time */
 static const double load_guesses = 0.70;   /* from here on a guess is not worth its price */
 static const double load_admits = 0.90;    /* from here on nobody new comes */
 static const double load_memory_us = 10e6; /* over which the load is averaged */
@@ -149,20 +151,30 @@ void schedule_learn(schedule *s, double us) {
 
 /* ---- Load ---- */
 
-int schedule_speaking_max(const schedule *s) {
+/* The part of the time that so many who speak take. */
+static double load_of(const schedule *s, int rows) {
     const schedule_config *c = &s->config;
-    const double turn_us = c->audio_run * c->frame_us;
+    const double us =
+        c->audio_run * schedule_frame_us(s, rows) + c->text_run * schedule_text_us(s, rows);
+    return us / (c->audio_run * c->frame_us);
+}
+
+static int most_within(const schedule *s, double load) {
     int most = 0;
-    for (int rows = 1; rows <= c->decision_cap; rows++)
-        if (c->audio_run * schedule_frame_us(s, rows) + c->text_run * schedule_text_us(s, rows) <=
-            load_most * turn_us)
-            most = rows;
+    for (int rows = 1; rows <= s->config.decision_cap; rows++)
+        if (load_of(s, rows) <= load) most = rows;
     return most;
 }
 
-/* A machine that is too slow for one serves one. */
+int schedule_speaking_max(const schedule *s) {
+    return most_within(s, load_most);
+}
+
+/* Those who make passes hardly longer than one alone speak beside it, in real time still: the
+ * weights are read for it anyway. A machine that is too slow for one serves one. */
 static int place_count(const schedule *s) {
-    const int most = schedule_speaking_max(s);
+    const double beside_one = fmin(load_beside * load_of(s, 1), load_real);
+    const int most = most_within(s, fmax(load_most, beside_one));
     return most > 1 ? most : 1;
 }
 

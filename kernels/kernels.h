@@ -22,6 +22,7 @@ enum {
     KERNELS_ROWS = 8,         /* rows of a panel that gemm takes at once */
     KERNELS_STORED_ROWS = 32, /* rows that gemm_stored takes at once */
     KERNELS_MANY_ROWS = 32,   /* rows that multiply_turned takes at once */
+    KERNELS_TILE = 12,        /* inputs that lie side by side for it */
     KERNELS_BF16_ROWS = 32,   /* rows that multiply_bf16 takes at once */
     KERNELS_BF16_COLS = 32,   /* its rows are whole blocks of so many columns */
     /* Room that multiply wants: a piece of a slab unpacked for the inner loop. */
@@ -109,9 +110,11 @@ typedef struct kernels {
     void (*turn)(float *turned, int64_t row, const float *w, size_t w_stride, int64_t row_count,
                  int64_t col_count);
     /* y[t * KERNELS_MANY_ROWS + r] of all rows, when all have been turned: what stands for others
-     * means nothing. */
-    void (*multiply_turned)(float *y, const float *turned, const float *x, size_t x_stride,
-                            int64_t x_count, int64_t col_count);
+     * means nothing. tiled [tiles, KERNELS_LANES, steps, KERNELS_TILE]: the inputs, KERNELS_TILE of
+     * them to a tile, column c at lane c % KERNELS_LANES and step c / KERNELS_LANES; missing
+     * columns are 0, missing inputs are not read. */
+    void (*multiply_turned)(float *y, const float *turned, const float *tiled, int64_t x_count,
+                            int64_t col_count);
 
     /* The product by the transpose, which gradients need:
      * y[t * y_stride + c] += sum_r x[t * x_stride + r * x_step] * w[r * w_stride + c]
@@ -176,17 +179,17 @@ typedef struct kernels {
                                           int64_t x_count, int64_t col_count, kernels_fetch fetch,
                                           unsigned char *scratch);
 
-    /* gemm_t with w and x rounded to BF16 (subnormal numbers to 0) and their products summed in
+    /* gemm_t with w rounded to BF16 (subnormal numbers to 0), x in BF16 and their products summed in
      * float32; with tiny as for multiply_tiles
      *
      *     |y - sum| <= (2^-7 + 2^-16 + (rows / 2 + 2) 2^-23) (|y before| + sum_r |x w|) + tiny
      *
-     * x_stride or x_step is 1. An output's bits depend neither on what stands beside it nor on
-     * where the rows of w are cut into calls, at multiples of KERNELS_BF16_COLS. NULL in levels
-     * without BF16. */
+     * Inputs are x_stride apart, and 0 from row_count to the next multiple of KERNELS_BF16_COLS.
+     * An output's bits depend neither on what stands beside it nor on where the rows of w are cut
+     * into calls, at multiples of KERNELS_BF16_COLS. NULL in levels without BF16. */
     void (*gemm_t_bf16)(float *y, size_t y_stride, const float *w, size_t w_stride,
-                        int64_t row_count, const float *x, size_t x_stride, size_t x_step,
-                        int64_t x_count, int64_t col_count);
+                        int64_t row_count, const uint16_t *x, size_t x_stride, int64_t x_count,
+                        int64_t col_count);
 
     /* Attention of q_count query heads that share a key/value head, over rows of a cache:
      *     scores[g * stride + j] = sum_i q[g * width + i] * keys[j * width + i], as dot() sums

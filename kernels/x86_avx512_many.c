@@ -1,7 +1,7 @@
 /* AVX-512: the product of float32 rows with many inputs, with the bits of gemm. Its law wants eight
  * running sums for each output, one for every eighth column. They are made one after the other:
  * rows are turned, so that a register holds one column of sixteen rows, and columns l, l + 8,
- * l + 16 ... lie behind each other:
+ * l + 16 ... lie behind each other; and so do the inputs', a tile of twelve side by side:
  *
  *     turned | column l: rows 0 .. 15 | rows 16 .. 31 | column l + 8: rows 0 .. 15 | ...
  *     x      | one number, in every lane             |   of each of twelve inputs
@@ -20,16 +20,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 12")
 
-enum {
-    LANES = KERNELS_LANES,
-    HALVES = KERNELS_MANY_ROWS / 16,
-    TILE_INPUTS = 12,
-    PIECE_STEPS = 64, /* eight columns each: twelve inputs of them are 24 KiB */
-    PIECE_COLS = PIECE_STEPS * LANES,
-    /* Inputs are an odd number of cache lines apart: they come from rows that may be a power of two
-     * apart, all in one set of the first-level cache. */
-    PITCH = PIECE_COLS + 16
-};
+enum { LANES = KERNELS_LANES, HALVES = KERNELS_MANY_ROWS / 16, TILE_INPUTS = KERNELS_TILE };
 
 /* ---- Turning ---- */
 
@@ -75,15 +66,15 @@ static void turn(float *turned, int64_t row, const float *w, size_t w_stride, in
 
 typedef __m512 halves[HALVES];
 
-/* Adds `steps` columns, eight apart, to the sums. */
+/* The sums of `steps` columns, eight apart. */
 INLINE void tile(int inputs, halves *sums, const halves *w, const float *x, int64_t steps) {
     halves s[TILE_INPUTS];
     UNROLL for (int t = 0; t < inputs; t++) UNROLL for (int h = 0; h < HALVES; h++) s[t][h] =
-        sums[t][h];
-    for (int64_t i = 0; i < steps; i++, x += LANES, w++) {
+        _mm512_setzero_ps();
+    for (int64_t i = 0; i < steps; i++, x += TILE_INPUTS, w++) {
         const __m512 first = (*w)[0], second = (*w)[1];
         UNROLL for (int t = 0; t < inputs; t++) {
-            const __m512 number = _mm512_set1_ps(x[(size_t)t * PITCH]);
+            const __m512 number = _mm512_set1_ps(x[t]);
             s[t][0] = _mm512_fmadd_ps(first, number, s[t][0]);
             s[t][1] = _mm512_fmadd_ps(second, number, s[t][1]);
         }
@@ -117,14 +108,6 @@ static void some_inputs(int64_t inputs, halves *sums, const halves *w, const flo
     }
 }
 
-/* Columns of some inputs, PITCH apart; what is missing of the last eight is 0. */
-INLINE void gather(float *own, const float *x, size_t x_stride, int64_t inputs, int64_t cols) {
-    for (int64_t t = 0; t < inputs; t++) {
-        memcpy(own + t * PITCH, x + (size_t)t * x_stride, (size_t)cols * sizeof *own);
-        memset(own + t * PITCH + cols, 0, LANES * sizeof *own);
-    }
-}
-
 /* In the tree of lane_total (scalar.c). */
 INLINE __m512 total(halves (*sums)[TILE_INPUTS], int t, int h) {
     const __m512 a = _mm512_add_ps(sums[0][t][h], sums[1][t][h]);
@@ -134,23 +117,15 @@ INLINE __m512 total(halves (*sums)[TILE_INPUTS], int t, int h) {
     return _mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d));
 }
 
-static void multiply_turned(float *y, const float *turned, const float *x, size_t x_stride,
-                            int64_t x_count, int64_t col_count) {
+static void multiply_turned(float *y, const float *turned, const float *tiled, int64_t x_count,
+                            int64_t col_count) {
     const halves *w = (const halves *)(const void *)turned;
     const int64_t steps = (col_count + LANES - 1) / LANES;
     halves sums[LANES][TILE_INPUTS];
-    float own[TILE_INPUTS * PITCH];
     for (int64_t t = 0; t < x_count; t += TILE_INPUTS) {
         const int64_t inputs = x_count - t < TILE_INPUTS ? x_count - t : TILE_INPUTS;
-        memset(sums, 0, sizeof sums);
-        for (int64_t s = 0; s < steps; s += PIECE_STEPS) {
-            const int64_t some = steps - s < PIECE_STEPS ? steps - s : PIECE_STEPS;
-            const int64_t c = s * LANES, left = col_count - c;
-            gather(own, x + (size_t)t * x_stride + c, x_stride, inputs,
-                   left < PIECE_COLS ? left : PIECE_COLS);
-            for (int l = 0; l < LANES; l++)
-                some_inputs(inputs, sums[l], w + l * steps + s, own + l, some);
-        }
+        for (int l = 0; l < LANES; l++, tiled += steps * TILE_INPUTS)
+            some_inputs(inputs, sums[l], w + l * steps, tiled, steps);
         for (int i = 0; i < (int)inputs; i++)
             for (int h = 0; h < HALVES; h++)
                 _mm512_storeu_ps(y + (t + i) * KERNELS_MANY_ROWS + 16 * h, total(sums, i, h));

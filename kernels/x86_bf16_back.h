@@ -1,9 +1,9 @@
-/* Rows of floats as pairs of BF16, for the product by the transpose: a piece of up to 64 rows by
- * 256 columns, so that a register holds two rows of sixteen columns, which is also what a tile of
+/* Rows of floats as pairs of BF16, for the product by the transpose: a piece of up to 256 rows
+ * by 256 columns, so that a register holds two rows of sixteen columns, which is also what a tile of
  * AMX wants its rows to be:
  *
  *     rows     | w0: c0 | c1 | ... | c15 |     | w1: c0 | c1 | ... | c15 |     rounded
- *     pairs    | c0: w0 w1 | c1: w0 w1 | ... | c15: w0 w1 |                    32 KiB
+ *     pairs    | c0: w0 w1 | c1: w0 w1 | ... | c15: w0 w1 |                    128 KiB
  *
  * Rows and columns that are missing are 0. Needs AVX-512 with BF16. */
 #ifndef KERNELS_X86_BF16_BACK_H
@@ -18,14 +18,16 @@
 
 enum {
     LANES = 16,
-    PIECE_ROWS = 64,
+    PIECE_ROWS = 256,
     PIECE_COLS = 256,
     BLOCK_ROWS = KERNELS_BF16_COLS, /* a piece has whole blocks of rows */
     BLOCK_COLS = 2 * LANES          /* and of columns */
 };
 
+typedef __m512i pair_line[BLOCK_COLS / LANES]; /* two rows of a block of columns */
+
 typedef struct pairs {
-    __m512i lines[PIECE_ROWS / 2][PIECE_COLS / LANES];
+    pair_line lines[PIECE_COLS / BLOCK_COLS][PIECE_ROWS / 2];
 } pairs;
 
 /* The first `left` of sixteen values; the others read as 0, untouched. */
@@ -54,9 +56,8 @@ INLINE __m512i pair_order(void) {
     return _mm512_loadu_si512(order);
 }
 
-/* Returns the columns that were made, whole blocks. */
-INLINE int64_t pair_rows(const float *w, size_t w_stride, int64_t row_count, int64_t col_count,
-                         pairs *out) {
+INLINE void pair_rows(const float *w, size_t w_stride, int64_t row_count, int64_t col_count,
+                      pairs *out) {
     const __m512i order = pair_order();
     const int64_t rows = whole(row_count, BLOCK_ROWS), cols = whole(col_count, BLOCK_COLS);
     for (int64_t r = 0; r < rows; r += 2)
@@ -66,9 +67,8 @@ INLINE int64_t pair_rows(const float *w, size_t w_stride, int64_t row_count, int
             if (r < row_count)
                 pair = pair_of(first, r + 1 < row_count ? first + w_stride : NULL,
                                mask_of(col_count - c), order);
-            out->lines[r / 2][c / LANES] = pair;
+            out->lines[c / BLOCK_COLS][r / 2][c % BLOCK_COLS / LANES] = pair;
         }
-    return cols;
 }
 
 #endif

@@ -4,10 +4,10 @@
 #include <string.h>
 
 enum {
-    PANEL_ROWS = 32,
-    TILE_COLS = 256,      /* a multiple of every block that weights are stored in */
-    TILE_POSITIONS = 512, /* they share a panel; fewer when there would be too few items */
-    TILE_POSITIONS_MIN = 16,
+    PANEL_ROWS = 256,
+    TILE_COLS = 256, /* a multiple of every block that weights are stored in */
+    POSITIONS_MIN = 2 * KERNELS_TILE,
+    ROWS_UNIT = KERNELS_BF16_COLS, /* where sums in BF16 may be cut */
     OUTER_ROWS = 64,
     OUTER_POSITIONS = 64
 };
@@ -20,26 +20,22 @@ static int64_t least(int64_t a, int64_t b) {
 }
 
 /* compute.bf16: in BF16, where the level has that. */
-static void multiply_t(const compute *c, float *y, size_t y_stride, const float *w, size_t w_stride,
-                       int64_t row_count, const float *x, size_t x_stride, size_t x_step,
-                       int64_t x_count, int64_t col_count) {
-    const kernels *k = c->k;
-    if (c->bf16 && k->gemm_t_bf16 != NULL)
-        k->gemm_t_bf16(y, y_stride, w, w_stride, row_count, x, x_stride, x_step, x_count,
-                       col_count);
-    else
-        k->gemm_t(y, y_stride, w, w_stride, row_count, x, x_stride, x_step, x_count, col_count);
+static bool takes_bf16(const compute *c) {
+    return c->bf16 && c->rounded != NULL && c->k->gemm_t_bf16 != NULL;
 }
 
 /* ---- dx += W^T dy ---- */
 
+/* A block of positions and rows of W: dy [count, rows] lies in tiles of KERNELS_TILE positions,
+ * the numbers of a row side by side; or in BF16, position after position. */
 typedef struct transposed {
     const compute *c;
     const matrix *w;
-    learn_x dy;
-    float *dx;
+    float *dx; /* of the block's first position */
     size_t dx_stride;
-    int64_t count, tile, col_tiles;
+    int64_t row, rows;
+    size_t rounded_stride;          /* 0: in tiles */
+    int64_t count, tile, col_tiles; /* an item has `tile` positions, whole tiles */
 } transposed;
 
 /* Rows [row, row + rows), columns [col, col + cols) as floats: where they lie, or in panel. */
@@ -60,42 +56,63 @@ static const float *panel_of(const transposed *j, int64_t row, int64_t rows, int
     return panel;
 }
 
+/* Rows [row, row + rows) of the block, which `from` has as floats, at positions [first, behind). */
+static void meet(const transposed *j, const float *from, size_t stride, int64_t row, int64_t rows,
+                 int64_t first, int64_t behind, int64_t col, int64_t cols) {
+    const compute *c = j->c;
+    float *dx = j->dx + col;
+    if (j->rounded_stride > 0) {
+        c->k->gemm_t_bf16(dx + (size_t)first * j->dx_stride, j->dx_stride, from, stride, rows,
+                          c->rounded + (size_t)first * j->rounded_stride + row, j->rounded_stride,
+                          behind - first, cols);
+        return;
+    }
+    for (int64_t t = first; t < behind; t += KERNELS_TILE)
+        c->k->gemm_t(dx + (size_t)t * j->dx_stride, j->dx_stride, from, stride, rows,
+                     c->tiled + t * j->rows + row * KERNELS_TILE, 1, KERNELS_TILE,
+                     least(KERNELS_TILE, behind - t), cols);
+}
+
 static void transposed_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const transposed *j = context;
-    const matrix *w = j->w;
     _Alignas(64) float panel[PANEL_ROWS * TILE_COLS];
     (void)thread_index;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t t = i / j->col_tiles * j->tile, col = i % j->col_tiles * TILE_COLS;
-        const int64_t positions = least(j->tile, j->count - t);
-        const int64_t cols = least(TILE_COLS, w->col_count - col);
-        float *dx = j->dx + (size_t)t * j->dx_stride + col;
-        const float *dy = j->dy.x + (size_t)t * j->dy.stride;
-        for (int64_t row = 0; row < w->row_count; row += PANEL_ROWS) {
-            const int64_t rows = least(PANEL_ROWS, w->row_count - row);
+        const int64_t first = i / j->col_tiles * j->tile, col = i % j->col_tiles * TILE_COLS;
+        const int64_t behind = first + least(j->tile, j->count - first);
+        const int64_t cols = least(TILE_COLS, j->w->col_count - col);
+        for (int64_t row = 0; row < j->rows; row += PANEL_ROWS) {
+            const int64_t rows = least(PANEL_ROWS, j->rows - row);
             size_t stride;
-            const float *from = panel_of(j, row, rows, col, cols, panel, &stride);
-            multiply_t(j->c, dx, j->dx_stride, from, stride, rows, dy + row, j->dy.stride, 1,
-                       positions, cols);
+            const float *from = panel_of(j, j->row + row, rows, col, cols, panel, &stride);
+            meet(j, from, stride, row, rows, first, behind, col, cols);
         }
     }
 }
 
 void learn_product_t(const compute *c, const matrix *w, learn_x dy, float *dx, size_t dx_stride,
                      int count) {
-    assert(w->data != NULL && w->row_scales == NULL);
-    transposed j = {.c = c,
-                    .w = w,
-                    .dy = dy,
-                    .dx = dx,
-                    .dx_stride = dx_stride,
-                    .count = count,
-                    .tile = TILE_POSITIONS,
-                    .col_tiles = cut(w->col_count, TILE_COLS)};
+    assert(w->data != NULL && w->row_scales == NULL && c->tiled != NULL);
+    const int64_t row_most = (int64_t)c->panel_cols / ROWS_UNIT * ROWS_UNIT;
     const int threads = pool_thread_count(c->pool);
-    while (j.tile > TILE_POSITIONS_MIN && cut(count, j.tile) * j.col_tiles < 2 * threads)
-        j.tile /= 2;
-    pool_run(c->pool, cut(count, j.tile) * j.col_tiles, 1, transposed_part, &j);
+    transposed j = {
+        .c = c, .w = w, .dx_stride = dx_stride, .col_tiles = cut(w->col_count, TILE_COLS)};
+    for (int64_t t = 0; t < count; t += LINEAR_MANY) {
+        j.dx = dx + (size_t)t * dx_stride;
+        j.count = least(LINEAR_MANY, count - t);
+        j.tile = LINEAR_MANY;
+        while (j.tile > POSITIONS_MIN && cut(j.count, j.tile) * j.col_tiles < 2 * threads)
+            j.tile = cut(j.tile / 2, KERNELS_TILE) * KERNELS_TILE;
+        for (j.row = 0; j.row < w->row_count; j.row += row_most) {
+            const float *from = dy.x + (size_t)t * dy.stride + j.row;
+            j.rows = least(row_most, w->row_count - j.row);
+            if (takes_bf16(c))
+                j.rounded_stride = linear_round_bf16(c, from, dy.stride, j.count, j.rows);
+            else
+                linear_tile(c, c->tiled, from, dy.stride, j.count, j.rows, 1);
+            pool_run(c->pool, cut(j.count, j.tile) * j.col_tiles, 1, transposed_part, &j);
+        }
+    }
 }
 
 /* ---- dW += dy x^T ---- */
@@ -107,24 +124,41 @@ typedef struct outer {
     int64_t rows, cols, count, col_tiles;
 } outer;
 
+/* Rows [row, row + rows) of dW at positions [t, t + positions). Side by side: rows of dy may be a
+ * power of two apart, in one set of the cache. */
+static void outer_piece(const outer *j, int64_t row, int64_t rows, int64_t col, int64_t cols,
+                        int64_t t, int64_t positions) {
+    const compute *c = j->c;
+    const float *dy = j->dy.x + (size_t)t * j->dy.stride + row;
+    const float *x = j->x.x + (size_t)t * j->x.stride + col;
+    float *dw = j->dw + row * j->cols + col;
+    _Alignas(64) float factors[OUTER_POSITIONS * OUTER_ROWS];
+    if (!takes_bf16(c)) {
+        for (int64_t p = 0; p < positions; p++)
+            memcpy(factors + p * OUTER_ROWS, dy + (size_t)p * j->dy.stride,
+                   (size_t)rows * sizeof *factors);
+        c->k->gemm_t(dw, (size_t)j->cols, x, j->x.stride, positions, factors, 1, OUTER_ROWS, rows,
+                     cols);
+        return;
+    }
+    uint16_t rounded[OUTER_ROWS * OUTER_POSITIONS];
+    for (int64_t p = 0; p < OUTER_POSITIONS; p++)
+        for (int64_t r = 0; r < rows; r++)
+            factors[r * OUTER_POSITIONS + p] =
+                p < positions ? dy[(size_t)p * j->dy.stride + (size_t)r] : 0;
+    c->k->quantise_bf16(factors, rows * OUTER_POSITIONS, rounded);
+    c->k->gemm_t_bf16(dw, (size_t)j->cols, x, j->x.stride, positions, rounded, OUTER_POSITIONS,
+                      rows, cols);
+}
+
 static void outer_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const outer *j = context;
-    _Alignas(64) float factors[OUTER_POSITIONS * OUTER_ROWS];
     (void)thread_index;
     for (int64_t i = begin; i < end; i++) {
         const int64_t row = i / j->col_tiles * OUTER_ROWS, col = i % j->col_tiles * TILE_COLS;
-        const int64_t rows = least(OUTER_ROWS, j->rows - row);
-        const int64_t cols = least(TILE_COLS, j->cols - col);
-        for (int64_t t = 0; t < j->count; t += OUTER_POSITIONS) {
-            const int64_t positions = least(OUTER_POSITIONS, j->count - t);
-            /* Side by side: rows of dy may be a power of two apart, in one set of the cache. */
-            for (int64_t p = 0; p < positions; p++)
-                memcpy(factors + p * OUTER_ROWS, j->dy.x + (size_t)(t + p) * j->dy.stride + row,
-                       (size_t)rows * sizeof *factors);
-            multiply_t(j->c, j->dw + row * j->cols + col, (size_t)j->cols,
-                       j->x.x + (size_t)t * j->x.stride + col, j->x.stride, positions, factors, 1,
-                       OUTER_ROWS, rows, cols);
-        }
+        for (int64_t t = 0; t < j->count; t += OUTER_POSITIONS)
+            outer_piece(j, row, least(OUTER_ROWS, j->rows - row), col,
+                        least(TILE_COLS, j->cols - col), t, least(OUTER_POSITIONS, j->count - t));
     }
 }
 

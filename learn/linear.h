@@ -1,7 +1,7 @@
 /* Products with gradients, over the pool. Forward they are core/linear's, with the bits of the
  * engine's exact way (compute.exact), or in BF16 (compute.bf16); backward:
  *
- *     dx += W^T dy                       W as it is stored: panels of 32 rows x 256 columns, as
+ *     dx += W^T dy                       W as it is stored: panels of 256 rows x 256 columns, as
  *                                        floats, meet all positions of an item
  *     dW += dy x^T                       64 positions at a time
  *

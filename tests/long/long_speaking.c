@@ -6,10 +6,12 @@
  *     RUNNEL_SPEAKING_SECONDS  20            for so long
  *     RUNNEL_SPEAKING_THREADS  2
  *     RUNNEL_SPEAKING_TEST     *             a pattern of their names
+ *     RUNNEL_SPEAKING_TIMES                  what passes take, as `runnel bench --work batch` told:
+ *                                            ROWS:TEXT:FRAME ... in ms
  *     RUNNEL_SPEAKING_CLOCK    wall          or cpu: time is what this thread computes, so that a
  *                                            busy machine tells what a quiet one would do
  *
- * tests/long/speaking.sh asks it of a model of full size. */
+ * tests/long/batch.sh asks it of a model of full size. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -132,6 +134,16 @@ static rnl_batch *open_batch(rnl_model *model, int count, int context) {
     return b;
 }
 
+/* As a server does with what a calibration kept. */
+static void tell_times(rnl_batch *b) {
+    const char *text = setting("RUNNEL_SPEAKING_TIMES", "");
+    int rows, used;
+    double text_ms, frame_ms;
+    for (; sscanf(text, "%d:%lf:%lf%n", &rows, &text_ms, &frame_ms, &used) == 3; text += used)
+        rnl_batch_set_times(b, rows, 1000 * text_ms, 1000 * frame_ms);
+    if (*text != '\0') fail_msg("RUNNEL_SPEAKING_TIMES: not ROWS:TEXT:FRAME: %s", text);
+}
+
 static void nobody_runs_out_of_sound(void **state) {
     (void)state;
     rnl_model *model = open_speaker();
@@ -142,6 +154,7 @@ static void nobody_runs_out_of_sound(void **state) {
     h->least_us = INT64_MAX;
     assert_in_range(h->count, 1, SPEAKER_CAP);
     h->batch = open_batch(model, h->count, CONTEXT);
+    tell_times(h->batch);
     rnl_session_config c = rnl_session_config_default();
     rnl_error error = {0};
     c.context_cap = CONTEXT;

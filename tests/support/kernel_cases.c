@@ -156,7 +156,7 @@ CALL(gemm_t_bf16) {
     float *y = out;
     memcpy(y, r->x + c->cols, (size_t)(c->count * c->cols) * sizeof *y);
     k->gemm_t_bf16(y, (size_t)c->cols, (const float *)(const void *)r->weights, (size_t)c->cols,
-                   c->rows, r->x, (size_t)c->rows, 1, c->count, c->cols);
+                   c->rows, r->bf16, (size_t)c->rows, c->count, c->cols);
 }
 
 CALL(multiply) {

@@ -20,7 +20,7 @@ static pooled make(compute c, int threads, int64_t col_cap) {
 }
 
 pooled pooled_make(const kernels *k, int threads, int64_t col_cap, bool bf16) {
-    return make((compute){.k = k, .bf16 = bf16}, threads, col_cap);
+    return make((compute){.k = k, .bf16 = bf16, .many = true}, threads, col_cap);
 }
 
 pooled pooled_make_any(const kernels *k, int threads, int64_t col_cap) {
