@@ -1,7 +1,5 @@
 #include "learn/loss.h"
 
-#include <math.h>
-
 void learn_loss_layout(learn_loss_work *k, int64_t row_max, size_t rank, arena *a) {
     k->logits = arena_take(a, (size_t)row_max * LEARN_LOSS_ROWS, sizeof *k->logits);
     k->nll = arena_take(a, LEARN_LOSS_ROWS, sizeof *k->nll);
@@ -10,7 +8,8 @@ void learn_loss_layout(learn_loss_work *k, int64_t row_max, size_t rank, arena *
 }
 
 typedef struct loss_job {
-    learn_loss_work *k;
+    const kernels *k;
+    learn_loss_work *work;
     const int32_t *labels;
     int64_t head_rows;
     double weight;
@@ -20,23 +19,17 @@ typedef struct loss_job {
 static void loss_part(void *context, int64_t begin, int64_t end, int thread_index) {
     const loss_job *j = context;
     const int64_t count = j->head_rows;
+    const float weight = (float)j->weight;
     (void)thread_index;
     for (int64_t t = begin; t < end; t++) {
-        float *x = j->k->logits + t * count;
-        double most = -INFINITY, sum = 0;
-        for (int64_t i = 0; i < count; i++)
-            if (x[i] > most) most = x[i];
+        float *x = j->work->logits + t * count;
         const float own = x[j->labels[t]];
-        for (int64_t i = 0; i < count; i++) {
-            const double e = exp(x[i] - most);
-            sum += e;
-            x[i] = (float)e;
-        }
-        j->k->nll[t] = most + log(sum) - own;
+        double log_sum;
+        j->k->softmax(x, count, &log_sum);
+        j->work->nll[t] = log_sum - own;
         if (!j->wants_gradient) continue;
-        const float scale = (float)(j->weight / sum);
-        for (int64_t i = 0; i < count; i++) x[i] *= scale;
-        x[j->labels[t]] -= (float)j->weight;
+        for (int64_t i = 0; i < count; i++) x[i] *= weight;
+        x[j->labels[t]] -= weight;
     }
 }
 
@@ -46,7 +39,8 @@ void learn_loss(const compute *c, learn_loss_work *k, const learn_linear *head, 
     for (int at = 0; at < count; at += LEARN_LOSS_ROWS) {
         const int some = count - at < LEARN_LOSS_ROWS ? count - at : LEARN_LOSS_ROWS;
         const learn_x x = {rows + (size_t)at * width, width}, dy = {k->logits, head_rows};
-        loss_job j = {.k = k,
+        loss_job j = {.k = c->k,
+                      .work = k,
                       .labels = labels + at,
                       .head_rows = (int64_t)head_rows,
                       .weight = weight,

@@ -394,12 +394,11 @@ static double engine_nll(rnl_model *m, const char *adapter, const int32_t *ids, 
     prompt_run(s, ids, count, s->config.step_positions, logits);
     double nll = 0;
     for (int t = 0; t + 1 < count; t++) {
-        const float *x = logits + (size_t)t * (size_t)vocab;
-        double most = -INFINITY, sum = 0;
-        for (int i = 0; i < vocab; i++)
-            if (x[i] > most) most = x[i];
-        for (int i = 0; i < vocab; i++) sum += exp(x[i] - most);
-        nll += most + log(sum) - x[ids[t + 1]];
+        float *x = logits + (size_t)t * (size_t)vocab;
+        const double own = x[ids[t + 1]];
+        double log_sum;
+        m->kernels.softmax(x, vocab, &log_sum);
+        nll += log_sum - own;
     }
     free(logits);
     rnl_session_destroy(&s);
