@@ -34,8 +34,16 @@ read -r measured limit < <(speaking "$work/before")
 count=$((limit * 8 / 10))
 [ "$count" -ge 1 ] || count=1
 echo "S is $limit by bandwidth and a prefill's rate, $measured by the passes measured; $count speak"
+# what a calibration would have kept for a server
+times=$(python3 - "$work/before" <<'PY'
+import json, sys
+rows = [r for r in map(json.loads, open(sys.argv[1])) if r["work"] == "batch"]
+of = {(r["kind"], r["rows"]): r["median"] for r in rows}
+print(*(f"{n}:{of['text', n]}:{of['frame', n]}" for n in sorted({r["rows"] for r in rows})))
+PY
+)
 check "nobody runs out of sound" env RUNNEL_SPEAKING_MODEL="$work/q4.gguf" \
     RUNNEL_SPEAKING_COUNT="$count" RUNNEL_SPEAKING_SECONDS="${RUNNEL_LONG_SPEAKING:-600}" \
-    "$build/tests/long_speaking"
+    RUNNEL_SPEAKING_TIMES="$times" "$build/tests/long_speaking"
 echo "S afterwards (measured, by bandwidth and rate): $(speaking "$work/after")"
 campaign_summary

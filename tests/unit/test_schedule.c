@@ -485,6 +485,31 @@ static void more_are_tried_than_are_known(void **state) {
     assert_int_equal(schedule_speaking_max(&s), 1);
 }
 
+/* One alone takes more of the time than speech may; beside it speak those who hardly make a pass
+ * longer, as long as all speak in real time. */
+static void who_costs_little_speaks_beside_one(void **state) {
+    (void)state;
+    static const struct {
+        int times[2][3], places;
+    } cases[] = {
+        {{{1, 40, 51}, {4, 41, 54}}, 4}, /* 852 and 894 of 960 ms */
+        {{{1, 40, 51}, {4, 60, 64}}, 1}, /* 1,128: four would be late */
+        {{{1, 44, 58}, {4, 44, 58}}, 1}, /* 960: too slow for one as it is */
+        {{{1, 20, 40}, {4, 40, 60}}, 2}, /* 600, 960: two take 720 */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        schedule s = known(cases[i].times, 2);
+        schedule_client c[4];
+        int order[4], placed = 0;
+        for (int n = 0; n < 4; n++)
+            c[n] = (schedule_client){.want = SCHEDULE_FRAME, .reply = true, .due_us = 10000000};
+        (void)schedule_plan(&s, c, order, 4, 0);
+        for (int n = 0; n < 4; n++) placed += c[n].placed;
+        if (placed != cases[i].places)
+            fail_msg("case %zu: %d places instead of %d", i, placed, cases[i].places);
+    }
+}
+
 /* Nothing is known at the start, and little is dared. */
 static void so_it_is_where_nothing_was_measured(void **state) {
     (void)state;
@@ -513,6 +538,7 @@ int main(void) {
         cmocka_unit_test(nobody_runs_out_of_sound),
         cmocka_unit_test(they_come_into_step),
         cmocka_unit_test(more_are_tried_than_are_known),
+        cmocka_unit_test(who_costs_little_speaks_beside_one),
         cmocka_unit_test(so_it_is_where_nothing_was_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
