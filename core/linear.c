@@ -41,6 +41,7 @@ void compute_layout(compute *c, int thread_count, int64_t col_cap, arena *a) {
     assert(thread_count >= 1 && col_cap >= 0);
     size_t cols, size;
     if (col_cap < c->rank_cap) col_cap = c->rank_cap; /* what adapters multiply last */
+    if (c->many && col_cap < KERNELS_BF16_COLS) col_cap = KERNELS_BF16_COLS; /* rows cut by these */
     if (!checked_align((size_t)col_cap, PANEL_ALIGN, &cols) ||
         !checked_add(cols, cols / PANEL_ALIGN % 2 == 0 ? PANEL_ALIGN : 0, &cols) ||
         !checked_mul(cols, sizeof *c->panel, &size)) {

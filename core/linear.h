@@ -43,11 +43,11 @@ typedef struct compute {
     const kernels *k; /* set before compute_layout for the scratch of bf16 */
     bool exact;       /* float32 inputs for every matrix; set before compute_layout */
     bool bf16;        /* products by multiply_tiles and multiply_bf16 where the level has them.
-                        * Their bits are others: whoever sets it says for which calls of a stage */
+                       * Their bits are others: whoever sets it says for which calls of a stage */
     bool many;        /* room for products with many inputs: faster, with the same bits. Set before
                        * compute_layout */
     bool bf16_any;    /* with bf16: stored types that have no such kernel as well, by panels of
-                    * floats. Set before compute_layout */
+                       * floats. Set before compute_layout */
     kernels_fetch fetch; /* where what is multiplied next is asked for ahead */
     size_t block_size;   /* bytes of rounded inputs multiplied at a time: with what else a thread
                         * touches they should stay in its second-level cache. Set before
@@ -60,9 +60,9 @@ typedef struct compute {
     float *lowered;    /* [LINEAR_TASK_CAP, rows of a block, rank_cap] down x, scratch */
     float *panel;      /* [thread_count, KERNELS_ROWS, panel_cols] dequantised weights, scratch */
     size_t panel_cols; /* widest matrix of the model, rounded up to 16 */
-    float *turned; /* [thread_count, KERNELS_MANY_ROWS, panel_cols]; NULL without many, and where
-                        * the level gains nothing by it */
-    float *tiled;  /* [LINEAR_MANY, panel_cols] inputs side by side; NULL without many */
+    float *turned;     /* [thread_count, KERNELS_MANY_ROWS, panel_cols]; NULL without many, and
+                        * where the level gains nothing by it */
+    float *tiled;      /* [LINEAR_MANY, panel_cols] inputs side by side; NULL without many */
 
     /* Scratch of packed products; none with exact. */
     unsigned char *pieces; /* [thread_count, KERNELS_SCRATCH_SIZE] */

@@ -179,8 +179,8 @@ typedef struct kernels {
                                           int64_t x_count, int64_t col_count, kernels_fetch fetch,
                                           unsigned char *scratch);
 
-    /* gemm_t with w rounded to BF16 (subnormal numbers to 0), x in BF16 and their products summed in
-     * float32; with tiny as for multiply_tiles
+    /* gemm_t with w rounded to BF16 (subnormal numbers to 0), x in BF16 and their products summed
+     * in float32; with tiny as for multiply_tiles
      *
      *     |y - sum| <= (2^-7 + 2^-16 + (rows / 2 + 2) 2^-23) (|y before| + sum_r |x w|) + tiny
      *

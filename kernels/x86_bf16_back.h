@@ -1,6 +1,6 @@
-/* Rows of floats as pairs of BF16, for the product by the transpose: a piece of up to 256 rows
- * by 256 columns, so that a register holds two rows of sixteen columns, which is also what a tile of
- * AMX wants its rows to be:
+/* Rows of floats as pairs of BF16, for the product by the transpose: a piece of up to 256
+ * rows by 256 columns, so that a register holds two rows of sixteen columns, which is also what a
+ * tile of AMX wants its rows to be:
  *
  *     rows     | w0: c0 | c1 | ... | c15 |     | w1: c0 | c1 | ... | c15 |     rounded
  *     pairs    | c0: w0 w1 | c1: w0 w1 | ... | c15: w0 w1 |                    128 KiB

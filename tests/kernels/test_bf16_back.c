@@ -1,6 +1,6 @@
 /* The product by the transpose in BF16, at every level that has it, emulated ones too: the bound of
- * kernels.h on all sizes, nothing read or written beside, what is not finite stays so, and an output
- * has its bits whatever stands beside it and wherever the rows are cut. */
+ * kernels.h on all sizes, nothing read or written beside, what is not finite stays so, and an
+ * output has its bits whatever stands beside it and wherever the rows are cut. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
