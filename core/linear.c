@@ -157,9 +157,9 @@ static void tile_part(void *context, int64_t begin, int64_t end, int thread_inde
     }
 }
 
-void linear_tile(const compute *c, float *tiled, const float *x, size_t x_stride, int64_t count,
+void linear_tile(const compute *c, const float *x, size_t x_stride, int64_t count,
                  int64_t col_count, int64_t lanes) {
-    tile_job j = {tiled, x, x_stride, count, col_count, lanes};
+    tile_job j = {c->tiled, x, x_stride, count, col_count, lanes};
     assert(count <= LINEAR_MANY);
     pool_run(c->pool, (count + KERNELS_TILE - 1) / KERNELS_TILE, 1, tile_part, &j);
 }
@@ -195,7 +195,7 @@ static void multiply_many(job *j) {
     for (j->first = 0; j->first < p->count; j->first += LINEAR_MANY) {
         const int64_t left = p->count - j->first;
         j->count = left < LINEAR_MANY ? left : LINEAR_MANY;
-        linear_tile(p->c, p->c->tiled, p->x + (size_t)j->first * p->x_stride, p->x_stride, j->count,
+        linear_tile(p->c, p->x + (size_t)j->first * p->x_stride, p->x_stride, j->count,
                     w->col_count, KERNELS_LANES);
         pool_run(p->c->pool, w->row_count, KERNELS_MANY_ROWS, many_part, j);
     }

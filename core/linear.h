@@ -136,15 +136,14 @@ void linear_groups(const compute *c, const linear_group *groups, int group_count
 void linear_gated_groups(const compute *c, const linear_group *groups, int group_count,
                          const linear_rows *rows, float *y, float *raised);
 
-/* Inputs side by side, KERNELS_TILE of them: tiled [tiles, lanes, steps, KERNELS_TILE] has the
- * number of column c at lane c % lanes and step c / lanes; there are as many steps as the columns
- * need, and missing columns are 0. count <= LINEAR_MANY. */
+/* Inputs side by side in c->tiled, KERNELS_TILE of them: [tiles, lanes, steps, KERNELS_TILE] has
+ * the number of column c at lane c % lanes and step c / lanes; there are as many steps as the
+ * columns need, and missing columns are 0. count <= LINEAR_MANY. */
 enum { LINEAR_MANY = 516 };
-void linear_tile(const compute *c, float *tiled, const float *x, size_t x_stride, int64_t count,
+void linear_tile(const compute *c, const float *x, size_t x_stride, int64_t count,
                  int64_t col_count, int64_t lanes);
-/* Inputs in BF16 to c->rounded, which must be there and has room for LINEAR_MANY of panel_cols
- * columns with many, else for LINEAR_GROUP_ROWS. Returns how many numbers apart they are; whole
- * KERNELS_BF16_COLS, and beyond the columns 0. */
+/* Inputs in BF16 in c->rounded, which with many has room for LINEAR_MANY of panel_cols columns.
+ * Returns how many numbers apart they are; whole KERNELS_BF16_COLS, and beyond the columns 0. */
 size_t linear_round_bf16(const compute *c, const float *x, size_t x_stride, int64_t count,
                          int64_t col_count);
 

@@ -9,12 +9,12 @@
 #include "core/linear_inner.h"
 
 enum {
-    BLOCK_LEN = LINEAR_GROUP_ROWS, /* inputs of a block, */
-    MANY_LEN = 512,                /* and with room for many at most: weights are unpacked once for
+    BLOCK_LEN = 128,           /* inputs of a block, */
+    MANY_LEN = 512,            /* and with room for many at most: weights are unpacked once for
                                     * all of them, and sums of a few rows wait on the stack; */
-    MANY_NUMBERS = 512 * 1024,     /* but they should stay in the second-level cache */
-    ROUND_GRAIN = 4,               /* inputs rounded per part */
-    BLOCK = KERNELS_BF16_COLS,     /* 64 bytes of bf16 */
+    MANY_NUMBERS = 512 * 1024, /* but they should stay in the second-level cache */
+    ROUND_GRAIN = 4,           /* inputs rounded per part */
+    BLOCK = KERNELS_BF16_COLS, /* 64 bytes of bf16 */
     ROWS = KERNELS_BF16_ROWS
 };
 

@@ -14,9 +14,8 @@
 #include "kernels/x86_amx.h"
 #include "kernels/x86_bf16_back.h"
 
-enum {
-    INPUTS = 64
-}; /* that meet a piece at a time: 32 KiB of its rows, in the first-level cache */
+/* Inputs that meet a piece at a time: 32 KiB of its rows, which stay in the first-level cache. */
+enum { INPUTS = 64 };
 
 /* Some inputs, x_stride apart. */
 typedef struct numbers {

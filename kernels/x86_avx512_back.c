@@ -16,7 +16,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 12")
 
-enum { TILE_INPUTS = 12, TILE_COLS = 32, PIECE_ROWS = 128 };
+enum { TILE_INPUTS = KERNELS_TILE, TILE_COLS = 32, PIECE_ROWS = 128 };
 
 /* The first `left` of sixteen values, left >= 0; the others read as 0, untouched. */
 INLINE __mmask16 mask_of(int64_t left) {

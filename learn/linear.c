@@ -109,7 +109,7 @@ void learn_product_t(const compute *c, const matrix *w, learn_x dy, float *dx, s
             if (takes_bf16(c))
                 j.rounded_stride = linear_round_bf16(c, from, dy.stride, j.count, j.rows);
             else
-                linear_tile(c, c->tiled, from, dy.stride, j.count, j.rows, 1);
+                linear_tile(c, from, dy.stride, j.count, j.rows, 1);
             pool_run(c->pool, cut(j.count, j.tile) * j.col_tiles, 1, transposed_part, &j);
         }
     }
